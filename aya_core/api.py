@@ -1,0 +1,96 @@
+"""All that a plugin author imports.
+
+    from aya_core.api import Arbiter, Case, Strategy, Verdict, hookimpl
+
+`docs/write-a-plugin.md` walks through a first plugin; `aya_core.testing` checks that it behaves.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from aya_core.artifacts import read_rows, stable_hash
+from aya_core.errors import AyaError, DataError, PluginError, did_you_mean
+from aya_core.hookspecs import hookimpl
+from aya_core.kinds import (
+    Arbiter,
+    CheckpointMerge,
+    Dataset,
+    Evaluator,
+    LikelihoodTeacher,
+    LogLikelihood,
+    MergeJob,
+    Objective,
+    PairLogps,
+    PairLoss,
+    Router,
+    Sampling,
+    Subject,
+    Teacher,
+    TensorMerge,
+    Trainer,
+    TrainingJob,
+)
+from aya_core.records import (
+    LANGUAGES,
+    UNKNOWN_LANGUAGE,
+    Case,
+    Completion,
+    Demonstration,
+    ExampleRow,
+    Judged,
+    Message,
+    Preference,
+    Prompt,
+    RowScore,
+    Verdict,
+    user_prompt,
+)
+from aya_core.strategies import LocalFile, ModelRef, RowsRef, Settings, Strategy, nested
+
+__all__ = [
+    "LANGUAGES",
+    "UNKNOWN_LANGUAGE",
+    "Arbiter",
+    "AyaError",
+    "Case",
+    "CheckpointMerge",
+    "Completion",
+    "DataError",
+    "Dataset",
+    "Demonstration",
+    "Evaluator",
+    "ExampleRow",
+    "Field",
+    "Judged",
+    "LikelihoodTeacher",
+    "LocalFile",
+    "LogLikelihood",
+    "MergeJob",
+    "Message",
+    "ModelRef",
+    "Objective",
+    "PairLogps",
+    "PairLoss",
+    "PluginError",
+    "Preference",
+    "Prompt",
+    "Router",
+    "RowScore",
+    "RowsRef",
+    "Sampling",
+    "Settings",
+    "Strategy",
+    "Subject",
+    "Teacher",
+    "TensorMerge",
+    "Trainer",
+    "TrainingJob",
+    "Verdict",
+    "did_you_mean",
+    "hookimpl",
+    "nested",
+    "read_rows",
+    "stable_hash",
+    "user_prompt",
+]

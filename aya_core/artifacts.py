@@ -1,0 +1,202 @@
+"""Artifacts: immutable folders that hold one node's finished work.
+
+`artifact.json` says what made it (fingerprint, inputs, settings, plugin versions, seed, timings) and lists every file of the
+payload with its size and SHA-256. A folder gets its final name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aya_core.errors import ArtifactError, DataError
+from aya_core.records import Record
+
+if TYPE_CHECKING:
+    import pyarrow
+
+FORMAT = 1
+MANIFEST = "artifact.json"
+PAYLOAD = "payload"
+ROW_GROUP = 8192
+"""Rows held in memory while a table is written or read."""
+
+Row = TypeVar("Row", bound=Record)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished node. payload: the folder with its files; content: a hash of those files alone, whatever made them."""
+
+    folder: Path
+    node: str
+    kind: str
+    fingerprint: str
+    content: str
+    inputs: Mapping[str, str]
+    settings: Mapping[str, Any]
+    plugins: Mapping[str, str]
+    seed: int
+    seconds: float
+    measures: Mapping[str, Any]
+    files: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    format: int = FORMAT
+
+    @property
+    def payload(self) -> Path:
+        """The folder that later nodes read."""
+        return self.folder / PAYLOAD
+
+
+def stable_hash(value: Any) -> str:
+    """Hash anything that JSON can hold; equal values give equal hashes on any machine. 64 hexadecimal digits."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """List every file below a folder with its size in bytes and its hash, several at a time."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    with ThreadPoolExecutor() as pool:
+        hashes = list(pool.map(file_hash, paths))
+    return {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": digest}
+        for path, digest in zip(paths, hashes, strict=True)
+    }
+
+
+def content_of(path: Path) -> str:
+    """Hash a file or folder by content: names inside a folder count, where the folder stands does not."""
+    if path.is_file():
+        return file_hash(path)
+    return stable_hash({name: entry["sha256"] for name, entry in describe_files(path).items()})
+
+
+def begin(folder: Path) -> Path:
+    """Open the place beside `folder` where its payload is made; work left there by a killed run is kept."""
+    partial = folder.with_name(folder.name + ".partial")
+    (partial / PAYLOAD).mkdir(parents=True, exist_ok=True)
+    return partial
+
+
+def finish(
+    folder: Path, *, node: str, kind: str, fingerprint: str, inputs: Mapping[str, str], settings: Mapping[str, Any],
+    plugins: Mapping[str, str], seed: int, seconds: float, measures: Mapping[str, Any],
+) -> Artifact:  # fmt: skip
+    """Describe the payload that lies beside `folder`, and give it its final name in one step."""
+    partial = begin(folder)
+    for scratch in partial.iterdir():
+        if scratch.name not in (PAYLOAD, "log.jsonl"):
+            shutil.rmtree(scratch) if scratch.is_dir() else scratch.unlink()
+    files = describe_files(partial / PAYLOAD)
+    content = stable_hash({name: entry["sha256"] for name, entry in files.items()})
+    artifact = Artifact(folder, node, kind, fingerprint, content, inputs, settings, plugins, seed, seconds, measures, files)
+    written = {name: value for name, value in asdict(artifact).items() if name != "folder"}
+    with (partial / MANIFEST).open("w") as file:
+        json.dump(written, file, indent=1, sort_keys=True, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(folder)
+    return artifact
+
+
+def load(folder: Path) -> Artifact:
+    """Read what an artifact says of itself, without looking at its payload. Raises ArtifactError."""
+    try:
+        written = json.loads((folder / MANIFEST).read_text())
+    except FileNotFoundError:
+        raise ArtifactError(f"{folder}: no {MANIFEST} here; expected the folder of an artifact") from None
+    except ValueError as error:
+        raise ArtifactError(f"{folder / MANIFEST}: damaged ({error}); delete {folder} to make it again") from None
+    if written.get("format") != FORMAT:
+        raise ArtifactError(
+            f"{folder}: artifact format {written.get('format')}, this version reads {FORMAT}; use another --out"
+        )
+    return Artifact(folder=folder, **written)
+
+
+def verify(artifact: Artifact) -> None:
+    """Check every file of the payload against the manifest. Raises ArtifactError naming the first that differs."""
+    remedy = f"delete {artifact.folder} and run again to make it anew"
+    for name, entry in artifact.files.items():
+        path = artifact.payload / name
+        if not path.is_file():
+            raise ArtifactError(f"{path}: missing from the artifact of '{artifact.node}'; {remedy}")
+        if path.stat().st_size != entry["bytes"]:
+            raise ArtifactError(f"{path}: {path.stat().st_size} bytes, its manifest says {entry['bytes']}; {remedy}")
+    found = describe_files(artifact.payload)
+    for name, entry in artifact.files.items():
+        if found[name]["sha256"] != entry["sha256"]:
+            raise ArtifactError(f"{artifact.payload / name}: changed since it was written; {remedy}")
+    if unknown := sorted(set(found) - set(artifact.files)):
+        raise ArtifactError(f"{artifact.payload / unknown[0]}: not part of the artifact of '{artifact.node}'; {remedy}")
+
+
+def write_rows(folder: Path, record: type[Row], rows: Iterable[Row], name: str = "rows.parquet") -> int:
+    """Write records to a Parquet file (zstd), a row group at a time; return how many."""
+    import pyarrow
+    import pyarrow.parquet
+
+    schema = pyarrow.schema([(column, _arrow_type(kind)) for column, kind in record.columns.items()])
+    count = 0
+    with pyarrow.parquet.ParquetWriter(folder / name, schema, compression="zstd") as writer:
+        for group in _groups(rows):
+            writer.write_table(pyarrow.Table.from_pylist([row.to_row() for row in group], schema=schema))
+            count += len(group)
+    return count
+
+
+def read_rows(folder: Path, record: type[Row]) -> Iterator[Row]:
+    """Stream the records of a payload folder, shards in name order. Raises DataError for a folder without such rows."""
+    import pyarrow.parquet
+
+    shards = sorted(Path(folder).glob("*.parquet"))
+    if not shards:
+        raise DataError(f"{folder}: no rows here; expected Parquet files with the columns {', '.join(record.columns)}")
+    for shard in shards:
+        try:
+            with pyarrow.parquet.ParquetFile(shard) as file:
+                if missing := sorted(set(record.columns) - set(file.schema_arrow.names)):
+                    raise DataError(f"{shard}: no column '{missing[0]}'; expected rows of {record.__name__}")
+                for batch in file.iter_batches(ROW_GROUP, columns=list(record.columns)):
+                    for row in batch.to_pylist():
+                        yield record.from_row(row)  # type: ignore[attr-defined]
+        except (pyarrow.ArrowInvalid, OSError) as error:
+            raise DataError(f"{shard}: not a whole Parquet file ({error}); make it again") from None
+
+
+def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    group: list[Row] = []
+    for row in rows:
+        group.append(row)
+        if len(group) == ROW_GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _arrow_type(kind: str) -> pyarrow.DataType:
+    import pyarrow
+
+    message = pyarrow.struct([("role", pyarrow.string()), ("content", pyarrow.string())])
+    return {
+        "string": pyarrow.string(),
+        "float": pyarrow.float64(),
+        "int": pyarrow.int64(),
+        "strings": pyarrow.list_(pyarrow.string()),
+        "messages": pyarrow.list_(message),
+    }[kind]

@@ -1,0 +1,26 @@
+"""`aya check`: is the recipe sound?"""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from aya_core.cli.recipe_argument import load, recipe_argument
+from aya_core.runner import check_imports
+from aya_core.stages import make_plan
+
+
+@click.command(name="check")
+@recipe_argument
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+def command(recipe: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Validate a recipe: every key, strategy, reference and file, without importing anything heavy or running anything."""
+    loaded = load(recipe, overrides)
+    plan = make_plan(loaded)
+    check_imports(plan, loaded)
+    counts = {"stages": len(loaded.recipe.stages), "steps": len(plan.nodes)}
+    if as_json:
+        click.echo(json.dumps({"recipe": loaded.recipe.name, "source": loaded.source, **counts}))
+    else:
+        click.echo(f"{loaded.source}: sound; {counts['stages']} stages, {counts['steps']} steps")

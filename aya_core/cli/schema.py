@@ -1,0 +1,16 @@
+"""`aya schema`: for editors."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from aya_core.registry import Registry
+from aya_core.schema import recipe_schema
+
+
+@click.command(name="schema")
+def command() -> None:
+    """Print the JSON Schema of recipes, the strategies of installed plugins included."""
+    click.echo(json.dumps(recipe_schema(Registry()), indent=1, ensure_ascii=False))

@@ -1,0 +1,128 @@
+"""What a plugin can offer. Write the hooks you need as functions of a module, mark them with `@hookimpl`, and name the module
+in the entry-point group `aya` of your distribution, or in `plugins:` of a recipe.
+
+Eight hooks offer strategies. Each is called once, when plugins load, and returns a mapping from the name a recipe says after
+`use:` to a strategy class. Names are lower case with hyphens. A name that another plugin has taken is an error naming both.
+
+One hook lifts tensor merges to checkpoints. Three hooks observe a run; they return nothing, and what they raise ends the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from aya_core.kinds import (
+    Arbiter,
+    CheckpointMerge,
+    Dataset,
+    Evaluator,
+    Objective,
+    Router,
+    Teacher,
+    TensorMerge,
+    Trainer,
+)
+from aya_core.strategies import Strategy
+
+PROJECT = "aya"
+"""The name of the pluggy project and of the entry-point group."""
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def aya_datasets() -> Mapping[str, type[Strategy[Dataset]]]:  # type: ignore[empty-body]
+    """Offer data sets: they yield prompts, demonstrations or preferences, streaming.
+
+    Used by every stage that reads rows (`prompts:`, `data:`). Bundled: jsonl, parquet, hub, micro-world.
+    """
+
+
+@hookspec
+def aya_teachers() -> Mapping[str, type[Strategy[Teacher]]]:  # type: ignore[empty-body]
+    """Offer teachers: they answer prompts, and may also say how likely they find an answer.
+
+    Used by `arbitrage` for the pool, by `online` and `evaluate` for the model itself. A teacher that runs a checkpoint has a
+    field `model: ModelRef`. Bundled: transformers, recorded.
+    """
+
+
+@hookspec
+def aya_routers() -> Mapping[str, type[Strategy[Router]]]:  # type: ignore[empty-body]
+    """Offer routers: they say which teachers answer which prompt.
+
+    Used by `arbitrage`, before anything is sampled. Bundled: all, single, random, fixed.
+    """
+
+
+@hookspec
+def aya_arbiters() -> Mapping[str, type[Strategy[Arbiter]]]:  # type: ignore[empty-body]
+    """Offer arbiters: they judge all the candidates of a prompt at once.
+
+    Used by `arbitrage` and `online` to pick answers and pairs, and by the `win-rate` evaluator as judge. Bundled:
+    reward-model, likelihood, verifier, consensus.
+    """
+
+
+@hookspec
+def aya_objectives() -> Mapping[str, type[Strategy[Objective]]]:  # type: ignore[empty-body]
+    """Offer preference objectives: pure functions from log-probabilities of pairs to a loss.
+
+    Used by trainers with `needs_objective`. Bundled: dpo, ipo.
+    """
+
+
+@hookspec
+def aya_trainers() -> Mapping[str, type[Strategy[Trainer]]]:  # type: ignore[empty-body]
+    """Offer trainers: they make a checkpoint from a checkpoint and data.
+
+    Used by `train` and `online`. Bundled: initialise, sft, preference, reward.
+    """
+
+
+@hookspec
+def aya_merges() -> Mapping[str, type[Strategy[TensorMerge | CheckpointMerge]]]:  # type: ignore[empty-body]
+    """Offer merges: they make one checkpoint of several, by tensor or as a whole.
+
+    Used by `merge` and `online`, and by the command `aya merge`. Bundled: weighted, slerp, ties, dare-ties.
+    """
+
+
+@hookspec
+def aya_evaluators() -> Mapping[str, type[Strategy[Evaluator]]]:  # type: ignore[empty-body]
+    """Offer evaluators: they score a model.
+
+    Used by `evaluate`. Bundled: verifier, win-rate, perplexity, chrf, preference-accuracy.
+    """
+
+
+@hookspec(firstresult=True)
+def aya_merge_engine() -> Callable[[TensorMerge], CheckpointMerge] | None:
+    """Offer the engine that lifts a merge of one tensor to a merge of checkpoints.
+
+    Asked each time a merge that works by tensor is run; the last registered plugin that returns an engine wins, so that yours
+    can replace the bundled one, which streams safetensors.
+    """
+
+
+@hookspec
+def aya_stage_started(node: str, action: str, inputs: Mapping[str, Path]) -> None:
+    """Observe that a node of the plan starts.
+
+    node: its id, such as `sft@europe`. action: what it does, such as `train`. inputs: folders of the artifacts it reads.
+    """
+
+
+@hookspec
+def aya_progress(node: str, done: int, total: int, measures: Mapping[str, float]) -> None:
+    """Observe progress inside a node. total is 0 where it is not known. measures: whatever the node reports (loss, ...)."""
+
+
+@hookspec
+def aya_stage_finished(node: str, artifact: Path, seconds: float, reused: bool, measures: Mapping[str, Any]) -> None:
+    """Observe that the artifact of a node stands. reused: it stood before this run; seconds is then what it took once."""

@@ -1,0 +1,229 @@
+"""The eight kinds of strategy: what each `build()` must return.
+
+Every Protocol here is small enough to be met by fifteen lines of a stranger's code, and `aya_core.testing` has a conformance
+check for each. Rows are the records of `records.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+from pydantic import Field
+
+from aya_core.records import Case, Completion, ExampleRow, Prompt, RowScore, Verdict
+from aya_core.strategies import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Sampling(Settings):
+    """How a model is asked to answer. Temperature 0 is greedy."""
+
+    temperature: float = Field(0.7, ge=0, description="Softmax temperature; 0 takes the likeliest token each time.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Keep the likeliest tokens that together have this probability.")
+    top_k: int = Field(0, ge=0, description="Keep this many likeliest tokens; 0 keeps all.")
+    max_tokens: int = Field(256, ge=1, description="Longest answer, in tokens.")
+    stop: tuple[str, ...] = Field((), description="Texts that end an answer; they are cut off.")
+    n: int = Field(1, ge=1, description="Answers per prompt, asked for in one request.")
+
+
+class LogLikelihood(NamedTuple):
+    """Log-probability of an answer given its prompt. nats: summed over the tokens; tokens: how many, end of turn included."""
+
+    nats: float
+    tokens: int
+
+
+class Dataset(Protocol):
+    """Yields prompts, demonstrations or preferences, streaming."""
+
+    def rows(self, seed: int) -> Iterator[ExampleRow]:
+        """Yield the rows, the same ones in the same order for the same seed. Ids are unique.
+
+        seed: for data sets that draw at random; files have no use for it. Raises DataError for a row that cannot be read,
+        naming file and line.
+        """
+
+
+class Teacher(Protocol):
+    """Answers prompts."""
+
+    def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion]:
+        """Yield `sampling.n` completions per prompt as they finish, in any order, each tagged with its prompt id and index.
+
+        The teacher's name in the completion is filled in by the stage. The same call gives the same answers. A prompt may
+        be left out (the account counts it as unanswered); an unknown prompt id is an error.
+        """
+
+
+@runtime_checkable
+class LikelihoodTeacher(Teacher, Protocol):
+    """A teacher that can also say how likely it finds a given answer."""
+
+    def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Sequence[LogLikelihood]:
+        """Score each answer given its prompt, in the order asked."""
+
+
+class Router(Protocol):
+    """Says which teachers answer which prompt."""
+
+    def route(self, prompts: Sequence[Prompt], teachers: Sequence[str], seed: int) -> Sequence[Sequence[str]]:
+        """Name the teachers of each prompt, in the order of `prompts`; an empty list leaves a prompt out.
+
+        What it says of a prompt must not depend on which other prompts are asked about with it.
+        """
+
+
+class Arbiter(Protocol):
+    """Judges the candidates of one prompt together, so that pointwise, pairwise and listwise judges are one kind."""
+
+    def judge(self, cases: Sequence[Case]) -> Iterable[Sequence[Verdict]]:
+        """Yield, for each case in order, one verdict per candidate in order. Higher scores are better.
+
+        A score is compared within its prompt only. It must be finite. An arbiter may abstain or fail on a candidate.
+        """
+
+
+@dataclass(frozen=True)
+class PairLogps:
+    """Summed log-probabilities of a batch of preference pairs, nats, each of shape (batch,), float32.
+
+    The reference's carry no gradient. Token counts (end of turn included) are for objectives that normalise by length.
+    """
+
+    chosen: Tensor
+    rejected: Tensor
+    reference_chosen: Tensor
+    reference_rejected: Tensor
+    chosen_tokens: Tensor
+    rejected_tokens: Tensor
+
+
+@dataclass(frozen=True)
+class PairLoss:
+    """What an objective says of a batch of pairs: losses and implicit rewards, shape (batch,). Rewards carry no gradient."""
+
+    losses: Tensor
+    chosen_rewards: Tensor
+    rejected_rewards: Tensor
+
+
+class Objective(Protocol):
+    """A pure function from log-probabilities of pairs to a loss; paper and equation belong in its docstring."""
+
+    def __call__(self, pairs: PairLogps) -> PairLoss:
+        """Return the loss and the implicit rewards of each pair."""
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One training run, as the stage hands it to a trainer.
+
+    start: folder of the checkpoint to start from, or None for a trainer that needs none.
+    rows: folder of the rows to train on; read them with `read_rows(job.rows, Demonstration)`.
+    out: an empty folder; the trainer leaves an ordinary Hugging Face checkpoint there.
+    work: a scratch folder that survives a kill, for the trainer's own checkpoints.
+    objective, reference: set for trainers with `needs_objective`; the reference is a checkpoint folder.
+    report: call it with (done, total, measures) as often as you like; measures are written to the training log.
+    """
+
+    rows: Path
+    out: Path
+    work: Path
+    seed: int
+    start: Path | None = None
+    objective: Objective | None = None
+    reference: Path | None = None
+    report: Callable[[int, int, Mapping[str, float]], None] = field(default=lambda done, total, measures: None)
+
+
+class Trainer(Protocol):
+    """Makes a checkpoint from a checkpoint and data.
+
+    Its strategy class may set `reads` ("demonstrations", "preferences" or "any") and `needs_objective`.
+    """
+
+    def train(self, job: TrainingJob) -> Mapping[str, float]:
+        """Train, write the checkpoint to `job.out`, and return the final measures."""
+
+
+class TensorMerge(Protocol):
+    """Merges one tensor; the merge engine lifts it to whole checkpoints."""
+
+    needs_base: bool
+
+    def __call__(self, tensors: Sequence[Tensor], weights: Sequence[float], base: Tensor | None, key: int) -> Tensor:
+        """Merge the same tensor of several models.
+
+        tensors: float32, one per model, equal shapes; must not be modified.
+        weights: one per model, as the recipe gives them (1.0 each when it does not).
+        base: the base model's tensor, or None where the merge has no base.
+        key: a seed of this tensor alone, the same on any machine, thread count or shard layout. Draw random numbers from it.
+        """
+
+
+@dataclass(frozen=True)
+class MergeJob:
+    """One merge, as the stage hands it over. models, base: checkpoint folders. out: an empty folder."""
+
+    models: tuple[Path, ...]
+    weights: tuple[float, ...]
+    out: Path
+    seed: int
+    base: Path | None = None
+    dtype: str | None = None
+
+
+@runtime_checkable
+class CheckpointMerge(Protocol):
+    """Merges whole checkpoints."""
+
+    def merge(self, job: MergeJob) -> Mapping[str, Any]:
+        """Write the merged checkpoint to `job.out` and return the account: tensors, bytes, and what was copied."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model under evaluation, as the stage hands it to an evaluator.
+
+    prompts, answers: the stage's prompts and this model's answers under its sampling; empty unless the evaluator's strategy
+    class says `needs_answers`.
+    rival: the answers of the model that the evaluator's `against` names, under the same sampling.
+    log_likelihoods: how likely this model finds given answers.
+    """
+
+    name: str
+    prompts: Sequence[Prompt]
+    answers: Sequence[Completion]
+    rival: Sequence[Completion]
+    log_likelihoods: Callable[[Sequence[tuple[Prompt, str]]], Sequence[LogLikelihood]]
+
+
+class Evaluator(Protocol):
+    """Scores a model.
+
+    Its strategy class may set `needs_answers`, and a field `against` that names a rival model of the same stage.
+    """
+
+    def evaluate(self, subject: Subject) -> Iterable[RowScore]:
+        """Yield what each row contributes to each metric. The core makes means, errors and intervals of them."""
+
+    def signature(self) -> Mapping[str, str]:
+        """Name everything that moves the numbers beside the model, the prompts and the sampling."""
+
+
+KINDS: Mapping[str, str] = {
+    "dataset": "aya_datasets",
+    "teacher": "aya_teachers",
+    "router": "aya_routers",
+    "arbiter": "aya_arbiters",
+    "objective": "aya_objectives",
+    "trainer": "aya_trainers",
+    "merge": "aya_merges",
+    "evaluator": "aya_evaluators",
+}
+"""Every kind of strategy and the hook that offers it."""

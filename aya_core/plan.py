@@ -1,0 +1,230 @@
+"""The plan: a recipe as a graph of nodes, each of which makes one artifact.
+
+Stages unroll themselves into nodes through a `Builder` (see `stages/`). A node names its action, its settings as plain data, and
+its inputs: earlier nodes, or files and models of the user's. Settings that will hold a path once the inputs stand
+hold `$role` until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aya_core.artifacts import MANIFEST, PAYLOAD, stable_hash
+from aya_core.errors import RecipeError, did_you_mean
+from aya_core.recipe import LoadedRecipe
+from aya_core.strategies import EACH, LocalFile, Reference, Strategy, find, strategies_in
+
+ROWS_KINDS = frozenset({"prompts", "demonstrations", "preferences"})
+
+
+@dataclass(frozen=True)
+class Node:
+    """One step of a run.
+
+    action: what is done, a function in `stages/`. kind: of the artifact it makes. inputs: node ids by role.
+    external: files, folders and local models of the user's by role. plugins: versions of what its strategies come from.
+    imports: modules its strategies need.
+    """
+
+    id: str
+    stage: str
+    action: str
+    kind: str
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    external: Mapping[str, str]
+    seed: int
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    imports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Nodes in an order in which they can run, and the names by which stages refer to their results."""
+
+    recipe: str
+    nodes: Mapping[str, Node]
+    names: Mapping[str, Mapping[str, str]]
+
+    def until(self, stage: str) -> Plan:
+        """Keep the nodes up to the end of a stage. Raises RecipeError for an unknown one."""
+        stages = list(dict.fromkeys(node.stage for node in self.nodes.values()))
+        if stage not in stages:
+            raise RecipeError(f"--until {stage}: no stage named '{stage}'; {did_you_mean(stage, stages)}")
+        kept = set(stages[: stages.index(stage) + 1])
+        return Plan(self.recipe, {id: node for id, node in self.nodes.items() if node.stage in kept}, self.names)
+
+    def readers(self, id: str) -> Iterator[Node]:
+        """The nodes that read a node's artifact."""
+        return (node for node in self.nodes.values() if id in node.inputs.values())
+
+
+class Builder:
+    """Collects the nodes of a recipe, stage by stage, and resolves references to what earlier stages make."""
+
+    def __init__(self, loaded: LoadedRecipe) -> None:
+        self.loaded = loaded
+        self.recipe = loaded.recipe
+        self.registry = loaded.registry
+        self.nodes: dict[str, Node] = {}
+        self.names: dict[str, dict[str, str]] = {}
+        self.stage = ""
+
+    def add(
+        self, id: str, action: str, kind: str, settings: Mapping[str, Any], inputs: Mapping[str, str | Reference] | None = None,
+        strategies: Mapping[str, tuple[str, Strategy[Any]]] | None = None, *, model: str | None = None,
+    ) -> str:  # fmt: skip
+        """Add a node and return its id.
+
+        inputs: node ids by role. strategies: (kind, strategy) by the setting that will hold them; the references and files
+        inside them become inputs. model: node or model for the strategies that are applied to each model in turn.
+        """
+        node_inputs = {role: str(value) for role, value in (inputs or {}).items()}
+        external = {role: node_inputs.pop(role) for role in list(node_inputs) if node_inputs[role] not in self.nodes}
+        specs: dict[str, Any] = {}
+        plugins: dict[str, str] = {}
+        imports: dict[str, None] = {}
+        for key, (strategy_kind, strategy) in (strategies or {}).items():
+            spec = self.registry.dump(strategy_kind, strategy)
+            self._take_references(key, strategy, spec, node_inputs, external, model)
+            specs[key] = spec
+            for inner in strategies_in(strategy):
+                origin = self.registry.origin_of(inner)
+                plugins[origin.distribution if origin.distribution != "file" else origin.name] = origin.version
+                imports.update(dict.fromkeys(inner.imports))
+        if id in self.nodes:
+            raise RecipeError(f"{self.loaded.source}: stages.{self.stage}: the step '{id}' exists already; rename the stage")
+        seed = int(stable_hash([self.recipe.seed, id])[:8], 16) >> 1
+        self.nodes[id] = Node(
+            id, self.stage, action, kind, {**settings, **specs}, node_inputs, external, seed, plugins, tuple(imports)
+        )
+        return id
+
+    def name(self, name: str, results: str | Mapping[str, str]) -> None:
+        """Let later stages refer to a node, or to one node per cluster, by a name."""
+        self.names[name] = {"": results} if isinstance(results, str) else dict(results)
+        if not isinstance(results, str):
+            for cluster, id in results.items():
+                self.names[f"{name}@{cluster}"] = {"": id}
+
+    def resolve(self, reference: Reference, where: str, *, cluster: str | None = None, kinds: frozenset[str] | None = None) -> str:
+        """Turn a reference into a node id, or into the path or hub id of something outside the run.
+
+        cluster: pick this cluster's result where the name stands for one per cluster.
+        """
+        results = self.resolve_group(reference, where, kinds=kinds)
+        if "" in results:
+            return results[""]
+        if cluster in results:
+            return results[cluster]
+        known = ", ".join(f"{reference}@{name}" for name in results)
+        raise self.error(where, f"'{reference}' stands for one result per cluster here; name one of {known}, or merge them")
+
+    def resolve_group(self, reference: Reference, where: str, *, kinds: frozenset[str] | None = None) -> Mapping[str, str]:
+        """Turn a reference into node ids by cluster; a single result has the cluster ''."""
+        text = str(reference)
+        kinds = kinds or reference.accepts
+        if text in self.names:
+            results = self.names[text]
+            for id in results.values():
+                if id in self.nodes and self.nodes[id].kind not in kinds:
+                    raise self.error(where, f"'{text}' is {_a(self.nodes[id].kind)}; expected {_any_of(kinds)}")
+            return results
+        if "/" in text or text.startswith("."):
+            return {"": self._outside(text, where)}
+        stage = text.split(".")[0].split("@")[0]
+        later = [later.name for later in self.recipe.stages]
+        if stage in later and stage not in self._begun():
+            raise self.error(where, f"'{text}' is made by a later stage; move '{stage}' before '{self.stage}'")
+        raise self.error(
+            where, f"nothing named '{text}'; {did_you_mean(text, self.names)} (a path needs a slash: ./{text})"
+        )
+
+    def error(self, where: str, what: str) -> RecipeError:
+        """Make the error for something wrong in the current stage."""
+        path = f"stages.{self.stage}.{where}" if where else f"stages.{self.stage}"
+        return RecipeError(f"{self.loaded.source}: {path}: {what}")
+
+    def clusters(self, where: str) -> Sequence[str]:
+        """The recipe's clusters. Raises RecipeError when it has none."""
+        if not self.recipe.cluster_names:
+            raise self.error(where, "the recipe names no clusters; expected `clusters:` with the languages of each")
+        return self.recipe.cluster_names
+
+    def rows(self, source: Reference | Strategy[Any], where: str, kind: str, id: str, *, cluster: str | None = None) -> str:
+        """Return the node that holds rows: an earlier one, or a new one that reads a data set."""
+        if isinstance(source, Reference):
+            return self.resolve(source, where, cluster=cluster, kinds=frozenset({kind}) if kind != "any" else ROWS_KINDS)
+        if id in self.nodes:
+            return id
+        settings = {"kind": "demonstrations" if kind == "any" else kind, "languages": list(self.recipe.languages)}
+        return self.add(id, "read", settings["kind"], settings, strategies={"dataset": ("dataset", source)})
+
+    def _begun(self) -> list[str]:
+        names = [stage.name for stage in self.recipe.stages]
+        return names[: names.index(self.stage)]
+
+    def _take_references(
+        self, key: str, strategy: Strategy[Any], spec: dict[str, Any], inputs: dict[str, str], external: dict[str, str],
+        model: str | None,
+    ) -> None:  # fmt: skip
+        for path, reference in find(strategy, Reference):
+            role = ".".join((key, *map(str, path)))
+            if str(reference) == EACH:
+                if model is None:
+                    raise self.error(role, "no model is given here; expected a stage, a folder or a hub id")
+                target = model
+            else:
+                target = self.resolve(reference, role)
+            if target in self.nodes:
+                inputs[role] = target
+            elif Path(target).exists():
+                external[role] = target
+            else:
+                continue  # a hub id: it is its own name
+            _set(spec, path, f"${role}")
+        for path, file in find(strategy, LocalFile):
+            role = ".".join((key, *map(str, path)))
+            full = (self.loaded.folder / Path(file).expanduser()).resolve()
+            if not full.exists() and not list(full.parent.glob(full.name)):
+                raise self.error(role, f"no file or folder {full}; expected data there, or another path (relative to the recipe)")
+            external[role] = str(full)
+            _set(spec, path, f"${role}")
+
+    def _outside(self, text: str, where: str) -> str:
+        full = (self.loaded.folder / Path(text).expanduser()).resolve()
+        if full.exists():
+            return str(full / PAYLOAD if (full / MANIFEST).is_file() else full)
+        if text.startswith((".", "/", "~")):
+            raise self.error(where, f"no folder {full}; expected a model or rows there (relative to the recipe)")
+        return text
+
+
+def fill(settings: Any, paths: Mapping[str, str]) -> Any:
+    """Replace each `$role` in settings by the path of that input."""
+    if isinstance(settings, str) and settings.startswith("$") and settings[1:] in paths:
+        return paths[settings[1:]]
+    if isinstance(settings, Mapping):
+        return {key: fill(value, paths) for key, value in settings.items()}
+    if isinstance(settings, (list, tuple)):
+        return [fill(value, paths) for value in settings]
+    return settings
+
+
+def _set(spec: Any, path: Sequence[str | int], value: str) -> None:
+    for part in path[:-1]:
+        spec = spec[part]
+    spec[path[-1]] = value
+
+
+def _a(kind: str) -> str:
+    return "a checkpoint" if kind == "checkpoint" else kind
+
+
+def _any_of(kinds: frozenset[str]) -> str:
+    return " or ".join(_a(kind) for kind in sorted(kinds))
+
+

@@ -1,0 +1,322 @@
+"""The recipe: what a run does, as validated settings.
+
+A recipe is YAML. Reading it resolves every `{use: name}` to a strategy and imports nothing heavy. Errors carry the path of
+what is wrong (`recipe.yaml: stages.blend.merge: ...`) and a did-you-mean.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+
+from aya_core import yaml12
+from aya_core.errors import RecipeError, did_you_mean
+from aya_core.explain import SettingsError, explain, sentence
+from aya_core.kinds import Sampling
+from aya_core.languages import check_language
+from aya_core.records import LANGUAGES
+from aya_core.registry import NAME, Registry
+from aya_core.strategies import ModelRef, RowsRef, Settings, nested, nested_for_each_model, reference_or_nested
+
+Language = Annotated[str, AfterValidator(check_language)]
+
+
+def _name(value: str) -> str:
+    if not NAME.fullmatch(value):
+        raise ValueError(f"'{value}' is not lower case words joined by hyphens")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+
+
+class Machine(Settings):
+    """How a run uses the machine. Changes how fast results come, not what they are, as long as `threads` stays."""
+
+    jobs: int = Field(1, ge=1, description="Independent nodes that run at the same time.")
+    threads: int | None = Field(None, ge=1, description="CPU threads of each node; None leaves it to the libraries.")
+
+
+class Pick(Settings):
+    """Which judged answers become data. Ties for the best (or worst) are broken by a hash of prompt, teacher and index."""
+
+    rejected: Literal["worst", "runner-up", "random"] = Field(
+        "worst", description="Which answer the best is paired with; `random` is any other with a lower score."
+    )
+    min_margin: float = Field(
+        0.0, ge=0, description="Pairs whose margin is not above this are dropped; at 0, that drops ties."
+    )
+
+
+class Teaching(Settings):
+    """A teacher of the pool. `{use: ...}` alone is short for `{teacher: {use: ...}}`."""
+
+    teacher: nested("teacher") = Field(description="The teacher.")  # type: ignore[valid-type]
+    languages: tuple[Language, ...] | None = Field(None, description="Languages it is asked in; None means all.")
+    sampling: Sampling | None = Field(None, description="How it is asked; None takes the stage's sampling.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "use" in value:
+            own = {key: value[key] for key in ("languages", "sampling") if key in value}
+            return {"teacher": {key: value[key] for key in value if key not in own}, **own}
+        return value
+
+
+class StageSettings(Settings):
+    """What every stage has."""
+
+    do: str
+    name: Name = Field(description="By which later stages refer to it.")
+
+
+class DataStage(StageSettings):
+    """Read a data set once, to be used by several stages."""
+
+    do: Literal["data"] = "data"
+    rows: nested("dataset") = Field(description="The data set.")  # type: ignore[valid-type]
+    kind: Literal["prompts", "demonstrations", "preferences"] = Field("prompts", description="What its rows are.")
+
+
+class TrainStage(StageSettings):
+    """Make a checkpoint, or one per cluster, from a checkpoint and data."""
+
+    do: Literal["train"] = "train"
+    trainer: nested("trainer") = Field(description="How to train.")  # type: ignore[valid-type]
+    data: reference_or_nested(RowsRef, "dataset") = Field(description="Rows to train on.")  # type: ignore[valid-type]
+    start: ModelRef | None = Field(None, description="The checkpoint to start from.")
+    objective: nested("objective") | None = Field(None, description="Loss, for trainers that want one.")  # type: ignore[valid-type]
+    reference: ModelRef | None = Field(None, description="Reference model of the objective; None takes `start`.")
+    each: Literal["cluster"] | None = Field(None, description="`cluster`: one run per language cluster.")
+    own: float = Field(
+        1.0, gt=0, le=1, description="With each: share of rows in the cluster's own and the shared languages."
+    )
+    limit: int | None = Field(None, ge=1, description="Rows per run at the most, drawn by hash.")
+
+
+class MergeStage(StageSettings):
+    """Make one checkpoint of several."""
+
+    do: Literal["merge"] = "merge"
+    models: ModelRef | tuple[ModelRef, ...] = Field(description="A stage with a model per cluster, or a list of models.")
+    merge: nested("merge") = Field(description="How to merge.")  # type: ignore[valid-type]
+    weights: dict[str, float] | tuple[float, ...] | None = Field(
+        None, description="Weight of each model, by cluster or in the order of `models`; None means 1 each."
+    )
+    base: ModelRef | None = Field(None, description="The model they all came from, for merges that need it.")
+    dtype: Literal["float32", "float16", "bfloat16"] | None = Field(None, description="Stored as; None keeps the input's.")
+
+
+class ArbitrageStage(StageSettings):
+    """Ask a pool of teachers, judge their answers, pick the best ones and pairs."""
+
+    do: Literal["arbitrage"] = "arbitrage"
+    prompts: reference_or_nested(RowsRef, "dataset") | None = Field(None, description="What is asked.")  # type: ignore[valid-type]
+    teachers: dict[Name, Teaching] | None = Field(None, description="The pool, by name.")
+    answers: Name | None = Field(
+        None, description="An earlier arbitrage stage whose prompts and answers are used instead of asking anew."
+    )
+    router: nested("router") = Field(default={"use": "all"}, validate_default=True, description="Who is asked.")  # type: ignore[valid-type]
+    sampling: Sampling = Field(Sampling(), description="How teachers are asked.")
+    arbiter: nested("arbiter") = Field(description="Who judges.")  # type: ignore[valid-type]
+    pick: Pick = Field(Pick(), description="What is kept.")
+
+    @model_validator(mode="after")
+    def _asks_or_reuses(self) -> ArbitrageStage:
+        if (self.answers is None) == (self.prompts is None or not self.teachers):
+            raise ValueError("expected either `prompts` and `teachers`, or `answers` of an earlier arbitrage stage")
+        return self
+
+
+class OnlineStage(StageSettings):
+    """Rounds of: sample from the current model, judge, pair, train, merge."""
+
+    do: Literal["online"] = "online"
+    start: ModelRef = Field(description="The model before the first round.")
+    iterations: int = Field(3, ge=1, description="Rounds. Aya Expanse takes three (arXiv 2412.04261, section 2.2).")
+    prompts: reference_or_nested(RowsRef, "dataset") = Field(  # type: ignore[valid-type]
+        description="Shared out evenly over the rounds, so that each round sees new prompts."
+    )
+    teacher: nested_for_each_model() = Field(  # type: ignore[valid-type]
+        default={"use": "transformers"}, validate_default=True, description="How the model is run."
+    )
+    sampling: Sampling = Field(Sampling(temperature=1.0, n=8), description="How it is asked; n > 1.")
+    arbiter: nested("arbiter") = Field(description="Who ranks the samples.")  # type: ignore[valid-type]
+    pick: Pick = Field(Pick(), description="Which pairs are made.")
+    trainer: nested("trainer") = Field(description="How to train.")  # type: ignore[valid-type]
+    data: Literal["pairs", "best"] = Field("pairs", description="Train on pairs, or on the best answers alone (a control).")
+    objective: nested("objective") | None = Field(None, description="Loss.")  # type: ignore[valid-type]
+    reference: Literal["initial", "previous"] = Field(
+        "previous", description="Reference of each round: the stage's start, or the model that was sampled."
+    )
+    each: Literal["cluster"] | None = Field(None, description="`cluster`: train one run per cluster, then merge.")
+    own: float = Field(1.0, gt=0, le=1, description="With each: share of rows in own and shared languages.")
+    merge: nested("merge") | None = Field(None, description="How each round's runs are merged.")  # type: ignore[valid-type]
+
+    @model_validator(mode="after")
+    def _merges_what_it_splits(self) -> OnlineStage:
+        if (self.each is None) != (self.merge is None):
+            raise ValueError("`each: cluster` and `merge` go together: a round ends in one model")
+        return self
+
+
+class EvaluateStage(StageSettings):
+    """Score models on the same rows."""
+
+    do: Literal["evaluate"] = "evaluate"
+    models: tuple[ModelRef, ...] = Field(min_length=1, description="In the order of the report; the first is the base.")
+    controls: tuple[ModelRef, ...] = Field((), description="Models outside the recipe's line, reported beside it.")
+    prompts: reference_or_nested(RowsRef, "dataset") | None = Field(  # type: ignore[valid-type]
+        None, description="Held-out prompts to be answered, for evaluators of answers."
+    )
+    teacher: nested_for_each_model() = Field(  # type: ignore[valid-type]
+        default={"use": "transformers"}, validate_default=True, description="How each model is run."
+    )
+    sampling: Sampling = Field(Sampling(), description="How the models are asked.")
+    greedy: bool = Field(True, description="Answer greedily as well, and report both.")
+    evaluators: dict[Name, nested("evaluator")] = Field(min_length=1, description="By name; the first is the headline.")  # type: ignore[valid-type]
+
+
+Stage = DataStage | TrainStage | MergeStage | ArbitrageStage | OnlineStage | EvaluateStage
+
+STAGES: Mapping[str, type[StageSettings]] = {
+    str(stage.model_fields["do"].default): stage
+    for stage in (DataStage, TrainStage, MergeStage, ArbitrageStage, OnlineStage, EvaluateStage)
+}
+"""What a stage can do."""
+
+
+def _stage(value: Any, info: Any) -> Any:
+    """Validate one stage by what it does."""
+    if not isinstance(value, dict):
+        return value
+    if value.get("do") not in STAGES:
+        raise SettingsError([(("do",), f"no stage does '{value.get('do')}'; {did_you_mean(str(value.get('do')), STAGES)}")])
+    settings = STAGES[value["do"]]
+    try:
+        return settings.model_validate(value, context=info.context)
+    except ValidationError as error:
+        raise SettingsError(explain(error, settings)) from None
+
+
+class Recipe(Settings):
+    """A whole run."""
+
+    name: Name = Field(description="Marks the folder of its runs.")
+    about: str = Field("", description="What it is for; one line, listed by `aya recipes`.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Everything random is drawn from it.")
+    languages: tuple[Language, ...] = Field(LANGUAGES, min_length=1, description="Rows in other languages are left out.")
+    clusters: dict[Name, tuple[Language, ...]] = Field(
+        {}, description="Language clusters for `each: cluster`; `shared` languages belong to all."
+    )
+    plugins: tuple[str, ...] = Field((), description="Python files with hooks, relative to the recipe.")
+    machine: Machine = Field(Machine(), description="How the run uses the machine.")
+    stages: tuple[Annotated[Any, BeforeValidator(_stage)], ...] = Field(min_length=1, description="In order.")
+
+    shared: ClassVar[str] = "shared"
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Recipe:
+        names: set[str] = set()
+        for stage in self.stages:
+            if stage.name in names:
+                raise SettingsError([(("stages", stage.name), "another stage has this name; names must differ")])
+            names.add(stage.name)
+        for cluster, languages in self.clusters.items():
+            for language in languages:
+                if language not in self.languages:
+                    raise SettingsError(
+                        [(("clusters", cluster), f"'{language}' is not one of the recipe's languages; add it there")]
+                    )
+        return self
+
+    def cluster_languages(self, cluster: str) -> tuple[str, ...]:
+        """The languages of a cluster, the shared ones after its own."""
+        own = self.clusters[cluster]
+        return (*own, *(code for code in self.clusters.get(self.shared, ()) if code not in own))
+
+    @property
+    def cluster_names(self) -> tuple[str, ...]:
+        """The clusters that get a model each."""
+        return tuple(name for name in self.clusters if name != self.shared)
+
+
+@dataclass(frozen=True)
+class LoadedRecipe:
+    """A validated recipe, the registry it was validated with, and where it came from."""
+
+    recipe: Recipe
+    registry: Registry
+    source: str
+    folder: Path
+    raw: Mapping[str, Any]
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
+    """Read and validate a recipe file. overrides: `path.to.setting=value`, stages by name. Raises RecipeError."""
+    if not path.is_file():
+        raise RecipeError(f"{path}: no such recipe; expected a YAML file, or nothing for the bundled micro recipe")
+    raw = yaml12.parse(path.read_text(encoding="utf-8"), str(path))
+    return validate_recipe(raw, source=str(path), folder=path.parent.resolve(), overrides=overrides)
+
+
+def validate_recipe(raw: Any, *, source: str, folder: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
+    """Validate a recipe that has been parsed. Raises RecipeError with every problem found, one a line."""
+    if not isinstance(raw, dict):
+        raise RecipeError(f"{source}: expected a mapping with `name` and `stages`; got {type(raw).__name__}")
+    raw = copy.deepcopy(raw)
+    for override in overrides:
+        _override(raw, override)
+    files = raw.get("plugins") or []
+    if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
+        raise RecipeError(f"{source}: plugins: expected a list of Python files, relative to the recipe")
+    registry = Registry([folder / file for file in files])
+    try:
+        recipe = Recipe.model_validate(raw, context={"registry": registry})
+    except ValidationError as error:
+        problems = explain(error, Recipe)
+        raise RecipeError("\n".join(f"{source}: {sentence(_named(path, raw), what)}" for path, what in problems)) from None
+    return LoadedRecipe(recipe, registry, source, folder, raw)
+
+
+def _named(path: Sequence[str | int], raw: Mapping[str, Any]) -> tuple[str | int, ...]:
+    """Replace the index of a stage by its name."""
+    if len(path) > 1 and path[0] == "stages" and isinstance(path[1], int):
+        stage = raw["stages"][path[1]]
+        if isinstance(stage, dict) and isinstance(stage.get("name"), str):
+            return ("stages", stage["name"], *path[2:])
+    return tuple(path)
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise RecipeError(f"--set {override}: expected path.to.setting=value, such as stages.offline.objective.beta=0.05")
+    value = yaml12.parse(text, f"--set {path}")
+    here: Any = raw
+    *parents, last = path.split(".")
+    for depth, part in enumerate(parents):
+        if isinstance(here, list):
+            here = _element(here, part, override)
+        elif isinstance(here, dict):
+            here = here.setdefault(part, {})
+        if not isinstance(here, (dict, list)):
+            raise RecipeError(f"--set {override}: '{'.'.join(parents[: depth + 1])}' is {here!r}, which has no settings")
+    if isinstance(here, list):
+        raise RecipeError(f"--set {override}: '{'.'.join(parents)}' is a list; name an element and a setting of it")
+    here[last] = value
+
+
+def _element(items: list[Any], part: str, override: str) -> Any:
+    names = {item["name"]: item for item in items if isinstance(item, dict) and "name" in item}
+    if part in names:
+        return names[part]
+    if part.isdigit() and int(part) < len(items):
+        return items[int(part)]
+    raise RecipeError(f"--set {override}: no stage named '{part}'; {did_you_mean(part, names)}")

@@ -1,0 +1,24 @@
+"""Write the report of a run folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aya_core.report.markdown import markdown
+from aya_core.report.page import page
+
+
+def write(report: Mapping[str, Any], folder: Path) -> None:
+    """Write `report.json`, `report.md` and `report.html`, each in one step."""
+    texts = {
+        "report.json": json.dumps(report, indent=1, ensure_ascii=False) + "\n",
+        "report.md": markdown(report),
+        "report.html": page(report),
+    }
+    for name, text in texts.items():
+        partial = folder / f"{name}.partial"
+        partial.write_text(text, encoding="utf-8")
+        partial.rename(folder / name)

@@ -1,0 +1,200 @@
+"""Gather a run's numbers from its artifacts into one plain dictionary, which is `report.json`.
+
+    stages     models in the recipe's line: score (the headline metric), low, high, n, greedy, win_rate_vs_base, gain, metrics
+    controls   the same for models beside the line
+    languages  the headline metric of every model in each language
+    arbitrage  for each arbitrage stage: who answered, was scored and won, by teacher and language
+    online     for each round: pairs, dropped prompts, mean margin
+    evaluations  the same as stages, for evaluate stages before the last
+    signature  everything that moved the numbers
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aya_core import __version__, statistics
+from aya_core.artifacts import Artifact, read_rows
+from aya_core.plan import Plan
+from aya_core.recipe import ArbitrageStage, EvaluateStage, LoadedRecipe, OnlineStage
+from aya_core.records import Demonstration, Judged, Preference, Prompt, RowScore
+from aya_core.stages.evaluation import GREEDY
+from aya_core.statistics import Estimate, Sums
+
+Standing = Mapping[str, Artifact]
+
+
+def gather(loaded: LoadedRecipe, plan: Plan, standing: Standing, seconds: float) -> dict[str, Any]:
+    """Make the report of what stands; stages that have not run yet are left out. seconds: spent by the runs so far."""
+    recipe = loaded.recipe
+    report: dict[str, Any] = {
+        "recipe": recipe.name, "seed": recipe.seed, "aya_core": __version__, "stages": [], "controls": [], "languages": {},
+        "arbitrage": {}, "online": {}, "evaluations": {}, "signature": {},
+    }  # fmt: skip
+    evaluations = [stage for stage in recipe.stages if isinstance(stage, EvaluateStage)]
+    for stage in recipe.stages:
+        if isinstance(stage, EvaluateStage):
+            scored = _evaluation(stage, standing)
+            report["evaluations"][stage.name] = scored
+            if stage is evaluations[-1]:
+                del report["evaluations"][stage.name]
+                report.update(scored)
+        elif isinstance(stage, ArbitrageStage) and f"{stage.name}.best" in standing:
+            report["arbitrage"][stage.name] = _arbitrage(stage, plan, standing)
+        elif isinstance(stage, OnlineStage):
+            report["online"][stage.name] = list(_rounds(stage, standing))
+    report["seconds"] = round(seconds, 1)
+    report["node_seconds"] = dict(_stage_seconds(plan, standing))
+    return report
+
+
+def _evaluation(stage: EvaluateStage, standing: Standing) -> dict[str, Any]:
+    headline = next(iter(stage.evaluators))
+    scores: dict[str, dict[str, Sums]] = {}
+    signature: dict[str, Any] = {}
+    first_metric = ""
+    for label in stage.evaluators:
+        for model in (*stage.models, *stage.controls):
+            artifact = standing.get(f"{stage.name}.{label}@{model}")
+            if artifact is None:
+                continue
+            signature[label] = artifact.measures["signature"]
+            for metric, rows in _by_metric(artifact.payload).items():
+                if label == headline and not first_metric:
+                    first_metric = metric
+                scores.setdefault(str(model), {})[_metric_name(label, metric)] = statistics.sums(rows)
+    main = _metric_name(headline, first_metric)
+    rows = {model: _row(model, metrics, main) for model, metrics in scores.items()}
+    line = [str(model) for model in stage.models if str(model) in rows]
+    for before, after in zip(line, line[1:], strict=False):
+        if main in scores[before] and main in scores[after]:
+            rows[after]["gain"] = statistics.gain(scores[before][main], scores[after][main]).as_row()
+    languages: dict[str, dict[str, Any]] = defaultdict(dict)
+    for model, metrics in scores.items():
+        for language, estimate in statistics.by_language(metrics.get(main, {})).items():
+            languages[language][model] = estimate.as_row()
+    sampling = stage.sampling.model_dump(mode="json")
+    return {
+        "headline": main,
+        "stages": [rows[model] for model in line],
+        "controls": [rows[str(model)] for model in stage.controls if str(model) in rows],
+        "languages": dict(sorted(languages.items())),
+        "signature": {"evaluators": signature, "sampling": sampling},
+    }
+
+
+def _row(model: str, metrics: Mapping[str, Sums], main: str) -> dict[str, Any]:
+    means = {name: statistics.mean(added) for name, added in metrics.items()}
+    row: dict[str, Any] = {"name": model}
+    if main in means:
+        row |= _score(means[main])
+        row["n"] = means[main].n
+    if (greedy := _greedy(main)) in means:
+        row["greedy"] = _score(means[greedy])
+    for prefix, key in (("", "win_rate_vs_base"), (GREEDY, "greedy_win_rate_vs_base")):
+        outcomes = {name: _find_outcome(means, prefix + name) for name in ("win", "loss", "tie")}
+        if all(outcome is not None for outcome in outcomes.values()):
+            row[key] = {name: outcome.value for name, outcome in outcomes.items() if outcome is not None}
+    row["metrics"] = {name: estimate.as_row() for name, estimate in means.items()}
+    return row
+
+
+def _score(estimate: Estimate) -> dict[str, float]:
+    return {"score": estimate.value, "low": estimate.low, "high": estimate.high}
+
+
+def _metric_name(label: str, metric: str) -> str:
+    """The evaluator's label and its metric; one word where they agree."""
+    prefix, bare = (GREEDY, metric.removeprefix(GREEDY)) if metric.startswith(GREEDY) else ("", metric)
+    return f"{prefix}{label}" if bare == label else f"{prefix}{label}: {bare}"
+
+
+def _greedy(name: str) -> str:
+    return GREEDY + name
+
+
+def _find_outcome(means: Mapping[str, Estimate], outcome: str) -> Estimate | None:
+    prefix, bare = (GREEDY, outcome.removeprefix(GREEDY)) if outcome.startswith(GREEDY) else ("", outcome)
+    for name, estimate in means.items():
+        if name.startswith(GREEDY) == bool(prefix) and name.endswith(f": {bare}"):
+            return estimate
+    return None
+
+
+def _by_metric(payload: Path) -> dict[str, list[RowScore]]:
+    found: dict[str, list[RowScore]] = defaultdict(list)
+    for row in read_rows(payload, RowScore):
+        found[row.metric].append(row)
+    return found
+
+
+def _arbitrage(stage: ArbitrageStage, plan: Plan, standing: Standing) -> dict[str, Any]:
+    """Who answered, who was scored, who won, by teacher and language; wins are shares of a language's prompts."""
+    node = plan.nodes[f"{stage.name}.verdicts"]
+    language_of = {p.id: p.language for p in read_rows(standing[node.inputs["prompts"]].payload, Prompt)}
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    totals: dict[str, float] = defaultdict(float)
+    for judged in read_rows(standing[node.id].payload, Judged):
+        teacher = judged.completion.teacher
+        counts[teacher][judged.verdict.status] += 1
+        counts[teacher]["tokens"] += judged.completion.completion_tokens
+        totals[teacher] += judged.verdict.score or 0.0
+    wins: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in read_rows(standing[f"{stage.name}.best"].payload, Demonstration):
+        wins[language_of[row.prompt.id]][str(row.source)] += 1
+        counts[str(row.source)]["won"] += 1
+    teachers = {
+        teacher: {
+            "answers": sum(count[status] for status in ("scored", "abstained", "failed")),
+            **{key: count[key] for key in ("scored", "abstained", "failed", "won", "tokens")},
+            "mean_score": totals[teacher] / count["scored"] if count["scored"] else None,
+        }
+        for teacher, count in sorted(counts.items())
+    }
+    pairs = standing[f"{stage.name}.pairs"].measures if f"{stage.name}.pairs" in standing else {}
+    return {
+        "prompts": len(language_of),
+        "teachers": teachers,
+        "wins": {language: dict(sorted(count.items())) for language, count in sorted(wins.items())},
+        "pairs": pairs,
+    }
+
+
+def _rounds(stage: OnlineStage, standing: Standing) -> Iterator[dict[str, Any]]:
+    for round in range(1, stage.iterations + 1):
+        pairs = standing.get(f"{stage.name}.{round}.pairs")
+        if pairs is None:
+            continue
+        margins: list[float] = []
+        for pair in read_rows(pairs.payload, Preference):
+            if pair.margin is not None:
+                margins.append(pair.margin)
+        yield {
+            "round": round,
+            "pairs": pairs.measures["rows"],
+            "dropped": pairs.measures["dropped"],
+            "mean_margin": sum(margins) / len(margins) if margins else None,
+        }
+
+
+def _stage_seconds(plan: Plan, standing: Standing) -> Mapping[str, float]:
+    spent: dict[str, float] = defaultdict(float)
+    for node in plan.nodes.values():
+        if node.id in standing:
+            spent[node.stage] += standing[node.id].seconds
+    return {stage: round(seconds, 1) for stage, seconds in spent.items()}
+
+
+def load_report(folder: Path) -> dict[str, Any]:
+    """Read a report that was written."""
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    return report
+
+
+def rows_of(report: Mapping[str, Any]) -> Sequence[tuple[str, Mapping[str, Any]]]:
+    """The rows of the main table: ("stage" or "control", row)."""
+    return [("stage", row) for row in report["stages"]] + [("control", row) for row in report["controls"]]

@@ -1,0 +1,117 @@
+"""The report as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from aya_core.report.gather import rows_of
+
+COLUMNS = ("model", "score", "gain on the row above", "greedy", "win/loss/tie vs base, %", "n")
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """Write the whole report as Markdown."""
+    return "\n".join(_lines(report)) + "\n"
+
+
+def cells(report: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
+    """The main table as text: (stage or control, cells in the order of COLUMNS)."""
+    for group, row in rows_of(report):
+        yield group, (
+            row["name"], _score(row), _gain(row.get("gain")), _score(row.get("greedy", {})),
+            _win_rate(row.get("win_rate_vs_base")), str(row.get("n", "")),
+        )  # fmt: skip
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or nothing."""
+    return "" if value is None else f"{value:.3f}"
+
+
+def table(header: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> Iterator[str]:
+    """A Markdown table, the first column to the left and the others to the right."""
+    yield "| " + " | ".join(header) + " |"
+    yield "|---|" + "---:|" * (len(header) - 1)
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
+
+
+def _lines(report: Mapping[str, Any]) -> Iterator[str]:
+    yield f"# {report['recipe']}, seed {report['seed']}"
+    yield ""
+    if report["stages"]:
+        yield f"Score: {report['headline']}, mean over languages; ± is half the 95% interval, n the number of prompts. Gains are paired by prompt."
+        yield ""
+        rows = list(cells(report))
+        yield from table(COLUMNS, [row for group, row in rows if group == "stage"])
+        if report["controls"]:
+            yield "\nControls, beside the recipe's line:\n"
+            yield from table(COLUMNS, [row for group, row in rows if group == "control"])
+        yield from _metrics(report)
+        yield from _languages(report)
+    yield from _arbitrage(report)
+    yield from _online(report)
+    yield f"\nTook {report['seconds']} s. aya-core {report['aya_core']}. Signature: `{report['signature']}`"
+
+
+def _metrics(report: Mapping[str, Any]) -> Iterator[str]:
+    names = sorted({name for _, row in rows_of(report) for name in row["metrics"]})
+    if len(names) < 2:
+        return
+    yield "\n## Every metric\n"
+    rows = [
+        [row["name"], *(f"{m['value']:.3f} ± {m['high'] - m['value']:.3f}" if (m := row["metrics"].get(n)) else "" for n in names)]
+        for _, row in rows_of(report)
+    ]  # fmt: skip
+    yield from table(["model", *names], rows)
+
+
+def _languages(report: Mapping[str, Any]) -> Iterator[str]:
+    models = [row["name"] for _, row in rows_of(report)]
+    yield f"\n## {report['headline']} by language\n"
+    rows = [
+        [language, *(number(scores.get(model, {}).get("value")) for model in models)]
+        for language, scores in report["languages"].items()
+    ]
+    yield from table(["language", *models], rows)
+
+
+def _arbitrage(report: Mapping[str, Any]) -> Iterator[str]:
+    for name, account in report["arbitrage"].items():
+        yield f"\n## {name}: who won where\n"
+        teachers = list(account["teachers"])
+        yield from table(
+            ["teacher", "answers", "scored", "abstained", "failed", "won", "mean score"],
+            [
+                [t, *(str(a[k]) for k in ("answers", "scored", "abstained", "failed", "won")), number(a["mean_score"])]
+                for t, a in account["teachers"].items()
+            ],
+        )
+        yield ""
+        yield from table(
+            ["language", *teachers],
+            [[code, *(str(wins.get(t, 0)) for t in teachers)] for code, wins in account["wins"].items()],
+        )
+
+
+def _online(report: Mapping[str, Any]) -> Iterator[str]:
+    for name, rounds in report["online"].items():
+        yield f"\n## {name}: rounds\n"
+        rows = []
+        for r in rounds:
+            dropped = ", ".join(f"{reason}: {sum(by.values())}" for reason, by in r["dropped"].items())
+            rows.append([str(r["round"]), str(r["pairs"]), number(r["mean_margin"]), dropped])
+        yield from table(["round", "pairs", "mean margin", "prompts dropped"], rows)
+
+
+def _score(row: Mapping[str, Any]) -> str:
+    return f"{row['score']:.3f} ± {row['high'] - row['score']:.3f}" if "score" in row else ""
+
+
+def _gain(gain: Mapping[str, Any] | None) -> str:
+    return "" if gain is None else f"{gain['value']:+.3f} ± {gain['high'] - gain['value']:.3f}"
+
+
+def _win_rate(rates: Mapping[str, float] | None) -> str:
+    return "" if rates is None else "/".join(f"{100 * rates[key]:.0f}" for key in ("win", "loss", "tie"))

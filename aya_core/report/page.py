@@ -1,0 +1,124 @@
+"""The report as one HTML page without scripts: gains by stage, bars by language, and who won where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from aya_core.report.gather import rows_of
+from aya_core.report.markdown import COLUMNS, cells
+
+COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#9498a0")
+"""Colours that stay apart for most eyes, in the order of models or teachers."""
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8882; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; } .quiet { opacity: .7; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+tr.control td { opacity: .75; font-style: italic; }
+.bar { display: flex; align-items: center; gap: .6rem; margin: .15rem 0; }
+.bar > span:first-child { width: 9rem; text-align: right; }
+.track { position: relative; flex: 1; height: 1.1rem; background: var(--soft); }
+.fill { position: absolute; inset: 0 auto 0 0; } .whisker { position: absolute; top: .5rem; height: 2px; background: currentColor; }
+.stack { display: flex; flex: 1; height: 1.1rem; } .key { display: inline-block; width: .8rem; height: .8rem; margin: 0 .3rem 0 1rem; }
+.languages { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem 2rem; }
+.languages .bar > span:first-child { display: none; } .languages .track, .languages .fill { height: .5rem; } .languages .bar { margin: 2px 0; }
+details { margin-top: 2rem; } pre { white-space: pre-wrap; }
+"""
+
+
+def page(report: Mapping[str, Any]) -> str:
+    """Write the whole report as HTML."""
+    body = "\n".join(_body(report))
+    title = f"{escape(report['recipe'])}, seed {report['seed']}"
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{title}</title><style>{STYLE}</style><body><h1>{title}</h1>\n{body}</body></html>\n"
+    )
+
+
+def _body(report: Mapping[str, Any]) -> Iterator[str]:
+    yield f'<p class="quiet">aya-core {report["aya_core"]}, {report["seconds"]} s</p>'
+    if report["stages"]:
+        yield f"<h2>What each stage gained</h2><p>{escape(report['headline'])}, mean over languages; the line is the 95% interval.</p>"
+        yield from _gains(report)
+        yield "<h2>In numbers</h2>"
+        yield from _main_table(report)
+        yield "<h2>By language</h2>"
+        yield from _languages(report)
+    for name, account in report["arbitrage"].items():
+        yield f"<h2>{escape(name)}: whose answer won where</h2>"
+        yield from _wins(account)
+    yield f"<details><summary>Signature</summary><pre>{escape(str(report['signature']))}</pre></details>"
+
+
+def _gains(report: Mapping[str, Any]) -> Iterator[str]:
+    top = _top(row.get("high", 0) for _, row in rows_of(report))
+    for index, (group, row) in enumerate(rows_of(report)):
+        if "score" in row:
+            colour = COLOURS[0] if group == "stage" else COLOURS[-1]
+            yield _bar(row["name"], row["score"], top, colour, row["low"], row["high"])
+            if index == len(report["stages"]) - 1 and report["controls"]:
+                yield '<p class="quiet">Controls:</p>'
+
+
+def _main_table(report: Mapping[str, Any]) -> Iterator[str]:
+    yield "<table><tr>" + "".join(f"<th>{escape(name)}</th>" for name in COLUMNS) + "</tr>"
+    for group, row in cells(report):
+        yield f'<tr class="{group}">' + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+    yield "</table>"
+
+
+def _languages(report: Mapping[str, Any]) -> Iterator[str]:
+    models = [row["name"] for row in report["stages"]]
+    colours = {model: COLOURS[index % len(COLOURS)] for index, model in enumerate(models)}
+    yield _legend(colours)
+    top = _top(scores[m]["value"] for scores in report["languages"].values() for m in models if m in scores)
+    yield '<div class="languages">'
+    for language, scores in report["languages"].items():
+        yield f"<div><b>{escape(language)}</b>"
+        for model in models:
+            if model in scores:
+                yield _bar(model, scores[model]["value"], top, colours[model])
+        yield "</div>"
+    yield "</div>"
+
+
+def _wins(account: Mapping[str, Any]) -> Iterator[str]:
+    colours = {teacher: COLOURS[index % len(COLOURS)] for index, teacher in enumerate(account["teachers"])}
+    yield _legend(colours)
+    for language, wins in account["wins"].items():
+        total = sum(wins.values())
+        parts = "".join(
+            f'<div style="width:{100 * wins[t] / total:.2f}%;background:{colours[t]}" title="{escape(t)}: {wins[t]} of {total}"></div>'
+            for t in colours
+            if wins.get(t)
+        )
+        yield f'<div class="bar"><span>{escape(language)}</span><div class="stack">{parts}</div></div>'
+
+
+def _bar(label: str, value: float, top: float, colour: str, low: float | None = None, high: float | None = None) -> str:
+    whisker = ""
+    if low is not None and high is not None:
+        left, right = 100 * max(low, 0) / top, 100 * high / top
+        whisker = f'<div class="whisker" style="left:{left:.2f}%;width:{right - left:.2f}%"></div>'
+    return (
+        f'<div class="bar" title="{escape(label)}: {value:.3f}"><span>{escape(label)}</span><div class="track">'
+        f'<div class="fill" style="width:{100 * value / top:.2f}%;background:{colour}"></div>{whisker}</div>'
+        f"<span>{value:.3f}</span></div>"
+    )
+
+
+def _legend(colours: Mapping[str, str]) -> str:
+    keys = (f'<span class="key" style="background:{c}"></span>{escape(name)}' for name, c in colours.items())
+    return f"<p>{''.join(keys)}</p>"
+
+
+def _top(values: Iterator[float] | Sequence[float]) -> float:
+    """Where bars end: 1 for shares, the largest value otherwise."""
+    largest = max(values, default=1.0)
+    return 1.0 if largest <= 1 else largest

@@ -1,0 +1,304 @@
+"""The runner: walks a plan, reuses what stands, has the rest done, and leaves a run folder that explains itself.
+
+A run folder holds `run.json` (whose run it is), `recipe.yaml` (as it was run, overrides included), `artifacts/NODE/FINGERPRINT/`,
+`logs/NODE.log` and, at the end, the report. Killed anywhere, the next run finishes the work.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from aya_core import artifacts, yaml12
+from aya_core.artifacts import Artifact, content_of, stable_hash
+from aya_core.errors import ArtifactError, NodeFailedError, PluginError
+from aya_core.plan import Node, Plan
+from aya_core.recipe import LoadedRecipe
+from aya_core.strategies import Strategy
+
+RUN = "run.json"
+
+
+def file_name(id: str) -> str:
+    """A node's id as the name of a folder; ids that name a model by its path have slashes."""
+    return id.replace("/", "--")
+
+
+class Run:
+    """The folder of one recipe's runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def open(self, loaded: LoadedRecipe) -> None:
+        """Make the folder, or check that it is this recipe's. Raises ArtifactError for a folder of something else."""
+        name = loaded.recipe.name
+        if (self.folder / RUN).is_file():
+            found = self.about()
+            if found["recipe"] != name:
+                raise ArtifactError(
+                    f"{self.folder}: holds a run of the recipe '{found['recipe']}', not of '{name}'; choose another --out"
+                )
+        elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            raise ArtifactError(f"{self.folder}: holds something else than a run; choose an empty or new folder as --out")
+        for part in ("artifacts", "logs"):
+            (self.folder / part).mkdir(parents=True, exist_ok=True)
+        self.note(recipe=name, source=loaded.source, folder=str(loaded.folder))
+        (self.folder / "recipe.yaml").write_text(yaml12.dump(dict(loaded.raw)), encoding="utf-8")
+
+    def about(self) -> dict[str, Any]:
+        """What `run.json` says. Raises ArtifactError where there is none."""
+        try:
+            found = json.loads((self.folder / RUN).read_text())
+            return {"recipe": found["recipe"], **found}
+        except FileNotFoundError:
+            raise ArtifactError(f"{self.folder}: no {RUN} here; expected the --out folder of `aya run`") from None
+        except (ValueError, KeyError, TypeError):
+            raise ArtifactError(f"{self.folder / RUN}: damaged; restore it, or choose another --out") from None
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to `run.json`."""
+        known = json.loads((self.folder / RUN).read_text()) if (self.folder / RUN).is_file() else {}
+        partial = self.folder / (RUN + ".partial")
+        partial.write_text(json.dumps({**known, **facts}, indent=1))
+        partial.rename(self.folder / RUN)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep a second run out of the folder while this one works."""
+        with (self.folder / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ArtifactError(f"{self.folder}: another `aya run` is at work here; wait for it to end") from None
+            yield
+
+    def place(self, node: Node, fingerprint: str) -> Path:
+        """Where a node's artifact stands once it is made."""
+        return self.folder / "artifacts" / file_name(node.id) / fingerprint[:12]
+
+
+class Inventory:
+    """What of a plan stands in a run folder already. Looks; changes nothing."""
+
+    def __init__(self, run: Run, *, check: bool = False) -> None:
+        self.run = run
+        self.check = check
+        self.standing: dict[str, Artifact] = {}
+        self._external: dict[str, str] = {}
+
+    def contents(self, node: Node) -> dict[str, str] | None:
+        """Content hashes of a node's inputs by role; None while one of them does not stand."""
+        if not set(node.inputs.values()) <= set(self.standing):
+            return None
+        inside = {role: self.standing[id].content for role, id in node.inputs.items()}
+        return {**inside, **{role: self._outside(path) for role, path in node.external.items()}}
+
+    def fingerprint(self, node: Node, contents: Mapping[str, str]) -> str:
+        """What makes a node's artifact what it is: action, settings, seed, plugins, and the content of its inputs."""
+        made_of = {
+            "format": artifacts.FORMAT, "action": node.action, "kind": node.kind, "settings": node.settings,
+            "seed": node.seed, "plugins": node.plugins, "inputs": contents,
+        }  # fmt: skip
+        return stable_hash(made_of)
+
+    def look(self, node: Node) -> Artifact | None:
+        """Find a node's artifact, and remember it. Raises ArtifactError for a damaged one."""
+        if node.id in self.standing:
+            return self.standing[node.id]
+        contents = self.contents(node)
+        if contents is None:
+            return None
+        folder = self.run.place(node, self.fingerprint(node, contents))
+        if not folder.exists():
+            return None
+        artifact = artifacts.load(folder)
+        if self.check:
+            artifacts.verify(artifact)
+        self.standing[node.id] = artifact
+        return artifact
+
+    def _outside(self, path: str) -> str:
+        if path not in self._external:
+            files = [Path(path)] if Path(path).exists() else sorted(map(Path, glob.glob(path)))
+            self._external[path] = stable_hash([content_of(file) for file in files])
+        return self._external[path]
+
+
+def check_imports(plan: Plan, loaded: LoadedRecipe) -> None:
+    """Refuse a plan whose strategies need modules that are not installed. Imports nothing heavy."""
+    for node in plan.nodes.values():
+        for module in node.imports:
+            top = module.split(".")[0]
+            if importlib.util.find_spec(top) is None:
+                extra = _extra_for(module, loaded)
+                install = f'install the extra: pip install "aya-core[{extra}]"' if extra else f"install {top}"
+                raise PluginError(f"{loaded.source}: stages.{node.stage}: needs the module '{top}'; {install}")
+
+
+def _extra_for(module: str, loaded: LoadedRecipe) -> str | None:
+    classes: list[type[Strategy[Any]]] = [s for kind in loaded.registry.strategies.values() for s in kind.values()]
+    return next((s.extra for s in classes if module in s.imports and s.extra), None)
+
+
+class Runner:
+    """Does the nodes of a plan that do not stand yet, independent ones at the same time."""
+
+    def __init__(self, loaded: LoadedRecipe, plan: Plan, folder: Path) -> None:
+        self.loaded = loaded
+        self.plan = plan
+        self.run = Run(folder)
+        self.inventory = Inventory(self.run, check=True)
+        self.hook = loaded.registry.manager.hook
+
+    def go(self) -> Mapping[str, Artifact]:
+        """Make every artifact of the plan; return them by node id.
+
+        Raises NodeFailedError when a node fails, after the nodes that were at work beside it are done.
+        """
+        check_imports(self.plan, self.loaded)
+        self.run.open(self.loaded)
+        with self.run.lock():
+            waiting = dict(self.plan.nodes)
+            self._reuse(waiting)
+            if waiting:
+                self._work(waiting)
+        return {id: self.inventory.standing[id] for id in self.plan.nodes}
+
+    def _reuse(self, waiting: dict[str, Node]) -> None:
+        for node in list(waiting.values()):
+            artifact = self.inventory.look(node)
+            if artifact is not None:
+                del waiting[node.id]
+                self._finished(node, artifact, reused=True)
+
+    def _work(self, waiting: dict[str, Node]) -> None:
+        at_work: dict[str, Node] = {}
+        failure: str | None = None
+        with _Pool(self.loaded, self.plan) as pool:
+            while waiting or at_work:
+                if failure is None:
+                    self._start(waiting, at_work, pool)
+                if not at_work:
+                    break
+                event = pool.event()
+                node = at_work[event["node"]]
+                if event["event"] == "progress":
+                    self.hook.aya_progress(
+                        node=node.id, done=event["done"], total=event["total"], measures=event["measures"]
+                    )
+                elif event["event"] == "failed":
+                    failure = failure or self._told(node, event["message"], event["mistake"])
+                else:
+                    del at_work[node.id]
+                    artifact = self.inventory.look(node) if event["code"] == 0 else None
+                    if artifact is not None:
+                        self._finished(node, artifact, reused=False)
+                    else:
+                        failure = failure or self._told(node, f"its process ended with code {event['code']}", False)
+        if failure is not None:
+            raise NodeFailedError(failure)
+
+    def _start(self, waiting: dict[str, Node], at_work: dict[str, Node], pool: _Pool) -> None:
+        for node in list(waiting.values()):
+            if len(at_work) >= self.loaded.recipe.machine.jobs:
+                return
+            contents = self.inventory.contents(node)
+            if contents is None:
+                continue
+            del waiting[node.id]
+            artifact = self.inventory.look(node)
+            if artifact is not None:  # its inputs were made anew and came out the same
+                self._finished(node, artifact, reused=True)
+                continue
+            inputs = {role: self.inventory.standing[id].payload for role, id in node.inputs.items()}
+            inputs |= {role: Path(path) for role, path in node.external.items()}
+            fingerprint = self.inventory.fingerprint(node, contents)
+            folder = self.run.place(node, fingerprint)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            at_work[node.id] = node
+            self.hook.aya_stage_started(node=node.id, action=node.action, inputs=inputs)
+            pool.start(
+                {
+                    "node": asdict(node),
+                    "inputs": {role: str(path) for role, path in inputs.items()},
+                    "contents": contents,
+                    "fingerprint": fingerprint,
+                    "folder": str(folder),
+                    "log": str(self._log(node)),
+                }
+            )
+
+    def _finished(self, node: Node, artifact: Artifact, *, reused: bool) -> None:
+        self.hook.aya_stage_finished(
+            node=node.id, artifact=artifact.folder, seconds=artifact.seconds, reused=reused, measures=artifact.measures
+        )
+
+    def _log(self, node: Node) -> Path:
+        return self.run.folder / "logs" / f"{file_name(node.id)}.log"
+
+    def _told(self, node: Node, message: str, mistake: bool) -> str:
+        where = f"{self.loaded.source}: stages.{node.stage}: step '{node.id}'"
+        if mistake:
+            return f"{where}: {message}"
+        return f"{where} failed: {message}\nIts log, traceback included, is {self._log(node)}. What was finished is kept."
+
+
+class _Pool:
+    """The worker process, spoken to over pipes. Started on entry; every child of it is gone on exit."""
+
+    def __init__(self, loaded: LoadedRecipe, plan: Plan) -> None:
+        threads = loaded.recipe.machine.threads
+        self.environment = dict(os.environ)
+        if threads is not None:
+            for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
+                self.environment[variable] = str(threads)
+        self.environment.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads do not outlive a fork
+        imports = dict.fromkeys(module for node in plan.nodes.values() for module in node.imports)
+        plugins = [str(file) for file in loaded.registry.files]
+        self.setup = {"imports": list(imports), "plugins": plugins}
+
+    def __enter__(self) -> _Pool:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "aya_core.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.environment,
+            start_new_session=True,
+        )  # fmt: skip
+        self.start(self.setup)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        assert self.process.stdin and self.process.stdout
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass
+        self.process.wait()
+        self.process.stdout.close()
+
+    def start(self, job: Mapping[str, Any]) -> None:
+        assert self.process.stdin
+        try:
+            self.process.stdin.write(json.dumps(job).encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the missing event tells
+
+    def event(self) -> dict[str, Any]:
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line:
+            raise NodeFailedError(
+                f"the worker process ended with code {self.process.wait()}; what it said stands above. What was finished is kept."
+            )
+        event: dict[str, Any] = json.loads(line)
+        return event

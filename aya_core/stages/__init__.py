@@ -1,0 +1,44 @@
+"""The stages of the recipe: how each unrolls into nodes, and what the nodes do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aya_core.plan import Builder, Plan
+from aya_core.recipe import LoadedRecipe
+from aya_core.stages import arbitrage, evaluation, judging, merging, online, reading, routing, sampling, training
+from aya_core.stages.work import Work
+
+UNROLL: Mapping[str, Callable[[Any, Builder], None]] = {
+    "data": reading.unroll,
+    "train": training.unroll,
+    "merge": merging.unroll,
+    "arbitrage": arbitrage.unroll,
+    "online": online.unroll,
+    "evaluate": evaluation.unroll,
+}
+"""How a stage becomes nodes, by what it does."""
+
+ACTIONS: Mapping[str, Callable[[Work], Mapping[str, Any]]] = {
+    "read": reading.read,
+    "select": reading.choose,
+    "route": routing.route,
+    "sample": sampling.sample,
+    "judge": judging.judge,
+    "pick-best": judging.pick_best,
+    "pick-pairs": judging.pick_pairs,
+    "train": training.train,
+    "merge": merging.merge,
+    "evaluate": evaluation.evaluate,
+}
+"""What a node does, by its action. Each returns the measures that its artifact records."""
+
+
+def make_plan(loaded: LoadedRecipe) -> Plan:
+    """Unroll every stage of a recipe. Raises RecipeError for references that cannot be met."""
+    build = Builder(loaded)
+    for stage in loaded.recipe.stages:
+        build.stage = stage.name
+        UNROLL[stage.do](stage, build)
+    return Plan(loaded.recipe.name, build.nodes, build.names)

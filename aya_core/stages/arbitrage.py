@@ -1,0 +1,62 @@
+"""Data arbitrage: a pool of teachers answers, an arbiter decides whose answer teaches.
+
+Makes, for later stages: `NAME.best` (demonstrations), `NAME.pairs` (preferences) and `NAME.verdicts`.
+Source: Aya Expanse, arXiv 2412.04261, section 2.1; Multilingual Arbitrage, arXiv 2408.14960.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aya_core.errors import did_you_mean
+from aya_core.plan import Builder
+from aya_core.recipe import ArbitrageStage, Teaching
+from aya_core.stages import judging, sampling
+
+
+def unroll(stage: ArbitrageStage, build: Builder) -> None:
+    """Nodes for prompts, routes, each teacher's answers, verdicts, best answers and pairs."""
+    if stage.answers is not None:
+        source = _pool(stage, build)
+        prompts, answers = source["prompts"], {k[8:]: v for k, v in source.items() if k.startswith("answers@")}
+        routes = _route(stage, build, prompts, dict.fromkeys(answers))
+    else:
+        pool: Mapping[str, Teaching] = stage.teachers or {}
+        prompts = build.rows(stage.prompts, "prompts", "prompts", f"{stage.name}.prompts")
+        routes = _route(stage, build, prompts, {name: teaching.languages for name, teaching in pool.items()})
+        answers = {
+            name: sampling.add(
+                build, f"{stage.name}.answers@{name}", prompts, teaching.teacher, teaching.sampling or stage.sampling,
+                name=name, routes=routes,
+            )
+            for name, teaching in pool.items()
+        }  # fmt: skip
+        build.name(f"{stage.name}.prompts", prompts)
+        build.name(f"{stage.name}.answers", answers)
+    verdicts, best, pairs = judging.add(build, stage.name, prompts, answers, stage.arbiter, stage.pick, routes=routes)
+    build.name(f"{stage.name}.verdicts", verdicts)
+    build.name(f"{stage.name}.best", best)
+    build.name(f"{stage.name}.pairs", pairs)
+
+
+def _route(
+    stage: ArbitrageStage, build: Builder, prompts: str, teachers: Mapping[str, tuple[str, ...] | None]
+) -> str:
+    settings = {"teachers": {name: list(codes) if codes else None for name, codes in teachers.items()}}
+    return build.add(
+        f"{stage.name}.routes", "route", "routes", settings, {"prompts": prompts}, {"router": ("router", stage.router)}
+    )
+
+
+def _pool(stage: ArbitrageStage, build: Builder) -> Mapping[str, str]:
+    """The prompts and answers of the earlier stage that this one draws from, by role."""
+    pools = {name.removesuffix(".answers") for name in build.names if name.endswith(".answers")}
+    if stage.answers not in pools:
+        raise build.error(
+            "answers", f"no earlier arbitrage stage named '{stage.answers}'; {did_you_mean(str(stage.answers), pools)}"
+        )
+    answers = build.names[f"{stage.answers}.answers"]
+    return {
+        "prompts": build.names[f"{stage.answers}.prompts"][""],
+        **{f"answers@{name}": id for name, id in answers.items()},
+    }

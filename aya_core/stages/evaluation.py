@@ -1,0 +1,103 @@
+"""Evaluation: every model answers the same prompts once, and every evaluator scores the answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aya_core.artifacts import read_rows, write_rows
+from aya_core.errors import DataError, PluginError, did_you_mean
+from aya_core.kinds import LikelihoodTeacher, LogLikelihood, Subject
+from aya_core.plan import Builder
+from aya_core.recipe import EvaluateStage
+from aya_core.records import Completion, Prompt, RowScore
+from aya_core.stages import sampling
+from aya_core.stages.work import Work
+from aya_core.strategies import Strategy
+
+GREEDY = "greedy "
+"""Before the name of a metric that was measured on greedy answers."""
+
+
+def unroll(stage: EvaluateStage, build: Builder) -> None:
+    """A node per model for its answers, and a node per model and evaluator for its scores."""
+    models = {str(model): build.resolve(model, f"models.{i}") for i, model in enumerate(stage.models)}
+    models |= {str(model): build.resolve(model, f"controls.{i}") for i, model in enumerate(stage.controls)}
+    asked = any(_needs_answers(evaluator) for evaluator in stage.evaluators.values())
+    prompts = None
+    answers: dict[str, str] = {}
+    if asked:
+        if stage.prompts is None:
+            raise build.error("prompts", "missing; an evaluator here scores answers to prompts")
+        prompts = build.rows(stage.prompts, "prompts", "prompts", f"{stage.name}.prompts")
+        for name, model in models.items():
+            answers[name] = sampling.add(
+                build, f"{stage.name}.answers@{name}", prompts, stage.teacher, stage.sampling, name=name, model=model,
+                greedy=stage.greedy,
+            )  # fmt: skip
+    for label, evaluator in stage.evaluators.items():
+        rival = getattr(evaluator, "against", None)
+        if rival is not None and rival not in models:
+            raise build.error(
+                f"evaluators.{label}.against", f"no model '{rival}' in this stage; {did_you_mean(rival, models)}"
+            )
+        for name, model in models.items():
+            inputs: dict[str, str] = {}
+            if _needs_answers(evaluator) and prompts is not None:
+                inputs = {"prompts": prompts, "answers": answers[name]}
+                if rival is not None:
+                    inputs["rival"] = answers[rival]
+            settings = {"name": name, "greedy": stage.greedy and bool(inputs)}
+            strategies = {"evaluator": ("evaluator", evaluator), "teacher": ("teacher", stage.teacher)}
+            build.add(f"{stage.name}.{label}@{name}", "evaluate", "scores", settings, inputs, strategies, model=model)
+
+
+def _needs_answers(evaluator: Strategy[Any]) -> bool:
+    return bool(getattr(evaluator, "needs_answers", False))
+
+
+def evaluate(work: Work) -> Mapping[str, Any]:
+    """Score one model with one evaluator, on sampled answers and on greedy ones."""
+    evaluator = work.strategy("evaluator").build()
+    rows: list[RowScore] = []
+    for greedy in (False, True) if work.setting("greedy") else (False,):
+        subject = Subject(
+            work.setting("name"), list(_prompts(work)), _answers(work, "answers", greedy), _answers(work, "rival", greedy),
+            _likelihoods(work),
+        )  # fmt: skip
+        for row in evaluator.evaluate(subject):
+            if not isinstance(row, RowScore) or not math.isfinite(row.value):
+                raise PluginError(f"the evaluator gave {row!r} for '{subject.name}'; expected RowScore with a finite value")
+            if greedy:
+                row = RowScore(row.prompt_id, row.language, GREEDY + row.metric, row.value, row.weight)
+            rows.append(row)
+    if not rows:
+        raise DataError("the evaluator scored nothing; check that its rows are in the recipe's languages")
+    write_rows(work.out, RowScore, rows)
+    return {"rows": len(rows), "signature": dict(evaluator.signature())}
+
+
+def _prompts(work: Work) -> Iterator[Prompt]:
+    return read_rows(work.inputs["prompts"], Prompt) if "prompts" in work.inputs else iter(())
+
+
+def _answers(work: Work, role: str, greedy: bool) -> Sequence[Completion]:
+    folder: Path | None = work.inputs.get(role)
+    return list(sampling.read_answers(folder, greedy=greedy)) if folder else []
+
+
+def _likelihoods(work: Work) -> Any:
+    """The model's own likelihoods, its weights loaded on first use."""
+    loaded: list[LikelihoodTeacher] = []
+
+    def log_likelihoods(pairs: Sequence[tuple[Prompt, str]]) -> Sequence[LogLikelihood]:
+        if not loaded:
+            teacher = work.strategy("teacher").build()
+            if not isinstance(teacher, LikelihoodTeacher):
+                raise PluginError("this evaluator needs log-likelihoods, which the stage's teacher does not give")
+            loaded.append(teacher)
+        return loaded[0].log_likelihoods(pairs)
+
+    return log_likelihoods

@@ -1,0 +1,96 @@
+"""Rows: reading a data set once, and choosing the rows of a language cluster."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aya_core.artifacts import read_rows, stable_hash, write_rows
+from aya_core.errors import DataError, PluginError
+from aya_core.plan import Builder
+from aya_core.recipe import DataStage
+from aya_core.records import Demonstration, ExampleRow, Preference, Prompt
+from aya_core.stages.work import Work
+
+RECORDS: Mapping[str, type[Any]] = {
+    "prompts": Prompt,
+    "demonstrations": Demonstration,
+    "preferences": Preference,
+}
+"""The record of each kind of rows."""
+
+
+def unroll(stage: DataStage, build: Builder) -> None:
+    """One node that holds the rows."""
+    build.name(stage.name, build.rows(stage.rows, "rows", stage.kind, stage.name))
+
+
+def select(build: Builder, rows: str, id: str, cluster: str, own: float, limit: int | None) -> str:
+    """Add the node that chooses a cluster's rows, and return its id."""
+    settings = {"languages": list(build.recipe.cluster_languages(cluster)), "own": own, "limit": limit}
+    return build.add(id, "select", build.nodes[rows].kind, settings, {"rows": rows})
+
+
+def prompt_of(row: ExampleRow) -> Prompt:
+    """The prompt of any row."""
+    return row if isinstance(row, Prompt) else row.prompt
+
+
+def read(work: Work) -> Mapping[str, Any]:
+    """Read a data set into rows of the wanted kind, leaving out languages that the recipe does not name."""
+    kind, languages = work.setting("kind"), frozenset(work.setting("languages"))
+    record = RECORDS[kind]
+    dataset = work.strategy("dataset").build()
+    seen: set[str] = set()
+    left_out: Counter[str] = Counter()
+
+    def wanted() -> Iterator[ExampleRow]:
+        for row in dataset.rows(work.node.seed):
+            if not isinstance(row, (Prompt, Demonstration, Preference)):
+                raise PluginError(f"the data set yielded {type(row).__name__}; expected Prompt, Demonstration or Preference")
+            prompt = prompt_of(row)
+            if prompt.language not in languages:
+                left_out[prompt.language] += 1
+                continue
+            if prompt.id in seen:
+                raise DataError(f"the data set has the id '{prompt.id}' twice; ids must differ")
+            seen.add(prompt.id)
+            if kind == "prompts":
+                yield prompt
+            elif isinstance(row, record):
+                yield row
+            else:
+                raise DataError(
+                    f"row '{prompt.id}' is a {type(row).__name__.lower()}; expected {kind} "
+                    f"(columns: {', '.join(record.columns)})"
+                )
+
+    count = write_rows(work.out, record, wanted())
+    if count == 0:
+        others = f"; it has {sum(left_out.values())} rows in other languages: {', '.join(sorted(left_out))}" if left_out else ""
+        raise DataError(f"the data set has no rows in the recipe's languages{others}")
+    return {"rows": count, **({"left_out": dict(sorted(left_out.items()))} if left_out else {})}
+
+
+def choose(work: Work) -> Mapping[str, Any]:
+    """Choose a cluster's rows: all in its own languages, and as many others as make `own` their share.
+
+    Which others, and which rows within a limit, is decided by a hash of seed and row, so that it does not depend on order.
+    """
+    languages, own, limit = frozenset(work.setting("languages")), work.setting("own"), work.setting("limit")
+    record = RECORDS[work.node.kind]
+    inside: list[tuple[str, Any]] = []
+    outside: list[tuple[str, Any]] = []
+    for row in read_rows(work.inputs["rows"], record):
+        prompt = prompt_of(row)
+        key = stable_hash([work.node.seed, prompt.id])
+        (inside if prompt.language in languages else outside).append((key, row))
+    if not inside:
+        raise DataError(f"no row is in one of the languages {', '.join(sorted(languages))}")
+    outside.sort(key=lambda item: item[0])
+    kept = inside + outside[: round(len(inside) * (1 - own) / own)]
+    if limit is not None and len(kept) > limit:
+        kept = sorted(kept, key=lambda item: item[0])[:limit]
+    write_rows(work.out, record, (row for _, row in kept))
+    return {"rows": len(kept), "own": sum(prompt_of(row).language in languages for _, row in kept)}

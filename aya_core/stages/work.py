@@ -1,0 +1,57 @@
+"""What an action is handed: its node's settings with every path filled in, its inputs, and a place to write to."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aya_core.artifacts import PAYLOAD
+from aya_core.plan import Node, fill
+from aya_core.registry import Registry
+from aya_core.strategies import Strategy
+
+Report = Callable[[int, int, Mapping[str, float]], None]
+"""Called with (done, total, measures)."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One node about to be done. inputs: payload folders and user files by role. partial: where its artifact is made."""
+
+    node: Node
+    registry: Registry
+    inputs: Mapping[str, Path]
+    partial: Path
+    report: Report
+
+    @property
+    def out(self) -> Path:
+        """The payload folder to fill."""
+        return self.partial / PAYLOAD
+
+    @property
+    def scratch(self) -> Path:
+        """A folder that survives a kill and is gone when the artifact is whole."""
+        folder = self.partial / "work"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def setting(self, key: str) -> Any:
+        """A setting of the node, paths filled in."""
+        return fill(self.node.settings[key], {role: str(path) for role, path in self.inputs.items()})
+
+    def strategy(self, kind: str, key: str | None = None) -> Strategy[Any]:
+        """The node's strategy of a kind, validated with its paths filled in."""
+        return self.registry.validate(kind, self.setting(key or kind))
+
+    def log(self, done: int, total: int, measures: Mapping[str, float]) -> None:
+        """Report progress and keep the measures in the artifact's log.jsonl."""
+        if measures:
+            line = {"done": done, "total": total, "time": round(time.time(), 3), **measures}
+            with (self.partial / "log.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        self.report(done, total, measures)

@@ -1,0 +1,184 @@
+"""Strategies: frozen settings with a `build()`.
+
+A strategy class is what a recipe's `{use: name, ...}` is validated against. It is cheap to import; `build()` imports the
+heavy libraries and returns something that satisfies the Protocol of its kind (see `kinds.py`).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    SerializationInfo,
+    ValidationInfo,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+Built = TypeVar("Built", covariant=True)
+Read = TypeVar("Read")
+
+
+class Settings(BaseModel):
+    """Settings as we write them: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Strategy(Settings, Generic[Built]):
+    """Settings of one way to do one thing. Subclass as `Strategy[Arbiter]`, say, and write `build()`.
+
+    The first line of the docstring and every field's description are printed by `aya strategies show`.
+    """
+
+    imports: ClassVar[tuple[str, ...]] = ()
+    """Modules that `build()` and what it returns import. The runner loads them once for all heavy nodes, and a missing
+    one is reported before any work starts."""
+
+    extra: ClassVar[str | None] = None
+    """The extra of the distribution that brings `imports`, named in the message when one is missing."""
+
+    @abstractmethod
+    def build(self) -> Built:
+        """Make the thing itself. Called in the process that does the work, once per node."""
+        raise NotImplementedError
+
+
+class Reference(str):
+    """A string in a recipe that may name the output of an earlier stage. The plan replaces it by a path before `build()`."""
+
+    accepts: ClassVar[frozenset[str]] = frozenset()
+    """Kinds of artifact it may name."""
+
+    meaning: ClassVar[str] = ""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Validate as a non-empty string and keep the type, by which the plan finds references."""
+        return core_schema.no_info_after_validator_function(
+            cls,
+            core_schema.str_schema(min_length=1),
+            serialization=core_schema.plain_serializer_function_ser_schema(str),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Tell editors what may stand here."""
+        return {"type": "string", "minLength": 1, "description": cls.meaning}
+
+
+class ModelRef(Reference):
+    """A model: a stage that makes checkpoints, a local folder (with a slash in it) or a hub id (owner/name)."""
+
+    accepts = frozenset({"checkpoint"})
+    meaning = "A stage that makes checkpoints, a local folder, or a hub id."
+
+
+class RowsRef(Reference):
+    """Rows made by an earlier stage, such as `arbitrage.pairs`, or the folder of such an artifact."""
+
+    accepts = frozenset({"prompts", "demonstrations", "preferences", "completions", "judged"})
+    meaning = "Rows made by an earlier stage (arbitrage.pairs), or the folder of such an artifact."
+
+
+class LocalFile(str):
+    """A file or folder of the user's. It counts in fingerprints by its content, not by its path."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Validate as a non-empty string and keep the type."""
+        return core_schema.no_info_after_validator_function(
+            cls,
+            core_schema.str_schema(min_length=1),
+            serialization=core_schema.plain_serializer_function_ser_schema(str),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Tell editors what may stand here."""
+        return {
+            "type": "string",
+            "minLength": 1,
+            "description": "A local file or folder, relative to the recipe.",
+        }
+
+
+EACH = "<each>"
+"""Stands for the model of a strategy that a stage applies to several models in turn (see `nested_for_each_model`)."""
+
+
+def nested(kind: str) -> Any:
+    """Make the type of a field that holds another strategy: `judge: nested("arbiter")` takes `{use: name, ...}`.
+
+    A built strategy object is accepted too, for use from Python.
+    """
+    return _nested(kind, lambda spec: spec)
+
+
+def nested_for_each_model() -> Any:
+    """Make the type of a teacher field whose `model` the stage fills in, once for every model it is applied to."""
+    return _nested("teacher", lambda spec: {"model": EACH, **spec})
+
+
+def reference_or_nested(reference: type[Reference], kind: str) -> Any:
+    """Make the type of a field that names earlier rows or models, or holds a strategy that makes them."""
+    return _nested(kind, lambda spec: spec, reference)
+
+
+def _nested(
+    kind: str, complete: Callable[[dict[str, Any]], dict[str, Any]], reference: type[Reference] | None = None
+) -> Any:
+    def resolve(value: Any, info: ValidationInfo) -> Any:
+        if reference is not None and isinstance(value, str):
+            return reference(value)
+        if not isinstance(value, dict):
+            if isinstance(value, (Strategy, Reference)):
+                return value
+            raise ValueError(f"expected a {kind} as {{use: name, ...}}")
+        registry = (info.context or {}).get("registry")
+        if registry is None:
+            raise ValueError(f"a {kind} written as {{use: ...}} needs a registry; pass the strategy object instead")
+        return registry.validate(kind, complete(value))
+
+    def dump(value: Any, info: SerializationInfo) -> Any:
+        if not isinstance(value, Strategy):
+            return value if value is None else str(value)
+        registry = (info.context or {}).get("registry") if isinstance(info.context, dict) else None
+        return registry.dump(kind, value) if registry else value.model_dump()
+
+    schema: dict[str, Any] = {"$ref": f"#/$defs/{kind}"}
+    if reference is not None:
+        schema = {"anyOf": [{"type": "string", "description": reference.meaning}, schema]}
+    return Annotated[Any, BeforeValidator(resolve), PlainSerializer(dump), WithJsonSchema(schema)]
+
+
+def find(settings: Any, wanted: type[Read], path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Read]]:
+    """Yield every value of a type inside settings, with the path that leads to it."""
+    if isinstance(settings, wanted):
+        yield path, settings
+    elif isinstance(settings, BaseModel):
+        for name in type(settings).model_fields:
+            yield from find(getattr(settings, name), wanted, (*path, name))
+    elif isinstance(settings, Mapping):
+        for key, value in settings.items():
+            yield from find(value, wanted, (*path, key))
+    elif isinstance(settings, Sequence) and not isinstance(settings, (str, bytes)):
+        for index, value in enumerate(settings):
+            yield from find(value, wanted, (*path, index))
+
+
+def strategies_in(settings: Any) -> Iterator[Strategy[Any]]:
+    """Yield every strategy inside settings, those inside other strategies too."""
+    for _, strategy in find(settings, Strategy):
+        yield strategy
+        for name in type(strategy).model_fields:
+            yield from strategies_in(getattr(strategy, name))

@@ -1,0 +1,280 @@
+"""token_logps in plain torch, one tile of logits at a time. Runs on any device; fast on CPU.
+
+The (tokens x vocab) logits are visited in tiles that never hold more than chunk_tokens * vocab of them. The walk goes
+through the vocabulary outside and the tokens inside, so that each row of the head is read and widened to float32 once,
+and its gradient is complete, and rounded once, when the walk leaves it. With a vocabulary far larger than the batch
+this moves less memory than chunks of tokens, which go through the whole head, and its gradient, once per chunk.
+"""
+
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from aya_kernels.token_logps.reference import LogitMap, accumulation_dtype
+
+# 8 MiB of float32: larger tiles leave the cache between the matrix product and the exponential. A GPU wants the
+# largest tile that memory allows.
+_LOGITS_PER_CPU_TILE = 1 << 21
+# Narrower tiles lose more in the matrix products than they win in cache.
+_MIN_TILE_VOCAB = 1024
+
+
+class Tile(NamedTuple):
+    """Some tokens against some of the vocabulary.
+
+    head: (columns, dim), those rows of the weight in the accumulation dtype.
+    values: (rows, columns), logits or what became of them; overwritten by the next tile.
+    """
+
+    rows: slice
+    columns: slice
+    head: Tensor
+    values: Tensor
+
+
+def plan_tiles(tokens: int, vocab: int, dim: int, max_logits: int) -> tuple[int, int]:
+    """Give tile sizes (tokens, vocab) of at most max_logits: all tokens where that leaves the tile wide enough.
+
+    The widened rows of the head, (vocab, dim), stay below max_logits too, unless that would make the tile too narrow.
+    """
+    widest = max_logits // max(tokens, dim, 1)
+    tile_vocab = min(vocab, max_logits, max(_MIN_TILE_VOCAB, widest))
+    return max(1, min(tokens, max_logits // tile_vocab)), tile_vocab
+
+
+def spans(length: int, step: int) -> Iterator[slice]:
+    """Cut range(length) into consecutive slices of step, the last one shorter. An empty range is one empty slice."""
+    for start in range(0, max(length, 1), step):
+        yield slice(start, min(start + step, length))
+
+
+def chunked_token_logps(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    logit_map: LogitMap,
+    chunk_tokens: int,
+    with_entropy: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Compute what reference_token_logps defines, in bounded memory.
+
+    When all tokens fit in one chunk, the forward keeps its exponentials and the backward needs no second pass over the
+    head. They are released by the first backward; another one (retain_graph) computes the logits again.
+    """
+    keeps_numerators = torch.is_grad_enabled() and len(hidden) <= chunk_tokens and logit_map.softcap is None
+    logps, entropy = _ChunkedTokenLogps.apply(  # type: ignore[no-untyped-call]
+        hidden, weight, bias, targets, logit_map, chunk_tokens, with_entropy, keeps_numerators
+    )
+    return logps, entropy
+
+
+class _ChunkedTokenLogps(torch.autograd.Function):
+    """log p[target] = x[target] - top - log(mass), where top = max(x) and mass = sum(exp(x - top))."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        logit_map: LogitMap,
+        chunk_tokens: int,
+        with_entropy: bool,
+        keeps_numerators: bool,
+    ) -> tuple[Tensor, Tensor | None]:
+        tokens, vocab = len(hidden), len(weight)
+        limit = _LOGITS_PER_CPU_TILE if hidden.device.type == "cpu" else sys.maxsize
+        ctx.tile_shape = plan_tiles(tokens, vocab, hidden.shape[1], min(chunk_tokens * vocab, limit))
+        ctx.numerators = None
+        with torch.autocast(hidden.device.type, enabled=False):  # autocast would round the products to bf16
+            softmax = _OnlineSoftmax(hidden, weight, targets, with_entropy)
+            whole = softmax.top.new_empty(tokens, vocab) if keeps_numerators else None
+            for tile in _logit_tiles(hidden, weight, bias, logit_map, ctx.tile_shape, whole):
+                if logit_map.softcap is not None:
+                    tile.values.mul_(logit_map.softcap / logit_map.temperature)
+                if whole is None:
+                    softmax.absorb(tile.values, tile.columns, tile.rows)
+            if whole is not None:
+                ctx.numerators = softmax.absorb(whole, slice(0, vocab), slice(0, tokens))
+        ctx.logit_map = logit_map
+        ctx.save_for_backward(hidden, weight, bias, targets, softmax.top, softmax.mass)
+        entropy = softmax.entropy()
+        if entropy is not None:
+            ctx.mark_non_differentiable(entropy)
+        return softmax.target_logps(), entropy
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_logps: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
+        hidden, weight, bias, targets, top, mass = ctx.saved_tensors
+        with torch.autocast(hidden.device.type, enabled=False):
+            tiles = _residual_tiles(ctx, hidden, weight, bias, targets, top, mass)
+            # From a residual of (numerators - onehot * mass) to the gradient of the raw logits, per token.
+            factor = -grad_logps.to(top.dtype) * (ctx.logit_map.scale / ctx.logit_map.temperature) / mass
+            grads = _accumulate_gradients(tiles, hidden, weight, bias, factor, ctx.needs_input_grad[:3])
+        return (*grads, None, None, None, None, None)
+
+
+class _OnlineSoftmax:
+    """What the softmax of each token needs to remember of the logits seen so far (Milakov & Gimelshein, algorithm 3).
+
+    top: the largest logit. mass: sum of exp(logit - top). heat: sum of exp(logit - top) * (logit - top), for the entropy.
+    All (tokens,).
+    """
+
+    def __init__(self, hidden: Tensor, weight: Tensor, targets: Tensor, with_entropy: bool) -> None:
+        wide = accumulation_dtype(hidden, weight)
+        self.targets = targets
+        # The lowest finite number, not -inf: a tile may hold nothing but -inf (a bias that forbids tokens).
+        self.top = torch.full((len(hidden),), torch.finfo(wide).min, dtype=wide, device=hidden.device)
+        self.mass = torch.zeros_like(self.top)
+        self.heat = torch.zeros_like(self.top) if with_entropy else None
+        self.target_logit = torch.zeros_like(self.top)
+
+    def absorb(self, logits: Tensor, columns: slice, rows: slice) -> Tensor:
+        """Take in a tile of logits, overwriting it with exp(logit - top); return it."""
+        index, is_inside = _targets_within(self.targets[rows], columns)
+        self.target_logit[rows] = torch.where(
+            is_inside, logits.gather(1, index).squeeze(1), self.target_logit[rows]
+        )
+        old_top = self.top[rows]
+        top = torch.maximum(old_top, logits.amax(1))
+        shrink = torch.exp(old_top - top)
+        shifted = logits.sub_(top[:, None])
+        if self.heat is None:
+            numerators = shifted.exp_()
+        else:
+            distances = shifted.clamp(min=-1e4)  # keeps 0 * -inf out of the heat; exp(-1e4) is 0
+            numerators = shifted.exp_()
+            new_heat = torch.linalg.vecdot(numerators, distances)
+            self.heat[rows] = shrink * (self.heat[rows] + (old_top - top) * self.mass[rows]) + new_heat
+        self.mass[rows] = shrink * self.mass[rows] + numerators.sum(1)
+        self.top[rows] = top
+        return numerators
+
+    def target_logps(self) -> Tensor:
+        return (self.target_logit - self.top) - self.mass.log()
+
+    def entropy(self) -> Tensor | None:
+        return None if self.heat is None else self.mass.log() - self.heat / self.mass
+
+
+def _logit_tiles(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    logit_map: LogitMap,
+    tile_shape: tuple[int, int],
+    whole: Tensor | None = None,
+) -> Iterator[Tile]:
+    """Walk over all tiles of logits, written into whole (tokens, vocab) if given, else each over the last one."""
+    wide = accumulation_dtype(hidden, weight)
+    wide_hidden = hidden.to(wide)
+    buffer = wide_hidden.new_empty(tile_shape[0] * tile_shape[1]) if whole is None else None
+    for columns in spans(len(weight), tile_shape[1]):
+        head = weight[columns].to(wide)
+        head_bias = None if bias is None else bias[columns].to(wide)
+        for rows in spans(len(hidden), tile_shape[0]):
+            some = wide_hidden[rows]
+            if whole is not None:
+                out = whole[rows, columns]
+            elif buffer is not None:
+                out = buffer[: len(some) * len(head)].view(len(some), len(head))
+            yield Tile(rows, columns, head, _logits_into(out, some, head, head_bias, logit_map))
+
+
+def _kept_tiles(weight: Tensor, numerators: Tensor, tile_shape: tuple[int, int]) -> Iterator[Tile]:
+    """Walk over tiles of the numerators (tokens, vocab) that a forward kept."""
+    for columns in spans(len(weight), tile_shape[1]):
+        head = weight[columns].to(numerators.dtype)
+        for rows in spans(len(numerators), tile_shape[0]):
+            yield Tile(rows, columns, head, numerators[rows, columns])
+
+
+def _logits_into(
+    out: Tensor, hidden: Tensor, head: Tensor, bias: Tensor | None, logit_map: LogitMap
+) -> Tensor:
+    """Write LogitMap.apply(hidden @ head.T + bias) into out, its constant factors folded into the matrix product.
+
+    With a softcap, the last factor, softcap / temperature, is left to the caller: the backward needs the tanh alone.
+    """
+    factor = logit_map.scale / (logit_map.temperature if logit_map.softcap is None else logit_map.softcap)
+    if bias is None:
+        torch.addmm(out, hidden, head.T, beta=0, alpha=factor, out=out)
+    else:
+        torch.addmm(bias, hidden, head.T, beta=factor, alpha=factor, out=out)
+    return out if logit_map.softcap is None else out.tanh_()
+
+
+def _residual_tiles(
+    ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, top: Tensor, mass: Tensor
+) -> Iterator[Tile]:
+    """Walk over tiles of (exp(x - top) - onehot(target) * mass) * softcap'(x): the gradient, but for a row factor."""
+    numerators, ctx.numerators = ctx.numerators, None  # overwritten here, so good for one backward
+    if numerators is None:
+        tiles = _logit_tiles(hidden, weight, bias, ctx.logit_map, ctx.tile_shape)
+    else:
+        tiles = _kept_tiles(weight, numerators, ctx.tile_shape)
+    softcap, temperature = ctx.logit_map.softcap, ctx.logit_map.temperature
+    for tile in tiles:
+        values, slope = tile.values, None
+        if softcap is not None:  # tanh' = 1 - tanh^2
+            slope = values.square().neg_().add_(1)
+            values.mul_(softcap / temperature)
+        if numerators is None:
+            values.sub_(top[tile.rows, None]).exp_()
+        index, is_inside = _targets_within(targets[tile.rows], tile.columns)
+        values.scatter_add_(1, index, torch.where(is_inside, -mass[tile.rows], 0.0)[:, None])
+        if slope is not None:
+            values.mul_(slope)
+        yield tile
+
+
+def _accumulate_gradients(
+    tiles: Iterator[Tile],
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    factor: Tensor,
+    needed: tuple[bool, bool, bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Sum the tiles, times a factor per token, into those gradients of hidden, weight and bias that are needed."""
+    wide = factor.dtype
+    scaled_hidden = hidden.to(wide) * factor[:, None]
+    grad_hidden = torch.empty_like(scaled_hidden) if needed[0] else None
+    grad_weight = torch.empty_like(weight) if needed[1] else None
+    grad_bias = torch.zeros_like(bias, dtype=wide) if needed[2] and bias is not None else None
+    slab = None  # gradient of the rows of the head that the walk is at
+    for rows, columns, head, values in tiles:
+        if grad_hidden is not None:
+            _add_product(grad_hidden[rows], values, head, starts=columns.start == 0)
+        if grad_bias is not None:
+            grad_bias[columns].addmv_(values.T, factor[rows])
+        if grad_weight is not None:
+            if rows.start == 0:
+                slab = grad_weight[columns] if weight.dtype == wide else torch.empty_like(head)
+            assert slab is not None  # the walk starts each span of columns at row 0
+            _add_product(slab, values.T, scaled_hidden[rows], starts=rows.start == 0)
+            if rows.stop == len(hidden) and weight.dtype != wide:
+                grad_weight[columns] = slab
+    if grad_hidden is not None:
+        grad_hidden = grad_hidden.mul_(factor[:, None]).to(hidden.dtype)
+    return grad_hidden, grad_weight, None if grad_bias is None or bias is None else grad_bias.to(bias.dtype)
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor, *, starts: bool) -> None:
+    """total = left @ right if starts, else total += left @ right, in place."""
+    torch.addmm(total, left, right, beta=0 if starts else 1, out=total)
+
+
+def _targets_within(targets: Tensor, columns: slice) -> tuple[Tensor, Tensor]:
+    """Place targets (rows,) in a span of the vocabulary: an index (rows, 1) that is always legal, and where it is real."""
+    index = targets - columns.start
+    is_inside = (index >= 0) & (index < columns.stop - columns.start)
+    return index.clamp(0, columns.stop - columns.start - 1)[:, None], is_inside

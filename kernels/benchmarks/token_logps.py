@@ -1,0 +1,62 @@
+"""Time and memory of token_logps against its full-logits reference. Run: python kernels/benchmarks/token_logps.py"""
+
+import argparse
+from collections.abc import Callable
+
+import torch
+from measure import best_seconds, extra_peak_mib, print_heading
+
+from aya_kernels import token_logps
+from aya_kernels.token_logps.reference import LogitMap, reference_token_logps
+
+CPU_SIZES = [(512, 256, 32_000), (2048, 256, 32_000), (1024, 512, 64_000), (256, 256, 256_000)]
+GPU_SIZES = [(8192, 4096, 131_072), (4096, 4096, 256_000), (8192, 8192, 256_000)]
+
+
+def prepare(
+    method: str, with_backward: bool, dtype: torch.dtype, device: str, tokens: int, dim: int, vocab: int
+) -> Callable[[], object]:
+    """Make the inputs; give a function that scores them, and differentiates if asked."""
+    torch.manual_seed(0)
+    hidden = torch.randn(tokens, dim, device=device).to(dtype).requires_grad_(with_backward)
+    weight = (torch.randn(vocab, dim, device=device) * dim**-0.5).to(dtype).requires_grad_(with_backward)
+    targets = torch.randint(vocab, (tokens,), device=device)
+
+    def work() -> None:
+        if method == "reference":
+            logps, _ = reference_token_logps(hidden, weight, None, targets, LogitMap(scale=0.25), False)
+        else:
+            logps = token_logps(hidden, weight, targets, logit_scale=0.25, backend=method)
+        if with_backward:
+            torch.autograd.grad(logps.sum(), (hidden, weight))
+
+    return work
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    device, dtype = print_heading().type, getattr(torch, options.dtype)
+    methods = ["reference", "torch"] + (["triton"] if device == "cuda" else [])
+    print("GFLOP/s counts 2 * tokens * dim * vocab for the forward, three times that with the backward.")
+    print(
+        f"{'tokens x dim x vocab':>22} {'pass':>9} {'method':>10} {'seconds':>9} {'GFLOP/s':>9} {'extra MiB':>10}"
+    )
+    for tokens, dim, vocab in CPU_SIZES if device == "cpu" else GPU_SIZES:
+        for with_backward in (False, True):
+            for method in methods:
+                args = (method, with_backward, dtype, device, tokens, dim, vocab)
+                seconds = best_seconds(prepare(*args), options.repeats)
+                speed = (6 if with_backward else 2) * tokens * dim * vocab / seconds / 1e9
+                size, name = f"{tokens} x {dim} x {vocab}", "fwd+bwd" if with_backward else "forward"
+                memory = extra_peak_mib(prepare, *args)
+                print(
+                    f"{size:>22} {name:>9} {method:>10} {seconds:9.3f} {speed:9.1f} {memory:10.0f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

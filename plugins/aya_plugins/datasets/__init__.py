@@ -1,0 +1,17 @@
+"""The bundled data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aya_core.api import Dataset, Strategy, hookimpl
+from aya_plugins.datasets.hub import Hub
+from aya_plugins.datasets.jsonl import Jsonl
+from aya_plugins.datasets.micro_world_dataset import MicroWorld
+from aya_plugins.datasets.parquet import Parquet
+
+
+@hookimpl
+def aya_datasets() -> Mapping[str, type[Strategy[Dataset]]]:
+    """Offer the bundled data sets."""
+    return {"jsonl": Jsonl, "parquet": Parquet, "hub": Hub, "micro-world": MicroWorld}

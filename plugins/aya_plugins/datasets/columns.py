@@ -1,0 +1,253 @@
+"""From rows of any table to prompts, demonstrations and preferences.
+
+| columns of the row | record |
+|---|---|
+| chosen and rejected | Preference |
+| completion | Demonstration |
+| neither | Prompt |
+
+A prompt is a text or a list of messages that ends with the user's; an answer is a text or a list of one
+assistant message. Every row of a data set must give the same record.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from string import Formatter
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
+from aya_core.api import (
+    UNKNOWN_LANGUAGE,
+    DataError,
+    Demonstration,
+    ExampleRow,
+    Field,
+    Message,
+    Preference,
+    Prompt,
+    Settings,
+    did_you_mean,
+)
+from aya_plugins.datasets.files import Line
+
+IDS = ("id", "prompt_id", "question_id")
+"""Where ids are looked for when no column is named."""
+
+ROLES = ("system", "user", "assistant")
+
+_LANGUAGE_CODE = re.compile(r"[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
+
+
+def language_code(value: str) -> str:
+    """Return a value that looks like a BCP 47 tag ('en', 'zh', 'pt-BR'); raise ValueError for any other."""
+    if not _LANGUAGE_CODE.fullmatch(value):
+        raise ValueError(f"'{value}' is not a language code; expected one such as 'en', 'zh' or 'pt-BR'")
+    return value
+
+
+def id_template(value: str) -> str:
+    """Return a template that holds {id} and at most {language} beside it; raise ValueError for any other."""
+    try:
+        names = {name for _, name, _, _ in Formatter().parse(value) if name is not None}
+    except ValueError as error:
+        raise ValueError(
+            f"'{value}' is not a template ({error}); expected one such as '{{language}}/{{id}}'"
+        ) from None
+    if "id" not in names or not names <= {"id", "language"}:
+        raise ValueError(
+            f"'{value}' must hold {{id}}, and may hold {{language}}, such as '{{language}}/{{id}}'"
+        )
+    return value
+
+
+Language = Annotated[
+    str | None,
+    AfterValidator(lambda value: value and language_code(value)),
+    Field(description="Language of every row, for tables without such a column."),
+]
+LanguageFromName = Annotated[
+    bool, Field(description="Take the language from the name of the file: ar.jsonl holds Arabic.")
+]
+IdTemplate = Annotated[
+    str,
+    AfterValidator(id_template),
+    Field(
+        description="How ids are made of {id} and {language}; '{language}/{id}' where languages share ids."
+    ),
+]
+Limit = Annotated[int | None, Field(ge=1, description="Read this many rows and stop; all by default.")]
+
+
+class Columns(Settings):
+    """Which column holds what. One that is named must be in every row; others are used where found."""
+
+    id: str | None = Field(
+        None, description=f"Ids, unique. By default {', '.join(IDS)}, and rows without are numbered by file."
+    )
+    language: str | None = Field(None, description="Language codes. By default language.")
+    prompt: str | None = Field(
+        None, description="What is asked: a text, or a list of messages. By default prompt."
+    )
+    completion: str | None = Field(None, description="The answer to imitate. By default completion.")
+    chosen: str | None = Field(None, description="The better answer. By default chosen.")
+    rejected: str | None = Field(None, description="The worse answer. By default rejected.")
+    reference: str | None = Field(None, description="The known right answer. By default reference.")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A data set over the rows of a table."""
+
+    lines: Callable[[], Iterator[Line]]
+    columns: Columns
+    language: str | None = None
+    language_from_name: bool = False
+    id_template: str = "{id}"
+    limit: int | None = None
+
+    def rows(self, seed: int = 0) -> Iterator[ExampleRow]:
+        """Yield the record of each row, whatever the seed. Raises DataError with file and line."""
+        seen: set[str] = set()
+        kind: type | None = None
+        for line in islice(self.lines(), self.limit):
+            row = self._record(line)
+            kind = kind or type(row)
+            if type(row) is not kind:
+                raise DataError(
+                    f"{line.place}: this row is a {type(row).__name__.lower()}, those before are "
+                    f"{kind.__name__.lower()}s; expected the same columns in every row"
+                )
+            prompt = row if isinstance(row, Prompt) else row.prompt
+            if prompt.id in seen:
+                raise DataError(
+                    f"{line.place}: id '{prompt.id}' was used before; expected unique ids "
+                    "(id_template: '{language}/{id}' tells languages apart)"
+                )
+            seen.add(prompt.id)
+            yield row
+
+    def _record(self, line: Line) -> ExampleRow:
+        columns = self.columns
+        prompt = self._prompt(line)
+        chosen = look_up(line, columns.chosen, ("chosen",))
+        rejected = look_up(line, columns.rejected, ("rejected",))
+        completion = look_up(line, columns.completion, ("completion",))
+        if (chosen is None) != (rejected is None):
+            absent = "rejected" if rejected is None else "chosen"
+            raise DataError(f"{line.place}: no {absent} answer; expected chosen and rejected together")
+        if chosen is not None:
+            return Preference(prompt, _answer(line, "chosen", chosen), _answer(line, "rejected", rejected))
+        if completion is not None:
+            return Demonstration(prompt, _answer(line, "completion", completion))
+        return prompt
+
+    def _prompt(self, line: Line) -> Prompt:
+        columns = self.columns
+        language = row_language(line, columns.language, self.language, self.language_from_name)
+        asked = look_up(line, columns.prompt, ("prompt",))
+        if asked is None:
+            raise DataError(
+                f"{line.place}: no prompt; expected it in column '{columns.prompt or 'prompt'}'{_held(line)}"
+            )
+        reference = look_up(line, columns.reference, ("reference",))
+        if reference is not None and (
+            isinstance(reference, bool) or not isinstance(reference, (str, int, float))
+        ):
+            raise DataError(
+                f"{line.place}: the reference is a {type(reference).__name__}; expected a text or a number"
+            )
+        return Prompt(
+            row_id(line, columns.id, language, self.id_template),
+            language,
+            _messages(line, asked),
+            None if reference is None else str(reference),
+        )
+
+
+def look_up(line: Line, named: str | None, usual: Sequence[str]) -> Any:
+    """Return what the column named holds, or else the first usual one that is filled; None for nothing."""
+    if named is None:
+        return next((line.row[name] for name in usual if line.row.get(name) is not None), None)
+    if named not in line.row:
+        raise DataError(f"{line.place}: no column '{named}'; {did_you_mean(named, line.row)}")
+    return line.row[named]
+
+
+def row_language(line: Line, column: str | None, fixed: str | None, from_name: bool) -> str:
+    """Return the language of a row: from its column, its file's name or the settings; they must agree."""
+    said = look_up(line, column, ("language",))
+    if said is not None and not isinstance(said, str):
+        raise DataError(
+            f"{line.place}: the language is a {type(said).__name__}; expected a code such as 'en'"
+        )
+    expected = line.name if from_name else fixed
+    try:
+        if expected is not None:
+            language_code(expected)
+        if said is not None:
+            language_code(said)
+    except ValueError as error:
+        raise DataError(f"{line.place}: {error}") from None
+    if said is not None and expected is not None and said != expected:
+        source = "the name of the file" if from_name else "the settings"
+        raise DataError(
+            f"{line.place}: the row is in '{said}', {source} says '{expected}'; expected them to agree"
+        )
+    return said or expected or UNKNOWN_LANGUAGE
+
+
+def row_id(line: Line, column: str | None, language: str, template: str) -> str:
+    """Return the id of a row: what its column holds, or its file's name and number, put into the template."""
+    found = look_up(line, column, IDS)
+    if found is None and column is None:
+        found = f"{line.name}-{line.number}"
+    if isinstance(found, bool) or not isinstance(found, (str, int)) or found == "":
+        raise DataError(f"{line.place}: the id is {found!r}; expected a text or a whole number")
+    return template.format(id=found, language=language)
+
+
+def _messages(line: Line, asked: Any) -> tuple[Message, ...]:
+    turns = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
+    if not isinstance(turns, (list, tuple)) or not turns:
+        raise DataError(f"{line.place}: the prompt is {turns!r:.80}; expected a text or a list of messages")
+    messages = tuple(_message(line, turn) for turn in turns)
+    if messages[-1]["role"] != "user":
+        raise DataError(
+            f"{line.place}: the last message of the prompt is the {messages[-1]['role']}'s, not the user's"
+        )
+    if not messages[-1]["content"].strip():
+        raise DataError(f"{line.place}: the prompt is empty; expected a question")
+    return messages
+
+
+def _message(line: Line, turn: Any) -> Message:
+    if (
+        not isinstance(turn, dict)
+        or turn.get("role") not in ROLES
+        or not isinstance(turn.get("content"), str)
+    ):
+        raise DataError(
+            f"{line.place}: {turn!r:.80} is not a message; expected a role ({', '.join(ROLES)}) and a content"
+        )
+    return {"role": turn["role"], "content": turn["content"]}
+
+
+def _answer(line: Line, name: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        message = _message(line, value[0])
+        if message["role"] == "assistant":
+            return message["content"]
+    raise DataError(
+        f"{line.place}: {name} is {value!r:.80}; expected a text or a list of one assistant message"
+    )
+
+
+def _held(line: Line) -> str:
+    return f"; the row holds {', '.join(sorted(line.row))}" if line.row else "; the row is empty"

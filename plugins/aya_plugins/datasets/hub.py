@@ -1,0 +1,71 @@
+"""Prompts, demonstrations or preferences from the Hugging Face hub, streaming."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from typing import ClassVar
+
+from pydantic import model_validator
+from typing_extensions import Self
+
+from aya_core.api import DataError, Dataset, Field, LocalFile, Strategy
+from aya_plugins.datasets.columns import Columns, IdTemplate, Language, Limit, Table
+from aya_plugins.datasets.files import Line
+
+
+class Hub(Strategy[Dataset]):
+    """Stream rows of a Hugging Face data set, at a pinned commit or from a local folder.
+
+    The columns present say what a row is: chosen and rejected make a preference, completion a demonstration,
+    neither a prompt.
+    """
+
+    imports: ClassVar[tuple[str, ...]] = ("datasets",)
+    extra: ClassVar[str | None] = "hub"
+
+    name: str | None = Field(None, description="Id of a data set on the hub: owner/name.")
+    revision: str | None = Field(
+        None, description="Commit of the data set, 40 hexadecimal digits; required with a name."
+    )
+    path: LocalFile | None = Field(None, description="Local folder of a data set, in place of a name.")
+    config: str | None = Field(None, description="Configuration of the data set, often a language.")
+    split: str = Field("train", description="Split to read, without slices; `limit` takes the first rows.")
+    columns: Columns = Field(
+        Columns(), description="Which column holds what, where names are not the usual ones."
+    )
+    language: Language = None
+    id_template: IdTemplate = "{id}"
+    limit: Limit = None
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Self:
+        if (self.name is None) == (self.path is None):
+            raise ValueError("expected either a name on the hub or the path of a local folder")
+        if self.name is not None and not re.fullmatch(r"[0-9a-f]{40}", self.revision or ""):
+            raise ValueError(
+                f"the data set '{self.name}' needs a revision of 40 hexadecimal digits, because a branch "
+                "or tag may move; its page on the hub lists them under 'History'"
+            )
+        if self.path is not None and self.revision is not None:
+            raise ValueError("a local folder has no revision; its content counts")
+        return self
+
+    def build(self) -> Dataset:
+        """Make the data set; the hub is asked when rows are."""
+        lines = partial(_lines, self.name or self.path or "", self.config, self.split, self.revision)
+        return Table(lines, self.columns, self.language, False, self.id_template, self.limit)
+
+
+def _lines(source: str, config: str | None, split: str, revision: str | None) -> Iterator[Line]:
+    import datasets
+
+    name = "-".join(part for part in (config, split) if part)
+    number = 0
+    try:
+        table = datasets.load_dataset(source, config, split=split, revision=revision, streaming=True)
+        for number, row in enumerate(table, start=1):
+            yield Line(f"{source} ({name}):{number}", name, number, row)
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise DataError(f"{source} ({name}): cannot be read after row {number}: {error}") from None

@@ -1,0 +1,202 @@
+"""Small word problems with one right answer each, the same problems in every language of the lexicon.
+
+| task | prompt | answer |
+|---|---|---|
+| write | write 3 1 | three one |
+| reverse | reverse red two Friday | Friday two red |
+| sort | sort nine two five | two five nine |
+| next | next Sunday twelve red | Monday one yellow |
+| largest | largest four nine two | nine |
+
+A problem is a task and a list of concepts. A hash of the two puts each problem into one of six classes: one
+is held out, one is for tuning, and four are for training. The hash does not see the language, so a held-out
+problem is absent from the training splits of every language.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aya_plugins.datasets.micro_world.lexicon import COLOURS, DIGITS, LEXICONS, NUMBERS, WEEKDAYS
+
+Integers: TypeAlias = NDArray[np.int64]
+
+HASH_CLASSES = {
+    "teach": (2, 3, 4, 5),
+    "reward": (2, 3, 4, 5),
+    "arbitrage": (2, 3, 4, 5),
+    "online": (2, 3, 4, 5),
+    "dev": (1,),
+    "heldout": (0,),
+}
+"""The classes, of six, from which each split draws. Splits that share classes may share problems."""
+
+TASKS = ("write", "reverse", "sort", "next", "largest")
+MOST_ROWS = (
+    20_000  # per language of a split; well below the 70,000 problems of a class, so drawing always ends
+)
+
+_CONCEPTS = len(NUMBERS) + len(WEEKDAYS) + len(COLOURS)
+_POOL = np.array([12, _CONCEPTS, 12, _CONCEPTS, 12])  # concepts that a task draws from: the numbers, or all
+_SHORTEST = np.array([2, 2, 2, 2, 3])  # words of a problem, by task
+_LONGEST = np.array([4, 4, 4, 3, 4])
+_WIDTH = 4
+_EMPTY = _CONCEPTS  # fills rows up to _WIDTH; larger than any concept, so it sorts last
+_SUCCESSOR = np.array(
+    [kind[(i + 1) % len(kind)] for kind in (NUMBERS, WEEKDAYS, COLOURS) for i in range(len(kind))]
+)
+_BLOCK = 1024  # problems drawn at once; fixed, so that asking for more rows keeps the earlier ones
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One problem in one language: what a user asks and what a perfect model answers."""
+
+    id: str
+    language: str
+    task: str
+    prompt: str
+    answer: str
+
+
+def examples(
+    split: str, *, per_language: int, languages: Sequence[str], seed: int, corrupt: float = 0.0
+) -> Iterator[Example]:
+    """Yield problems language by language, equally often for each, no prompt twice within a language.
+
+    A row depends on split, seed, language and place alone: more rows or other languages leave it as it is.
+
+    split: a key of HASH_CLASSES.
+    per_language: at most MOST_ROWS.
+    corrupt: share of answers, in [0, 1], in which one word is replaced by another of the same language.
+    """
+    if split not in HASH_CLASSES:
+        raise ValueError(
+            f"no split named {split!r} in the micro-world; expected one of {', '.join(HASH_CLASSES)}"
+        )
+    if not 0 <= per_language <= MOST_ROWS:
+        raise ValueError(
+            f"per_language is {per_language}; the micro-world gives 0 to {MOST_ROWS} rows of a language"
+        )
+    if not 0 <= corrupt <= 1:
+        raise ValueError(f"corrupt is {corrupt}; it is a share, from 0 to 1")
+    for language in languages:
+        if language not in LEXICONS:
+            raise ValueError(
+                f"no language {language!r} in the micro-world; expected one of {', '.join(LEXICONS)}"
+            )
+    for language in languages:
+        yield from _of_language(split, per_language, language, seed, corrupt)
+
+
+def score(answer: str, reference: str, language: str) -> float:
+    """Say how right an answer is: the share of words in place, times the share in the right language.
+
+    Both shares are in [0, 1]; words in place count against the longer of the two texts. An empty answer
+    scores 0.
+    """
+    words, expected = answer.split(), reference.split()
+    if not words:
+        return 0.0
+    in_place = sum(word == right for word, right in zip(words, expected, strict=False))
+    in_language = sum(word in _words_of(language) for word in words)
+    return in_place / max(len(words), len(expected)) * in_language / len(words)
+
+
+def vocabulary() -> list[str]:
+    """List every word that a prompt or an answer may hold, once, in a fixed order."""
+    words = dict.fromkeys(DIGITS)
+    for concepts, *instructions in LEXICONS.values():
+        words |= dict.fromkeys((*instructions, *concepts))
+    return list(words)
+
+
+@cache
+def _words_of(language: str) -> frozenset[str]:
+    concepts, *instructions = LEXICONS[language]
+    return frozenset((*concepts, *instructions))
+
+
+def _of_language(split: str, rows: int, language: str, seed: int, corrupt: float) -> Iterator[Example]:
+    concepts, *instructions = LEXICONS[language]
+    asked_as = [DIGITS if task == "write" else concepts for task in TASKS]
+    stream = zlib.crc32(f"{split}/{language}".encode())
+    draws, noise = np.random.default_rng([seed, stream, 0]), np.random.default_rng([seed, stream, 1])
+    seen: set[int] = set()
+    while len(seen) < rows:
+        task, problem = _draw(draws, HASH_CLASSES[split])
+        answer = _damage(noise, _solve(task, problem), corrupt)
+        columns = (_keys(task, problem), task, _lengths(problem), problem, _lengths(answer), answer)
+        for key, kind, asked, question, told, reply in zip(
+            *(column.tolist() for column in columns), strict=True
+        ):
+            if key in seen:
+                continue
+            words = asked_as[kind]
+            yield Example(
+                id=f"{split}-{seed}-{language}-{len(seen)}",
+                language=language,
+                task=TASKS[kind],
+                prompt=" ".join([instructions[kind], *[words[concept] for concept in question[:asked]]]),
+                answer=" ".join([concepts[concept] for concept in reply[:told]]),
+            )
+            seen.add(key)
+            if len(seen) == rows:
+                return
+
+
+def _draw(rng: np.random.Generator, classes: Sequence[int]) -> tuple[Integers, Integers]:
+    """Draw one block of tasks and concept rows, and keep those in the given hash classes."""
+    task = rng.integers(len(TASKS), size=_BLOCK)
+    length = rng.integers(_SHORTEST[task], _LONGEST[task] + 1)
+    problem = rng.integers(_POOL[task, None], size=(_BLOCK, _WIDTH))  # (block, width)
+    problem[np.arange(_WIDTH) >= length[:, None]] = _EMPTY
+    kept = np.isin(_hash(_keys(task, problem)) % np.uint64(6), classes)
+    return task[kept], problem[kept]
+
+
+def _solve(task: Integers, problem: Integers) -> Integers:
+    """Give the concepts of the right answers, (rows, width)."""
+    place = np.arange(_WIDTH)
+    backwards = np.take_along_axis(problem, (_lengths(problem)[:, None] - 1 - place) % _WIDTH, axis=1)
+    successor = np.append(_SUCCESSOR, _EMPTY)[problem]
+    largest = np.where(problem == _EMPTY, -1, problem).max(axis=1, keepdims=True)
+    largest = np.where(place == 0, largest, _EMPTY)
+    answers = np.stack(
+        [problem, backwards, np.sort(problem, axis=1), successor, largest]
+    )  # (tasks, rows, width)
+    return answers[task, np.arange(len(task))]
+
+
+def _damage(rng: np.random.Generator, answer: Integers, share: float) -> Integers:
+    """Replace one concept of this share of the answers by another."""
+    rows = len(answer)
+    hit, place, step = rng.random(rows) < share, rng.random(rows), rng.integers(1, _CONCEPTS, size=rows)
+    row, column = np.arange(rows)[hit], (place * _lengths(answer)).astype(np.int64)[hit]
+    damaged = answer.copy()
+    damaged[row, column] = (answer[row, column] + step[hit]) % _CONCEPTS
+    return damaged
+
+
+def _lengths(rows: Integers) -> Integers:
+    lengths: Integers = np.count_nonzero(rows != _EMPTY, axis=1)
+    return lengths
+
+
+def _keys(task: Integers, problem: Integers) -> Integers:
+    """Number the problems: equal keys mean the same task and concepts."""
+    code: Integers = problem @ (_CONCEPTS + 1) ** np.arange(_WIDTH)
+    return task + len(TASKS) * code
+
+
+def _hash(keys: Integers) -> NDArray[np.uint64]:
+    """Scatter keys evenly over 64 bits: the finaliser of SplitMix64 (Steele et al. 2014)."""
+    mixed = keys.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

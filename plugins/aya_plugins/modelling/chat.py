@@ -1,0 +1,155 @@
+"""Conversations to tokens: the tokenizer's own chat template, applied once, and where each answer begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jinja2
+import numpy
+
+from aya_core.api import DataError, Message, Prompt
+from aya_plugins.modelling.rows import Encoded
+
+CHUNK = 4096
+"""Rows rendered and tokenized at a time, which bounds memory."""
+
+
+class ChatEncoder:
+    """Encodes conversations for one tokenizer.
+
+    The chat template writes all special tokens, so the tokenizer adds none (no second BOS). An answer is encoded as part of
+    its whole conversation: the tokens of the text as training and scoring see it. A token that spans the border of prompt and
+    answer counts as the answer's.
+
+    end_ids: tokens that end a turn. An answer ends with the last of these that the template writes after it, or else with
+        `tokenizer.eos_token`, which is then appended; what the template writes later is never generated, so it is dropped.
+    max_tokens: longer rows lose their end and are marked as truncated.
+    system: a system message put before every conversation.
+    where: the checkpoint, for messages.
+    """
+
+    def __init__(
+        self, tokenizer: Any, end_ids: Iterable[int], *, max_tokens: int, where: str, system: str | None = None
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.end_ids = frozenset(end_ids) | {tokenizer.eos_token_id}
+        self.max_tokens = max_tokens
+        self.where = where
+        self.system: tuple[Message, ...] = () if system is None else ({"role": "system", "content": system},)
+
+    @property
+    def pad_id(self) -> int:
+        """What fills up short rows."""
+        pad = self.tokenizer.pad_token_id
+        return int(self.tokenizer.eos_token_id if pad is None else pad)
+
+    def prompts(self, prompts: Sequence[Prompt]) -> Encoded:
+        """Encode prompts as a model reads them before it answers. None is truncated; all answers are empty."""
+        rows = _Rows(self.max_tokens)
+        for start in range(0, len(prompts), CHUNK):
+            for encoding in self._tokenize(self._render_prompts(prompts[start : start + CHUNK])):
+                rows.add(encoding.ids, len(encoding.ids), may_cut=False)
+        return rows.encoded()
+
+    def answers(self, pairs: Sequence[tuple[Prompt, str]]) -> Encoded:
+        """Encode each prompt with its answer. Raises DataError for a template that does not keep a prompt as it was."""
+        rows = _Rows(self.max_tokens)
+        for start in range(0, len(pairs), CHUNK):
+            chunk = pairs[start : start + CHUNK]
+            before = self._borders([prompt for prompt, _ in chunk])
+            texts = self._render([[*prompt.messages, _answer(text)] for prompt, text in chunk], is_complete=True)
+            for (prompt, _), head, text in zip(chunk, before, texts, strict=True):
+                if not text.startswith(head):
+                    raise DataError(
+                        f"{self.where}: its chat template renders prompt '{prompt.id}' differently once it is answered; "
+                        "expected the generation prompt to stay as it was. Use a template that does not rewrite earlier "
+                        f"turns.\n  asked:    {head[-80:]!r}\n  answered: {text[max(0, len(head) - 80) : len(head) + 20]!r}"
+                    )
+            for (_, answer), head, text, encoding in zip(chunk, before, texts, self._tokenize(texts), strict=True):
+                first = _first_token_after(encoding, len(head), len(text))
+                # Templates may strip an answer. What follows it is the template's own.
+                after = _first_token_after(encoding, len(head) + len(answer.strip()), len(text))
+                rows.add(self._with_end(encoding.ids, after), first)
+        return rows.encoded()
+
+    def _with_end(self, ids: list[int], after: int) -> list[int]:
+        for last in range(len(ids) - 1, after - 1, -1):
+            if ids[last] in self.end_ids:
+                return ids[: last + 1]
+        return [*ids, self.tokenizer.eos_token_id]
+
+    def _borders(self, prompts: Sequence[Prompt]) -> list[str]:
+        distinct: list[Prompt] = []
+        places = []
+        for prompt in prompts:  # the answers to one prompt come one after the other
+            if not distinct or distinct[-1] is not prompt:
+                distinct.append(prompt)
+            places.append(len(distinct) - 1)
+        rendered = self._render_prompts(distinct)
+        return [rendered[place] for place in places]
+
+    def _render_prompts(self, prompts: Sequence[Prompt]) -> list[str]:
+        return self._render([list(prompt.messages) for prompt in prompts], is_complete=False)
+
+    def _render(self, conversations: list[list[Message]], *, is_complete: bool) -> list[str]:
+        if self.system:
+            conversations = [[*self.system, *turns] for turns in conversations]
+        try:
+            texts: list[str] = self.tokenizer.apply_chat_template(
+                conversations, tokenize=False, add_generation_prompt=not is_complete
+            )
+        except jinja2.TemplateError as error:
+            raise DataError(
+                f"{self.where}: its chat template refuses a conversation ({error}); check the roles of the messages, "
+                "of which it may know only user and assistant"
+            ) from None
+        return texts
+
+    def _tokenize(self, texts: list[str]) -> Sequence[Any]:
+        if not texts:
+            return []
+        encodings: Sequence[Any] = self.tokenizer(
+            texts, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False, verbose=False
+        ).encodings
+        return encodings
+
+
+class _Rows:
+    """Gathers rows of ids into flat arrays."""
+
+    def __init__(self, max_tokens: int) -> None:
+        self.max_tokens = max_tokens
+        self.chunks: list[numpy.ndarray[Any, numpy.dtype[numpy.int32]]] = []
+        self.lengths: list[int] = [0]
+        self.answers: list[int] = []
+        self.truncated: list[bool] = []
+
+    def add(self, ids: list[int], first: int, *, may_cut: bool = True) -> None:
+        is_long = may_cut and len(ids) > self.max_tokens
+        kept = ids[: self.max_tokens] if is_long else ids
+        self.chunks.append(numpy.array(kept, dtype=numpy.int32))
+        self.lengths.append(len(kept))
+        self.answers.append(min(first, len(kept)))
+        self.truncated.append(is_long)
+
+    def encoded(self) -> Encoded:
+        return Encoded(
+            numpy.concatenate(self.chunks) if self.chunks else numpy.zeros(0, dtype=numpy.int32),
+            numpy.cumsum(self.lengths, dtype=numpy.int64),
+            numpy.array(self.answers, dtype=numpy.int64),
+            numpy.array(self.truncated, dtype=numpy.bool_),
+        )
+
+
+def _first_token_after(encoding: Any, border: int, end: int) -> int:
+    """Find the first token that holds text at or after a character; the number of tokens where none does."""
+    for place in range(border, end):  # more than one turn only where offsets leave spaces out
+        token = encoding.char_to_token(place)
+        if token is not None:
+            return int(token)
+    return len(encoding.ids)
+
+
+def _answer(text: str) -> Message:
+    return {"role": "assistant", "content": text}

@@ -1,0 +1,145 @@
+"""Checkpoints on disk: reading them with errors that say what is missing, writing them whole."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GenerationConfig,
+)
+from transformers.utils import logging
+
+from aya_core.api import DataError
+from aya_plugins.modelling.chat import ChatEncoder
+from aya_plugins.modelling.head import check_head
+
+Where = str | os.PathLike[str]
+"""A checkpoint: a folder, or an id on the hub."""
+
+
+def load_causal_lm(where: Where, *, dtype: torch.dtype | None, device: torch.device | str = "cpu") -> Any:
+    """Load a causal language model, in evaluation mode. dtype None keeps the checkpoint's own. Raises DataError."""
+    model = _load(AutoModelForCausalLM, where, dtype, device)
+    check_head(model, str(where))
+    return model
+
+
+def load_reward_model(where: Where, *, dtype: torch.dtype | None, device: torch.device | str = "cpu") -> Any:
+    """Load a sequence classifier with one label. Raises DataError for anything else."""
+    config = load_config(where)
+    names = config.architectures or ["a model without a name"]
+    if config.num_labels != 1 or not any("SequenceClassification" in name for name in names):
+        raise DataError(
+            f"{where}: holds {names[0]} with {config.num_labels} labels; expected a sequence classifier with one label. "
+            "For a causal language model use the arbiter 'likelihood'"
+        )
+    return _load(AutoModelForSequenceClassification, where, dtype, device)
+
+
+def load_config(where: Where) -> Any:
+    """Read the configuration of a checkpoint."""
+    with _explained(where, "configuration"):
+        return AutoConfig.from_pretrained(where)
+
+
+def load_encoder(where: Where, *, max_tokens: int, system: str | None = None) -> ChatEncoder:
+    """Read the tokenizer of a checkpoint, with the tokens that end its turns. Raises DataError for one that cannot chat."""
+    with _explained(where, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(where)
+    remedy = "copy tokenizer.json, tokenizer_config.json and chat_template.jinja from the model it was made of"
+    if not getattr(tokenizer, "is_fast", False):
+        raise DataError(f"{where}: its tokenizer has no tokenizer.json, which gives token offsets; {remedy}")
+    if not tokenizer.chat_template:
+        raise DataError(f"{where}: its tokenizer has no chat template; {remedy}")
+    if tokenizer.eos_token_id is None:
+        raise DataError(f"{where}: its tokenizer names no eos_token; add one to tokenizer_config.json")
+    longest = getattr(load_config(where).get_text_config(), "max_position_embeddings", None) or max_tokens
+    return ChatEncoder(
+        tokenizer, _end_ids(where), max_tokens=min(max_tokens, longest), where=str(where), system=system
+    )
+
+
+def save_checkpoint(
+    model: Any, state: Mapping[str, Tensor], tokenizer: Any, out: Path, *, card: str, dtype: torch.dtype | None
+) -> None:
+    """Write an ordinary checkpoint: weights, configurations, tokenizer, chat template and model card.
+
+    state: the weights by the model's own names, gathered from all devices. dtype: None keeps theirs.
+    """
+    if dtype is not None:
+        state = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    with _without_bars():
+        model.save_pretrained(out, state_dict=dict(state))
+    if dtype is not None:  # save_pretrained names the dtype that training ran in
+        config = out / "config.json"
+        written = json.loads(config.read_text(encoding="utf-8"))
+        written["dtype"] = str(dtype).removeprefix("torch.")
+        config.write_text(json.dumps(written, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    tokenizer.save_pretrained(out)
+    (out / "README.md").write_text(card, encoding="utf-8")
+
+
+def parents(where: Path) -> list[str]:
+    """Name the public models a checkpoint descends from: its own hub id in a download cache, else what its card says."""
+    for part in reversed(where.parts):
+        if part.startswith("models--"):
+            return ["/".join(part.split("--")[1:])]
+    card = where / "README.md"
+    lines = card.read_text(encoding="utf-8").splitlines() if card.is_file() else []
+    if "base_model:" not in lines:
+        return []
+    names = []
+    for line in lines[lines.index("base_model:") + 1 :]:
+        if not line.startswith("- "):
+            break
+        names.append(line[2:].strip().strip("\"'"))
+    return names
+
+
+def _load(auto: Any, where: Where, dtype: torch.dtype | None, device: torch.device | str) -> Any:
+    with _explained(where, "model"), _without_bars():
+        model = auto.from_pretrained(where, dtype="auto" if dtype is None else dtype)
+    return model.to(device).eval()
+
+
+def _end_ids(where: Where) -> list[int]:
+    try:
+        found = GenerationConfig.from_pretrained(where).eos_token_id
+    except OSError:  # base models often come without one
+        found = load_config(where).get_text_config().eos_token_id
+    if found is None:
+        return []
+    return list(found) if isinstance(found, (list, tuple)) else [found]
+
+
+@contextlib.contextmanager
+def _explained(where: Where, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{where}: no {what} can be loaded from here ({str(error).strip().splitlines()[0]}); expected a Hugging Face "
+            "checkpoint: config.json, safetensors and tokenizer files"
+        ) from error
+
+
+@contextlib.contextmanager
+def _without_bars() -> Iterator[None]:
+    was_shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_shown:
+            logging.enable_progress_bar()

@@ -1,0 +1,95 @@
+"""The output head, and the log-probabilities of answers without the logits of every token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from aya_kernels import token_logps
+from torch import Tensor, nn
+
+from aya_core.api import AyaError
+from aya_plugins.modelling.rows import Batch
+
+
+@dataclass(frozen=True)
+class OutputHead:
+    """From the last hidden state to logits: softcap * tanh((hidden @ weight.T + bias) * logit_scale / softcap).
+
+    weight: (vocab, dim), tied to the input embeddings or not. bias: (vocab,) or None.
+    logit_scale: Cohere's logit_scale or the inverse of Granite's logits_scaling; 1 elsewhere.
+    softcap: Gemma's final_logit_softcapping, or None.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    logit_scale: float
+    softcap: float | None
+
+
+def output_head(model: Any) -> OutputHead:
+    """Read the head of a causal language model, tensors shared with the model."""
+    config = model.config.get_text_config()
+    linear = model.get_output_embeddings()
+    scale = getattr(config, "logit_scale", None)
+    divisor = getattr(config, "logits_scaling", None)
+    softcap = getattr(config, "final_logit_softcapping", None)
+    return OutputHead(
+        linear.weight,
+        getattr(linear, "bias", None),
+        float(1.0 if scale is None else scale) / float(1.0 if divisor is None else divisor),
+        float(softcap) if softcap else None,
+    )
+
+
+class AnswerLogps(nn.Module):
+    """Wraps a causal language model to give log-probabilities of answers; the head runs at their tokens only.
+
+    It is a module so that data-parallel wrappers, which watch `forward`, see all that is computed.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Sum the log-probabilities of each row's answer: float32 (rows,), nats. 0 for a row without one."""
+        states = self.model.base_model(input_ids=batch.input_ids, use_cache=False).last_hidden_state
+        hidden = states.flatten(0, 1).index_select(0, batch.predictors)
+        head = output_head(self.model)
+        weight = head.weight
+        if torch.is_autocast_enabled(hidden.device.type):  # as autocast does with the model's own head
+            dtype = torch.get_autocast_dtype(hidden.device.type)
+            hidden, weight = hidden.to(dtype), weight.to(dtype)
+        logps = token_logps(
+            hidden, weight, batch.targets, bias=head.bias, logit_scale=head.logit_scale, softcap=head.softcap
+        )
+        # A table and a sum along it: adding to rows by index would add in any order on a GPU.
+        table = logps.new_zeros(len(batch.input_ids) * batch.width)
+        return table.index_copy(0, batch.slots, logps).view(-1, batch.width).sum(1)
+
+
+def check_head(model: Any, where: str) -> None:
+    """Compare the head as we read it with the model's own logits, once, on four tokens.
+
+    A family that scales or caps its logits in a way unknown here would otherwise train on wrong probabilities, silently.
+    """
+    ids = torch.arange(4, device=model.device)[None] % model.config.get_text_config().vocab_size
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state.float()
+        expected = model(input_ids=ids, use_cache=False).logits.float()
+        head = output_head(model)
+        logits = nn.functional.linear(hidden, head.weight.float(), None if head.bias is None else head.bias.float())
+        logits = logits * head.logit_scale
+        if head.softcap is not None:
+            logits = head.softcap * torch.tanh(logits / head.softcap)
+    model.train(was_training)
+    error, size = float((logits - expected).abs().max()), float(expected.abs().max())
+    if error > 0.02 * size:  # bfloat16 stays below 0.01
+        raise AyaError(
+            f"{where}: the logits of {type(model).__name__} are not what its hidden states, output embeddings, logit scale "
+            f"and softcap give (they differ by {error:.3g}, the largest is {size:.3g}); this architecture is not supported yet"
+        )

@@ -1,0 +1,31 @@
+"""Fall to smaller batches when memory runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+
+from aya_plugins.modelling.rows import Ints
+
+Result = TypeVar("Result")
+
+
+def halving(rows: Ints, run: Callable[[Ints], Result]) -> Iterator[tuple[Ints, Result]]:
+    """Run a batch, or its halves where the device has no memory for it. A single row that does not fit raises."""
+    result: Result | None = None
+    try:
+        result = run(rows)
+    except torch.OutOfMemoryError:
+        if len(rows) == 1:
+            raise
+    if result is not None:
+        yield rows, result
+        return
+    # Outside `except`, where the traceback would keep the tensors of the failed batch alive.
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    middle = len(rows) // 2
+    yield from halving(rows[:middle], run)
+    yield from halving(rows[middle:], run)

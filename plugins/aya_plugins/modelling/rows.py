@@ -1,0 +1,93 @@
+"""Encoded rows, and the batches that a model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Ints = NDArray[numpy.int64]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token rows laid end to end, each with the place where its answer begins.
+
+    ids: (tokens,) int32. starts: (rows + 1,), row i is ids[starts[i]:starts[i + 1]].
+    answers: (rows,), the first token of the answer, counted within the row; the row's length where there is no answer.
+    truncated: (rows,) bool, rows that were cut at the end to fit.
+    """
+
+    ids: NDArray[numpy.int32]
+    starts: Ints
+    answers: Ints
+    truncated: NDArray[numpy.bool_]
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    @property
+    def lengths(self) -> Ints:
+        """Tokens of each row."""
+        return numpy.diff(self.starts)
+
+    @property
+    def answer_tokens(self) -> Ints:
+        """Tokens of each answer, its end of turn included."""
+        return self.lengths - self.answers
+
+    def row(self, index: int) -> list[int]:
+        """The token ids of one row."""
+        ids: list[int] = self.ids[self.starts[index] : self.starts[index + 1]].tolist()
+        return ids
+
+
+class Batch(NamedTuple):
+    """Right-padded rows, and where their answers are.
+
+    input_ids: (rows, time). Under causal attention no token sees the padding to its right, so there is no mask.
+    predictors: (n,) places in input_ids.flatten() whose hidden state predicts an answer's token. targets: (n,) those tokens.
+    slots: (n,) the place of each in a table of (rows, width), by which sums over a row are made in a fixed order.
+    """
+
+    input_ids: Tensor
+    predictors: Tensor
+    targets: Tensor
+    slots: Tensor
+    width: int
+
+
+def collate(encoded: Encoded, rows: Ints, pad_id: int, device: torch.device | str = "cpu") -> Batch:
+    """Lay the named rows out as one batch."""
+    lengths, answers = encoded.lengths[rows], encoded.answers[rows]
+    time = numpy.arange(int(lengths.max()))
+    places = numpy.minimum(encoded.starts[rows][:, None] + time, len(encoded.ids) - 1)  # (rows, time)
+    is_inside = time < lengths[:, None]
+    ids = numpy.where(is_inside, encoded.ids[places], pad_id).astype(numpy.int64)
+    # The first token of a row has no hidden state before it, so it cannot be scored.
+    is_target = is_inside & (time >= numpy.maximum(answers, 1)[:, None])
+    row, column = numpy.nonzero(is_target)
+    width = max(1, int((lengths - answers).max()))
+    tensors = (
+        ids,
+        row * len(time) + column - 1,
+        ids[row, column],
+        row * width + column - numpy.maximum(answers, 1)[row],
+    )
+    input_ids, predictors, targets, slots = (torch.from_numpy(array).to(device) for array in tensors)
+    return Batch(input_ids, predictors, targets, slots, width)
+
+
+def length_sorted(lengths: Ints, tokens: int) -> Iterator[Ints]:
+    """Yield batches of row numbers, longest rows first, each at most `tokens` with its padding, and at least one row."""
+    order = numpy.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        stop = start + max(1, tokens // max(1, int(lengths[order[start]])))
+        yield order[start:stop]
+        start = stop

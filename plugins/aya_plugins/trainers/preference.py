@@ -1,0 +1,29 @@
+"""Preference training with any objective over pairs."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from aya_core.api import Field, Strategy, Trainer
+from aya_plugins.trainers.loop_settings import LOOP_IMPORTS, LoopSettings
+
+
+class PreferenceTraining(LoopSettings, Strategy[Trainer]):
+    """Train on preference pairs with the objective of the stage, against a frozen reference.
+
+    The reference's log-probabilities are computed once, then it is freed. Chosen and rejected answers go through the policy
+    in one forward pass.
+    """
+
+    imports = (*LOOP_IMPORTS, "aya_plugins.trainers.runtime.preference")
+    extra = "train"
+    reads: ClassVar[Literal["preferences"]] = "preferences"
+    needs_objective: ClassVar[bool] = True
+
+    learning_rate: float = Field(1e-6, gt=0, description="Peak learning rate of AdamW.")
+
+    def build(self) -> Trainer:
+        """Make the trainer."""
+        from aya_plugins.trainers.runtime.preference import PreferenceTrainer
+
+        return PreferenceTrainer(self)

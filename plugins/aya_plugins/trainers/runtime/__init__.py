@@ -1,0 +1,1 @@
+"""What the trainers run. These modules import torch; the settings beside this folder do not."""

@@ -1,0 +1,25 @@
+"""Supervised fine-tuning."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from aya_core.api import Strategy, Trainer
+from aya_plugins.trainers.loop_settings import LOOP_IMPORTS, LoopSettings
+
+
+class Sft(LoopSettings, Strategy[Trainer]):
+    """Supervised fine-tuning on demonstrations: the mean negative log-likelihood of the answers' tokens, prompts masked.
+
+    The mean is over all answer tokens of a step, whatever the number of devices and forward passes.
+    """
+
+    imports = (*LOOP_IMPORTS, "aya_plugins.trainers.runtime.sft")
+    extra = "train"
+    reads: ClassVar[Literal["demonstrations"]] = "demonstrations"
+
+    def build(self) -> Trainer:
+        """Make the trainer."""
+        from aya_plugins.trainers.runtime.sft import SftTrainer
+
+        return SftTrainer(self)
