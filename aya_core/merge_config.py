@@ -12,7 +12,10 @@ from aya_core.errors import RecipeError, did_you_mean
 
 @dataclass(frozen=True)
 class MergeConfig:
-    """A merge as our stages say it. use, settings: the strategy. base: where deltas start, or whose files go along."""
+    """A merge as our stages say it.
+
+    use, settings: the strategy. base: where differences start, or the model whose files go along.
+    """
 
     use: str
     settings: dict[str, Any]
@@ -24,7 +27,7 @@ class MergeConfig:
 
 @dataclass(frozen=True)
 class _Method:
-    """How one of mergekit's methods is said here: its strategy, and the parameters it knows with mergekit's defaults."""
+    """One of mergekit's methods: our strategy for it, and its parameters, with mergekit's defaults."""
 
     use: str
     shared: Mapping[str, Any]
@@ -53,14 +56,15 @@ _BOOLEANS = ("normalize", "rescale", "int8_mask")
 def read_merge_config(config: Mapping[str, Any], where: str = "merge config") -> MergeConfig:
     """Read the content of a mergekit YAML file for `linear`, `slerp`, `ties` or `dare_ties`.
 
-    Parameters left out have mergekit's defaults, not ours (density 1; `dare_ties` sums and rescales by L1 norm), so that
-    the same file means the same merge; a weight left out is 1. `int8_mask` is about mergekit's memory and changes no
-    result. mergekit computes in `dtype`; we compute in float32 and store in `out_dtype`, or `dtype`.
+    Parameters left out have mergekit's defaults, not ours (density 1; `dare_ties` sums and rescales by L1
+    norm), so that the same file means the same merge; a weight left out is 1. `int8_mask` is about mergekit's
+    memory and changes no result. mergekit computes in `dtype`; we compute in float32 and store in
+    `out_dtype`, or `dtype`.
 
     config: the parsed file. where: its name, for messages.
 
-    Raises RecipeError for a key that is unknown, misspelt or not supported: gradients and filters (lists of values),
-    slices, LoRA models, tokenizers other than the base's, densities that differ between models.
+    Raises RecipeError for a key that is unknown, misspelt or not supported: gradients and filters (lists of
+    values), slices, LoRA models, tokenizers other than the base's, densities that differ between models.
     """
     if not isinstance(config, Mapping):
         raise RecipeError(f"{where}: expected a mapping with merge_method and models")
@@ -68,7 +72,8 @@ def read_merge_config(config: Mapping[str, Any], where: str = "merge config") ->
     method_name = config.get("merge_method")
     if not isinstance(method_name, str) or method_name not in _METHODS:
         raise RecipeError(
-            f"{where}: merge_method {method_name!r} is not supported; {did_you_mean(str(method_name), _METHODS)}"
+            f"{where}: merge_method {method_name!r} is not supported; "
+            + did_you_mean(str(method_name), _METHODS)
         )
     if config.get("tokenizer_source", "base") != "base":
         raise RecipeError(
@@ -96,7 +101,7 @@ def read_merge_config(config: Mapping[str, Any], where: str = "merge config") ->
 def _models(
     config: Mapping[str, Any], method: _Method, method_name: str, base: str | None, where: str
 ) -> tuple[list[str], list[dict[str, Any]]]:
-    """List the models to merge and their own parameters, without the base of a method that works on differences."""
+    """List the models to merge and their own parameters; a base that differences start from is no model."""
     entries = config.get("models")
     if not isinstance(entries, Sequence) or isinstance(entries, str) or not entries:
         raise RecipeError(f"{where}: models: expected a list of at least one {{model: ...}}")
@@ -110,7 +115,9 @@ def _models(
         parameters = _parameters(entry, method.per_model, method_name, place)
         if model == base and method.use in ("ties", "dare-ties"):
             if parameters:
-                raise RecipeError(f"{place}: the base has no {next(iter(parameters))}; its differences are zero")
+                raise RecipeError(
+                    f"{place}: the base has no {next(iter(parameters))}; its differences are zero"
+                )
             continue
         models.append(model)
         own.append(parameters)
@@ -140,7 +147,8 @@ def _settings(
     if "rescale" in values:
         if values["rescale"] != method.shared["rescale"]:
             raise RecipeError(
-                f"{where}: parameters.rescale: {str(values['rescale']).lower()} is not supported with {method_name}"
+                f"{where}: parameters.rescale: {str(values['rescale']).lower()} "
+                f"is not supported with {method_name}"
             )
         if values["rescale"]:
             settings["rescale"] = "l1"
@@ -151,16 +159,18 @@ def _density(shared: Mapping[str, Any], own: Sequence[Mapping[str, Any]], where:
     densities = {_number({**shared, **mine}.get("density", 1.0), f"{where}: density") for mine in own}
     if len(densities) > 1:
         raise RecipeError(
-            f"{where}: densities {sorted(densities)} differ between models, which is not supported yet; use one"
+            f"{where}: densities {sorted(densities)} differ between models; not supported yet, use one"
         )
     return densities.pop()
 
 
 def _ends_of_the_arc(models: Sequence[str], base: str | None, where: str) -> list[str]:
-    """Put the base first, which is where t = 0. The base may be listed among the two models or left out of the list."""
+    """Put the base first, where t = 0. It may be listed among the two models or left out of the list."""
     others = [model for model in models if model != base]
     if base is None or len(others) != 1 or len(models) > 2:
-        raise RecipeError(f"{where}: slerp takes base_model and exactly one other model, got base {base!r} and {others}")
+        raise RecipeError(
+            f"{where}: slerp takes base_model and exactly one other model, got base {base!r} and {others}"
+        )
     return [base, *others]
 
 
@@ -178,7 +188,8 @@ def _parameters(
             raise RecipeError(f"{where}: parameters.{name}: {method_name} has no such parameter here; {hint}")
         if isinstance(value, (list, dict)):
             raise RecipeError(
-                f"{where}: parameters.{name}: gradients and filters are not supported yet; give one value for all layers"
+                f"{where}: parameters.{name}: gradients and filters are not supported yet; "
+                "give one value for all layers"
             )
     return {name: value for name, value in parameters.items() if value is not None}
 
@@ -186,7 +197,9 @@ def _parameters(
 def _check_keys(config: Mapping[str, Any], known: Sequence[str], not_yet: Sequence[str], where: str) -> None:
     for key in config:
         if key in not_yet:
-            raise RecipeError(f"{where}: '{key}' is not supported yet; remove it, or use mergekit for this merge")
+            raise RecipeError(
+                f"{where}: '{key}' is not supported yet; remove it, or use mergekit for this merge"
+            )
         if key not in known:
             raise RecipeError(f"{where}: unknown key '{key}'; {did_you_mean(str(key), known)}")
 
@@ -195,7 +208,9 @@ def _model_name(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value:
         raise RecipeError(f"{where}: {value!r}, expected a folder or a hub id")
     if "+" in value:
-        raise RecipeError(f"{where}: {value!r}: a LoRA after '+' is not supported; merge it into its model first")
+        raise RecipeError(
+            f"{where}: {value!r}: a LoRA after '+' is not supported; merge it into its model first"
+        )
     return value
 
 

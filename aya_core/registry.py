@@ -168,7 +168,10 @@ class Registry:
         if plugin.name in self.plugins:
             raise PluginError(f"two plugins are named '{plugin.name}'; rename one file")
         self.plugins[plugin.name] = plugin
-        self.manager.register(module, plugin.name)
+        try:
+            self.manager.register(module, plugin.name)
+        except pluggy.PluginValidationError as error:
+            raise PluginError(f"{self._describe(plugin.name)}: {' '.join(str(error).split())}") from None
 
     def _check_hooks(self) -> None:
         known = {name for name in vars(hookspecs) if name.startswith("aya_")}
@@ -178,10 +181,7 @@ class Registry:
                     raise PluginError(
                         f"{self._describe(name)}: no hook named '{attribute}'; {did_you_mean(attribute, known)}"
                     )
-        try:
-            self.manager.check_pending()
-        except pluggy.PluginValidationError as error:
-            raise PluginError(f"{self._describe(error.plugin.__name__)}: {error}") from None
+        self.manager.check_pending()
 
     def _offer(self, plugin: str, hook: str, function: Any) -> Mapping[str, type[Strategy[Any]]]:
         where = f"{self._describe(plugin)}: {hook}"

@@ -33,10 +33,12 @@ def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
 def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: dict[Any, yaml.Mark] = {}
     for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
         key = loader.construct_object(key_node, deep=True)
         if isinstance(key, (dict, list)):
             raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key_node.start_mark)
-        if key in seen and key_node.tag != "tag:yaml.org,2002:merge":
+        if key in seen:
             raise yaml.constructor.ConstructorError(
                 None, None, f"the key '{key}' stands here twice", key_node.start_mark
             )

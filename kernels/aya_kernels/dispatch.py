@@ -13,8 +13,8 @@ Backend = Literal["auto", "torch", "triton"]
 def choose_backend(requested: str, tensors: Sequence[torch.Tensor], *, op: str) -> Literal["torch", "triton"]:
     """Pick the backend for these inputs, or say why the requested one cannot run them.
 
-    "auto" means Triton for CUDA tensors that it can serve, plain torch for everything else. "torch" always works.
-    "triton" is a demand: it is met or refused, never quietly replaced. Triton runs on CPU tensors when
+    "auto" means Triton for CUDA tensors that it can serve, plain torch for everything else. "torch" always
+    works. "triton" is a demand: it is met or refused, never quietly replaced. Triton runs on CPU tensors when
     TRITON_INTERPRET=1 was set before Triton was first imported; that is for tests and is very slow.
 
     tensors: the inputs of the op, at least one, all on one device.
@@ -44,8 +44,8 @@ def _obstacle_to_triton(tensors: Sequence[torch.Tensor]) -> str | None:
             return "the kernels do not compute in float64; convert to float32, or use backend='torch'"
         if not tensor.is_cuda and not _interpreter_is_on():
             return (
-                f"a tensor is on '{tensor.device}' and Triton needs a GPU; move it to one, use backend='torch', or, "
-                "to test the kernels on CPU, set TRITON_INTERPRET=1 before Triton is imported"
+                f"a tensor is on '{tensor.device}' and Triton needs a GPU; move it to one, use backend='torch', "
+                "or, to test the kernels on CPU, set TRITON_INTERPRET=1 before Triton is imported"
             )
     return None
 

@@ -1,10 +1,12 @@
-"""How the benchmarks take their numbers: best time of several runs, and peak memory in a process of its own."""
+"""How the benchmarks take their numbers: best time of several runs, peak memory in a process of its own."""
 
 import multiprocessing
 import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
 
 import torch
 
@@ -43,7 +45,7 @@ def extra_peak_mib(prepare: Callable[..., Callable[[], object]], *args: object) 
 
 
 def _send_peak_growth(
-    sender: object, threads: int, prepare: Callable[..., Callable[[], object]], args: Sequence
+    sender: Connection, threads: int, prepare: Callable[..., Callable[[], object]], args: Sequence[object]
 ) -> None:
     torch.set_num_threads(threads)
     work = prepare(*args)
@@ -53,7 +55,10 @@ def _send_peak_growth(
 
 
 def _peak_resident_bytes() -> int:
-    """Give the peak resident set: Linux counts it in KiB, macOS in bytes."""
+    """Give the peak resident set of this process. On Linux getrusage would carry over the parent's."""
+    if sys.platform == "linux":
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

@@ -1,4 +1,4 @@
-"""Time and memory of token_logps against its full-logits reference. Run: python kernels/benchmarks/token_logps.py"""
+"""Time and memory of token_logps against full logits. Run: python kernels/benchmarks/token_logps.py"""
 
 import argparse
 from collections.abc import Callable
@@ -18,8 +18,8 @@ def prepare(
 ) -> Callable[[], object]:
     """Make the inputs; give a function that scores them, and differentiates if asked."""
     torch.manual_seed(0)
-    hidden = torch.randn(tokens, dim, device=device).to(dtype).requires_grad_(with_backward)
-    weight = (torch.randn(vocab, dim, device=device) * dim**-0.5).to(dtype).requires_grad_(with_backward)
+    hidden = torch.randn(tokens, dim, device=device, dtype=dtype).requires_grad_(with_backward)
+    weight = torch.randn(vocab, dim, device=device, dtype=dtype).mul_(dim**-0.5).requires_grad_(with_backward)
     targets = torch.randint(vocab, (tokens,), device=device)
 
     def work() -> None:
@@ -42,7 +42,8 @@ def main() -> None:
     methods = ["reference", "torch"] + (["triton"] if device == "cuda" else [])
     print("GFLOP/s counts 2 * tokens * dim * vocab for the forward, three times that with the backward.")
     print(
-        f"{'tokens x dim x vocab':>22} {'pass':>9} {'method':>10} {'seconds':>9} {'GFLOP/s':>9} {'extra MiB':>10}"
+        f"{'tokens x dim x vocab':>22} {'pass':>9} {'method':>10} {'seconds':>9} {'GFLOP/s':>9} "
+        f"{'extra MiB':>10}"
     )
     for tokens, dim, vocab in CPU_SIZES if device == "cpu" else GPU_SIZES:
         for with_backward in (False, True):

@@ -13,7 +13,7 @@ from aya_kernels.weighted_sum.reference import reference_weighted_sum
 def prepare(method: str, count: int, values: int, dtype: torch.dtype, device: str) -> Callable[[], object]:
     """Make the inputs; give a function that sums them."""
     torch.manual_seed(0)
-    tensors = [torch.randn(values, device=device, dtype=torch.float32).to(dtype) for _ in range(count)]
+    tensors = [torch.randn(values, device=device, dtype=dtype) for _ in range(count)]
     weights = [1 / count] * count
     if method == "reference":
         return lambda: reference_weighted_sum(tensors, weights, dtype)

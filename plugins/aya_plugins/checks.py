@@ -1,7 +1,7 @@
 """Checks of an answer against what is known to be right, for the verifier arbiter and the verifier evaluator.
 
-A check is a function of the answer and its prompt that returns a score, higher is better. A recipe names one of CHECKS, or
-a function of its own as `module:function`.
+A check is a function of the answer and its prompt that returns a score, higher is better. A recipe names
+one of CHECKS, or a function of its own as `module:function`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Check: TypeAlias = Callable[[str, Prompt], float]
 
 
 def exact(answer: str, prompt: Prompt) -> float:
-    """Score 1 for the reference itself, apart from surrounding space and Unicode composition (NFC), else 0."""
+    """Score 1 for the reference itself, apart from outer spaces and Unicode composition, else 0."""
     return float(_plain(answer) == _plain(prompt.reference or ""))
 
 
 def number(answer: str, prompt: Prompt) -> float:
-    """Score 1 if the last number of the answer is the reference's last number, in any digits and grouping, else 0.
+    """Score 1 if the last number of the answer is that of the reference, in any digits and grouping, else 0.
 
-    "1.234" may mean 1234 or 1.234; either reading may match. Raises ValueError for a reference without a number.
+    "1.234" may mean 1234 or 1.234; either may match. Raises ValueError for a reference without a number.
     """
     expected = last_number(prompt.reference or "")
     if not expected:
@@ -51,7 +51,9 @@ CHECK_DESCRIPTION = (
 def check_name(value: str) -> str:
     """Return the name of a check, or a `module:function`; raise ValueError for anything else."""
     module, colon, function = value.partition(":")
-    if value in CHECKS or (colon and function.isidentifier() and all(map(str.isidentifier, module.split(".")))):
+    if value in CHECKS or (
+        colon and function.isidentifier() and all(map(str.isidentifier, module.split(".")))
+    ):
         return value
     raise ValueError(f"no check named '{value}'; {did_you_mean(value, CHECKS)} (or module:function)")
 
@@ -66,12 +68,14 @@ def load_check(name: str) -> Check:
     except (ImportError, AttributeError) as error:
         raise PluginError(f"check '{name}': {error}; expected an importable module:function") from error
     if not callable(check):
-        raise PluginError(f"check '{name}': a {type(check).__name__}; expected a function of answer and prompt")
+        raise PluginError(
+            f"check '{name}': a {type(check).__name__}; expected a function of answer and prompt"
+        )
     return check
 
 
 def verdict(check: Check, answer: str, prompt: Prompt) -> Verdict:
-    """Check one answer: abstain without a reference, fail on an exception or on a score that is not finite."""
+    """Check one answer: abstain without a reference, fail on an exception or a score that is not finite."""
     if prompt.reference is None:
         return Verdict.abstain("the prompt has no reference")
     try:

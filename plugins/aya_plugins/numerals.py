@@ -6,17 +6,20 @@ import re
 import unicodedata
 from decimal import Decimal
 
-# A digit, then digits with single separators between them. \d knows every script. The sign must not follow a digit or
-# letter: "3-5" holds 3 and 5. Separators: . , ' ’, Arabic ٫ (decimal) and ٬ (thousands), no-break and thin spaces.
-_NUMBER = re.compile(r"(?<![\w.,])[-−+]?\d+(?:[.,'’٫٬\u00a0\u202f\u2009]\d+)*|\d+(?:[.,'’٫٬\u00a0\u202f\u2009]\d+)*")
-_SPACES = re.compile(r"[\u00a0\u202f\u2009'’٬]")
+_SEPARATORS = (
+    ".,'’٫٬\u00a0\u202f\u2009"  # ٫ is the Arabic decimal mark, ٬ groups thousands, as thin spaces do
+)
+_SPACES = re.compile("['’٬\u00a0\u202f\u2009]")
+# \d knows every script. A dash after a digit or a cased letter is no sign ("3-5", "GPT-4"), after others it
+# is ("是-5").
+_NUMBER = re.compile(rf"(?:(?<![\dA-Za-zÀ-ɏͰ-ӿ])[-−+])?\d+(?:[{_SEPARATORS}]\d+)*")
 
 
 def last_number(text: str) -> frozenset[Decimal]:
     """Return the values that the last number of a text may mean; none if it holds no number.
 
-    A lone point or comma before exactly three digits may group thousands or open a fraction, so "1.234" has two readings.
-    The last number stands for the answer, as is usual in scoring chains of thought (Cobbe et al. 2021, arXiv 2110.14168).
+    A lone point or comma before exactly three digits may group thousands or open a fraction: "1.234" has two
+    readings. The last number stands for the answer, as is usual in scoring chains of thought.
     """
     found = _NUMBER.findall(text)
     return readings(found[-1]) if found else frozenset()
@@ -25,7 +28,7 @@ def last_number(text: str) -> frozenset[Decimal]:
 def readings(numeral: str) -> frozenset[Decimal]:
     """Return the values that one numeral may mean."""
     plain = "".join(str(unicodedata.decimal(mark, mark)) for mark in numeral)
-    plain = _SPACES.sub("", plain.replace("−", "-")).replace("٫", "." if "," not in numeral else ".")
+    plain = _SPACES.sub("", plain.replace("−", "-").replace("٫", "."))
     marks = [mark for mark in plain if mark in ".,"]
     if not marks:
         return frozenset({Decimal(plain)})

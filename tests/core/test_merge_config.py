@@ -96,7 +96,10 @@ def test_the_config_is_not_changed_by_reading():
             changed(LINEAR, models=[{"model": "a", "parameters": {"density": 0.5}}]),
             r"models\[0\]: parameters.density: linear has no",
         ),
-        (changed(SLERP, models=[{"model": "org/b", "parameters": {"weight": 1}}]), "slerp has no such parameter"),
+        (
+            changed(SLERP, models=[{"model": "org/b", "parameters": {"weight": 1}}]),
+            "slerp has no such parameter",
+        ),
         (changed(LINEAR, merge_methd="x"), "did you mean 'merge_method'"),
         (changed(LINEAR, merge_method="dare-ties"), "did you mean 'dare_ties'"),
         (changed(LINEAR, merge_method=None), "merge_method None is not supported"),
@@ -116,7 +119,9 @@ def test_the_config_is_not_changed_by_reading():
             "the base has no weight",
         ),
         (
-            changed(TIES, models=[{"model": m, "parameters": {"density": d}} for m, d in (("a", 0.1), ("b", 0.2))]),
+            changed(
+                TIES, models=[{"model": m, "parameters": {"density": d}} for m, d in (("a", 0.1), ("b", 0.2))]
+            ),
             "differ between models",
         ),
         (changed(TIES, parameters={"rescale": True}), "rescale: true is not supported with ties"),

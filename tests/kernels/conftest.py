@@ -46,9 +46,9 @@ def poisoned() -> Iterator[None]:
 def assert_accurate() -> Callable[..., None]:
     """Hold a result to at most twice the error of its reference, both measured against float64.
 
-    The error is the root mean square over the tensor; the largest error may be eight times the reference's, because the
-    largest of some thousand random errors was seen to move by a factor of four with the draw. Where the reference happens to be
-    exact, one rounding in the result's dtype counts as its error.
+    The error is the root mean square over the tensor; the largest error may be eight times the reference's,
+    because the largest of some thousand random errors was seen to move by a factor of four with the draw.
+    Where the reference happens to be exact, one rounding in the result's dtype counts as its error.
     """
 
     def root_mean_square(values: Tensor) -> float:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -278,7 +279,7 @@ def test_tiles_cover_everything_and_stay_within_the_chunk(
     assert 1 <= tile_tokens * tile_vocab <= chunk_tokens * vocab
     columns = list(spans(vocab, tile_vocab))
     assert (columns[0].start, columns[-1].stop) == (0, vocab)
-    assert all(left.stop == right.start for left, right in zip(columns, columns[1:], strict=False))
+    assert all(left.stop == right.start for left, right in pairwise(columns))
 
 
 @pytest.mark.parametrize(

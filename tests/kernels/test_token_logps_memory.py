@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from aya_kernels import token_logps
 from aya_kernels.token_logps.reference import LogitMap, reference_token_logps
 
-TOKENS, VOCAB, CHUNK_TOKENS = 200, 5000, 16
+TOKENS, VOCAB, CHUNK_TOKENS = 80, 3000, 16
 
 
 class LargestFloat32(TorchDispatchMode):
@@ -52,7 +52,7 @@ def bf16_head(tokens: int, dim: int) -> tuple[Tensor, Tensor, Tensor]:
 def test_no_float32_tensor_exceeds_a_chunk_of_tokens_times_the_vocabulary(
     softcap: float | None, tokens: int, backend: str
 ) -> None:
-    hidden, weight, targets = bf16_head(tokens, dim=64)
+    hidden, weight, targets = bf16_head(tokens, dim=32)
     with LargestFloat32() as largest:
         token_logps(
             hidden, weight, targets, softcap=softcap, chunk_tokens=CHUNK_TOKENS, backend=backend
@@ -61,7 +61,7 @@ def test_no_float32_tensor_exceeds_a_chunk_of_tokens_times_the_vocabulary(
 
 
 def test_the_recorder_sees_the_full_logits_of_the_reference() -> None:
-    hidden, weight, targets = bf16_head(TOKENS, dim=64)
+    hidden, weight, targets = bf16_head(TOKENS, dim=32)
     with LargestFloat32() as largest:
         reference_token_logps(hidden, weight, None, targets, LogitMap(), False)[0].sum().backward()
     assert largest.values == TOKENS * VOCAB

@@ -115,5 +115,5 @@ def test_wrong_input_is_refused_and_named(tensors: list[Tensor], weights: list[f
 
 
 def test_an_integer_out_dtype_is_refused() -> None:
-    with pytest.raises(ValueError, match="out_dtype is torch.int64"):
+    with pytest.raises(ValueError, match=r"out_dtype is torch\.int64"):
         weighted_sum([torch.ones(1)], [1.0], out_dtype=torch.int64)

@@ -66,36 +66,38 @@ def token_logps(
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Give the log-probability of each target token without holding (tokens x vocabulary) logits.
 
-    With raw = hidden @ weight.T + bias, the logits are raw * logit_scale, then softcap * tanh(. / softcap), then
-    / temperature; the result is log_softmax(logits)[target]. All arithmetic accumulates in float32 whatever the
-    inputs are, also under autocast; each gradient is rounded once to its input's dtype.
+    With raw = hidden @ weight.T + bias, the logits are raw * logit_scale, then softcap * tanh(. / softcap),
+    then / temperature; the result is log_softmax(logits)[target]. All arithmetic accumulates in float32
+    whatever the inputs are, also under autocast; each gradient is rounded once to its input's dtype.
 
-    hidden: (tokens, dim), the last hidden states, after the final norm and already shifted: row i predicts targets[i].
+    hidden: (tokens, dim), the last hidden states, after the final norm and already shifted: row i predicts
+        targets[i].
     weight: (vocab, dim), the output head; tied embeddings are fine. Same device as hidden, any float dtype.
     targets: (tokens,) int64, each in [0, vocab) or equal to ignore_index.
     bias: (vocab,) or None, added before the scale.
-    logit_scale: Cohere's logit_scale (0.0625 or so there; 1 elsewhere).
+    logit_scale: Cohere's logit_scale; 1 for most other families.
     softcap: Gemma's final logit softcapping, > 0; None for none.
     temperature: > 0.
     ignore_index: positions with this target cost no matrix product and give exactly 0.
-    chunk_tokens: memory bound, >= 1. At most chunk_tokens * vocab logits exist at a time, as one float32 buffer or two
-        (with softcap, or with the entropy). A backward over at most that many kept tokens reuses the forward's buffer
-        instead of computing it again. None takes as many tokens as 256 MiB of float32 logits hold.
-    backend: "auto" is Triton on CUDA tensors and torch elsewhere. The Triton kernels have been run in the interpreter
-        only, not on a GPU.
+    chunk_tokens: memory bound, >= 1. At most chunk_tokens * vocab logits exist at a time, as one float32
+        buffer or two (with softcap, or with the entropy). A backward over at most that many kept tokens
+        reuses the forward's buffer instead of computing it again. None takes as many tokens as 256 MiB of
+        float32 logits hold.
+    backend: "auto" is Triton on CUDA tensors and torch elsewhere. The Triton kernels have been run in the
+        interpreter only, not on a GPU.
     with_entropy: also return the entropy of each position's distribution, in nats, without gradient.
 
-    Returns float32 (tokens,) log-probabilities in nats; with_entropy adds a second such tensor. Where hidden or weight is
-    float64, everything is float64. Differentiable once, for hidden, weight and bias.
+    Returns float32 (tokens,) log-probabilities in nats; with_entropy adds a second such tensor. Where hidden
+    or weight is float64, everything is float64. Differentiable once, for hidden, weight and bias.
 
-    Saves: a full head needs about 4 buffers of (tokens, vocab) float32 in forward and backward; this needs one of
-    (chunk_tokens, vocab), and the gradient of a bf16 weight needs no float32 copy of the weight's size.
+    Saves: a full head needs about 4 buffers of (tokens, vocab) float32 in forward and backward; this needs
+    one or two of (chunk_tokens, vocab), and a bf16 weight and its gradient need no float32 copy.
 
-    Raises ValueError for shapes, dtypes, devices, targets or settings outside the above, and for a backend that
-    cannot run here.
+    Raises ValueError for shapes, dtypes, devices, targets or settings outside the above, and for a backend
+    that cannot run here.
 
-    Source: Wijmans et al. 2024, "Cut Your Losses in Large-Vocabulary Language Models", arXiv 2411.09009, sections 4.1
-    to 4.3; online softmax: Milakov & Gimelshein 2018, arXiv 1805.02867, algorithm 3.
+    Source: Wijmans et al. 2024, "Cut Your Losses in Large-Vocabulary Language Models", arXiv 2411.09009,
+    sections 4.1 to 4.3; online softmax: Milakov & Gimelshein 2018, arXiv 1805.02867, algorithm 3.
     """
     _check_tensors(hidden, weight, targets, bias)
     _check_settings(logit_scale, softcap, temperature, chunk_tokens)
@@ -126,8 +128,9 @@ def token_logps(
 def _check_tensors(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None) -> None:
     if hidden.dim() != 2 or weight.dim() != 2 or hidden.shape[1] != weight.shape[1] or weight.shape[0] == 0:
         raise ValueError(
-            "token_logps: expected hidden (tokens, dim) and weight (vocab, dim) of one dim and a vocab of 1 or more, "
-            f"got {tuple(hidden.shape)} and {tuple(weight.shape)}; flatten batch and time first: hidden.flatten(0, 1)"
+            "token_logps: expected hidden (tokens, dim) and weight (vocab, dim) of one dim and a vocab of 1 or "
+            f"more, got {tuple(hidden.shape)} and {tuple(weight.shape)}; flatten batch and time first: "
+            "hidden.flatten(0, 1)"
         )
     if targets.shape != hidden.shape[:1] or targets.dtype is not torch.int64:
         raise ValueError(
@@ -145,7 +148,8 @@ def _check_tensors(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor
             continue
         if tensor.device != hidden.device:
             raise ValueError(
-                f"token_logps: {name} is on '{tensor.device}' but hidden is on '{hidden.device}'; move one of them"
+                f"token_logps: {name} is on '{tensor.device}' but hidden is on '{hidden.device}'; "
+                "move one of them"
             )
         if name != "targets" and not tensor.is_floating_point():
             raise ValueError(
@@ -178,6 +182,6 @@ def _check_targets(targets: Tensor, vocab: int) -> None:
     low, high = (int(value) for value in torch.stack(torch.aminmax(targets)).tolist())
     if low < 0 or high >= vocab:
         raise ValueError(
-            f"token_logps: target {low if low < 0 else high} is outside the vocabulary of {vocab}; mark positions that "
-            "have no target with ignore_index"
+            f"token_logps: target {low if low < 0 else high} is outside the vocabulary of {vocab}; mark "
+            "positions that have no target with ignore_index"
         )

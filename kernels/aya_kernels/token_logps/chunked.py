@@ -1,9 +1,10 @@
 """token_logps in plain torch, one tile of logits at a time. Runs on any device; fast on CPU.
 
-The (tokens x vocab) logits are visited in tiles that never hold more than chunk_tokens * vocab of them. The walk goes
-through the vocabulary outside and the tokens inside, so that each row of the head is read and widened to float32 once,
-and its gradient is complete, and rounded once, when the walk leaves it. With a vocabulary far larger than the batch
-this moves less memory than chunks of tokens, which go through the whole head, and its gradient, once per chunk.
+The (tokens x vocab) logits are visited in tiles that never hold more than chunk_tokens * vocab of them. The
+walk goes through the vocabulary outside and the tokens inside, so that each row of the head is read and
+widened to float32 once, and its gradient is complete, and rounded once, when the walk leaves it. With a
+vocabulary far larger than the batch this moves less memory than chunks of tokens, which go through the whole
+head, and its gradient, once per chunk.
 """
 
 import sys
@@ -16,8 +17,8 @@ from torch.autograd.function import once_differentiable
 
 from aya_kernels.token_logps.reference import LogitMap, accumulation_dtype
 
-# 8 MiB of float32: larger tiles leave the cache between the matrix product and the exponential. A GPU wants the
-# largest tile that memory allows.
+# 8 MiB of float32: larger tiles leave the cache between the matrix product and the exponential. A GPU wants
+# the largest tile that memory allows.
 _LOGITS_PER_CPU_TILE = 1 << 21
 # Narrower tiles lose more in the matrix products than they win in cache.
 _MIN_TILE_VOCAB = 1024
@@ -37,9 +38,11 @@ class Tile(NamedTuple):
 
 
 def plan_tiles(tokens: int, vocab: int, dim: int, max_logits: int) -> tuple[int, int]:
-    """Give tile sizes (tokens, vocab) of at most max_logits: all tokens where that leaves the tile wide enough.
+    """Give tile sizes (tokens, vocab) of at most max_logits: all tokens where that leaves the tile wide
+    enough.
 
-    The widened rows of the head, (vocab, dim), stay below max_logits too, unless that would make the tile too narrow.
+    The widened rows of the head, (vocab, dim), stay below max_logits too, unless that would make the tile too
+    narrow.
     """
     widest = max_logits // max(tokens, dim, 1)
     tile_vocab = min(vocab, max_logits, max(_MIN_TILE_VOCAB, widest))
@@ -47,7 +50,7 @@ def plan_tiles(tokens: int, vocab: int, dim: int, max_logits: int) -> tuple[int,
 
 
 def spans(length: int, step: int) -> Iterator[slice]:
-    """Cut range(length) into consecutive slices of step, the last one shorter. An empty range is one empty slice."""
+    """Cut range(length) into slices of step, the last one shorter. An empty range is one empty slice."""
     for start in range(0, max(length, 1), step):
         yield slice(start, min(start + step, length))
 
@@ -63,8 +66,9 @@ def chunked_token_logps(
 ) -> tuple[Tensor, Tensor | None]:
     """Compute what reference_token_logps defines, in bounded memory.
 
-    When all tokens fit in one chunk, the forward keeps its exponentials and the backward needs no second pass over the
-    head. They are released by the first backward; another one (retain_graph) computes the logits again.
+    When all tokens fit in one chunk, the forward keeps its exponentials and the backward needs no second pass
+    over the head. They are released by the first backward; another one (retain_graph) computes the logits
+    again.
     """
     keeps_numerators = torch.is_grad_enabled() and len(hidden) <= chunk_tokens and logit_map.softcap is None
     logps, entropy = _ChunkedTokenLogps.apply(  # type: ignore[no-untyped-call]
@@ -122,10 +126,11 @@ class _ChunkedTokenLogps(torch.autograd.Function):
 
 
 class _OnlineSoftmax:
-    """What the softmax of each token needs to remember of the logits seen so far (Milakov & Gimelshein, algorithm 3).
+    """What the softmax of each token needs to remember of the logits seen so far (Milakov & Gimelshein,
+    algorithm 3).
 
-    top: the largest logit. mass: sum of exp(logit - top). heat: sum of exp(logit - top) * (logit - top), for the entropy.
-    All (tokens,).
+    top: the largest logit. mass: sum of exp(logit - top). heat: sum of exp(logit - top) * (logit - top), for
+    the entropy. All (tokens,).
     """
 
     def __init__(self, hidden: Tensor, weight: Tensor, targets: Tensor, with_entropy: bool) -> None:
@@ -173,7 +178,7 @@ def _logit_tiles(
     tile_shape: tuple[int, int],
     whole: Tensor | None = None,
 ) -> Iterator[Tile]:
-    """Walk over all tiles of logits, written into whole (tokens, vocab) if given, else each over the last one."""
+    """Walk over all tiles of logits, written into whole (tokens, vocab), if given, or each over the last."""
     wide = accumulation_dtype(hidden, weight)
     wide_hidden = hidden.to(wide)
     buffer = wide_hidden.new_empty(tile_shape[0] * tile_shape[1]) if whole is None else None
@@ -200,9 +205,11 @@ def _kept_tiles(weight: Tensor, numerators: Tensor, tile_shape: tuple[int, int])
 def _logits_into(
     out: Tensor, hidden: Tensor, head: Tensor, bias: Tensor | None, logit_map: LogitMap
 ) -> Tensor:
-    """Write LogitMap.apply(hidden @ head.T + bias) into out, its constant factors folded into the matrix product.
+    """Write LogitMap.apply(hidden @ head.T + bias) into out, its constant factors folded into the matrix
+    product.
 
-    With a softcap, the last factor, softcap / temperature, is left to the caller: the backward needs the tanh alone.
+    With a softcap, the last factor, softcap / temperature, is left to the caller: the backward needs the tanh
+    alone.
     """
     factor = logit_map.scale / (logit_map.temperature if logit_map.softcap is None else logit_map.softcap)
     if bias is None:
@@ -215,7 +222,10 @@ def _logits_into(
 def _residual_tiles(
     ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, top: Tensor, mass: Tensor
 ) -> Iterator[Tile]:
-    """Walk over tiles of (exp(x - top) - onehot(target) * mass) * softcap'(x): the gradient, but for a row factor."""
+    """Walk over tiles of (exp(x - top) - onehot(target) * mass) * softcap'(x).
+
+    They are the gradient of the raw logits but for a factor per row, which is cheaper to put on hidden.
+    """
     numerators, ctx.numerators = ctx.numerators, None  # overwritten here, so good for one backward
     if numerators is None:
         tiles = _logit_tiles(hidden, weight, bias, ctx.logit_map, ctx.tile_shape)
@@ -244,7 +254,7 @@ def _accumulate_gradients(
     factor: Tensor,
     needed: tuple[bool, bool, bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Sum the tiles, times a factor per token, into those gradients of hidden, weight and bias that are needed."""
+    """Sum the tiles, times a factor per token, into the gradients of hidden, weight and bias, if needed."""
     wide = factor.dtype
     scaled_hidden = hidden.to(wide) * factor[:, None]
     grad_hidden = torch.empty_like(scaled_hidden) if needed[0] else None
@@ -274,7 +284,7 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor, *, starts: bool) ->
 
 
 def _targets_within(targets: Tensor, columns: slice) -> tuple[Tensor, Tensor]:
-    """Place targets (rows,) in a span of the vocabulary: an index (rows, 1) that is always legal, and where it is real."""
+    """Place targets (rows,) in a span of the vocabulary: an index (rows, 1), always legal, and where it is real."""
     index = targets - columns.start
     is_inside = (index >= 0) & (index < columns.stop - columns.start)
     return index.clamp(0, columns.stop - columns.start - 1)[:, None], is_inside

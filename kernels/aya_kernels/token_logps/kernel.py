@@ -1,14 +1,18 @@
-"""token_logps in Triton, after cut cross-entropy: the forward keeps logits in registers and never writes them.
+"""token_logps in Triton, after cut cross-entropy: the forward keeps logits in registers and never writes
+them.
 
-Forward: each program folds a stretch of the vocabulary, block by block, into an online softmax of its tokens; the
-stretches are combined outside. Backward: for one slab of the vocabulary at a time, a kernel computes the logits again,
-turns them into their gradient in registers and writes that, at most chunk_tokens * vocab values in float32; two matrix
-products take it to the gradients of hidden and weight. No atomics: results do not depend on the order of programs.
+Forward: each program folds a stretch of the vocabulary, block by block, into an online softmax of its tokens;
+the stretches are combined outside. Backward: for one slab of the vocabulary at a time, a kernel computes the
+logits again, turns them into their gradient in registers and writes that, at most chunk_tokens * vocab values
+in float32; two matrix products take it to the gradients of hidden and weight. No atomics: results do not
+depend on the order of programs.
 
-Half-precision inputs multiply the float32 logit gradients as TF32, in which bf16 and fp16 are exact. Gradients rounded
-to bf16 first, as the paper has them, would be faster, at the price of a second rounding in every gradient.
+Half-precision inputs multiply the float32 logit gradients as TF32, in which bf16 and fp16 are exact.
+Gradients rounded to bf16 first, as the paper has them, would be faster, at the price of a second rounding in
+every gradient.
 
-Run in Triton's interpreter only, not on a GPU; the tests also compile it for one. Block sizes are reasoned, not tuned.
+Run in Triton's interpreter only, not on a GPU; the tests also compile it for one. Block sizes are reasoned,
+not tuned.
 """
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
@@ -28,7 +32,8 @@ from aya_kernels.token_logps.reference import LogitMap
 _BLOCK_TOKENS, _BLOCK_VOCAB, _BLOCK_DIM, _BLOCK_K = 64, 128, 64, 32
 # Long enough to hide the start of a program, short enough that 256,000 x a few tokens still fill a GPU.
 _VOCAB_BLOCKS_PER_PROGRAM = 16
-# The interpreter multiplies the bit patterns of bf16 tiles (triton-lang/triton#11584), so there they are widened first.
+# The interpreter multiplies the bit patterns of bf16 tiles (triton-lang/triton#11584), so there they are
+# widened first.
 _IS_INTERPRETED = tl.constexpr(triton.knobs.runtime.interpret)
 
 
@@ -71,7 +76,7 @@ def _logit_tile(
     HAS_BIAS: tl.constexpr, HAS_SOFTCAP: tl.constexpr, PRECISION: tl.constexpr,
     BLOCK_TOKENS: tl.constexpr, BLOCK_VOCAB: tl.constexpr, BLOCK_DIM: tl.constexpr,
 ):  # fmt: skip
-    """Compute logits[rows, columns] as LogitMap has them, -inf past the vocabulary, and the softcap's tanh."""
+    """Compute logits[rows, columns] as LogitMap has them, -inf past the vocab, and the softcap's tanh."""
     logits = _product_tile(
         hidden, hidden_row, hidden_dim, weight, weight_dim, weight_row, rows, columns, tokens, vocab, dim,
         PRECISION, BLOCK_TOKENS, BLOCK_VOCAB, BLOCK_DIM,
@@ -94,11 +99,14 @@ def _softmax_kernel(
     HAS_BIAS: tl.constexpr, HAS_SOFTCAP: tl.constexpr, HAS_ENTROPY: tl.constexpr, PRECISION: tl.constexpr,
     BLOCKS: tl.constexpr, BLOCK_TOKENS: tl.constexpr, BLOCK_VOCAB: tl.constexpr, BLOCK_DIM: tl.constexpr,
 ):  # fmt: skip
-    """Fold BLOCKS blocks of the vocabulary into (top, mass, heat) of a block of tokens; see chunked._OnlineSoftmax.
+    """Fold BLOCKS blocks of the vocabulary into (top, mass, heat) of a block of tokens; see
+    chunked._OnlineSoftmax.
 
-    tops, masses, heats: (stretches, tokens). target_logits: (tokens,), written by the one stretch that has the target.
+    tops, masses, heats: (stretches, tokens). target_logits: (tokens,), written by the one stretch that has
+    the target.
     """
-    # Neighbouring programs share a stretch of the vocabulary, so that the head is read from memory about once.
+    # Neighbouring programs share a stretch of the vocabulary, so that the head is read from memory about
+    # once.
     rows = tl.program_id(0).to(tl.int64) * BLOCK_TOKENS + tl.arange(0, BLOCK_TOKENS)
     stretch = tl.program_id(1).to(tl.int64)
     first = stretch * BLOCKS * BLOCK_VOCAB
@@ -109,11 +117,12 @@ def _softmax_kernel(
     mass = tl.zeros((BLOCK_TOKENS,), tl.float32)
     heat = tl.zeros((BLOCK_TOKENS,), tl.float32)
     target_logit = tl.zeros((BLOCK_TOKENS,), tl.float32)
-    for block in range(0, BLOCKS):
+    for block in range(BLOCKS):
         columns = first + block * BLOCK_VOCAB + tl.arange(0, BLOCK_VOCAB)
         logits, _ = _logit_tile(
-            hidden, hidden_row, hidden_dim, weight, weight_row, weight_dim, bias, rows, columns, tokens, vocab, dim,
-            scale, softcap, temperature, HAS_BIAS, HAS_SOFTCAP, PRECISION, BLOCK_TOKENS, BLOCK_VOCAB, BLOCK_DIM,
+            hidden, hidden_row, hidden_dim, weight, weight_row, weight_dim, bias, rows, columns,
+            tokens, vocab, dim, scale, softcap, temperature, HAS_BIAS, HAS_SOFTCAP, PRECISION,
+            BLOCK_TOKENS, BLOCK_VOCAB, BLOCK_DIM,
         )  # fmt: skip
         target_logit += tl.sum(tl.where(columns[None, :] == target[:, None], logits, 0.0), axis=1)
         new_top = tl.maximum(top, tl.max(logits, axis=1))
@@ -149,8 +158,8 @@ def _logit_gradient_kernel(
     columns = tl.program_id(1).to(tl.int64) * BLOCK_VOCAB + tl.arange(0, BLOCK_VOCAB)
     is_token = rows < tokens
     logits, capped = _logit_tile(
-        hidden, hidden_row, hidden_dim, weight, weight_row, weight_dim, bias, rows, columns, tokens, vocab, dim,
-        scale, softcap, temperature, HAS_BIAS, HAS_SOFTCAP, PRECISION, BLOCK_TOKENS, BLOCK_VOCAB, BLOCK_DIM,
+        hidden, hidden_row, hidden_dim, weight, weight_row, weight_dim, bias, rows, columns,
+        tokens, vocab, dim, scale, softcap, temperature, HAS_BIAS, HAS_SOFTCAP, PRECISION, BLOCK_TOKENS, BLOCK_VOCAB, BLOCK_DIM,
     )  # fmt: skip
     target = tl.load(targets + rows, mask=is_token, other=-1)
     top = tl.load(top_logits + rows, mask=is_token, other=0.0)
@@ -193,7 +202,10 @@ def triton_token_logps(
     chunk_tokens: int,
     with_entropy: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    """Compute what reference_token_logps defines; at least one token. chunk_tokens bounds the backward only."""
+    """Compute what reference_token_logps defines, for one token or more.
+
+    chunk_tokens bounds the backward; the forward writes no logits at all.
+    """
     logps, entropy = _TritonTokenLogps.apply(
         hidden, weight, bias, targets, logit_map, chunk_tokens, with_entropy
     )
@@ -277,7 +289,7 @@ def _online_softmax(
     logit_map: LogitMap,
     with_entropy: bool,
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-    """Launch the forward and combine its stretches: top, mass, heat and the target's logit, each (tokens,) float32."""
+    """Launch the forward and combine its stretches: top, mass, heat, target's logit, each (tokens,) float32."""
     tokens, vocab = len(hidden), len(weight)
     stretches = triton.cdiv(vocab, _BLOCK_VOCAB * _VOCAB_BLOCKS_PER_PROGRAM)
     tops, masses, heats = (
@@ -299,8 +311,8 @@ def _online_softmax(
 
 
 def _logit_gradient_into(
-    out: Tensor, hidden: Tensor, head: Tensor, bias: Tensor | None, targets: Tensor, top: Tensor, log_mass: Tensor,
-    factor: Tensor, logit_map: LogitMap,
+    out: Tensor, hidden: Tensor, head: Tensor, bias: Tensor | None, targets: Tensor, top: Tensor,
+    log_mass: Tensor, factor: Tensor, logit_map: LogitMap,
 ) -> None:  # fmt: skip
     grid = (triton.cdiv(len(hidden), _BLOCK_TOKENS), triton.cdiv(len(head), _BLOCK_VOCAB))
     _logit_gradient_kernel[grid](

@@ -44,9 +44,11 @@ def reference_token_logps(
 ) -> tuple[Tensor, Tensor | None]:
     """Define token log-probabilities: a head, a log-softmax and a gather, all in float32.
 
-    hidden (tokens, dim), weight (vocab, dim), bias (vocab,) or None, targets (tokens,) all inside the vocabulary.
+    hidden (tokens, dim), weight (vocab, dim), bias (vocab,) or None, targets (tokens,) all inside the
+    vocabulary.
 
-    Returns log-probabilities and, when asked, entropies, both (tokens,) in nats. Memory: several (tokens, vocab).
+    Returns log-probabilities and, when asked, entropies, both (tokens,) in nats. Memory: several (tokens,
+    vocab).
     """
     wide = accumulation_dtype(hidden, weight)
     raw = hidden.to(wide) @ weight.to(wide).T  # (tokens, vocab)

@@ -24,19 +24,21 @@ def weighted_sum(
     tensors: one or more, of one shape and device; each may have its own float dtype. Never modified.
     weights: as many finite numbers, of any sign; they need not sum to 1.
     out_dtype: float dtype of the result; None takes that of the first tensor.
-    backend: "auto" is Triton on CUDA tensors and torch elsewhere. The Triton kernel has been run in the interpreter
-        only, not on a GPU.
+    backend: "auto" is Triton on CUDA tensors and torch elsewhere. The Triton kernel has been run in the
+        interpreter only, not on a GPU.
 
-    Returns a new contiguous tensor of the inputs' shape. Not differentiable: the result carries no gradient. The sum is
-    taken in float64 where an input or out_dtype is float64. On CPU the result does not depend on the number of threads.
+    Returns a new contiguous tensor of the inputs' shape. Not differentiable: the result carries no gradient.
+    The sum is taken in float64 where an input or out_dtype is float64. On CPU the result does not depend on
+    the number of threads.
 
-    Saves: the plain expression in float32 makes widened copies of every input; this needs the result and, on CPU, a
-    few cache-sized blocks. A tensor that is not contiguous is copied in its own dtype first.
+    Saves: the plain expression in float32 makes widened copies of every input; this needs the result and, on
+    CPU, a few cache-sized blocks. A tensor that is not contiguous is copied in its own dtype first.
 
-    Raises ValueError for no tensors, unequal counts, shapes or devices, dtypes that are not float, weights that are not
-    finite, and for a backend that cannot run here.
+    Raises ValueError for no tensors, unequal counts, shapes or devices, dtypes that are not float, weights
+    that are not finite, and for a backend that cannot run here.
 
-    Source: the weighted average of checkpoints, Wortsman et al. 2022, "Model soups", arXiv 2203.05482, section 2.
+    Source: the weighted average of checkpoints, Wortsman et al. 2022, "Model soups", arXiv 2203.05482,
+    section 2.
     """
     _check(tensors, weights, out_dtype)
     out_dtype = tensors[0].dtype if out_dtype is None else out_dtype
@@ -52,15 +54,15 @@ def weighted_sum(
 def _check(tensors: Sequence[Tensor], weights: Sequence[float], out_dtype: torch.dtype | None) -> None:
     if len(tensors) == 0 or len(tensors) != len(weights):
         raise ValueError(
-            f"weighted_sum: got {len(tensors)} tensors and {len(weights)} weights; expected one weight per tensor and "
-            "at least one of each"
+            f"weighted_sum: got {len(tensors)} tensors and {len(weights)} weights; expected one weight per tensor "
+            "and at least one of each"
         )
     first = tensors[0]
     for position, tensor in enumerate(tensors):
         if tensor.shape != first.shape or tensor.device != first.device:
             raise ValueError(
-                f"weighted_sum: tensor {position} has shape {tuple(tensor.shape)} on '{tensor.device}', but tensor 0 has "
-                f"{tuple(first.shape)} on '{first.device}'; all must agree"
+                f"weighted_sum: tensor {position} has shape {tuple(tensor.shape)} on '{tensor.device}', but tensor 0 "
+                f"has {tuple(first.shape)} on '{first.device}'; all must agree"
             )
         if not tensor.is_floating_point():
             raise ValueError(f"weighted_sum: tensor {position} is {tensor.dtype}; expected a float dtype")

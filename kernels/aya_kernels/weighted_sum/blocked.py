@@ -16,8 +16,8 @@ def blocked_weighted_sum(
 ) -> Tensor:
     """Compute what reference_weighted_sum defines, bit for bit, with scratch space of a few blocks only.
 
-    Product and sum are two roundings, not one fused multiply-add: torch fuses in its vector loops but not at their
-    ends, so fused results would depend on how threads and blocks cut the tensor.
+    Product and sum are two roundings, not one fused multiply-add: torch fuses in its vector loops but not at
+    their ends, so fused results would depend on how threads and blocks cut the tensor.
     """
     wide = sum_dtype(tensors, out_dtype)
     out = torch.empty(tensors[0].shape, dtype=out_dtype, device=tensors[0].device)

@@ -29,7 +29,8 @@ def _weighted_sum_kernel(inputs, weights, total, out, length, CONTINUES: tl.cons
         acc = tl.zeros((BLOCK,), tl.float32)
     for i in tl.static_range(len(inputs)):
         acc += tl.load(inputs[i] + offsets, mask=mask, other=0.0).to(tl.float32) * weights[i]
-    # A GPU rounds to nearest; the interpreter truncates a bf16 (and its own "rtne" loses carries, in triton 3.9).
+    # A GPU rounds to nearest; the interpreter truncates a bf16 (and its own "rtne" loses carries, in triton
+    # 3.9).
     tl.store(out + offsets, acc.to(out.dtype.element_ty), mask=mask)
 
 
@@ -38,7 +39,8 @@ def triton_weighted_sum(
 ) -> Tensor:
     """Compute what reference_weighted_sum defines, in one launch for every 16 inputs.
 
-    Product and sum stay two roundings on a GPU as well, so that the float32 sum is the reference's to the bit.
+    Product and sum stay two roundings on a GPU as well, so that the float32 sum is the reference's to the
+    bit.
     """
     flats = [tensor.reshape(-1) for tensor in tensors]  # copies only what is not contiguous
     out = torch.empty(tensors[0].shape, dtype=out_dtype, device=tensors[0].device)

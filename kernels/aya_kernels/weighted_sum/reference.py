@@ -9,9 +9,11 @@ from torch import Tensor
 def reference_weighted_sum(
     tensors: Sequence[Tensor], weights: Sequence[float], out_dtype: torch.dtype
 ) -> Tensor:
-    """Define the weighted sum: widen every tensor to float32, add the products in the order given, round once.
+    """Define the weighted sum: widen every tensor to float32, add the products in the order given, round
+    once.
 
-    Arithmetic is float64 where any tensor or out_dtype is float64. Memory: float32 copies of the tensors' size.
+    Arithmetic is float64 where any tensor or out_dtype is float64. Memory: float32 copies of the tensors'
+    size.
     """
     wide = sum_dtype(tensors, out_dtype)
     total = torch.zeros_like(tensors[0], dtype=wide)

@@ -194,9 +194,9 @@ def row_language(line: Line, column: str | None, fixed: str | None, from_name: b
     except ValueError as error:
         raise DataError(f"{line.place}: {error}") from None
     if said is not None and expected is not None and said != expected:
-        source = "the name of the file" if from_name else "the settings"
+        source = "the name of the file says" if from_name else "the settings say"
         raise DataError(
-            f"{line.place}: the row is in '{said}', {source} says '{expected}'; expected them to agree"
+            f"{line.place}: the row is in '{said}', {source} '{expected}'; expected them to agree"
         )
     return said or expected or UNKNOWN_LANGUAGE
 

@@ -1,4 +1,4 @@
-"""Whether checkpoints can be merged: the same tensors, shapes, vocabulary, and the same meaning of their weights."""
+"""Whether checkpoints can be merged: same tensors, shapes and vocabulary, and weights that mean the same."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HARMLESS = frozenset({
     "_name_or_path", "architectures", "dtype", "initializer_range", "tie_word_embeddings", "torch_dtype",
     "transformers_version", "use_cache",
 })  # fmt: skip
-"""Settings in config.json that may differ between the models of a merge: none changes what the same weights compute."""
+"""Settings in config.json that may differ between models: none changes what the same weights compute."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Sources:
 
 
 def agree(donor: Checkpoint, checkpoints: Sequence[Checkpoint]) -> Sources:
-    """Check that all checkpoints can be merged into one with the donor's tensors. Raises DataError at the first fault."""
+    """Check that checkpoints can be merged into one with the donor's tensors. Raises DataError if not."""
     for checkpoint in checkpoints:
         _check_dtypes(checkpoint)
         _check_vocabulary(donor, checkpoint)
@@ -54,7 +54,8 @@ def _check_dtypes(checkpoint: Checkpoint) -> None:
                 "convert it to float32" if entry.dtype == "F64" else "merge the model it was quantised from"
             )
             raise DataError(
-                f"model '{checkpoint.name}': tensor '{name}' has dtype {entry.dtype}, cannot merge it; {remedy}"
+                f"model '{checkpoint.name}': tensor '{name}' has dtype {entry.dtype}, "
+                f"cannot merge it; {remedy}"
             )
 
 
@@ -89,7 +90,10 @@ def _check_config(donor: Checkpoint, other: Checkpoint) -> None:
 
 
 def _match_names(donor: Checkpoint, other: Checkpoint) -> dict[str, str]:
-    """Find every tensor of the donor in another checkpoint, and the reverse; a tied copy may be missing on either side."""
+    """Find every tensor of the donor in another checkpoint, and the reverse.
+
+    A tied copy may be missing on either side; return the names that are to be read under that of their twin.
+    """
     renamed: dict[str, str] = {}
     only_donor, only_other = [], []
     for name in sorted(set(donor.entries) - set(other.entries)):
@@ -112,7 +116,8 @@ def _check_shapes(donor: Checkpoint, other: Checkpoint, renamed: Mapping[str, st
         theirs = other.entries[renamed.get(name, name)]
         if theirs.shape != entry.shape:
             raise DataError(
-                f"tensor '{name}' has shape {list(entry.shape)} in '{donor.name}' and {list(theirs.shape)} in '{other.name}'"
+                f"tensor '{name}' has shape {list(entry.shape)} in '{donor.name}' "
+                f"and {list(theirs.shape)} in '{other.name}'"
             )
         if (theirs.dtype in FLOATS) != (entry.dtype in FLOATS):
             raise DataError(

@@ -10,7 +10,7 @@ from aya_core.api import Settings
 
 
 def model_card(settings: Settings | None, seed: int, account: Mapping[str, Any]) -> str:
-    """Say what was merged, how, and what became of every tensor. settings: of the merge, where it tells them."""
+    """Say what was merged, how, and what became of the tensors. settings: of the merge, where it has any."""
     names = [entry["model"] for entry in account["inputs"]]
     parents = list(dict.fromkeys([*names, *([account["base"]] if account["base"] else [])]))
     method = type(settings).__name__ if settings else "Merge"
@@ -32,8 +32,8 @@ def model_card(settings: Settings | None, seed: int, account: Mapping[str, Any])
         *([f"Base: {account['base']}", ""] if account["base"] else []),
         f"Settings: {', '.join(f'`{name}: {json.dumps(value)}`' for name, value in values.items())}",
         "",
-        f"{account['tensors']} tensors, {account['parameters']:,} parameters, stored in {account['dtype']}; merged in float32, "
-        "rounded once.",
+        f"{account['tensors']} tensors, {account['parameters']:,} parameters, "
+        f"stored in {account['dtype']}; merged in float32, rounded once.",
     ]
     if account["integer_tensors"]:
         lines += [

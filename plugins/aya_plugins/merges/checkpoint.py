@@ -1,4 +1,4 @@
-"""Read a Hugging Face checkpoint, in one file or in shards, by memory map, and find every fault it has first."""
+"""Read a Hugging Face checkpoint, in one file or in shards, by memory map, and find its faults first."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """The model's name in messages and in the model card: its folder's, or the artifact's that it is the payload of."""
+        """Its name in messages and model cards: the folder's, or that of the artifact it belongs to."""
         folder = self.folder.absolute()
         return folder.parent.name if folder.name == "payload" else folder.name
 
@@ -71,7 +71,7 @@ class Checkpoint:
 
     @cached_property
     def vocabulary(self) -> Mapping[str, Any]:
-        """Token ids by token, or the bytes of the files that define them; empty where the folder has no tokenizer."""
+        """Token ids by token, or the bytes of the files that define them; empty without a tokenizer."""
         path = self.folder / "tokenizer.json"
         if path.is_file():
             return {"tokenizer.json": _token_ids(_read_json(path))}
@@ -93,8 +93,8 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         return Checkpoint(folder, config, _entries(single))
     if pickles := sorted(folder.glob("pytorch_model*.bin")):
         raise DataError(
-            f"{pickles[0]}: pickled weights can run code when they are read, so we do not; convert the checkpoint with "
-            "transformers (from_pretrained, then save_pretrained), which writes safetensors"
+            f"{pickles[0]}: pickled weights can run code when they are read, so we do not; convert the "
+            "checkpoint with transformers (from_pretrained, then save_pretrained), which writes safetensors"
         )
     raise DataError(f"{folder}: no weights here; expected {SINGLE}, or shards with {INDEX}")
 

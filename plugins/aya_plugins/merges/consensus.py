@@ -1,4 +1,4 @@
-"""What TIES and DARE-TIES share: elect a sign for every parameter, then average the task vectors that agree with it."""
+"""What TIES and DARE-TIES share: elect a sign for each parameter, then average the changes that agree."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ def merge_task_vectors(
 ) -> Tensor:  # fmt: skip
     """Add the disjoint mean of sparse task vectors to the base.
 
-    For each parameter, gamma = sign(sum_i w_i tau_i), and A = the models with sign(w_i tau_i) = gamma. The result is
-    theta_base + lambda * sum_{i in A} w_i tau_i / sum_{i in A} w_i. A sum of exactly zero elects plus, as in mergekit.
-    A parameter that nobody changes stays the base's.
+    For each parameter, gamma = sign(sum_i w_i tau_i), and A = the models with sign(w_i tau_i) = gamma. The
+    result is theta_base + lambda * sum_{i in A} w_i tau_i / sum_{i in A} w_i. A sum of exactly zero elects
+    plus, as in mergekit. A parameter that nobody changes stays the base's.
 
-    weigh_election: false takes every w_i in the first sentence as 1. normalize: false leaves the division out.
+    weigh_election: false takes every w_i in the first sentence as 1. normalize: false leaves the division
+    out.
 
-    Source: Yadav et al. 2023, "TIES-Merging", arXiv 2306.01708, algorithm 1, steps 2 and 3, where all w_i are 1.
+    Source: Yadav et al. 2023, "TIES-Merging", arXiv 2306.01708, algorithm 1, steps 2 and 3, where all w_i are
+    1.
     """
     import torch
 
@@ -39,8 +41,8 @@ def merge_task_vectors(
     flat_base, flat_result = base.reshape(-1), result.view(-1)
     flats = [vector.reshape(-1) for vector in vectors]
     for piece in pieces(flat_base.numel()):
-        # Products and sums are separate operations: torch fuses them only where a vector loop fits, so that the last bit
-        # would depend on the number of threads.
+        # Products and sums are separate operations: torch fuses them only where a vector loop fits, so that
+        # the last bit would depend on the number of threads.
         weighted = [flat[piece] * weight for flat, weight in zip(flats, weights, strict=True)]
         votes = weighted if weigh_election else [flat[piece] for flat in flats]
         elects_plus = _total(votes) >= 0

@@ -15,24 +15,25 @@ if TYPE_CHECKING:
 
 
 class DareTies(Strategy[TensorMerge]):
-    """Drop each model's changes to the base at random, rescale the rest, and average those that agree in sign.
+    """Drop each model's changes to the base at random, rescale the rest, average those that agree in sign.
 
-    tau_i = m_i * (theta_i - theta_base) / density with m_i ~ Bernoulli(density); then gamma = sign(sum_i w_i tau_i) and
-    theta = theta_base + lambda * mean of the tau_i that have sign gamma, by weight. Dropping stands in for the trimming of
-    TIES.
+    tau_i = m_i * (theta_i - theta_base) / density with m_i ~ Bernoulli(density); then gamma = sign(sum_i w_i
+    tau_i) and theta = theta_base + lambda * mean of the tau_i that have sign gamma, by weight. Dropping
+    stands in for the trimming of TIES.
 
     Where practice differs:
 
-    - `rescale: unbiased` divides by density, as in the paper, so that the expectation of a task vector is the task vector
-      itself. `l1` gives each tensor the L1 norm it had before dropping, which is what mergekit does.
+    - `rescale: unbiased` divides by density, as in the paper, so that the expectation of a task vector is the
+      task vector itself. `l1` gives each tensor the L1 norm it had before dropping, which is what mergekit
+      does.
     - The default density is our choice, the same as that of `ties`; mergekit's is 1, which drops nothing.
-    - `normalize` is true as in TIES; mergekit's `dare_ties` sums instead, so that merging a model with its copies doubles its
-      task vector.
-    - Draws come from a Philox stream keyed by seed, tensor name and the model's place in the list: no thread, shard or
-      machine moves them, the order of the models does. mergekit draws from torch's global generator.
+    - `normalize` is true as in TIES; mergekit's `dare_ties` sums instead, so that merging a model with its
+      copies doubles its task vector.
+    - Draws come from a Philox stream keyed by seed, tensor name and the model's place in the list: no thread,
+      shard or machine moves them, the order of the models does. mergekit draws from torch's global generator.
 
-    Source: Yu et al. 2023, "Language Models are Super Mario", arXiv 2311.03099, section 3.1 (drop and rescale); Yadav et al.
-    2023, arXiv 2306.01708, algorithm 1, steps 2 and 3 (signs).
+    Source: Yu et al. 2023, "Language Models are Super Mario", arXiv 2311.03099, section 3.1 (drop and
+    rescale); Yadav et al. 2023, arXiv 2306.01708, algorithm 1, steps 2 and 3 (signs).
     """
 
     imports = ("torch", "numpy")
@@ -44,7 +45,7 @@ class DareTies(Strategy[TensorMerge]):
     lambda_: float = Field(1.0, description="Scale of the merged task vector, lambda in TIES.")
     rescale: Literal["unbiased", "l1"] = Field(
         "unbiased",
-        description="Divide what is kept by density (unbiased), or restore the tensor's L1 norm (l1, mergekit).",
+        description="Divide what is kept by density (unbiased), or restore the L1 norm (l1, as mergekit).",
     )
     weigh_election: bool = Field(
         True, description="Let weights count in the election of signs, as in mergekit."

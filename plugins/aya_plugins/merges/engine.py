@@ -25,8 +25,8 @@ DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 """What a merge can be stored in, by torch's name and by safetensors'."""
 
 COPIED = (
-    "generation_config.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt",
-    "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "chat_template.*",
+    "generation_config.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "chat_template.*",
     "additional_chat_templates/*", "*.py", "LICENSE*",
 )  # fmt: skip
 """Files that go with the weights, beside config.json. *.py: the code of models that bring their own."""
@@ -36,15 +36,16 @@ COPIED = (
 class StreamingMerge:
     """Merges whole checkpoints with a merge of one tensor.
 
-    One tensor is merged at a time, in float32, and rounded once to the dtype it is stored in: that of `job.dtype`, or that
-    which the same tensor has in the base, or in the first model where there is no base. Memory holds that tensor of every
-    model in float32 and two merged ones. A merge that sets `is_elementwise = True` (each output value depends on the
-    values at its place alone, and on no random number) gets flat pieces of a million values instead, so that its memory does
-    not grow with the model.
+    One tensor is merged at a time, in float32, and rounded once to the dtype it is stored in: that of
+    `job.dtype`, or that which the same tensor has in the base, or in the first model where there is no base.
+    Memory holds that tensor of every model in float32 and two merged ones. A merge that sets `is_elementwise
+    = True` (each output value depends on the values at its place alone, and on no random number) gets flat
+    pieces of a million values instead, so that its memory does not grow with the model.
 
-    The merged checkpoint has the tensors, config, tokenizer and chat template of the base, or of the first model; all others
-    must have the same tensors. A tensor that some models leave out because it is tied (`lm_head.weight` as a copy of the
-    embedding) is not a difference. Integer tensors must be equal and are copied. No architecture is known by name.
+    The merged checkpoint has the tensors, config, tokenizer and chat template of the base, or of the first
+    model; all others must have the same tensors. A tensor that some models leave out because it is tied
+    (`lm_head.weight` as a copy of the embedding) is not a difference. Integer tensors must be equal and are
+    copied. No architecture is known by name.
 
     The files written depend on the weights, the settings and the seed; not on threads, shards or paths.
     """
@@ -53,7 +54,7 @@ class StreamingMerge:
     max_shard_bytes: int = MAX_SHARD_BYTES
 
     def merge(self, job: MergeJob) -> Mapping[str, Any]:
-        """Write the merged checkpoint and return the account. Raises DataError for inputs that cannot be merged."""
+        """Write the merged checkpoint and return the account. Raises DataError where that cannot be done."""
         _check(job, self.tensor_merge)
         models = [open_checkpoint(folder) for folder in job.models]
         base = open_checkpoint(job.base) if job.base else None
@@ -134,21 +135,21 @@ class _Run:
         for model, tensor in zip(self.read_models, wide, strict=True):
             if not _is_finite(tensor):
                 raise DataError(
-                    f"model '{model.name}': tensor '{self.sources.of(model, name)}' has NaN or infinite values; "
-                    "its training broke, or its file is damaged"
+                    f"model '{model.name}': tensor '{self.sources.of(model, name)}' has NaN or infinite "
+                    "values; its training broke, or its file is damaged"
                 )
         base = wide.pop() if self.base else None
         merged = self.tensor_merge(wide, self.job.weights, base, key)
         if merged.shape != out.shape or not merged.is_floating_point():
             raise PluginError(
-                f"merge '{type(self.tensor_merge).__name__}' made {merged.dtype} of shape {tuple(merged.shape)} of "
-                f"'{name}'; expected floating point of shape {tuple(out.shape)}"
+                f"merge '{type(self.tensor_merge).__name__}' made {merged.dtype} of shape "
+                f"{tuple(merged.shape)} of '{name}'; expected floating point of shape {tuple(out.shape)}"
             )
         out.copy_(merged)
         if not _is_finite(out):
             raise DataError(
-                f"merged tensor '{name}' has values that {str(out.dtype).removeprefix('torch.')} cannot hold; "
-                "store it in bfloat16 or float32, or make the weights smaller"
+                f"merged tensor '{name}' has values that {str(out.dtype).removeprefix('torch.')} "
+                "cannot hold; store it in bfloat16 or float32, or make the weights smaller"
             )
 
     def _common(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
@@ -157,8 +158,8 @@ class _Run:
         for model, tensor in zip(self.read_models, inputs, strict=True):
             if not torch.equal(tensor, inputs[0]):
                 raise DataError(
-                    f"integer tensor '{name}' differs between '{self.read_models[0].name}' and '{model.name}'; "
-                    "integers are copied, not merged, so all models must have the same"
+                    f"integer tensor '{name}' differs between '{self.read_models[0].name}' and "
+                    f"'{model.name}'; integers are copied, not merged, so all models must have the same"
                 )
         return inputs[0]
 
@@ -198,7 +199,8 @@ def _torch_dtype(code: str) -> torch.dtype:
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    # One pass in the usual case: NaN and infinity survive a sum. A sum may overflow by itself, hence the second look.
+    # One pass in the usual case: NaN and infinity survive a sum. A sum may overflow by itself, hence the
+    # second look.
     return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 

@@ -18,9 +18,10 @@ MAX_SHARD_BYTES = 4 * 10**9
 
 
 def plan_shards(entries: dict[str, Entry], max_bytes: int) -> dict[str, list[str]]:
-    """Lay tensors out over files: in natural order of their names, a new shard where one would grow beyond max_bytes.
+    """Lay tensors out over files, in natural order of their names, each of at most max_bytes.
 
-    The layout depends on names, shapes and dtypes alone, not on how any input was laid out.
+    A larger tensor has a file of its own. The layout depends on names, shapes and dtypes alone, not on how any
+    input was laid out.
     """
     shards: list[list[str]] = [[]]
     filled = 0
@@ -38,13 +39,14 @@ def plan_shards(entries: dict[str, Entry], max_bytes: int) -> dict[str, list[str
 def write_shards(
     out: Path, entries: dict[str, Entry], max_bytes: int, make: Callable[[str], Tensor]
 ) -> list[Path]:
-    """Write what `make` returns for each name, and an index where there is more than one file; return the weight files.
+    """Write what `make` returns for each name; return the weight files.
 
-    A tensor is made while the one before it is being written.
+    More than one file come with an index. A tensor is made while the one before it is being written.
     """
     shards = plan_shards(entries, max_bytes)
     for file_name, names in shards.items():
-        # Widest dtype first, so that every tensor starts at a multiple of its item size, as safetensors itself does it.
+        # Widest dtype first, so that every tensor starts at a multiple of its item size, as safetensors
+        # itself does it.
         ordered = sorted(names, key=lambda name: (-entries[name].item_bytes, _natural(name)))
         with (out / file_name).open("wb") as file, ThreadPoolExecutor(max_workers=1) as writer:
             file.write(_header(ordered, entries))

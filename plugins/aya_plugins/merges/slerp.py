@@ -22,14 +22,16 @@ SHORTEST = 1e-8
 class Slerp(Strategy[TensorMerge]):
     """Merge two models along the arc between them.
 
-    For each tensor, flattened, with omega the angle between a and b:
-    (sin((1 - t) omega) a + sin(t omega) b) / sin omega. Only the angle is taken between unit vectors; a and b keep their
-    lengths. Where |cos omega| > 0.9995 it is (1 - t) a + t b. A tensor of zeros counts as orthogonal to the other.
+    For each tensor, flattened, with omega the angle between a and b: (sin((1 - t) omega) a + sin(t omega) b)
+    / sin omega. Only the angle is taken between unit vectors; a and b keep their lengths. Where |cos omega| >
+    0.9995 it is (1 - t) a + t b. A tensor of zeros counts as orthogonal to the other.
 
-    It takes exactly two models, the first at t = 0. Weights are refused unless they are equal: t says the same thing, and a
-    spherical mean of more models is another merge. (mergekit calls the first model base_model and has no default t.)
+    It takes exactly two models, the first at t = 0. Weights are refused unless they are equal: t says the
+    same thing, and a spherical mean of more models is another merge. (mergekit calls the first model
+    base_model and has no default t.)
 
-    Source: Shoemake 1985, "Animating rotation with quaternion curves", section 3.3; the form over weights is mergekit's.
+    Source: Shoemake 1985, "Animating rotation with quaternion curves", section 3.3; the form over weights is
+    mergekit's.
     """
 
     imports = ("torch", "aya_kernels")
@@ -52,16 +54,18 @@ class SlerpMerge:
     def __call__(
         self, tensors: Sequence[Tensor], weights: Sequence[float], base: Tensor | None, key: int
     ) -> Tensor:
-        """Return the point at t on the arc of one tensor. Raises AyaError for anything but two models of equal weight."""
+        """Return the point at t on the arc of one tensor. Raises AyaError for all but two equal weights."""
         from aya_kernels import weighted_sum
 
         if len(tensors) != 2:
             raise AyaError(
-                f"merge 'slerp': got {len(tensors)} models, expected two; merge more with 'weighted', or two at a time"
+                f"merge 'slerp': got {len(tensors)} models, expected two; "
+                "merge more with 'weighted', or two at a time"
             )
         if weights[0] != weights[1]:
             raise AyaError(
-                f"merge 'slerp': weights {list(weights)} have no meaning here; drop them and set t (0 is the first model)"
+                f"merge 'slerp': weights {list(weights)} have no meaning here; "
+                "drop them and set t (0 is the first model)"
             )
         return weighted_sum(tensors, arc(_cosine(*tensors), self.settings.t))
 

@@ -24,8 +24,8 @@ def pieces(length: int) -> Iterator[slice]:
 def ordered_sum(factors: Sequence[Tensor]) -> float:
     """Sum the product of tensors of one shape, in float64.
 
-    torch cuts a full reduction by its number of threads, which moves the last bits. Here threads share rows of 4,096 values
-    and none is cut; the sums of the rows are added exactly.
+    torch cuts a full reduction by its number of threads, which moves the last bits. Here threads share rows
+    of 4,096 values and none is cut; the sums of the rows are added exactly.
     """
     import torch
 

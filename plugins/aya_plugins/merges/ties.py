@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 class Ties(Strategy[TensorMerge]):
     """Keep each model's largest changes to the base, and average those that agree in sign.
 
-    tau_i = theta_i - theta_base, of which the `density` largest in magnitude are kept; gamma = sign(sum_i w_i tau_i);
-    theta = theta_base + lambda * mean of the tau_i that have sign gamma, by weight.
+    tau_i = theta_i - theta_base, of which the `density` largest in magnitude are kept; gamma = sign(sum_i w_i
+    tau_i); theta = theta_base + lambda * mean of the tau_i that have sign gamma, by weight.
 
     Where the paper is open or practice differs:
 
-    - Trimming is by tensor, as in mergekit; the authors' code trims each model's whole vector at one threshold. It keeps
-      max(1, floor(density * n)) of n values; among equal magnitudes those that come first in the tensor.
-    - The paper has no weights. Here, as in mergekit, they count in the average and, unless `weigh_election` is false, in the
-      election.
+    - Trimming is by tensor, as in mergekit; the authors' code trims each model's whole vector at one
+      threshold. It keeps max(1, floor(density * n)) of n values; among equal magnitudes those that come first
+      in the tensor.
+    - The paper has no weights. Here, as in mergekit, they count in the average and, unless `weigh_election`
+      is false, in the election.
     - The default density is the paper's 0.2. mergekit's is 1, which trims nothing.
 
     Source: Yadav et al. 2023, "TIES-Merging", arXiv 2306.01708, algorithm 1.
@@ -72,7 +73,7 @@ class TiesMerge:
 
 
 def trim(vector: Tensor, density: float) -> None:
-    """Zero, in place, all but the max(1, floor(density * n)) largest magnitudes; of equal ones the first are kept."""
+    """Keep, in place, the max(1, floor(density * n)) largest magnitudes; of equal ones, the first."""
     import numpy as np
 
     flat = vector.view(-1)

@@ -17,8 +17,8 @@ class Weighted(Strategy[TensorMerge]):
 
     theta = sum_i w_i theta_i / sum_i w_i, in float32, in the order of the models.
 
-    Source: Wortsman et al. 2022, "Model soups", arXiv 2203.05482, section 2; the merge of Aya Expanse, arXiv 2412.04261,
-    section 2.3. The same as mergekit's `linear`.
+    Source: Wortsman et al. 2022, "Model soups", arXiv 2203.05482, section 2; the merge of Aya Expanse, arXiv
+    2412.04261, section 2.3. The same as mergekit's `linear`.
     """
 
     imports = ("torch", "aya_kernels")

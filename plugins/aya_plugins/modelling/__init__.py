@@ -1,1 +1,1 @@
-"""What trainers, teachers and arbiters share: conversations to tokens, the output head, checkpoints on disk."""
+"""What trainers, teachers and arbiters share: chats as tokens, the output head, checkpoints on disk."""

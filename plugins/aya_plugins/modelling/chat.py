@@ -18,19 +18,27 @@ CHUNK = 4096
 class ChatEncoder:
     """Encodes conversations for one tokenizer.
 
-    The chat template writes all special tokens, so the tokenizer adds none (no second BOS). An answer is encoded as part of
-    its whole conversation: the tokens of the text as training and scoring see it. A token that spans the border of prompt and
-    answer counts as the answer's.
+    The chat template writes all special tokens, so the tokenizer adds none (no second BOS). An answer is
+    encoded as part of
+    its whole conversation: the tokens of the text as training and scoring see it. A token that spans the
+    border of prompt and answer counts as the answer's.
 
-    end_ids: tokens that end a turn. An answer ends with the last of these that the template writes after it, or else with
-        `tokenizer.eos_token`, which is then appended; what the template writes later is never generated, so it is dropped.
+    end_ids: tokens that end a turn. An answer ends with the last of these that the template writes after it,
+        or else with `tokenizer.eos_token`, which is then appended; what the template writes later is never
+        generated, so it is dropped.
     max_tokens: longer rows lose their end and are marked as truncated.
     system: a system message put before every conversation.
     where: the checkpoint, for messages.
     """
 
     def __init__(
-        self, tokenizer: Any, end_ids: Iterable[int], *, max_tokens: int, where: str, system: str | None = None
+        self,
+        tokenizer: Any,
+        end_ids: Iterable[int],
+        *,
+        max_tokens: int,
+        where: str,
+        system: str | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.end_ids = frozenset(end_ids) | {tokenizer.eos_token_id}
@@ -45,7 +53,7 @@ class ChatEncoder:
         return int(self.tokenizer.eos_token_id if pad is None else pad)
 
     def prompts(self, prompts: Sequence[Prompt]) -> Encoded:
-        """Encode prompts as a model reads them before it answers. None is truncated; all answers are empty."""
+        """Encode prompts as a model reads them before it answers. None is truncated."""
         rows = _Rows(self.max_tokens)
         for start in range(0, len(prompts), CHUNK):
             for encoding in self._tokenize(self._render_prompts(prompts[start : start + CHUNK])):
@@ -53,25 +61,36 @@ class ChatEncoder:
         return rows.encoded()
 
     def answers(self, pairs: Sequence[tuple[Prompt, str]]) -> Encoded:
-        """Encode each prompt with its answer. Raises DataError for a template that does not keep a prompt as it was."""
+        """Encode each prompt with its answer.
+
+        Raises DataError for a template that does not keep a prompt as it was.
+        """
         rows = _Rows(self.max_tokens)
         for start in range(0, len(pairs), CHUNK):
             chunk = pairs[start : start + CHUNK]
             before = self._borders([prompt for prompt, _ in chunk])
-            texts = self._render([[*prompt.messages, _answer(text)] for prompt, text in chunk], is_complete=True)
+            texts = self._render(
+                [[*prompt.messages, _answer(text)] for prompt, text in chunk], is_complete=True
+            )
             for (prompt, _), head, text in zip(chunk, before, texts, strict=True):
                 if not text.startswith(head):
-                    raise DataError(
-                        f"{self.where}: its chat template renders prompt '{prompt.id}' differently once it is answered; "
-                        "expected the generation prompt to stay as it was. Use a template that does not rewrite earlier "
-                        f"turns.\n  asked:    {head[-80:]!r}\n  answered: {text[max(0, len(head) - 80) : len(head) + 20]!r}"
-                    )
-            for (_, answer), head, text, encoding in zip(chunk, before, texts, self._tokenize(texts), strict=True):
+                    raise self._rewritten(prompt, head, text)
+            for (_, answer), head, text, encoding in zip(
+                chunk, before, texts, self._tokenize(texts), strict=True
+            ):
                 first = _first_token_after(encoding, len(head), len(text))
                 # Templates may strip an answer. What follows it is the template's own.
                 after = _first_token_after(encoding, len(head) + len(answer.strip()), len(text))
                 rows.add(self._with_end(encoding.ids, after), first)
         return rows.encoded()
+
+    def _rewritten(self, prompt: Prompt, head: str, text: str) -> DataError:
+        return DataError(
+            f"{self.where}: its chat template renders prompt '{prompt.id}' differently once it is answered; "
+            "use a template "
+            "that keeps the generation prompt and does not rewrite earlier turns\n"
+            f"  asked:    {head[-80:]!r}\n  answered: {text[max(0, len(head) - 80) : len(head) + 20]!r}"
+        )
 
     def _with_end(self, ids: list[int], after: int) -> list[int]:
         for last in range(len(ids) - 1, after - 1, -1):
@@ -101,8 +120,9 @@ class ChatEncoder:
             )
         except jinja2.TemplateError as error:
             raise DataError(
-                f"{self.where}: its chat template refuses a conversation ({error}); check the roles of the messages, "
-                "of which it may know only user and assistant"
+                f"{self.where}: its chat template refuses a conversation ({error}); check the roles of the "
+                "messages, "
+                "it may know only user and assistant"
             ) from None
         return texts
 
@@ -110,7 +130,11 @@ class ChatEncoder:
         if not texts:
             return []
         encodings: Sequence[Any] = self.tokenizer(
-            texts, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False, verbose=False
+            texts,
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
         ).encodings
         return encodings
 

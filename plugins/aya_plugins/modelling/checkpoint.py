@@ -29,7 +29,7 @@ Where = str | os.PathLike[str]
 
 
 def load_causal_lm(where: Where, *, dtype: torch.dtype | None, device: torch.device | str = "cpu") -> Any:
-    """Load a causal language model, in evaluation mode. dtype None keeps the checkpoint's own. Raises DataError."""
+    """Load a causal language model, in evaluation mode. dtype None keeps the checkpoint's own."""
     model = _load(AutoModelForCausalLM, where, dtype, device)
     check_head(model, str(where))
     return model
@@ -41,10 +41,29 @@ def load_reward_model(where: Where, *, dtype: torch.dtype | None, device: torch.
     names = config.architectures or ["a model without a name"]
     if config.num_labels != 1 or not any("SequenceClassification" in name for name in names):
         raise DataError(
-            f"{where}: holds {names[0]} with {config.num_labels} labels; expected a sequence classifier with one label. "
-            "For a causal language model use the arbiter 'likelihood'"
+            f"{where}: holds {names[0]} with {config.num_labels} labels; expected a sequence classifier "
+            "with one "
+            "label. For a causal language model use the arbiter 'likelihood'"
         )
     return _load(AutoModelForSequenceClassification, where, dtype, device)
+
+
+def load_unscored(where: Where, pad_id: int) -> Any:
+    """Load any checkpoint as a sequence classifier with one label; a head that it lacks starts at random.
+
+    Raises DataError for a family to which transformers gives no such class.
+    """
+    config = load_config(where)
+    if type(config) not in AutoModelForSequenceClassification._model_mapping:
+        raise DataError(
+            f"{where}: transformers has no sequence classifier for '{config.model_type}' models; start from "
+            "another "
+            "family, or set `score: likelihood`, by which a causal language model is its own reward model"
+        )
+    config.num_labels = 1
+    config.get_text_config().pad_token_id = pad_id  # the model finds the last token of a row by it
+    with _explained(where, "model"), _quiet():
+        return AutoModelForSequenceClassification.from_pretrained(where, config=config, dtype=torch.float32)
 
 
 def load_config(where: Where) -> Any:
@@ -54,10 +73,15 @@ def load_config(where: Where) -> Any:
 
 
 def load_encoder(where: Where, *, max_tokens: int, system: str | None = None) -> ChatEncoder:
-    """Read the tokenizer of a checkpoint, with the tokens that end its turns. Raises DataError for one that cannot chat."""
+    """Read the tokenizer of a checkpoint, with the tokens that end its turns.
+
+    Raises DataError for one that cannot chat.
+    """
     with _explained(where, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(where)
-    remedy = "copy tokenizer.json, tokenizer_config.json and chat_template.jinja from the model it was made of"
+    remedy = (
+        "copy tokenizer.json, tokenizer_config.json and chat_template.jinja from the model it was made of"
+    )
     if not getattr(tokenizer, "is_fast", False):
         raise DataError(f"{where}: its tokenizer has no tokenizer.json, which gives token offsets; {remedy}")
     if not tokenizer.chat_template:
@@ -71,27 +95,42 @@ def load_encoder(where: Where, *, max_tokens: int, system: str | None = None) ->
 
 
 def save_checkpoint(
-    model: Any, state: Mapping[str, Tensor], tokenizer: Any, out: Path, *, card: str, dtype: torch.dtype | None
+    model: Any,
+    state: Mapping[str, Tensor],
+    tokenizer: Any,
+    out: Path,
+    *,
+    card: str,
+    dtype: torch.dtype | None,
 ) -> None:
     """Write an ordinary checkpoint: weights, configurations, tokenizer, chat template and model card.
 
     state: the weights by the model's own names, gathered from all devices. dtype: None keeps theirs.
     """
     if dtype is not None:
-        state = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    with _without_bars():
+        state = {
+            name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in state.items()
+        }
+    with _quiet():
         model.save_pretrained(out, state_dict=dict(state))
     if dtype is not None:  # save_pretrained names the dtype that training ran in
         config = out / "config.json"
         written = json.loads(config.read_text(encoding="utf-8"))
         written["dtype"] = str(dtype).removeprefix("torch.")
-        config.write_text(json.dumps(written, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+        config.write_text(
+            json.dumps(written, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
     tokenizer.save_pretrained(out)
     (out / "README.md").write_text(card, encoding="utf-8")
 
 
 def parents(where: Path) -> list[str]:
-    """Name the public models a checkpoint descends from: its own hub id in a download cache, else what its card says."""
+    """Name the public models that a checkpoint descends from.
+
+    That is its own hub id, where it lies in a download cache; else what its card says.
+    """
+    if not where.exists():
+        return [where.as_posix()]  # an id on the hub
     for part in reversed(where.parts):
         if part.startswith("models--"):
             return ["/".join(part.split("--")[1:])]
@@ -108,7 +147,7 @@ def parents(where: Path) -> list[str]:
 
 
 def _load(auto: Any, where: Where, dtype: torch.dtype | None, device: torch.device | str) -> Any:
-    with _explained(where, "model"), _without_bars():
+    with _explained(where, "model"), _quiet():
         model = auto.from_pretrained(where, dtype="auto" if dtype is None else dtype)
     return model.to(device).eval()
 
@@ -129,13 +168,13 @@ def _explained(where: Where, what: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
-            f"{where}: no {what} can be loaded from here ({str(error).strip().splitlines()[0]}); expected a Hugging Face "
-            "checkpoint: config.json, safetensors and tokenizer files"
+            f"{where}: no {what} can be loaded from here ({str(error).strip().splitlines()[0]}); expected a "
+            "Hugging Face checkpoint: config.json, safetensors and tokenizer files"
         ) from error
 
 
 @contextlib.contextmanager
-def _without_bars() -> Iterator[None]:
+def _quiet() -> Iterator[None]:
     was_shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

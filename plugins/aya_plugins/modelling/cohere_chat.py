@@ -11,14 +11,17 @@ CHAT_TEMPLATE = (
     "{{ bos_token }}"
     f"{{% set roles = {ROLE_TOKENS} %}}"
     "{% for message in messages %}"
-    "{% if message['role'] not in roles %}{{ raise_exception('no turn for the role ' + message['role']) }}{% endif %}"
+    "{% if message['role'] not in roles %}"
+    "{{ raise_exception('no turn for the role ' + message['role']) }}"
+    "{% endif %}"
     f"{{{{ '{START_OF_TURN}' + roles[message['role']] + message['content'] + '{END_OF_TURN}' }}}}"
     "{% endfor %}"
     "{% if add_generation_prompt %}"
     f"{{{{ '{START_OF_TURN}{ROLE_TOKENS['assistant']}' }}}}"
     "{% endif %}"
 )
-"""A turn is <|START_OF_TURN_TOKEN|>, its role, its text, <|END_OF_TURN_TOKEN|>; the last token is also the eos.
+"""A turn is <|START_OF_TURN_TOKEN|>, its role, its text, <|END_OF_TURN_TOKEN|>; the last is the eos, too.
 
-Source: Aryabumi et al. 2024 (Aya 23), arXiv 2405.15032, figure 2; the token names are those of the released tokenizer.
-"""
+Source: Aryabumi et al. 2024 (Aya 23), arXiv 2405.15032, figure 2; the token names are those of the released
+tokenizer.
+)"""

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from aya_kernels import token_logps
 from torch import Tensor, nn
 
 from aya_core.api import AyaError
+from aya_kernels import token_logps
 from aya_plugins.modelling.rows import Batch
 
 
 @dataclass(frozen=True)
 class OutputHead:
-    """From the last hidden state to logits: softcap * tanh((hidden @ weight.T + bias) * logit_scale / softcap).
+    """Leads from the last hidden state to logits.
+
+    They are softcap * tanh(raw / softcap) with raw = (hidden @ weight.T + bias) * logit_scale, or just raw.
 
     weight: (vocab, dim), tied to the input embeddings or not. bias: (vocab,) or None.
     logit_scale: Cohere's logit_scale or the inverse of Granite's logits_scaling; 1 elsewhere.
@@ -73,7 +75,8 @@ class AnswerLogps(nn.Module):
 def check_head(model: Any, where: str) -> None:
     """Compare the head as we read it with the model's own logits, once, on four tokens.
 
-    A family that scales or caps its logits in a way unknown here would otherwise train on wrong probabilities, silently.
+    A family that scales or caps its logits in a way unknown here would otherwise train on wrong
+    probabilities, silently.
     """
     ids = torch.arange(4, device=model.device)[None] % model.config.get_text_config().vocab_size
     was_training = model.training
@@ -82,7 +85,9 @@ def check_head(model: Any, where: str) -> None:
         hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state.float()
         expected = model(input_ids=ids, use_cache=False).logits.float()
         head = output_head(model)
-        logits = nn.functional.linear(hidden, head.weight.float(), None if head.bias is None else head.bias.float())
+        logits = nn.functional.linear(
+            hidden, head.weight.float(), None if head.bias is None else head.bias.float()
+        )
         logits = logits * head.logit_scale
         if head.softcap is not None:
             logits = head.softcap * torch.tanh(logits / head.softcap)
@@ -90,6 +95,8 @@ def check_head(model: Any, where: str) -> None:
     error, size = float((logits - expected).abs().max()), float(expected.abs().max())
     if error > 0.02 * size:  # bfloat16 stays below 0.01
         raise AyaError(
-            f"{where}: the logits of {type(model).__name__} are not what its hidden states, output embeddings, logit scale "
-            f"and softcap give (they differ by {error:.3g}, the largest is {size:.3g}); this architecture is not supported yet"
+            f"{where}: the logits of {type(model).__name__} are not what its hidden states, output "
+            "embeddings, "
+            f"logit scale and softcap give (they differ by {error:.3g}, the largest is {size:.3g}); this "
+            "architecture is not supported yet"
         )

@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 def halving(rows: Ints, run: Callable[[Ints], Result]) -> Iterator[tuple[Ints, Result]]:
-    """Run a batch, or its halves where the device has no memory for it. A single row that does not fit raises."""
+    """Run a batch, or its halves where it does not fit in memory. A single row that does not fit raises."""
     result: Result | None = None
     try:
         result = run(rows)

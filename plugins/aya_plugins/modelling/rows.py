@@ -19,7 +19,8 @@ class Encoded:
     """Token rows laid end to end, each with the place where its answer begins.
 
     ids: (tokens,) int32. starts: (rows + 1,), row i is ids[starts[i]:starts[i + 1]].
-    answers: (rows,), the first token of the answer, counted within the row; the row's length where there is no answer.
+    answers: (rows,), the first token of the answer, counted within the row; the row's length where there is
+    no answer.
     truncated: (rows,) bool, rows that were cut at the end to fit.
     """
 
@@ -50,9 +51,12 @@ class Encoded:
 class Batch(NamedTuple):
     """Right-padded rows, and where their answers are.
 
-    input_ids: (rows, time). Under causal attention no token sees the padding to its right, so there is no mask.
-    predictors: (n,) places in input_ids.flatten() whose hidden state predicts an answer's token. targets: (n,) those tokens.
-    slots: (n,) the place of each in a table of (rows, width), by which sums over a row are made in a fixed order.
+    input_ids: (rows, time). Under causal attention no token sees the padding to its right, so there is no
+    mask.
+    predictors: (n,) places in input_ids.flatten() whose hidden state predicts an answer's token. targets:
+    (n,) those tokens.
+    slots: (n,) the place of each in a table of (rows, width), by which sums over a row are made in a fixed
+    order.
     """
 
     input_ids: Tensor
@@ -84,7 +88,10 @@ def collate(encoded: Encoded, rows: Ints, pad_id: int, device: torch.device | st
 
 
 def length_sorted(lengths: Ints, tokens: int) -> Iterator[Ints]:
-    """Yield batches of row numbers, longest rows first, each at most `tokens` with its padding, and at least one row."""
+    """Yield batches of row numbers, longest rows first.
+
+    tokens: most tokens of a batch, padding included; a batch has one row at least.
+    """
     order = numpy.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):

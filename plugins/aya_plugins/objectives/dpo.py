@@ -30,10 +30,12 @@ class Dpo(Strategy[Objective]):
 def dpo_loss(pairs: PairLogps, *, beta: float, label_smoothing: float = 0.0) -> PairLoss:
     """Push the policy towards each chosen answer and away from its rejected one.
 
-    With r = beta * (log p_policy - log p_reference) and d = r_chosen - r_rejected, the loss of a pair is
-    -(1 - e) log sigmoid(d) - e log sigmoid(-d), e being the label smoothing. It is log 2 when policy and reference agree.
+    With r = beta * (log p_policy - log p_reference) and d = r_chosen - r_rejected, the loss of a pair is -(1
+    - e) log sigmoid(d) - e log sigmoid(-d), e being the label smoothing. It is log 2 when policy and
+    reference agree.
 
-    beta: > 0; the paper uses 0.1 to 0.5. label_smoothing: 0 is plain DPO; above 0 the loss is smallest at a finite d.
+    beta: > 0; the paper uses 0.1 to 0.5. label_smoothing: 0 is plain DPO; above 0 the loss is smallest at a
+    finite d.
 
     Source: arXiv 2305.18290, equation 7; with e > 0 Mitchell 2023.
     """

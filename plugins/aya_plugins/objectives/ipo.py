@@ -16,7 +16,9 @@ class Ipo(Strategy[Objective]):
     imports = ("torch",)
     extra = "train"
 
-    beta: float = Field(0.1, gt=0, description="The paper's tau: the margin aimed at is 1 / (2 beta), in nats per token.")
+    beta: float = Field(
+        0.1, gt=0, description="The paper's tau: the margin aimed at is 1 / (2 beta), in nats per token."
+    )
 
     def build(self) -> Objective:
         """Make the loss."""
@@ -26,10 +28,12 @@ class Ipo(Strategy[Objective]):
 def ipo_loss(pairs: PairLogps, *, beta: float) -> PairLoss:
     """Draw the margin of each pair towards 1 / (2 beta).
 
-    With h = mean over tokens of (log p_policy - log p_reference), the loss of a pair is (h_chosen - h_rejected - 1 / (2 beta))^2.
+    With h = mean over tokens of (log p_policy - log p_reference), the loss of a pair is (h_chosen -
+    h_rejected - 1 / (2 beta))^2.
 
-    The paper writes h without the mean; with sums over tokens the loss would grow with the length of answers. TRL takes the
-    mean too, and reports that the paper's results were made so. Rewards are beta times the sums, as in DPO.
+    The paper writes h without the mean; with sums over tokens the loss would grow with the length of answers.
+    TRL takes the mean too, and reports that the paper's results were made so. Rewards are beta times the
+    sums, as in DPO.
 
     beta: the paper's tau, > 0.
 

@@ -12,7 +12,8 @@ class TokenizerSettings(Settings):
     """A tokenizer made from the texts of the rows."""
 
     kind: Literal["words", "bpe"] = Field(
-        "bpe", description="words: one token for each word between spaces; bpe: byte-level byte-pair encoding."
+        "bpe",
+        description="words: one token for each word between spaces; bpe: byte-level byte-pair encoding.",
     )
     vocab_size: int | None = Field(
         None, ge=1, description="Most tokens, special ones included; none: every word, or 32,000 for bpe."
@@ -20,7 +21,10 @@ class TokenizerSettings(Settings):
 
 
 class Initialise(Strategy[Trainer]):
-    """Make a checkpoint from a configuration: random weights, and a tokenizer built from the rows, with Cohere's chat format."""
+    """Make a checkpoint with random weights from a configuration.
+
+    The tokenizer is built from the texts of the rows and has Cohere's chat format.
+    """
 
     imports = (
         "torch",
@@ -33,8 +37,9 @@ class Initialise(Strategy[Trainer]):
     reads: ClassVar[Literal["any"]] = "any"
 
     config: Mapping[str, Any] = Field(
-        description="The model's configuration as transformers names it: model_type, hidden_size, ... The vocabulary's size "
-        "and special ids come from the tokenizer."
+        description="The model's configuration as transformers names it: model_type, hidden_size, ... The "
+        "vocabulary's "
+        "size and special ids come from the tokenizer."
     )
     tokenizer: TokenizerSettings = Field(TokenizerSettings(), description="How to make the tokenizer.")
 

@@ -11,8 +11,8 @@ from aya_plugins.trainers.loop_settings import LOOP_IMPORTS, LoopSettings
 class PreferenceTraining(LoopSettings, Strategy[Trainer]):
     """Train on preference pairs with the objective of the stage, against a frozen reference.
 
-    The reference's log-probabilities are computed once, then it is freed. Chosen and rejected answers go through the policy
-    in one forward pass.
+    The reference's log-probabilities are computed once, then it is freed. Chosen and rejected answers go
+    through the policy in one forward pass.
     """
 
     imports = (*LOOP_IMPORTS, "aya_plugins.trainers.runtime.preference")

@@ -9,7 +9,7 @@ from aya_plugins.trainers.loop_settings import LOOP_IMPORTS, LoopSettings
 
 
 class Sft(LoopSettings, Strategy[Trainer]):
-    """Supervised fine-tuning on demonstrations: the mean negative log-likelihood of the answers' tokens, prompts masked.
+    """Supervised fine-tuning: the mean negative log-likelihood of the answers' tokens, prompts masked.
 
     The mean is over all answer tokens of a step, whatever the number of devices and forward passes.
     """

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from aya_plugins.merges import DareTies, Slerp, Ties, Weighted
-from aya_plugins.merges.engine import StreamingMerge
 from transformers import AutoModelForCausalLM, CohereConfig, CohereForCausalLM
 
 from aya_core.api import MergeJob
+from aya_plugins.merges import DareTies, Slerp, Ties, Weighted
+from aya_plugins.merges.engine import StreamingMerge
 
 
 def tiny_cohere(folder, seed, **save):

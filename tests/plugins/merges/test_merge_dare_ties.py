@@ -1,9 +1,10 @@
 import pytest
 import torch
-from aya_plugins.merges import DareTies, Ties
-from aya_plugins.merges.dare_ties import drop_and_rescale
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from aya_plugins.merges import DareTies, Ties
+from aya_plugins.merges.dare_ties import drop_and_rescale
 
 seeds = st.integers(0, 2**32)
 keys = st.integers(0, 2**64 - 1)

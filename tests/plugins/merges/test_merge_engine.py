@@ -4,13 +4,19 @@ import sys
 
 import pytest
 import torch
-from aya_plugins.merges import DareTies, Slerp, Ties, Weighted, aya_merge_engine
-from aya_plugins.merges.engine import StreamingMerge, tensor_key
 from safetensors.torch import load_file
 
 from aya_core.api import AyaError, DataError, MergeJob, PluginError
+from aya_plugins.merges import DareTies, Slerp, Ties, Weighted, aya_merge_engine
+from aya_plugins.merges.engine import StreamingMerge, tensor_key
 
-METHODS = [Weighted(), Slerp(t=0.3), Ties(density=0.3), DareTies(density=0.5), DareTies(density=0.5, rescale="l1")]
+METHODS = [
+    Weighted(),
+    Slerp(t=0.3),
+    Ties(density=0.3),
+    DareTies(density=0.5),
+    DareTies(density=0.5, rescale="l1"),
+]
 method = pytest.mark.parametrize("settings", METHODS, ids=lambda settings: type(settings).__name__)
 
 
@@ -48,7 +54,9 @@ def test_a_model_merged_with_itself_is_that_model(settings, three, out):
 def test_the_layout_of_shards_changes_no_bit(settings, write_model, random_tensors, tmp_path):
     results = []
     for layout in (1, 2, 5):
-        folders = [write_model(f"{layout}-{i}", random_tensors(i), shards=(1, layout)[i % 2]) for i in range(3)]
+        folders = [
+            write_model(f"{layout}-{i}", random_tensors(i), shards=(1, layout)[i % 2]) for i in range(3)
+        ]
         out = tmp_path / f"out-{layout}"
         out.mkdir()
         merge(settings, folders[1:], out, base=folders[0], max_shard_bytes=10**9 if layout == 1 else 2000)
@@ -306,7 +314,9 @@ class TestRefusals:
 
     def test_another_vocabulary_size(self, three, write_model, random_tensors, out):
         other = write_model("c", random_tensors(3), config={"vocab_size": 50})
-        self.refused([three[1], other], out, "'a' has 48 tokens and 'c' has 50; models of different vocabularies")
+        self.refused(
+            [three[1], other], out, "'a' has 48 tokens and 'c' has 50; models of different vocabularies"
+        )
 
     def test_another_tokenizer(self, three, out):
         for folder, vocabulary in zip(three, ({"x": 0}, {"x": 0, "y": 1}, {"x": 1, "y": 0}), strict=True):
@@ -366,7 +376,9 @@ class TestRefusals:
         self.refused([three[0], write_model("d", double)], out, "dtype F64, cannot merge it; convert")
 
     def test_an_unknown_dtype(self, three, out):
-        self.refused(three, out, "dtype 'bflaot16'.*did you mean 'bfloat16'", error=AyaError, dtype="bflaot16")
+        self.refused(
+            three, out, "dtype 'bflaot16'.*did you mean 'bfloat16'", error=AyaError, dtype="bflaot16"
+        )
 
     def test_a_missing_base(self, three, out):
         self.refused(three, out, "name it with `base:`", settings=Ties(), error=AyaError)

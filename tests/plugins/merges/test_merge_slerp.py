@@ -2,11 +2,11 @@ import math
 
 import pytest
 import torch
-from aya_plugins.merges import Slerp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aya_core.api import AyaError
+from aya_plugins.merges import Slerp
 
 seeds = st.integers(0, 2**32)
 places = st.floats(0, 1)

@@ -1,11 +1,11 @@
 import pytest
 import torch
-from aya_plugins.merges import Ties
-from aya_plugins.merges.ties import trim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aya_core.api import AyaError
+from aya_plugins.merges import Ties
+from aya_plugins.merges.ties import trim
 
 seeds = st.integers(0, 2**32)
 densities = st.floats(0.01, 1)

@@ -1,10 +1,10 @@
 import pytest
 import torch
-from aya_plugins.merges import Weighted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aya_core.api import AyaError
+from aya_plugins.merges import Weighted
 
 weights_of_three = st.lists(st.floats(0.01, 10), min_size=3, max_size=3)
 seeds = st.integers(0, 2**32)

@@ -32,11 +32,15 @@ class Ledger:
         self.latest: dict[str, float] = {}
         self.clock = time.monotonic()
 
-    def add(self, step: int, measures: Mapping[str, Tensor], grad_norm: Tensor, rate: float, tokens: int) -> None:
+    def add(
+        self, step: int, measures: Mapping[str, Tensor], grad_norm: Tensor, rate: float, tokens: int
+    ) -> None:
         """Take the measures of a step, still on the device. grad_norm is the same on all devices."""
         self.names = (*measures, "grad_norm")
         share = grad_norm.detach() / self.accelerator.num_processes
-        values = torch.stack([*(value.detach().float() for value in measures.values()), share.float().to(self.device)])
+        values = torch.stack(
+            [*(value.detach().float() for value in measures.values()), share.float().to(self.device)]
+        )
         self.waiting.append((step, values, rate, tokens))
 
     @property
@@ -55,7 +59,8 @@ class Ledger:
             for name in ("loss", "grad_norm"):
                 if not math.isfinite(measures[name]):
                     raise AyaError(
-                        f"trainer '{self.name}': {name} is {measures[name]} at step {step + 1} of {self.total} (learning rate "
+                        f"trainer '{self.name}': {name} is {measures[name]} at step {step + 1} of "
+                        f"{self.total} (learning rate "
                         f"{rate:.3g}); lower learning_rate, raise warmup, or train with precision: float32"
                     )
             self.pending.append({**measures, "learning_rate": rate, "tokens": float(tokens)})

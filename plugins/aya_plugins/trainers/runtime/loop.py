@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from torch import Tensor, nn
 
 from aya_core.api import TrainingJob
@@ -21,13 +21,15 @@ from aya_plugins.trainers.runtime.schedule import learning_rate
 
 
 class Task(Protocol):
-    """What a trainer trains on.
+    """What a trainer trains on."""
 
-    name: for messages. lengths: (rows,) tokens that each row takes in a forward pass.
-    """
+    @property
+    def name(self) -> str:
+        """Of the trainer, for messages."""
 
-    name: str
-    lengths: Ints
+    @property
+    def lengths(self) -> Ints:
+        """Tokens that each row takes in a forward pass, (rows,)."""
 
     def loss(self, module: Any, rows: Ints, step_rows: Ints) -> Mapping[str, Tensor]:
         """Give the share of some rows in the measures of a step; "loss" among them carries the gradient.
@@ -38,7 +40,10 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """The end of a loop: the weights of the module by name, gathered on every process, and the last report."""
+    """The end of a loop.
+
+    state: the weights of the module by name, gathered on every process. measures: the last report.
+    """
 
     state: Mapping[str, Tensor]
     measures: Mapping[str, float]
@@ -47,14 +52,14 @@ class Trained:
 
 def start_accelerator(settings: LoopSettings) -> Accelerator:
     """Join the other processes of this run, if any, and choose the precision."""
-    accelerator = Accelerator(mixed_precision="no")
-    wants_bf16 = settings.precision == "bf16" or (settings.precision == "auto" and accelerator.device.type == "cuda")
-    # Choosing anew is legal as long as no model was prepared, and needed: the device is known only now.
-    accelerator.state._mixed_precision = "bf16" if wants_bf16 else "no"
-    return accelerator
+    on_gpu = PartialState().device.type == "cuda"
+    wants_bf16 = settings.precision == "bf16" or (settings.precision == "auto" and on_gpu)
+    return Accelerator(mixed_precision="bf16" if wants_bf16 else "no")
 
 
-def fit(accelerator: Accelerator, module: nn.Module, task: Task, settings: LoopSettings, job: TrainingJob) -> Trained:
+def fit(
+    accelerator: Accelerator, module: nn.Module, task: Task, settings: LoopSettings, job: TrainingJob
+) -> Trained:
     """Train a module for all its steps, from the newest save if there is one."""
     total = count_steps(len(task.lengths), settings.batch_rows, settings.epochs, settings.steps)
     order = RowOrder(len(task.lengths), settings.batch_rows, job.seed)
@@ -86,7 +91,9 @@ def fit(accelerator: Accelerator, module: nn.Module, task: Task, settings: LoopS
         if step + 1 < total and saves.is_due():
             ledger.settle()
             saves.save(step + 1, ledger.pending)
-    return Trained(accelerator.get_state_dict(model), {**ledger.latest, "steps": total}, accelerator.is_main_process)
+    return Trained(
+        accelerator.get_state_dict(model), {**ledger.latest, "steps": total}, accelerator.is_main_process
+    )
 
 
 def adamw(module: nn.Module, settings: LoopSettings) -> torch.optim.AdamW:

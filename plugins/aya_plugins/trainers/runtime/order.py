@@ -11,7 +11,10 @@ from aya_plugins.modelling.rows import Ints
 
 
 class RowOrder:
-    """An endless row of shuffles, each of all rows, cut into steps. Any step can be asked for: a resumed run asks midway."""
+    """Shuffles of all rows without end, cut into steps.
+
+    Any step can be asked for: a resumed run asks midway.
+    """
 
     def __init__(self, rows: int, batch_rows: int, seed: int) -> None:
         self.rows = rows
@@ -23,7 +26,9 @@ class RowOrder:
         """Name the rows of a step. The last step of a shuffle is filled up from the next one."""
         places = numpy.arange(step * self.batch_rows, (step + 1) * self.batch_rows)
         epochs, within = places // self.rows, places % self.rows
-        return numpy.concatenate([self._shuffle(int(epoch))[within[epochs == epoch]] for epoch in numpy.unique(epochs)])
+        return numpy.concatenate(
+            [self._shuffle(int(epoch))[within[epochs == epoch]] for epoch in numpy.unique(epochs)]
+        )
 
     def _make_shuffle(self, epoch: int) -> Ints:
         return numpy.random.default_rng((self.seed, epoch)).permutation(self.rows)
@@ -35,12 +40,15 @@ def count_steps(rows: int, batch_rows: int, epochs: float, steps: int | None) ->
 
 
 def forward_passes(rows: Ints, lengths: Ints, tokens: int, rank: int, ranks: int) -> list[Ints]:
-    """Split a step into forward passes of one device, longest rows first, each within `tokens` with its padding.
+    """Split a step into forward passes of one device, longest rows first.
 
-    All devices get as many rows and as many passes, of like lengths, because they wait for one another.
+    tokens: most tokens of a pass, padding included. All devices get as many rows and as many passes, of like
+    lengths, because they wait for one another.
     """
     if len(rows) % ranks:
-        raise AyaError(f"batch_rows {len(rows)} cannot be shared by {ranks} processes; make it a multiple of {ranks}")
+        raise AyaError(
+            f"batch_rows {len(rows)} cannot be shared by {ranks} processes; make it a multiple of {ranks}"
+        )
     ordered = rows[numpy.argsort(-lengths[rows], kind="stable")]
     teams = ordered.reshape(-1, ranks)  # a row for each device
     longest = lengths[teams[:, 0]]

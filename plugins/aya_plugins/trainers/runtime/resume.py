@@ -16,8 +16,8 @@ import torch
 class Saves:
     """Saves the state of a run under `work`, one folder a save, renamed when whole; the newest is kept.
 
-    The state is that of the model and the optimizer; which rows come next, the learning rate and the random numbers of a
-    step all follow from its number and the seed.
+    The state is that of the model and the optimizer; which rows come next, the learning rate and the random
+    numbers of a step all follow from its number and the seed.
     """
 
     accelerator: Any
@@ -26,7 +26,10 @@ class Saves:
     last: float = field(default_factory=time.monotonic)
 
     def restore(self) -> tuple[int, list[dict[str, float]]]:
-        """Load the newest save. Returns the step to do next, and the measures not yet reported; (0, []) without a save."""
+        """Load the newest save.
+
+        Returns the step to do next and the measures not yet reported; (0, []) without a save.
+        """
         saves = self._finished()
         if not saves:
             return 0, []
@@ -39,7 +42,9 @@ class Saves:
         due = time.monotonic() - self.last >= self.every_seconds
         if self.accelerator.num_processes == 1:
             return due
-        votes = self.accelerator.reduce(torch.tensor(int(due and self.accelerator.is_main_process)).to(self.accelerator.device))
+        votes = self.accelerator.reduce(
+            torch.tensor(int(due and self.accelerator.is_main_process)).to(self.accelerator.device)
+        )
         return bool(votes.item())
 
     def save(self, step: int, pending: list[dict[str, float]]) -> None:

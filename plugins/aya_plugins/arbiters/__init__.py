@@ -1,0 +1,22 @@
+"""The bundled arbiters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aya_core.api import Arbiter, Strategy, hookimpl
+from aya_plugins.arbiters.consensus import Consensus
+from aya_plugins.arbiters.likelihood import Likelihood
+from aya_plugins.arbiters.reward_model import RewardModel
+from aya_plugins.arbiters.verifier import Verifier
+
+
+@hookimpl
+def aya_arbiters() -> Mapping[str, type[Strategy[Arbiter]]]:
+    """Offer the bundled arbiters."""
+    return {
+        "reward-model": RewardModel,
+        "likelihood": Likelihood,
+        "verifier": Verifier,
+        "consensus": Consensus,
+    }

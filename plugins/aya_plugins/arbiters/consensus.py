@@ -1,0 +1,48 @@
+"""Judge answers by how much the other answers agree with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from aya_core.api import Arbiter, Case, Field, Strategy, Verdict
+from aya_plugins.chrf import SentenceChrf
+
+
+class Consensus(Strategy[Arbiter]):
+    """Score each answer by its mean chrF against all the others: minimum Bayes risk, with chrF as the gain.
+
+    The other candidates stand in for the unknown right answers. A single candidate has none, so it gets an
+    abstention.
+
+    Source: Kumar and Byrne 2004 (N04-1022), with the candidates as a uniform distribution; chrF as the
+    gain: Popović 2015 (W15-3049).
+    """
+
+    imports: ClassVar[tuple[str, ...]] = ("sacrebleu",)
+    extra: ClassVar[str | None] = "eval"
+
+    word_order: int = Field(
+        0, ge=0, le=4, description="Longest word n-grams beside those of characters; 2 is chrF++."
+    )
+
+    def build(self) -> Arbiter:
+        """Load sacrebleu."""
+        return _Consensus(SentenceChrf(self.word_order))
+
+
+class _Consensus:
+    def __init__(self, gain: SentenceChrf) -> None:
+        self._gain = gain
+
+    def judge(self, cases: Sequence[Case]) -> Iterator[Sequence[Verdict]]:
+        for case in cases:
+            texts = [candidate.text for candidate in case.candidates]
+            if len(texts) < 2:
+                yield [Verdict.abstain("there is no other answer to agree with")] * len(texts)
+            else:
+                yield [Verdict(self._agreement(texts, place)) for place in range(len(texts))]
+
+    def _agreement(self, texts: Sequence[str], place: int) -> float:
+        others = [self._gain(texts[place], other) for index, other in enumerate(texts) if index != place]
+        return sum(others) / len(others)

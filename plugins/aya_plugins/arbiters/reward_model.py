@@ -1,0 +1,41 @@
+"""A reward model: a sequence classifier with one label."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from aya_core.api import Arbiter, Field, ModelRef, Strategy
+
+
+class RewardModel(Strategy[Arbiter]):
+    """Score an answer by a sequence classifier with one label, which reads the whole conversation in its chat
+    template.
+    """
+
+    imports = (
+        "torch",
+        "transformers.modeling_utils",
+        "aya_kernels",
+        "aya_plugins.arbiters.reward_model_engine",
+    )
+    extra = "train"
+
+    model: ModelRef = Field(
+        description="The reward model, such as one trained by `reward` with `score: head`."
+    )
+    batch_tokens: int = Field(65536, ge=1, description="Tokens of one batch; halved when memory runs out.")
+    max_tokens: int = Field(
+        8192, ge=8, description="Longer conversations are not judged: their verdict is a failure."
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Of the weights: auto is the checkpoint's own, but float32 on a CPU."
+    )
+    device: str = Field(
+        "auto", description="auto is the GPU where there is one; else a name that torch knows, as cuda:1."
+    )
+
+    def build(self) -> Arbiter:
+        """Load the model."""
+        from aya_plugins.arbiters.reward_model_engine import RewardModelArbiter
+
+        return RewardModelArbiter(self)

@@ -1,0 +1,57 @@
+"""Measure how well a model predicts known answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from aya_core.api import (
+    DataError,
+    Demonstration,
+    Evaluator,
+    Field,
+    RowScore,
+    RowsRef,
+    Strategy,
+    Subject,
+    read_rows,
+)
+from aya_plugins.evaluators.signatures import versions
+
+
+class Perplexity(Strategy[Evaluator]):
+    """Measure the bits that a model spends on each byte of known answers; less is better.
+
+    bits_per_byte = -log2 p(answer | prompt) / bytes of the answer in UTF-8, over all answers of a language
+    together. The end of the turn is among the bits. Bytes, unlike tokens, let models with different
+    tokenizers be compared. Perplexity per byte is 2 to the power of this number.
+
+    Source: bits per UTF-8 byte as in Gao et al. 2020 (The Pile), arXiv 2101.00027, section 3.1.
+    """
+
+    rows: RowsRef = Field(description="Demonstrations whose answers are to be predicted.")
+
+    def build(self) -> Evaluator:
+        """Make the evaluator; rows are read when a model is scored."""
+        return _Perplexity(self.rows)
+
+
+class _Perplexity:
+    def __init__(self, rows: str) -> None:
+        self._rows = rows
+
+    def evaluate(self, subject: Subject) -> Iterator[RowScore]:
+        rows = list(read_rows(Path(self._rows), Demonstration))
+        likelihoods = subject.log_likelihoods([(row.prompt, row.completion) for row in rows])
+        for row, likelihood in zip(rows, likelihoods, strict=True):
+            size = len(row.completion.encode())
+            if size == 0:
+                raise DataError(f"{self._rows}: the answer to '{row.prompt.id}' is empty; expected some text")
+            bits = -likelihood.nats / math.log(2)
+            yield RowScore(
+                row.prompt.id, row.prompt.language, "bits_per_byte", bits / size, weight=float(size)
+            )
+
+    def signature(self) -> Mapping[str, str]:
+        return {"unit": "bits per UTF-8 byte, end of turn included", **versions()}

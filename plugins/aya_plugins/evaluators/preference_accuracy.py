@@ -1,0 +1,87 @@
+"""Measure how often a model prefers the answer that was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aya_core.api import (
+    Evaluator,
+    Field,
+    LikelihoodTeacher,
+    LogLikelihood,
+    PluginError,
+    Preference,
+    Prompt,
+    RowScore,
+    RowsRef,
+    Strategy,
+    Subject,
+    nested,
+    read_rows,
+)
+from aya_plugins.evaluators.signatures import settings_of, versions
+
+
+class PreferenceAccuracy(Strategy[Evaluator]):
+    """Count the pairs whose chosen answer a model finds likelier than the rejected one; a tie counts half.
+
+    With a reference, what counts is the implicit reward log p_model - log p_reference (its factor beta
+    moves no order).
+
+    Source: Rafailov et al. 2023, arXiv 2305.18290, section 4, for the implicit reward; length normalisation
+    as in Meng et al. 2024 (SimPO), arXiv 2405.14734, equation 3.
+    """
+
+    rows: RowsRef = Field(description="Preferences to be told apart.")
+    reference: nested("teacher") | None = Field(  # type: ignore[valid-type]
+        None, description="Teacher that gives the reference's log-likelihoods; none compares the model's own."
+    )
+    normalise_by_length: bool = Field(
+        False, description="Divide by tokens before comparing, end of turn included."
+    )
+
+    def build(self) -> Evaluator:
+        """Make the evaluator; the reference is loaded when a model is scored."""
+        return _PreferenceAccuracy(self)
+
+
+class _PreferenceAccuracy:
+    def __init__(self, settings: PreferenceAccuracy) -> None:
+        self._settings = settings
+
+    def evaluate(self, subject: Subject) -> Iterator[RowScore]:
+        rows = list(read_rows(Path(self._settings.rows), Preference))
+        chosen = self._rewards(subject, [(row.prompt, row.chosen) for row in rows])
+        rejected = self._rewards(subject, [(row.prompt, row.rejected) for row in rows])
+        for row, better, worse in zip(rows, chosen, rejected, strict=True):
+            value = 0.5 if better == worse else float(better > worse)
+            yield RowScore(row.prompt.id, row.prompt.language, "preference_accuracy", value)
+
+    def signature(self) -> Mapping[str, str]:
+        reference: Strategy[Any] | None = self._settings.reference
+        return {
+            "reference": "none" if reference is None else settings_of(reference),
+            "normalise_by_length": str(self._settings.normalise_by_length).lower(),
+            **versions(),
+        }
+
+    def _rewards(self, subject: Subject, pairs: Sequence[tuple[Prompt, str]]) -> Sequence[float]:
+        ours = subject.log_likelihoods(pairs)
+        theirs = self._reference(pairs)
+        divide = self._settings.normalise_by_length
+        return [
+            (own.nats - other.nats) / (own.tokens if divide else 1)
+            for own, other in zip(ours, theirs, strict=True)
+        ]
+
+    def _reference(self, pairs: Sequence[tuple[Prompt, str]]) -> Sequence[LogLikelihood]:
+        if self._settings.reference is None:
+            return [LogLikelihood(0.0, 1)] * len(pairs)
+        teacher = self._settings.reference.build()
+        if not isinstance(teacher, LikelihoodTeacher):
+            raise PluginError(
+                "'preference-accuracy': the reference gives no log-likelihoods; use one that does"
+            )
+        return teacher.log_likelihoods(pairs)

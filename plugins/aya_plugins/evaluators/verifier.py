@@ -1,0 +1,45 @@
+"""Score a model's answers by a check against what is known to be right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator
+
+from aya_core.api import Evaluator, Field, RowScore, Strategy, Subject
+from aya_plugins.checks import CHECK_DESCRIPTION, Check, check_name, load_check, verdict
+from aya_plugins.evaluators.signatures import versions
+
+
+class VerifierEvaluator(Strategy[Evaluator]):
+    """Score each answer by a check against its prompt's reference; `verifier` is the mean over answers.
+
+    Answers that could not be checked (no reference, or the check failed) are left out of the mean;
+    `unverified` is their share of all answers.
+    """
+
+    needs_answers: ClassVar[bool] = True
+
+    check: Annotated[str, AfterValidator(check_name)] = Field("exact", description=CHECK_DESCRIPTION)
+
+    def build(self) -> Evaluator:
+        """Load the check. Raises PluginError when a function of the recipe's cannot be imported."""
+        return _Verifier(self.check, load_check(self.check))
+
+
+class _Verifier:
+    def __init__(self, name: str, check: Check) -> None:
+        self._name, self._check = name, check
+
+    def evaluate(self, subject: Subject) -> Iterator[RowScore]:
+        prompts = {prompt.id: prompt for prompt in subject.prompts}
+        for answer in subject.answers:
+            prompt = prompts[answer.prompt_id]
+            found = verdict(self._check, answer.text, prompt)
+            if found.score is not None:
+                yield RowScore(prompt.id, prompt.language, "verifier", found.score)
+            yield RowScore(prompt.id, prompt.language, "unverified", float(found.score is None))
+
+    def signature(self) -> Mapping[str, str]:
+        return {"check": self._name, **versions()}

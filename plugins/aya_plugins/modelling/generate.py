@@ -1,0 +1,107 @@
+"""Answers by transformers' own `generate`: left-padded batches with a KV cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from transformers import GenerationConfig
+
+from aya_core.api import Sampling
+from aya_plugins.modelling.chat import ChatEncoder
+from aya_plugins.modelling.rows import Encoded, Ints
+
+
+class Answer(NamedTuple):
+    """One sampled answer. tokens: as generated, end of turn included. was_cut: stopped by max_tokens."""
+
+    text: str
+    tokens: int
+    was_cut: bool
+
+
+def generation_config(encoder: ChatEncoder, sampling: Sampling) -> GenerationConfig:
+    """Say all of how to sample: what a checkpoint's own generation_config.json suggests must not leak in."""
+    is_greedy = sampling.temperature == 0
+    how = (
+        {"do_sample": False}
+        if is_greedy
+        else {
+            "do_sample": True,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": sampling.top_k,  # 0 turns it off; unset would be 50
+        }
+    )
+    return GenerationConfig(
+        **how,
+        max_new_tokens=sampling.max_tokens,
+        num_return_sequences=1 if is_greedy else sampling.n,
+        stop_strings=list(sampling.stop) or None,
+        eos_token_id=sorted(encoder.end_ids),
+        pad_token_id=encoder.pad_id,
+        bos_token_id=encoder.tokenizer.bos_token_id,
+    )
+
+
+def left_padded(
+    prompts: Encoded, rows: Ints, pad_id: int
+) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64]]:
+    """Lay out prompts so that all end in the last column: ids and mask, (rows, time)."""
+    lengths = prompts.lengths[rows]
+    time = numpy.arange(int(lengths.max()))
+    inside = time - (len(time) - lengths)[:, None]  # place within the row, below 0 in the padding
+    ids = prompts.ids[prompts.starts[rows][:, None] + numpy.maximum(inside, 0)]
+    return numpy.where(inside >= 0, ids, pad_id).astype(numpy.int64), (inside >= 0).astype(numpy.int64)
+
+
+def generate(
+    model: Any, encoder: ChatEncoder, prompts: Encoded, rows: Ints, sampling: Sampling, seed: int
+) -> list[list[Answer]]:
+    """Answer the named prompts in one batch: `sampling.n` answers for each, in order.
+
+    Greedy answers are made once and repeated. The random numbers are those of `seed`; torch's own state is
+    left as it was.
+    """
+    ids, mask = left_padded(prompts, rows, encoder.pad_id)
+    device = model.device
+    extra = {"tokenizer": encoder.tokenizer} if sampling.stop else {}
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
+        torch.manual_seed(seed)
+        output = model.generate(
+            input_ids=torch.from_numpy(ids).to(device),
+            attention_mask=torch.from_numpy(mask).to(device),
+            generation_config=generation_config(encoder, sampling),
+            **extra,
+        )
+    made = output[:, ids.shape[1] :].cpu().numpy()
+    answers = read_answers(encoder, made, sampling)
+    if sampling.temperature == 0:
+        return [[answer] * sampling.n for answer in answers]
+    return [answers[start : start + sampling.n] for start in range(0, len(answers), sampling.n)]
+
+
+def read_answers(encoder: ChatEncoder, made: NDArray[numpy.int64], sampling: Sampling) -> list[Answer]:
+    """Cut generated rows (rows, time) at their end of turn or stop text."""
+    is_end = numpy.isin(made, list(encoder.end_ids))
+    has_ended = numpy.asarray(is_end.any(1))
+    ends = numpy.where(has_ended, is_end.argmax(1) + 1, made.shape[1])
+    rows = [row[:end].tolist() for row, end in zip(made, ends, strict=True)]
+    texts: Sequence[str] = encoder.tokenizer.batch_decode(rows, skip_special_tokens=True)
+    answers = []
+    for row, ended, text in zip(rows, has_ended, texts, strict=True):
+        places = [place for place in (text.find(stop) for stop in sampling.stop) if place >= 0]
+        if places and not ended:  # after it, a row that waits for the others is padded
+            row = row[: len(row) - _padding(row, encoder.pad_id)]
+        answers.append(Answer(text[: min(places)] if places else text, len(row), not ended and not places))
+    return answers
+
+
+def _padding(row: list[int], pad_id: int) -> int:
+    count = 0
+    while count < len(row) and row[-1 - count] == pad_id:
+        count += 1
+    return count

@@ -1,0 +1,15 @@
+"""The bundled teachers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aya_core.api import Strategy, Teacher, hookimpl
+from aya_plugins.teachers.recorded import Recorded
+from aya_plugins.teachers.transformers import Transformers
+
+
+@hookimpl
+def aya_teachers() -> Mapping[str, type[Strategy[Teacher]]]:
+    """Offer the bundled teachers."""
+    return {"transformers": Transformers, "recorded": Recorded}

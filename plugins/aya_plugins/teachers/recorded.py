@@ -1,0 +1,102 @@
+"""Answers that were written down before, as a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+
+from aya_core.api import (
+    Completion,
+    DataError,
+    Field,
+    LocalFile,
+    Prompt,
+    Sampling,
+    Settings,
+    Strategy,
+    Teacher,
+    did_you_mean,
+)
+from aya_plugins.datasets.columns import IDS, IdTemplate, LanguageFromName, look_up, row_id, row_language
+from aya_plugins.datasets.files import Line, read_lines
+
+
+class RecordedColumns(Settings):
+    """Which column holds what. One that is named must be in every row; others are used where found."""
+
+    id: str | None = Field(None, description="Ids of the prompts. By default id, prompt_id or question_id.")
+    answer: str | None = Field(None, description="The answers. By default answer, completion or text.")
+    model: str | None = Field(None, description="Who answered. By default model or teacher.")
+    language: str | None = Field(None, description="Language codes. By default language.")
+
+
+class Recorded(Strategy[Teacher]):
+    """Answer from JSONL or Parquet files that hold answers by prompt id.
+
+    Several answers to one prompt are its samples, in the order of the file. Sampling settings other than
+    `n` have no effect. A prompt without an answer is left out.
+    """
+
+    path: LocalFile = Field(description="A file, a folder of .jsonl or .parquet files, or a glob.")
+    model: str | None = Field(
+        None, description="Take the answers of this model; needed where the files hold several."
+    )
+    columns: RecordedColumns = Field(RecordedColumns(), description="Which column holds what.")
+    language_from_name: LanguageFromName = False
+    id_template: IdTemplate = "{id}"
+
+    def build(self) -> Teacher:
+        """Make the teacher; files are read when it is first asked."""
+        return _Recorded(self)
+
+
+class _Recorded:
+    def __init__(self, settings: Recorded) -> None:
+        self._settings = settings
+
+    def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion]:
+        for prompt in prompts:
+            texts = self._answers.get(prompt.id, ())
+            if 0 < len(texts) < sampling.n:
+                raise DataError(
+                    f"{self._settings.path}: {len(texts)} answers to '{prompt.id}', "
+                    f"sampling asks for n = {sampling.n}; lower it, or record more"
+                )
+            for index, text in enumerate(texts[: sampling.n]):
+                yield Completion(prompt.id, "", index, text, finish_reason="recorded")
+
+    @cached_property
+    def _answers(self) -> Mapping[str, Sequence[str]]:
+        settings = self._settings
+        answers: dict[str, list[str]] = {}
+        models: set[str | None] = set()
+        for line in read_lines(settings.path, ".jsonl", ".parquet"):
+            model = look_up(line, settings.columns.model, ("model", "teacher"))
+            models.add(model)
+            if settings.model is None or model == settings.model:
+                answers.setdefault(self._id(line), []).append(self._text(line))
+        names = sorted(str(model) for model in models if model is not None)
+        if settings.model is None and len(models) > 1:
+            raise DataError(
+                f"{settings.path}: answers of several models ({', '.join(names)}); say which with `model`"
+            )
+        if settings.model is not None and not answers:
+            raise DataError(
+                f"{settings.path}: no answers of '{settings.model}'; {did_you_mean(settings.model, names)}"
+            )
+        return answers
+
+    def _id(self, line: Line) -> str:
+        settings = self._settings
+        if look_up(line, settings.columns.id, IDS) is None:
+            raise DataError(
+                f"{line.place}: no prompt id; expected it in column '{settings.columns.id or 'id'}'"
+            )
+        language = row_language(line, settings.columns.language, None, settings.language_from_name)
+        return row_id(line, settings.columns.id, language, settings.id_template)
+
+    def _text(self, line: Line) -> str:
+        text = look_up(line, self._settings.columns.answer, ("answer", "completion", "text"))
+        if not isinstance(text, str):
+            raise DataError(f"{line.place}: the answer is {text!r:.80}; expected a text in column 'answer'")
+        return text

@@ -1,0 +1,72 @@
+"""What the transformers teacher runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy
+
+from aya_core.api import Completion, LogLikelihood, Prompt, Sampling, stable_hash
+from aya_plugins.modelling.checkpoint import load_causal_lm, load_encoder
+from aya_plugins.modelling.device import choose_device, choose_dtype
+from aya_plugins.modelling.generate import Answer, generate
+from aya_plugins.modelling.head import AnswerLogps
+from aya_plugins.modelling.memory import halving
+from aya_plugins.modelling.rows import Ints, length_sorted
+from aya_plugins.modelling.scoring import answer_logps
+from aya_plugins.teachers.transformers import Transformers
+
+NO_LIMIT = 1 << 30
+
+
+class TransformersTeacher:
+    """See `Transformers`. Satisfies `LikelihoodTeacher`."""
+
+    def __init__(self, settings: Transformers) -> None:
+        self.settings = settings
+        device = choose_device(settings.device)
+        self.model = load_causal_lm(settings.model, dtype=choose_dtype(settings.dtype, device), device=device)
+        self.encoder = load_encoder(settings.model, max_tokens=NO_LIMIT, system=settings.system)
+
+    def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion]:
+        """Yield the answers batch by batch, longest prompts first.
+
+        A prompt that leaves no room for `max_tokens` in the model's context is left out. The random numbers
+        of a batch follow from the seed and its prompts.
+        """
+        encoded = self.encoder.prompts(prompts)
+        lengths = encoded.lengths
+        fitting = numpy.flatnonzero(lengths + sampling.max_tokens <= self.encoder.max_tokens)
+
+        def run(rows: Ints) -> list[list[Answer]]:
+            batch_seed = int(stable_hash([seed, [prompts[row].id for row in rows]])[:15], 16)
+            return generate(self.model, self.encoder, encoded, rows, sampling, batch_seed)
+
+        samples = 1 if sampling.temperature == 0 else sampling.n
+        for batch in length_sorted(
+            samples * (lengths[fitting] + sampling.max_tokens), self.settings.batch_tokens
+        ):
+            for rows, answers in halving(fitting[batch], run):
+                for row, samples_of_row in zip(rows, answers, strict=True):
+                    for index, answer in enumerate(samples_of_row):
+                        yield Completion(
+                            prompts[row].id,
+                            "transformers",
+                            index,
+                            answer.text,
+                            prompt_tokens=int(lengths[row]),
+                            completion_tokens=answer.tokens,
+                            finish_reason="length" if answer.was_cut else "stop",
+                        )
+
+    def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Sequence[LogLikelihood]:
+        """Score each answer given its prompt, in the order asked. One too long for the context scores NaN."""
+        encoded = self.encoder.answers(pairs)
+        sums = answer_logps(
+            AnswerLogps(self.model), encoded, self.encoder.pad_id, batch_tokens=self.settings.batch_tokens
+        )
+        sums[encoded.truncated] = numpy.nan
+        return [
+            LogLikelihood(float(nats), int(tokens))
+            for nats, tokens in zip(sums, encoded.answer_tokens, strict=True)
+        ]

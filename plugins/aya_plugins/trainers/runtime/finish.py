@@ -1,0 +1,105 @@
+"""The end of every training run: the checkpoint, its card, and the account of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aya_core.api import UNKNOWN_LANGUAGE, DataError, Demonstration, Preference, Settings, TrainingJob
+from aya_plugins.modelling.checkpoint import load_config, parents, save_checkpoint
+from aya_plugins.modelling.rows import Encoded, Ints
+from aya_plugins.trainers.runtime.loop import Trained
+
+
+def start_of(job: TrainingJob, name: str) -> Path:
+    """Give the checkpoint that a job starts from."""
+    if job.start is None:
+        raise DataError(f"trainer '{name}' needs a checkpoint to start from; set `start:` of the stage")
+    return job.start
+
+
+def stored_dtype(start: Path) -> torch.dtype:
+    """Say in which dtype a checkpoint is stored; the trained one is stored in the same."""
+    dtype = load_config(start).dtype
+    return dtype if isinstance(dtype, torch.dtype) else torch.float32
+
+
+def trainable(encoded: Encoded, rows: Path, name: str) -> Ints:
+    """Name the rows that have an answer left to learn from. Raises DataError when there is none."""
+    kept: Ints = (encoded.answer_tokens > 0).nonzero()[0]
+    if not len(kept):
+        what = f"all {len(encoded)} prompts reach max_tokens" if len(encoded) else "no rows"
+        raise DataError(f"{rows}: {what}; trainer '{name}' has nothing to learn from")
+    return kept
+
+
+def write(
+    trained: Trained,
+    module: Any,
+    tokenizer: Any,
+    job: TrainingJob,
+    *,
+    name: str,
+    settings: Settings,
+    rows: Sequence[Demonstration] | Sequence[Preference],
+    account: Mapping[str, float],
+) -> Mapping[str, float]:
+    """Write the checkpoint from the main process.
+
+    Returns the final measures: the last report and the account of rows.
+    """
+    measures = {**trained.measures, "rows": len(rows), **account}
+    start = start_of(job, name)
+    if trained.is_main:
+        languages = {row.prompt.language for row in rows}
+        card = model_card(
+            name,
+            settings,
+            base=parents(start),
+            languages=languages,
+            account=account,
+            rows=len(rows),
+            seed=job.seed,
+        )
+        weights = {key.removeprefix("model."): tensor for key, tensor in trained.state.items()}
+        save_checkpoint(module.model, weights, tokenizer, job.out, card=card, dtype=stored_dtype(start))
+    return measures
+
+
+def model_card(
+    name: str,
+    settings: Settings,
+    *,
+    base: Sequence[str],
+    languages: Iterable[str],
+    account: Mapping[str, float],
+    rows: int,
+    seed: int,
+) -> str:
+    """Write what a reader of the checkpoint wants to know first.
+
+    It holds no path and no date: equal runs write equal cards.
+    """
+    known = sorted(set(languages) - {UNKNOWN_LANGUAGE})
+    lines = [
+        "---",
+        "library_name: transformers",
+        *(["language:", *(f'- "{code}"' for code in known)] if known else []),  # quoted: "no" is no boolean
+        *(["base_model:", *(f'- "{parent}"' for parent in base)] if base else []),
+        f"tags: [aya-core, {name}]",
+        "---",
+        "",
+        f"# Made by Aya Core: {name}",
+        "",
+        f"{rows:,} rows, seed {seed}."
+        + "".join(f" {key.replace('_', ' ')}: {value:g}." for key, value in account.items()),
+        "",
+        "| setting | value |",
+        "|---|---|",
+        *(f"| {key} | {value} |" for key, value in settings.model_dump(mode="json").items()),
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,110 @@
+"""What reward training runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from aya_core.api import Preference, TrainingJob, read_rows
+from aya_plugins.modelling.checkpoint import load_causal_lm, load_encoder, load_unscored
+from aya_plugins.modelling.head import AnswerLogps
+from aya_plugins.modelling.rows import Batch, Ints
+from aya_plugins.trainers.reward import RewardTraining
+from aya_plugins.trainers.runtime.finish import start_of, write
+from aya_plugins.trainers.runtime.loop import fit, start_accelerator
+from aya_plugins.trainers.runtime.pairs import EncodedPairs
+
+
+@dataclass(frozen=True)
+class RewardTrainer:
+    """See `RewardTraining`."""
+
+    settings: RewardTraining
+
+    def train(self, job: TrainingJob) -> Mapping[str, float]:
+        """Train on `job.rows` from `job.start`."""
+        settings = self.settings
+        start = start_of(job, "reward")
+        rows = list(read_rows(job.rows, Preference))
+        encoder = load_encoder(start, max_tokens=settings.max_tokens)
+        pairs = EncodedPairs.of(encoder, rows, job.rows, "reward")
+        accelerator = start_accelerator(settings)
+        module = self._module(start, job.seed, encoder.pad_id)
+        if settings.activation_checkpointing:
+            module.model.gradient_checkpointing_enable({"use_reentrant": False})
+        task = RewardTask(pairs, pairs.lengths, settings)
+        trained = fit(accelerator, module, task, settings, job)
+        return write(
+            trained,
+            module,
+            encoder.tokenizer,
+            job,
+            name="reward",
+            settings=settings,
+            rows=rows,
+            account=pairs.account(),
+        )
+
+    def _module(self, start: Any, seed: int, pad_id: int) -> Any:
+        if self.settings.score == "likelihood":
+            return AnswerLogps(load_causal_lm(start, dtype=torch.float32))
+        torch.manual_seed(seed)  # the head starts at random
+        return ScalarHead(load_unscored(start, pad_id))
+
+
+class ScalarHead(nn.Module):
+    """Wraps a sequence classifier with one label to give a reward for each row."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Give the rewards, float32 (rows,). The model itself finds the last token that is no padding."""
+        scores: Tensor = self.model(input_ids=batch.input_ids, use_cache=False).logits
+        return scores.squeeze(-1).float()
+
+
+@dataclass(frozen=True)
+class RewardTask:
+    """The Bradley-Terry loss, meaned over the pairs of a step."""
+
+    pairs: EncodedPairs
+    lengths: Ints
+    settings: RewardTraining
+    name: str = "reward"
+
+    def loss(self, module: Any, rows: Ints, step_rows: Ints) -> Mapping[str, Tensor]:
+        """Give the share of some pairs."""
+        device = next(module.parameters()).device
+        rewards = module(self.pairs.batch(rows, device))
+        if self.settings.score == "likelihood":
+            tokens = self.pairs.encoded.answer_tokens[self.pairs.rows_of(rows)]
+            rewards = self.settings.beta * rewards / torch.from_numpy(tokens).to(device)
+        chosen, rejected = rewards.chunk(2)
+        sums = {
+            "loss": bradley_terry_loss(
+                chosen, rejected, margin=self.settings.margin, centre=self.settings.centre
+            ),
+            "rewards/chosen": chosen.detach(),
+            "rewards/rejected": rejected.detach(),
+            "rewards/margins": (chosen - rejected).detach(),
+            "rewards/accuracies": (chosen > rejected).float(),
+        }
+        return {name: values.sum() / len(step_rows) for name, values in sums.items()}
+
+
+def bradley_terry_loss(chosen: Tensor, rejected: Tensor, *, margin: float, centre: float) -> Tensor:
+    """Give -log sigmoid(r_chosen - r_rejected - margin) + centre * (r_chosen + r_rejected)^2 for each pair.
+
+    Sources: Ouyang et al. 2022, arXiv 2203.02155, equation 1; margin: Touvron et al. 2023, arXiv 2307.09288,
+    equation 2;
+    centre: Eisenstein et al. 2023, arXiv 2312.09244.
+    """
+    losses = -logsigmoid(chosen - rejected - margin)
+    return losses + centre * (chosen + rejected) ** 2 if centre else losses

@@ -1,0 +1,45 @@
+"""Fixtures of the core's tests: the cheap recipe, and the command line in a process of its own."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from aya_core import yaml12
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def cheap(tmp_path):
+    """A folder with the cheap recipe and its plugin."""
+    for name in ("cheap.yaml", "cheap_plugin.py"):
+        shutil.copy(HERE / name, tmp_path / name)
+    return tmp_path / "cheap.yaml"
+
+
+@pytest.fixture
+def edit(cheap):
+    """Edit the cheap recipe as data; returns its path."""
+
+    def change(function):
+        raw = yaml12.parse(cheap.read_text(), str(cheap))
+        function(raw)
+        cheap.write_text(json.dumps(raw))
+        return cheap
+
+    return change
+
+
+@pytest.fixture
+def aya(aya_command):
+    """Run the command `aya` and check its exit code."""
+
+    def run(*words, check=None, env=None, cwd=None):
+        done = aya_command(*words, env=env, cwd=cwd)
+        if check is not None:
+            assert done.returncode == check, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run

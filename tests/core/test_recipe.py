@@ -1,0 +1,176 @@
+"""What bad recipes get: one message each, with the path, what was expected, and the nearest known name."""
+
+import pytest
+
+from aya_core.errors import PluginError, RecipeError
+from aya_core.recipe import load_recipe
+from aya_core.stages import make_plan
+
+
+def stage(raw, name):
+    return next(stage for stage in raw["stages"] if stage["name"] == name)
+
+
+def refuse(edit, change, *parts):
+    with pytest.raises((RecipeError, PluginError)) as caught:
+        make_plan(load_recipe(edit(change)))
+    for part in parts:
+        assert part in str(caught.value), caught.value
+    return str(caught.value)
+
+
+BAD = {
+    "misspelt key": (
+        lambda raw: stage(raw, "sft").update(trainr=1),
+        ["stages.sft", "unknown key 'trainr'", "did you mean 'trainer'?"],
+    ),
+    "misspelt key of a strategy": (
+        lambda raw: stage(raw, "base")["trainer"].update(offf=2),
+        ["stages.base.trainer", "unknown key 'offf'", "did you mean 'off'?"],
+    ),
+    "misspelt key of a group of settings": (
+        lambda raw: stage(raw, "online")["sampling"].update(temprature=2),
+        ["stages.online.sampling", "did you mean 'temperature'?"],
+    ),
+    "misspelt strategy": (
+        lambda raw: stage(raw, "blend")["merge"].update(use="meen"),
+        ["stages.blend.merge", "no merge named 'meen'", "did you mean 'mean'?"],
+    ),
+    "strategy without use": (
+        lambda raw: stage(raw, "blend").update(merge={"weights": 1}),
+        ["stages.blend.merge", "expected a merge as {use: name, ...}"],
+    ),
+    "unknown kind of stage": (
+        lambda raw: stage(raw, "blend").update(do="merg"),
+        ["stages.blend.do", "no stage does 'merg'", "did you mean 'merge'?"],
+    ),
+    "misspelt stage": (
+        lambda raw: stage(raw, "offline").update(start="blnd"),
+        ["stages.offline.start", "nothing named 'blnd'", "did you mean 'blend'?"],
+    ),
+    "later stage": (
+        lambda raw: stage(raw, "sft").update(start="offline-blend"),
+        ["stages.sft.start", "made by a later stage"],
+    ),
+    "itself": (lambda raw: stage(raw, "blend").update(models="blend"), ["stages.blend.models", "later stage"]),
+    "wrong kind of artifact": (
+        lambda raw: stage(raw, "sft").update(data="base"),
+        ["stages.sft.data", "'base' is a checkpoint", "expected"],
+    ),
+    "pairs where answers are wanted": (
+        lambda raw: stage(raw, "offline").update(data="arbitrage.best"),
+        ["stages.offline.data", "'arbitrage.best' is demonstrations; expected preferences"],
+    ),
+    "one model where there is one per cluster": (
+        lambda raw: stage(raw, "online").update(start="sft"),
+        ["stages.online.start", "one result per cluster", "sft@west", "merge them"],
+    ),
+    "missing objective": (
+        lambda raw: stage(raw, "offline").pop("objective"),
+        ["stages.offline.objective", "trainer 'pair-learner' needs one"],
+    ),
+    "useless objective": (
+        lambda raw: stage(raw, "sft").update(objective={"use": "zero"}),
+        ["stages.sft.objective", "uses none"],
+    ),
+    "missing setting": (
+        lambda raw: stage(raw, "arbitrage")["teachers"].update(clever={"use": "adder"}),
+        ["stages.arbitrage.teachers.clever", "'model' is missing"],
+    ),
+    "unknown language": (lambda raw: raw.update(languages=["en", "dee"][:1] + ["xx"]), ["languages.1", "unknown language code 'xx'"]),
+    "cluster language that the recipe lacks": (
+        lambda raw: raw["clusters"].update(north=["fi"]),
+        ["clusters.north", "'fi' is not one of the recipe's languages"],
+    ),
+    "same name twice": (lambda raw: stage(raw, "sft").update(name="base"), ["stages.base", "names must differ"]),
+    "weights for other models": (
+        lambda raw: stage(raw, "blend").update(weights={"west": 1, "nord": 2}),
+        ["stages.blend.weights", "expected one weight for each of west, east"],
+    ),
+    "unknown rival": (
+        lambda raw: stage(raw, "scores")["evaluators"]["versus"].update(against="bse"),
+        ["stages.scores.evaluators.versus.against", "did you mean 'base'?"],
+    ),
+    "missing file": (
+        lambda raw: stage(raw, "scores")["evaluators"]["versus"].update(file="no/such.txt"),
+        ["stages.scores", "no file or folder"],
+    ),
+    "missing model folder": (
+        lambda raw: stage(raw, "sft").update(start="./nowhere"),
+        ["stages.sft.start", "no folder"],
+    ),
+    "missing plugin file": (lambda raw: raw.update(plugins=["nope.py"]), ["plugins: no file"]),
+    "a number out of range": (lambda raw: raw["machine"].update(jobs=0), ["machine.jobs", "greater than or equal to 1", "got 0"]),
+    "no stages": (lambda raw: raw.update(stages=[]), ["stages"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_recipe_gets_a_message_that_helps(name, edit):
+    change, parts = BAD[name]
+    refuse(edit, change, *parts)
+
+
+def test_every_problem_is_told_at_once(edit):
+    def change(raw):
+        stage(raw, "sft").update(trainr=1)
+        stage(raw, "blend")["merge"].update(use="meen")
+
+    told = refuse(edit, change, "trainr", "meen")
+    assert len(told.splitlines()) == 2
+
+
+def test_overrides_reach_stages_by_name(cheap):
+    loaded = load_recipe(cheap, ["stages.base.trainer.off=4", "seed=8", "stages.online.sampling.n=2"])
+    assert loaded.recipe.seed == 8
+    assert loaded.recipe.stages[0].trainer.off == 4
+    assert loaded.recipe.stages[7].sampling.n == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("stages.bse.trainer.off=4", "did you mean 'base'"),
+        ("seed", "expected path.to.setting=value"),
+        ("stages.base=4", "is a list"),
+        ("seed.x=4", "has no settings"),
+    ],
+)
+def test_bad_overrides_are_refused(cheap, override, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(cheap, [override])
+
+
+def test_norway_is_a_language(edit):
+    def change(raw):
+        raw["languages"].append("no")
+
+    assert "no" in load_recipe(edit(change)).recipe.languages
+
+
+def test_a_missing_recipe_is_told(tmp_path):
+    with pytest.raises(RecipeError, match="no such recipe"):
+        load_recipe(tmp_path / "r.yaml")
+
+
+def test_a_cluster_stage_takes_the_start_of_its_own_cluster(edit):
+    def change(raw):
+        stage(raw, "offline").update(start="sft")
+
+    plan = make_plan(load_recipe(edit(change)))
+    assert plan.nodes["offline@west"].inputs["start"] == "sft@west"
+    assert plan.nodes["offline@west"].inputs["reference"] == "sft@west"
+
+
+def test_rounds_use_the_reference_that_the_recipe_names(edit):
+    previous = make_plan(load_recipe(edit(lambda raw: None)))
+    initial = make_plan(load_recipe(edit(lambda raw: stage(raw, "online").update(reference="initial"))))
+    assert previous.nodes["online.3@east"].inputs["reference"] == "online.2"
+    assert initial.nodes["online.3@east"].inputs["reference"] == "offline-blend"
+    assert previous.nodes["online.3@east"].inputs["start"] == initial.nodes["online.3@east"].inputs["start"] == "online.2"
+
+
+def test_each_round_asks_other_prompts(cheap):
+    plan = make_plan(load_recipe(cheap))
+    parts = [plan.nodes[f"online.{round}.answers"].settings["part"] for round in (1, 2, 3)]
+    assert parts == [(0, 3), (1, 3), (2, 3)]

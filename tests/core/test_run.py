@@ -1,0 +1,236 @@
+"""Whole runs of the cheap recipe: reuse, kills, damage, and what goes wrong inside nodes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from aya_core.artifacts import read_rows
+from aya_core.records import Demonstration, Preference
+
+
+def stage(raw, name):
+    return next(stage for stage in raw["stages"] if stage["name"] == name)
+
+
+def payloads(out):
+    """What every artifact of a run holds: content by node."""
+    manifests = map(json.loads, (path.read_text() for path in out.glob("artifacts/*/*/artifact.json")))
+    return {manifest["node"]: manifest["content"] for manifest in manifests}
+
+
+def payload(out, node):
+    (folder,) = out.glob(f"artifacts/{node}/*/payload")
+    return folder
+
+
+@pytest.fixture
+def done(cheap, aya, tmp_path):
+    """A finished run of the cheap recipe."""
+    out = tmp_path / "out"
+    aya("run", cheap, "--out", out, "-q", check=0)
+    return out
+
+
+def test_a_run_ends_in_a_report_of_every_stage(done):
+    report = json.loads((done / "report.json").read_text())
+    assert [row["name"] for row in report["stages"]] == ["base", "blend", "offline-blend", "online.1", "online.2", "online.3"]
+    assert [row["name"] for row in report["controls"]] == ["clever"]
+    last = report["stages"][-1]
+    assert {"score", "low", "high", "n", "greedy", "win_rate_vs_base", "gain"} <= set(last)
+    assert sum(last["win_rate_vs_base"].values()) == pytest.approx(1)
+    assert last["win_rate_vs_base"]["win"] > 0.9  # each stage brings the learner one nearer
+    assert set(report["languages"]) == {"de", "en", "tr"}
+    assert report["arbitrage"]["arbitrage"]["teachers"]["clever"]["won"] > 0
+    assert report["seconds"] > 0
+    assert "online.3" in (done / "report.md").read_text()
+    assert "<h2>What each stage gained</h2>" in (done / "report.html").read_text()
+
+
+def test_best_and_pairs_are_what_the_arbiter_said(done):
+    best = {row.prompt.id: row for row in read_rows(payload(done, "arbitrage.best"), Demonstration)}
+    pairs = list(read_rows(payload(done, "arbitrage.pairs"), Preference))
+    assert all(abs(int(row.completion) - int(row.prompt.reference)) <= 3 for row in best.values())
+    for pair in pairs:
+        assert pair.margin > 0
+        assert pair.chosen != pair.rejected
+        assert pair.chosen == best[pair.prompt.id].completion
+        assert pair.prompt.language != "tr"  # there only one teacher is asked
+
+
+def test_a_cluster_gets_its_share_of_other_languages(done):
+    rows = list(read_rows(payload(done, "sft.data@west"), Demonstration))
+    own = sum(row.prompt.language in ("de", "en") for row in rows)
+    assert own / len(rows) == pytest.approx(0.8, abs=0.02)
+
+
+def test_running_again_reuses_every_step(done, cheap, aya):
+    before = {path: path.stat().st_mtime_ns for path in done.glob("artifacts/**/*")}
+    told = aya("run", cheap, "--out", done, check=0)
+    assert "71 of 71 steps stood already" in told.stderr
+    assert {path: path.stat().st_mtime_ns for path in done.glob("artifacts/**/*")} == before
+
+
+def test_changing_a_stage_redoes_it_and_what_follows_only(done, cheap, aya):
+    aya("run", cheap, "--out", done, "-q", "--set", "stages.offline.trainer.off=5", check=0)
+    assert len(list(done.glob("artifacts/offline@west/*"))) == 2
+    assert len(list(done.glob("artifacts/sft@west/*"))) == 1
+    assert len(list(done.glob("artifacts/offline-blend/*"))) == 1  # came out the same, so nothing after it is redone
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(done, cheap, aya, tmp_path):
+    aya("run", cheap, "--out", tmp_path / "again", "-q", "--set", "machine.jobs=1", check=0)
+    assert payloads(tmp_path / "again") == payloads(done)
+    aya("run", cheap, "--out", tmp_path / "other", "-q", "--set", "seed=4", check=0)
+    assert payloads(tmp_path / "other") != payloads(done)
+
+
+def test_until_stops_after_a_stage_and_goes_on_later(cheap, aya, tmp_path, done):
+    out = tmp_path / "part"
+    aya("run", cheap, "--out", out, "-q", "--until", "sft", check=0)
+    assert payload(out, "sft@west")
+    assert not list(out.glob("artifacts/blend/*"))
+    aya("run", cheap, "--out", out, "-q", check=0)
+    assert payloads(out) == payloads(done)
+    assert "did you mean 'sft'" in aya("run", cheap, "--out", out, "--until", "sftt", check=2).stderr
+
+
+def test_a_run_that_is_killed_is_finished_by_the_next(cheap, aya, tmp_path, done):
+    trace, out = tmp_path / "trace", tmp_path / "killed"
+    slow = ["--set", f"stages.clever.trainer.trace={trace}", "--set", "stages.clever.trainer.sleep_seconds=60"]
+    command = [sys.executable, "-c", "from aya_core.cli import main; main()", "run", str(cheap), "--out", str(out), "-q", *slow]
+    run = subprocess.Popen(command)
+    try:
+        wait_for(lambda: trace.exists() and list(out.glob("artifacts/base/*/artifact.json")))
+    finally:
+        run.kill()
+        run.wait()
+    wait_for(lambda: not children_of(out))  # the worker notices and takes its children along
+    standing = set(payloads(out))
+    assert "base" in standing
+    assert "clever" not in standing
+    told = aya("run", cheap, "--out", out, check=0)
+    assert "steps stood already" in told.stderr
+    assert payloads(out) == payloads(done)
+
+
+def test_a_node_that_is_killed_costs_that_node_only(edit, aya, tmp_path, done):
+    fuse, out = tmp_path / "fuse", tmp_path / "oom"
+    fuse.touch()
+    recipe = edit(lambda raw: stage(raw, "clever")["trainer"].update(die=str(fuse)))
+    told = aya("run", recipe, "--out", out, "-q", check=2)
+    assert "step 'clever' failed: its process ended with code -9" in told.stderr
+    assert payload(out, "base")
+    aya("run", recipe, "--out", out, "-q", check=0)
+    assert payloads(out) == payloads(done)
+
+
+def test_a_node_that_raises_names_itself_and_its_log(edit, aya, tmp_path):
+    out = tmp_path / "out"
+    told = aya("run", edit(lambda raw: stage(raw, "clever").update(trainer={"use": "explosive"})), "--out", out, "-q", check=2)
+    assert "step 'clever' failed: RuntimeError: the engine is on fire" in told.stderr
+    assert "Traceback" not in told.stderr
+    log = out / "logs" / "clever.log"
+    assert str(log) in told.stderr
+    assert "Traceback" in log.read_text()
+
+
+def test_an_arbiter_that_returns_nonsense_is_told(edit, aya, tmp_path):
+    recipe = edit(lambda raw: stage(raw, "arbitrage").update(arbiter={"use": "nonsense"}))
+    told = aya("run", recipe, "--out", tmp_path / "out", "-q", check=2)
+    assert "stages.arbitrage: step 'arbitrage.verdicts': the arbiter gave 1.0" in told.stderr.replace("\n", " ")
+
+
+def test_an_arbiter_that_abstains_on_everything_is_told(edit, aya, tmp_path):
+    recipe = edit(lambda raw: stage(raw, "arbitrage")["arbiter"].update(fails=True))
+    told = aya("run", recipe, "--out", tmp_path / "out", "-q", check=2)
+    assert "scored none of" in told.stderr
+
+
+def test_a_damaged_artifact_is_found_before_it_is_used(done, cheap, aya):
+    model = payload(done, "base") / "model.json"
+    model.write_text(model.read_text().replace("9", "8"))
+    told = aya("run", cheap, "--out", done, "-q", check=2)
+    assert f"{model}: changed since it was written" in told.stderr
+    assert "delete" in told.stderr
+
+
+def test_the_folder_of_another_recipe_is_refused(done, edit, aya):
+    told = aya("run", edit(lambda raw: raw.update(name="other")), "--out", done, "-q", check=2)
+    assert "holds a run of the recipe 'cheap', not of 'other'" in told.stderr
+
+
+def test_a_folder_of_something_else_is_refused(cheap, aya, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").touch()
+    assert "something else than a run" in aya("run", cheap, "--out", tmp_path / "out", check=2).stderr
+
+
+def test_a_second_run_in_the_same_folder_is_refused(cheap, aya, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", "from aya_core.cli import main; main()", "run", str(cheap), "--out", str(out), "-q"]
+    first = subprocess.Popen([*command, "--set", "stages.clever.trainer.sleep_seconds=60"])
+    try:
+        wait_for(lambda: list(out.glob("artifacts/base/*/artifact.json")))
+        assert "another `aya run` is at work here" in aya("run", cheap, "--out", out, "-q", check=2).stderr
+    finally:
+        first.send_signal(signal.SIGINT)
+        assert first.wait() == 130
+    wait_for(lambda: not children_of(out))
+
+
+def test_status_plan_and_report_read_a_run_folder(done, cheap, aya):
+    status = json.loads(aya("status", done, "--json", check=0).stdout)
+    assert status["stages"]["online"] == {**status["stages"]["online"], "steps": 28, "done": 28}
+    plan = json.loads(aya("plan", cheap, "--out", done, "--json", check=0).stdout)
+    assert all(step["stands"] for step in plan)
+    before = json.loads((done / "report.json").read_text())
+    (done / "report.json").unlink()
+    assert json.loads(aya("report", done, "--json", check=0).stdout) == before
+    assert (done / "report.json").is_file()
+
+
+@pytest.mark.parametrize("command", ["status", "report"])
+def test_a_folder_without_a_run_is_told(command, aya, tmp_path):
+    assert "no run.json here" in aya(command, tmp_path, check=2).stderr
+
+
+def test_json_goes_to_stdout_and_nothing_else_does(cheap, aya, tmp_path):
+    told = aya("run", cheap, "--out", tmp_path / "out", "--json", check=0)
+    assert json.loads(told.stdout)["recipe"] == "cheap"
+
+
+def test_a_moved_plugin_file_keeps_results_and_a_changed_one_does_not(done, cheap, aya, tmp_path):
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for name in ("cheap.yaml", "cheap_plugin.py"):
+        (moved / name).write_text((tmp_path / name).read_text())
+    assert "71 of 71 steps stood already" in aya("run", moved / "cheap.yaml", "--out", done, check=0).stderr
+    with (moved / "cheap_plugin.py").open("a") as file:
+        file.write("# changed\n")
+    assert "71 of 71 steps stood already" not in aya("run", moved / "cheap.yaml", "--out", done, check=0).stderr
+
+
+def wait_for(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)
+
+
+def children_of(out):
+    """Processes whose standard error is a log of this run."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                if str(out) in os.readlink(process / "fd" / "2"):
+                    found.append(process.name)
+            except OSError:
+                continue
+    return found

@@ -1,0 +1,63 @@
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aya_core import statistics
+from aya_core.records import RowScore
+
+
+def rows(values, language="en", metric="m"):
+    return [RowScore(f"{language}/{i}", language, metric, float(v)) for i, v in enumerate(values)]
+
+
+def test_the_mean_weighs_languages_alike():
+    estimate = statistics.mean(statistics.sums(rows([1, 1, 1, 1], "en") + rows([0], "de")))
+    assert estimate.value == 0.5
+    assert estimate.n == 5
+
+
+def test_the_error_of_one_language_is_the_textbook_one():
+    estimate = statistics.mean(statistics.sums(rows([1, 0, 1, 1])))
+    assert estimate.standard_error == pytest.approx(math.sqrt(0.25 / 4))  # sample variance 0.25, n = 4
+    assert estimate.high - estimate.low == pytest.approx(2 * 1.959964 * 0.25)
+
+
+def test_samples_of_one_prompt_are_one_observation():
+    once = rows([1, 0, 1, 0])
+    twice = once + once
+    assert statistics.mean(statistics.sums(twice)) == statistics.mean(statistics.sums(once))
+
+
+def test_a_weighted_metric_is_a_ratio_of_sums():
+    pair = [RowScore("a", "en", "bits_per_byte", 2.0, 10.0), RowScore("b", "en", "bits_per_byte", 1.0, 30.0)]
+    assert statistics.mean(statistics.sums(pair)).value == pytest.approx((20 + 30) / 40)
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=20))
+def test_the_gain_over_itself_is_nothing_and_certain(values):
+    added = statistics.sums(rows(values))
+    gain = statistics.gain(added, added)
+    assert (gain.value, gain.standard_error) == (0, 0)
+
+
+def test_pairing_makes_the_error_of_a_shared_difficulty_smaller():
+    draw = random.Random(0)
+    difficulty = [draw.random() for _ in range(50)]
+    before = statistics.sums(rows(difficulty))
+    after = statistics.sums(rows([d + 0.1 + 0.01 * draw.random() for d in difficulty]))
+    gain = statistics.gain(before, after)
+    assert gain.low > 0.09
+    assert gain.standard_error < statistics.mean(before).standard_error / 10
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+    draw = random.Random(1)
+    covered = 0
+    for _ in range(400):
+        sample = [float(draw.random() < 0.3) for _ in range(80)]
+        estimate = statistics.mean(statistics.sums(rows(sample)))
+        covered += estimate.low <= 0.3 <= estimate.high
+    assert 0.91 <= covered / 400 <= 0.98

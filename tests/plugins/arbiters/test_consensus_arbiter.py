@@ -1,0 +1,75 @@
+"""Laws of consensus: agreement is rewarded, order does not matter, and every chrF is sacrebleu's."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sacrebleu.metrics import CHRF
+
+from aya_core.api import Case, Completion, Verdict, user_prompt
+from aya_plugins.arbiters.consensus import Consensus
+from aya_plugins.chrf import SentenceChrf
+
+WORDS = st.lists(st.sampled_from(["the", "cat", "sat.", "(mat)", "три", "猫", "!", "a"]), max_size=6).map(
+    " ".join
+)
+
+
+def case(*texts: str) -> Case:
+    return Case(
+        user_prompt("p", "en", "?"), tuple(Completion("p", "t", n, text) for n, text in enumerate(texts))
+    )
+
+
+def judge(*texts: str, word_order: int = 0) -> list[Verdict]:
+    (verdicts,) = Consensus(word_order=word_order).build().judge([case(*texts)])
+    return list(verdicts)
+
+
+@given(WORDS | st.text(max_size=20), WORDS | st.text(max_size=20), st.sampled_from([0, 2]))
+@settings(deadline=None)
+def test_sentence_chrf_is_that_of_sacrebleu(hypothesis: str, reference: str, word_order: int):
+    official = CHRF(word_order=word_order).sentence_score(hypothesis, [reference]).score
+    assert SentenceChrf(word_order)(hypothesis, reference) == official
+
+
+def test_sentence_chrf_has_the_signature_of_sacrebleu():
+    official = CHRF(word_order=2)
+    official.sentence_score("a", ["b"])
+    assert SentenceChrf(2).signature() == str(official.get_signature())
+
+
+@given(st.lists(WORDS, min_size=2, max_size=4))
+@settings(deadline=None)
+def test_a_score_is_the_mean_chrf_against_all_other_candidates(texts: list[str]):
+    metric = CHRF()
+    for place, verdict in enumerate(judge(*texts)):
+        others = texts[:place] + texts[place + 1 :]
+        mean = sum(metric.sentence_score(texts[place], [other]).score for other in others) / len(others)
+        assert verdict.score == pytest.approx(mean, abs=1e-9)
+
+
+def test_the_odd_one_out_scores_least():
+    scores = [verdict.score for verdict in judge("the cat sat", "the cat sits", "a dog ran", "the cat sat")]
+    assert scores[0] == scores[3] == max(scores)
+    assert scores[2] == min(scores)
+
+
+def test_scores_follow_their_candidates_when_these_change_places():
+    texts = ["the cat sat", "the cat sits", "a dog ran"]
+    forwards, backwards = judge(*texts), judge(*texts[::-1])
+    assert [v.score for v in forwards] == pytest.approx([v.score for v in backwards[::-1]])
+
+
+def test_identical_answers_agree_fully_and_empty_ones_not_at_all():
+    assert [verdict.score for verdict in judge("same", "same")] == [100, 100]
+    assert [verdict.score for verdict in judge("", "")] == [0, 0]
+
+
+def test_a_single_candidate_gets_an_abstention():
+    assert [verdict.status for verdict in judge("alone")] == ["abstained"]
+    assert judge() == []
+
+
+def test_chrf_by_hand():
+    # One of two letters matches and the pair does not: precision = recall = (1/2 + 0/1) / 2 = 1/4.
+    assert judge("ab", "ac")[0].score == pytest.approx(25)

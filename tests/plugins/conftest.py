@@ -1,0 +1,74 @@
+"""Tiny checkpoints and rows for the tests of trainers, teachers and arbiters."""
+
+import pytest
+
+from aya_core.api import Demonstration, Preference, TrainingJob, user_prompt
+from aya_core.artifacts import write_rows
+from aya_plugins.trainers.initialise import Initialise
+
+FAMILIES = {
+    "cohere": {"logit_scale": 0.25, "num_key_value_heads": 2},
+    "llama": {"num_key_value_heads": 2},
+    "gemma2": {"num_key_value_heads": 2, "head_dim": 8, "final_logit_softcapping": 3.0, "query_pre_attn_scalar": 8},
+}
+SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+WORDS = "zero one two three four five six seven eight nine ten eleven".split()
+
+
+@pytest.fixture(scope="session")
+def counting():
+    """Demonstrations: each asks for the next one, two or three numbers, so that lengths differ."""
+    rows = []
+    for first in range(9):
+        for many in (1, 2, 3):
+            prompt = user_prompt(f"{first}-{many}", "en", " ".join(["next"] * many + [WORDS[first]]))
+            rows.append(Demonstration(prompt, " ".join(WORDS[(first + 1 + step) % 12] for step in range(many))))
+    return rows
+
+
+@pytest.fixture(scope="session")
+def pairs(counting):
+    """Preferences: the right numbers over the same ones backwards, or a wrong one."""
+    rejected = [" ".join(reversed(row.completion.split())) + " zero" for row in counting]
+    return [Preference(row.prompt, row.completion, wrong) for row, wrong in zip(counting, rejected, strict=True)]
+
+
+@pytest.fixture(scope="session")
+def rows_folder(tmp_path_factory):
+    """Write rows the way a stage does; returns the folder."""
+
+    def write(rows):
+        folder = tmp_path_factory.mktemp("rows")
+        write_rows(folder, type(rows[0]), rows)
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def run_trainer(tmp_path_factory):
+    """Run a trainer as a stage does; returns the checkpoint's folder and the final measures."""
+
+    def run(strategy, rows, *, work=None, seed=0, **job):
+        out = tmp_path_factory.mktemp("checkpoint")
+        work = work or tmp_path_factory.mktemp("work")
+        return out, strategy.build().train(TrainingJob(rows=rows, out=out, work=work, seed=seed, **job))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def checkpoint(counting, rows_folder, run_trainer):
+    """Make an untrained checkpoint of a family, once for each set of arguments."""
+    made = {}
+    rows = rows_folder(counting)
+
+    def make(family="cohere", kind="words", vocab_size=None, **config):
+        key = (family, kind, vocab_size, *sorted(config.items()))
+        if key not in made:
+            settings = {"model_type": family, **SIZES, **FAMILIES.get(family, {}), "initializer_range": 0.3, **config}
+            strategy = Initialise(config=settings, tokenizer={"kind": kind, "vocab_size": vocab_size})
+            made[key] = run_trainer(strategy, rows)[0]
+        return made[key]
+
+    return make
