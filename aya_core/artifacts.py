@@ -1,7 +1,7 @@
 """Artifacts: immutable folders that hold one node's finished work.
 
-`artifact.json` says what made it (fingerprint, inputs, settings, plugin versions, seed, timings) and lists every file of the
-payload with its size and SHA-256. A folder gets its final name only when it is whole.
+`artifact.json` says what made it (fingerprint, inputs, settings, plugin versions, seed, timings) and lists every file
+of the payload with its size and SHA-256. A folder gets its final name only when it is whole.
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ def finish(
             shutil.rmtree(scratch) if scratch.is_dir() else scratch.unlink()
     files = describe_files(partial / PAYLOAD)
     content = stable_hash({name: entry["sha256"] for name, entry in files.items()})
-    artifact = Artifact(folder, node, kind, fingerprint, content, inputs, settings, plugins, seed, seconds, measures, files)
+    artifact = Artifact(
+        folder, node, kind, fingerprint, content, inputs, settings, plugins, seed, seconds, measures, files
+    )
     written = {name: value for name, value in asdict(artifact).items() if name != "folder"}
     with (partial / MANIFEST).open("w") as file:
         json.dump(written, file, indent=1, sort_keys=True, ensure_ascii=False)
@@ -176,6 +178,13 @@ def read_rows(folder: Path, record: type[Row]) -> Iterator[Row]:
                         yield record.from_row(row)  # type: ignore[attr-defined]
         except (pyarrow.ArrowInvalid, OSError) as error:
             raise DataError(f"{shard}: not a whole Parquet file ({error}); make it again") from None
+
+
+def count_rows(folder: Path) -> int:
+    """How many rows a payload folder holds, from the footers of its files alone."""
+    import pyarrow.parquet
+
+    return sum(pyarrow.parquet.read_metadata(shard).num_rows for shard in Path(folder).glob("*.parquet"))
 
 
 def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:

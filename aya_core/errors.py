@@ -1,6 +1,7 @@
 """Errors by cause. Each is the user's to mend: what is wrong, where, what was expected, what to do.
 
-Whatever derives from `AyaError` is printed as one message with exit code 2. Anything else is our bug and shows a traceback.
+Whatever derives from `AyaError` is printed as one message with exit code 2. Anything else is our bug and shows a
+traceback.
 """
 
 from __future__ import annotations

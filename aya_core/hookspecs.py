@@ -1,10 +1,12 @@
-"""What a plugin can offer. Write the hooks you need as functions of a module, mark them with `@hookimpl`, and name the module
-in the entry-point group `aya` of your distribution, or in `plugins:` of a recipe.
+"""What a plugin can offer. Write the hooks you need as functions of a module, mark them with `@hookimpl`, and name
+the module in the entry-point group `aya` of your distribution, or in `plugins:` of a recipe.
 
-Eight hooks offer strategies. Each is called once, when plugins load, and returns a mapping from the name a recipe says after
-`use:` to a strategy class. Names are lower case with hyphens. A name that another plugin has taken is an error naming both.
+Eight hooks offer strategies. Each is called once, when plugins load, and returns a mapping from the name a recipe
+says after `use:` to a strategy class. Names are lower case with hyphens. A name that another plugin has taken is an
+error naming both.
 
-One hook lifts tensor merges to checkpoints. Three hooks observe a run; they return nothing, and what they raise ends the run.
+One hook lifts tensor merges to checkpoints. Three hooks observe a run; they return nothing, and what they raise ends
+the run.
 """
 
 from __future__ import annotations
@@ -47,8 +49,8 @@ def aya_datasets() -> Mapping[str, type[Strategy[Dataset]]]:  # type: ignore[emp
 def aya_teachers() -> Mapping[str, type[Strategy[Teacher]]]:  # type: ignore[empty-body]
     """Offer teachers: they answer prompts, and may also say how likely they find an answer.
 
-    Used by `arbitrage` for the pool, by `online` and `evaluate` for the model itself. A teacher that runs a checkpoint has a
-    field `model: ModelRef`. Bundled: transformers, recorded.
+    Used by `arbitrage` for the pool, by `online` and `evaluate` for the model itself. A teacher that runs a
+    checkpoint has a field `model: ModelRef`. Bundled: transformers, recorded.
     """
 
 
@@ -105,8 +107,8 @@ def aya_evaluators() -> Mapping[str, type[Strategy[Evaluator]]]:  # type: ignore
 def aya_merge_engine() -> Callable[[TensorMerge], CheckpointMerge] | None:
     """Offer the engine that lifts a merge of one tensor to a merge of checkpoints.
 
-    Asked each time a merge that works by tensor is run; the last registered plugin that returns an engine wins, so that yours
-    can replace the bundled one, which streams safetensors.
+    Asked each time a merge that works by tensor is run; the last registered plugin that returns an engine wins, so
+    that yours can replace the bundled one, which streams safetensors.
     """
 
 
@@ -114,15 +116,18 @@ def aya_merge_engine() -> Callable[[TensorMerge], CheckpointMerge] | None:
 def aya_stage_started(node: str, action: str, inputs: Mapping[str, Path]) -> None:
     """Observe that a node of the plan starts.
 
-    node: its id, such as `sft@europe`. action: what it does, such as `train`. inputs: folders of the artifacts it reads.
+    node: its id, such as `sft@europe`. action: what it does, such as `train`. inputs: folders of the artifacts it
+    reads.
     """
 
 
 @hookspec
 def aya_progress(node: str, done: int, total: int, measures: Mapping[str, float]) -> None:
-    """Observe progress inside a node. total is 0 where it is not known. measures: whatever the node reports (loss, ...)."""
+    """Observe progress inside a node. total is 0 where it is not known. measures: whatever the node reports (loss,
+    ...)."""
 
 
 @hookspec
 def aya_stage_finished(node: str, artifact: Path, seconds: float, reused: bool, measures: Mapping[str, Any]) -> None:
-    """Observe that the artifact of a node stands. reused: it stood before this run; seconds is then what it took once."""
+    """Observe that the artifact of a node stands. reused: it stood before this run; seconds is then what it took
+    once."""

@@ -1,7 +1,7 @@
 """The eight kinds of strategy: what each `build()` must return.
 
-Every Protocol here is small enough to be met by fifteen lines of a stranger's code, and `aya_core.testing` has a conformance
-check for each. Rows are the records of `records.py`.
+Every Protocol here is small enough to be met by fifteen lines of a stranger's code, and `aya_core.testing` has a
+conformance check for each. Rows are the records of `records.py`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Sampling(Settings):
 
 
 class LogLikelihood(NamedTuple):
-    """Log-probability of an answer given its prompt. nats: summed over the tokens; tokens: how many, end of turn included."""
+    """Log-probability of an answer given its prompt. nats: summed over the tokens; tokens: how many, end of turn
+    included."""
 
     nats: float
     tokens: int
@@ -44,8 +45,8 @@ class Dataset(Protocol):
     def rows(self, seed: int) -> Iterator[ExampleRow]:
         """Yield the rows, the same ones in the same order for the same seed. Ids are unique.
 
-        seed: for data sets that draw at random; files have no use for it. Raises DataError for a row that cannot be read,
-        naming file and line.
+        seed: for data sets that draw at random; files have no use for it. Raises DataError for a row that cannot be
+        read, naming file and line.
         """
 
 
@@ -53,10 +54,11 @@ class Teacher(Protocol):
     """Answers prompts."""
 
     def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion]:
-        """Yield `sampling.n` completions per prompt as they finish, in any order, each tagged with its prompt id and index.
+        """Yield `sampling.n` completions per prompt as they finish, in any order, each tagged with its prompt id and
+        index.
 
-        The teacher's name in the completion is filled in by the stage. The same call gives the same answers. A prompt may
-        be left out (the account counts it as unanswered); an unknown prompt id is an error.
+        The teacher's name in the completion is filled in by the stage. The same call gives the same answers. A prompt
+        may be left out (the account counts it as unanswered); an unknown prompt id is an error.
         """
 
 
@@ -105,7 +107,8 @@ class PairLogps:
 
 @dataclass(frozen=True)
 class PairLoss:
-    """What an objective says of a batch of pairs: losses and implicit rewards, shape (batch,). Rewards carry no gradient."""
+    """What an objective says of a batch of pairs: losses and implicit rewards, shape (batch,). Rewards carry no
+    gradient."""
 
     losses: Tensor
     chosen_rewards: Tensor
@@ -162,7 +165,8 @@ class TensorMerge(Protocol):
         tensors: float32, one per model, equal shapes; must not be modified.
         weights: one per model, as the recipe gives them (1.0 each when it does not).
         base: the base model's tensor, or None where the merge has no base.
-        key: a seed of this tensor alone, the same on any machine, thread count or shard layout. Draw random numbers from it.
+        key: a seed of this tensor alone, the same on any machine, thread count or shard layout. Draw random numbers
+        from it.
         """
 
 
@@ -190,8 +194,8 @@ class CheckpointMerge(Protocol):
 class Subject:
     """A model under evaluation, as the stage hands it to an evaluator.
 
-    prompts, answers: the stage's prompts and this model's answers under its sampling; empty unless the evaluator's strategy
-    class says `needs_answers`.
+    prompts, answers: the stage's prompts and this model's answers under its sampling; empty unless the evaluator's
+    strategy class says `needs_answers`.
     rival: the answers of the model that the evaluator's `against` names, under the same sampling.
     log_likelihoods: how likely this model finds given answers.
     """

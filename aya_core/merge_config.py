@@ -72,8 +72,7 @@ def read_merge_config(config: Mapping[str, Any], where: str = "merge config") ->
     method_name = config.get("merge_method")
     if not isinstance(method_name, str) or method_name not in _METHODS:
         raise RecipeError(
-            f"{where}: merge_method {method_name!r} is not supported; "
-            + did_you_mean(str(method_name), _METHODS)
+            f"{where}: merge_method {method_name!r} is not supported; " + did_you_mean(str(method_name), _METHODS)
         )
     if config.get("tokenizer_source", "base") != "base":
         raise RecipeError(
@@ -115,9 +114,7 @@ def _models(
         parameters = _parameters(entry, method.per_model, method_name, place)
         if model == base and method.use in ("ties", "dare-ties"):
             if parameters:
-                raise RecipeError(
-                    f"{place}: the base has no {next(iter(parameters))}; its differences are zero"
-                )
+                raise RecipeError(f"{place}: the base has no {next(iter(parameters))}; its differences are zero")
             continue
         models.append(model)
         own.append(parameters)
@@ -147,8 +144,7 @@ def _settings(
     if "rescale" in values:
         if values["rescale"] != method.shared["rescale"]:
             raise RecipeError(
-                f"{where}: parameters.rescale: {str(values['rescale']).lower()} "
-                f"is not supported with {method_name}"
+                f"{where}: parameters.rescale: {str(values['rescale']).lower()} is not supported with {method_name}"
             )
         if values["rescale"]:
             settings["rescale"] = "l1"
@@ -158,9 +154,7 @@ def _settings(
 def _density(shared: Mapping[str, Any], own: Sequence[Mapping[str, Any]], where: str) -> float:
     densities = {_number({**shared, **mine}.get("density", 1.0), f"{where}: density") for mine in own}
     if len(densities) > 1:
-        raise RecipeError(
-            f"{where}: densities {sorted(densities)} differ between models; not supported yet, use one"
-        )
+        raise RecipeError(f"{where}: densities {sorted(densities)} differ between models; not supported yet, use one")
     return densities.pop()
 
 
@@ -174,9 +168,7 @@ def _ends_of_the_arc(models: Sequence[str], base: str | None, where: str) -> lis
     return [base, *others]
 
 
-def _parameters(
-    owner: Mapping[str, Any], known: Iterable[str], method_name: str, where: str
-) -> dict[str, Any]:
+def _parameters(owner: Mapping[str, Any], known: Iterable[str], method_name: str, where: str) -> dict[str, Any]:
     """Check the names of parameters, and that each has one value. Null counts as left out, as in mergekit."""
     parameters = owner.get("parameters") or {}
     if not isinstance(parameters, Mapping):
@@ -197,9 +189,7 @@ def _parameters(
 def _check_keys(config: Mapping[str, Any], known: Sequence[str], not_yet: Sequence[str], where: str) -> None:
     for key in config:
         if key in not_yet:
-            raise RecipeError(
-                f"{where}: '{key}' is not supported yet; remove it, or use mergekit for this merge"
-            )
+            raise RecipeError(f"{where}: '{key}' is not supported yet; remove it, or use mergekit for this merge")
         if key not in known:
             raise RecipeError(f"{where}: unknown key '{key}'; {did_you_mean(str(key), known)}")
 
@@ -208,9 +198,7 @@ def _model_name(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value:
         raise RecipeError(f"{where}: {value!r}, expected a folder or a hub id")
     if "+" in value:
-        raise RecipeError(
-            f"{where}: {value!r}: a LoRA after '+' is not supported; merge it into its model first"
-        )
+        raise RecipeError(f"{where}: {value!r}: a LoRA after '+' is not supported; merge it into its model first")
     return value
 
 

@@ -1,8 +1,8 @@
 """The plan: a recipe as a graph of nodes, each of which makes one artifact.
 
-Stages unroll themselves into nodes through a `Builder` (see `stages/`). A node names its action, its settings as plain data, and
-its inputs: earlier nodes, or files and models of the user's. Settings that will hold a path once the inputs stand
-hold `$role` until then.
+Stages unroll themselves into nodes through a `Builder` (see `stages/`). A node names its action, its settings as
+plain data, and its inputs: earlier nodes, or files and models of the user's. Settings that will hold a path once the
+inputs stand hold `$role` until then.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ class Builder:
     ) -> str:  # fmt: skip
         """Add a node and return its id.
 
-        inputs: node ids by role. strategies: (kind, strategy) by the setting that will hold them; the references and files
-        inside them become inputs. model: node or model for the strategies that are applied to each model in turn.
+        inputs: node ids by role. strategies: (kind, strategy) by the setting that will hold them; the references and
+        files inside them become inputs. model: node or model for the strategies that are applied to each model in
+        turn.
         """
         node_inputs = {role: str(value) for role, value in (inputs or {}).items()}
         external = {role: node_inputs.pop(role) for role in list(node_inputs) if node_inputs[role] not in self.nodes}
@@ -96,7 +97,9 @@ class Builder:
                 plugins[origin.distribution if origin.distribution != "file" else origin.name] = origin.version
                 imports.update(dict.fromkeys(inner.imports))
         if id in self.nodes:
-            raise RecipeError(f"{self.loaded.source}: stages.{self.stage}: the step '{id}' exists already; rename the stage")
+            raise RecipeError(
+                f"{self.loaded.source}: stages.{self.stage}: the step '{id}' exists already; rename the stage"
+            )
         seed = int(stable_hash([self.recipe.seed, id])[:8], 16) >> 1
         self.nodes[id] = Node(
             id, self.stage, action, kind, {**settings, **specs}, node_inputs, external, seed, plugins, tuple(imports)
@@ -110,7 +113,9 @@ class Builder:
             for cluster, id in results.items():
                 self.names[f"{name}@{cluster}"] = {"": id}
 
-    def resolve(self, reference: Reference, where: str, *, cluster: str | None = None, kinds: frozenset[str] | None = None) -> str:
+    def resolve(
+        self, reference: Reference, where: str, *, cluster: str | None = None, kinds: frozenset[str] | None = None
+    ) -> str:
         """Turn a reference into a node id, or into the path or hub id of something outside the run.
 
         cluster: pick this cluster's result where the name stands for one per cluster.
@@ -118,12 +123,16 @@ class Builder:
         results = self.resolve_group(reference, where, kinds=kinds)
         if "" in results:
             return results[""]
-        if cluster in results:
+        if cluster is not None and cluster in results:
             return results[cluster]
         known = ", ".join(f"{reference}@{name}" for name in results)
-        raise self.error(where, f"'{reference}' stands for one result per cluster here; name one of {known}, or merge them")
+        raise self.error(
+            where, f"'{reference}' stands for one result per cluster here; name one of {known}, or merge them"
+        )
 
-    def resolve_group(self, reference: Reference, where: str, *, kinds: frozenset[str] | None = None) -> Mapping[str, str]:
+    def resolve_group(
+        self, reference: Reference, where: str, *, kinds: frozenset[str] | None = None
+    ) -> Mapping[str, str]:
         """Turn a reference into node ids by cluster; a single result has the cluster ''."""
         text = str(reference)
         kinds = kinds or reference.accepts
@@ -154,14 +163,19 @@ class Builder:
             raise self.error(where, "the recipe names no clusters; expected `clusters:` with the languages of each")
         return self.recipe.cluster_names
 
-    def rows(self, source: Reference | Strategy[Any], where: str, kind: str, id: str, *, cluster: str | None = None) -> str:
+    def rows(
+        self, source: Reference | Strategy[Any], where: str, kind: str, id: str, *, cluster: str | None = None
+    ) -> str:
         """Return the node that holds rows: an earlier one, or a new one that reads a data set."""
         if isinstance(source, Reference):
-            return self.resolve(source, where, cluster=cluster, kinds=frozenset({kind}) if kind != "any" else ROWS_KINDS)
+            return self.resolve(
+                source, where, cluster=cluster, kinds=frozenset({kind}) if kind != "any" else ROWS_KINDS
+            )
         if id in self.nodes:
             return id
-        settings = {"kind": "demonstrations" if kind == "any" else kind, "languages": list(self.recipe.languages)}
-        return self.add(id, "read", settings["kind"], settings, strategies={"dataset": ("dataset", source)})
+        kind = "demonstrations" if kind == "any" else kind
+        settings = {"kind": kind, "languages": list(self.recipe.languages)}
+        return self.add(id, "read", kind, settings, strategies={"dataset": ("dataset", source)})
 
     def _begun(self) -> list[str]:
         names = [stage.name for stage in self.recipe.stages]
@@ -190,7 +204,9 @@ class Builder:
             role = ".".join((key, *map(str, path)))
             full = (self.loaded.folder / Path(file).expanduser()).resolve()
             if not full.exists() and not list(full.parent.glob(full.name)):
-                raise self.error(role, f"no file or folder {full}; expected data there, or another path (relative to the recipe)")
+                raise self.error(
+                    role, f"no file or folder {full}; expected data there, or another path (relative to the recipe)"
+                )
             external[role] = str(full)
             _set(spec, path, f"${role}")
 
@@ -226,5 +242,3 @@ def _a(kind: str) -> str:
 
 def _any_of(kinds: frozenset[str]) -> str:
     return " or ".join(_a(kind) for kind in sorted(kinds))
-
-

@@ -1,7 +1,7 @@
 """The recipe: what a run does, as validated settings.
 
-A recipe is YAML. Reading it resolves every `{use: name}` to a strategy and imports nothing heavy. Errors carry the path of
-what is wrong (`recipe.yaml: stages.blend.merge: ...`) and a did-you-mean.
+A recipe is YAML. Reading it resolves every `{use: name}` to a strategy and imports nothing heavy. Errors carry the
+path of what is wrong (`recipe.yaml: stages.blend.merge: ...`) and a did-you-mean.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class Machine(Settings):
 
 
 class Pick(Settings):
-    """Which judged answers become data. Ties for the best (or worst) are broken by a hash of prompt, teacher and index."""
+    """Which judged answers become data. Ties for the best (or worst) are broken by a hash of prompt, teacher and
+    index."""
 
     rejected: Literal["worst", "runner-up", "random"] = Field(
         "worst", description="Which answer the best is paired with; `random` is any other with a lower score."
@@ -104,13 +105,17 @@ class MergeStage(StageSettings):
     """Make one checkpoint of several."""
 
     do: Literal["merge"] = "merge"
-    models: ModelRef | tuple[ModelRef, ...] = Field(description="A stage with a model per cluster, or a list of models.")
+    models: ModelRef | tuple[ModelRef, ...] = Field(
+        description="A stage with a model per cluster, or a list of models."
+    )
     merge: nested("merge") = Field(description="How to merge.")  # type: ignore[valid-type]
     weights: dict[str, float] | tuple[float, ...] | None = Field(
         None, description="Weight of each model, by cluster or in the order of `models`; None means 1 each."
     )
     base: ModelRef | None = Field(None, description="The model they all came from, for merges that need it.")
-    dtype: Literal["float32", "float16", "bfloat16"] | None = Field(None, description="Stored as; None keeps the input's.")
+    dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
+        None, description="Stored as; None keeps the input's."
+    )
 
 
 class ArbitrageStage(StageSettings):
@@ -150,7 +155,9 @@ class OnlineStage(StageSettings):
     arbiter: nested("arbiter") = Field(description="Who ranks the samples.")  # type: ignore[valid-type]
     pick: Pick = Field(Pick(), description="Which pairs are made.")
     trainer: nested("trainer") = Field(description="How to train.")  # type: ignore[valid-type]
-    data: Literal["pairs", "best"] = Field("pairs", description="Train on pairs, or on the best answers alone (a control).")
+    data: Literal["pairs", "best"] = Field(
+        "pairs", description="Train on pairs, or on the best answers alone (a control)."
+    )
     objective: nested("objective") | None = Field(None, description="Loss.")  # type: ignore[valid-type]
     reference: Literal["initial", "previous"] = Field(
         "previous", description="Reference of each round: the stage's start, or the model that was sampled."
@@ -197,7 +204,9 @@ def _stage(value: Any, info: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if value.get("do") not in STAGES:
-        raise SettingsError([(("do",), f"no stage does '{value.get('do')}'; {did_you_mean(str(value.get('do')), STAGES)}")])
+        raise SettingsError(
+            [(("do",), f"no stage does '{value.get('do')}'; {did_you_mean(str(value.get('do')), STAGES)}")]
+        )
     settings = STAGES[value["do"]]
     try:
         return settings.model_validate(value, context=info.context)
@@ -211,7 +220,9 @@ class Recipe(Settings):
     name: Name = Field(description="Marks the folder of its runs.")
     about: str = Field("", description="What it is for; one line, listed by `aya recipes`.")
     seed: int = Field(0, ge=0, lt=2**31, description="Everything random is drawn from it.")
-    languages: tuple[Language, ...] = Field(LANGUAGES, min_length=1, description="Rows in other languages are left out.")
+    languages: tuple[Language, ...] = Field(
+        LANGUAGES, min_length=1, description="Rows in other languages are left out."
+    )
     clusters: dict[Name, tuple[Language, ...]] = Field(
         {}, description="Language clusters for `each: cluster`; `shared` languages belong to all."
     )
@@ -281,7 +292,9 @@ def validate_recipe(raw: Any, *, source: str, folder: Path, overrides: Sequence[
         recipe = Recipe.model_validate(raw, context={"registry": registry})
     except ValidationError as error:
         problems = explain(error, Recipe)
-        raise RecipeError("\n".join(f"{source}: {sentence(_named(path, raw), what)}" for path, what in problems)) from None
+        raise RecipeError(
+            "\n".join(f"{source}: {sentence(_named(path, raw), what)}" for path, what in problems)
+        ) from None
     return LoadedRecipe(recipe, registry, source, folder, raw)
 
 
@@ -297,7 +310,9 @@ def _named(path: Sequence[str | int], raw: Mapping[str, Any]) -> tuple[str | int
 def _override(raw: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals or not path:
-        raise RecipeError(f"--set {override}: expected path.to.setting=value, such as stages.offline.objective.beta=0.05")
+        raise RecipeError(
+            f"--set {override}: expected path.to.setting=value, such as stages.offline.objective.beta=0.05"
+        )
     value = yaml12.parse(text, f"--set {path}")
     here: Any = raw
     *parents, last = path.split(".")
@@ -307,7 +322,9 @@ def _override(raw: dict[str, Any], override: str) -> None:
         elif isinstance(here, dict):
             here = here.setdefault(part, {})
         if not isinstance(here, (dict, list)):
-            raise RecipeError(f"--set {override}: '{'.'.join(parents[: depth + 1])}' is {here!r}, which has no settings")
+            raise RecipeError(
+                f"--set {override}: '{'.'.join(parents[: depth + 1])}' is {here!r}, which has no settings"
+            )
     if isinstance(here, list):
         raise RecipeError(f"--set {override}: '{'.'.join(parents)}' is a list; name an element and a setting of it")
     here[last] = value

@@ -1,7 +1,7 @@
 """The rows that travel between stages, and the columns they have on disk.
 
-Prompts, demonstrations and preferences use the columns that `datasets` and TRL users know: `prompt`, `completion`, `chosen`
-and `rejected` are lists of messages.
+Prompts, demonstrations and preferences use the columns that `datasets` and TRL users know: `prompt`, `completion`,
+`chosen` and `rejected` are lists of messages.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, TypedDict, TypeAlias
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypedDict
 
 LANGUAGES = (
     "ar", "cs", "de", "el", "en", "es", "fa", "fr", "he", "hi", "id", "it",
@@ -196,7 +196,8 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an arbiter says of one candidate: a score, or an abstention, or a failure. 0.0 is a score; NaN is a failure."""
+    """What an arbiter says of one candidate: a score, or an abstention, or a failure. 0.0 is a score; NaN is a
+    failure."""
 
     score: float | None
     status: Literal["scored", "abstained", "failed"] = "scored"
@@ -250,7 +251,8 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class RowScore:
-    """What one row contributes to a metric: the metric is the weighted mean of values, by language, then over languages.
+    """What one row contributes to a metric: the metric is the weighted mean of values, by language, then over
+    languages.
 
     weight: 1 for a mean over rows; for a ratio of sums (bits per byte) the row's share of the denominator.
     """

@@ -1,8 +1,8 @@
 """The registry: which plugins are installed, and which strategies they offer.
 
-A fresh registry loads every entry point of the group `aya` in name order, then the files that a recipe lists. Nothing is
-swallowed: a plugin that does not import, a misspelt hook and a name offered twice are errors that name who and where.
-`AYA_DISABLE_PLUGINS` (names, comma-separated) blocks entry points.
+A fresh registry loads every entry point of the group `aya` in name order, then the files that a recipe lists. Nothing
+is swallowed: a plugin that does not import, a misspelt hook and a name offered twice are errors that name who and
+where. `AYA_DISABLE_PLUGINS` (names, comma-separated) blocks entry points.
 """
 
 from __future__ import annotations
@@ -190,7 +190,9 @@ class Registry:
         except Exception as error:
             raise PluginError(f"{where} failed: {type(error).__name__}: {error}") from error
         if not isinstance(offered, Mapping):
-            raise PluginError(f"{where} returned {type(offered).__name__}; expected a mapping of names to strategy classes")
+            raise PluginError(
+                f"{where} returned {type(offered).__name__}; expected a mapping of names to strategy classes"
+            )
         for name, strategy in offered.items():
             if not isinstance(name, str) or not NAME.fullmatch(name):
                 raise PluginError(f"{where}: the name {name!r} is not lower case words joined by hyphens")

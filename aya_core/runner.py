@@ -1,7 +1,8 @@
 """The runner: walks a plan, reuses what stands, has the rest done, and leaves a run folder that explains itself.
 
-A run folder holds `run.json` (whose run it is), `recipe.yaml` (as it was run, overrides included), `artifacts/NODE/FINGERPRINT/`,
-`logs/NODE.log` and, at the end, the report. Killed anywhere, the next run finishes the work.
+A run folder holds `run.json` (whose run it is), `recipe.yaml` (as it was run, overrides included),
+`artifacts/NODE/FINGERPRINT/`, `logs/NODE.log` and, at the end, the report. Killed anywhere, the next run finishes the
+work.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,9 @@ class Run:
                     f"{self.folder}: holds a run of the recipe '{found['recipe']}', not of '{name}'; choose another --out"
                 )
         elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
-            raise ArtifactError(f"{self.folder}: holds something else than a run; choose an empty or new folder as --out")
+            raise ArtifactError(
+                f"{self.folder}: holds something else than a run; choose an empty or new folder as --out"
+            )
         for part in ("artifacts", "logs"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         self.note(recipe=name, source=loaded.source, folder=str(loaded.folder))
@@ -251,7 +254,9 @@ class Runner:
         where = f"{self.loaded.source}: stages.{node.stage}: step '{node.id}'"
         if mistake:
             return f"{where}: {message}"
-        return f"{where} failed: {message}\nIts log, traceback included, is {self._log(node)}. What was finished is kept."
+        return (
+            f"{where} failed: {message}\nIts log, traceback included, is {self._log(node)}. What was finished is kept."
+        )
 
 
 class _Pool:
@@ -277,21 +282,18 @@ class _Pool:
         return self
 
     def __exit__(self, *error: object) -> None:
-        assert self.process.stdin and self.process.stdout
-        try:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        with suppress(BrokenPipeError):
             self.process.stdin.close()
-        except BrokenPipeError:
-            pass
         self.process.wait()
         self.process.stdout.close()
 
     def start(self, job: Mapping[str, Any]) -> None:
         assert self.process.stdin
-        try:
+        with suppress(BrokenPipeError):  # that there is no event tells
             self.process.stdin.write(json.dumps(job).encode() + b"\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # the missing event tells
 
     def event(self) -> dict[str, Any]:
         assert self.process.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from aya_core.kinds import KINDS
@@ -14,14 +15,17 @@ from aya_core.registry import Registry
 def recipe_schema(registry: Registry) -> dict[str, Any]:
     """Make the schema (draft 2020-12). Each kind is a definition that every `use:` of that kind refers to."""
     strategies = [s for kind in KINDS for s in registry.strategies[kind].values()]
-    models = [Recipe, *STAGES.values(), *strategies]
+    models: list[type[BaseModel]] = [Recipe, *STAGES.values(), *strategies]
     references, schema = models_json_schema([(model, "validation") for model in models], ref_template="#/$defs/{model}")
     definitions = schema["$defs"]
     for kind in KINDS:
         definitions[kind] = {"anyOf": []}
         for name, strategy in registry.strategies[kind].items():
             body = dict(definitions[_key(references[strategy, "validation"])])
-            properties = {"use": {"const": name, "description": body.get("description", "")}, **body.get("properties", {})}
+            properties = {
+                "use": {"const": name, "description": body.get("description", "")},
+                **body.get("properties", {}),
+            }
             if kind == "teacher":  # an arbitrage stage sets these beside the teacher's own settings
                 properties |= {key: True for key in ("languages", "sampling") if key not in properties}
             body |= {"properties": properties, "required": ["use", *body.get("required", [])]}

@@ -1,8 +1,8 @@
 """Means with honest errors: rows are grouped by prompt, prompts by language, and languages count alike.
 
-Several samples of a prompt are one observation; a language's value is a ratio of sums, so that weighted metrics (bits per
-byte) and plain means are one formula. The standard error is the linearised one of a ratio estimator under stratified
-sampling (Cochran, Sampling Techniques, 3rd ed., equations 2.39 and 5.6), the interval is normal, 95%.
+Several samples of a prompt are one observation; a language's value is a ratio of sums, so that weighted metrics (bits
+per byte) and plain means are one formula. The standard error is the linearised one of a ratio estimator under
+stratified sampling (Cochran, Sampling Techniques, 3rd ed., equations 2.39 and 5.6), the interval is normal, 95%.
 """
 
 from __future__ import annotations
@@ -38,7 +38,13 @@ class Estimate:
 
     def as_row(self) -> dict[str, float | int]:
         """For a report."""
-        return {"value": self.value, "standard_error": self.standard_error, "low": self.low, "high": self.high, "n": self.n}
+        return {
+            "value": self.value,
+            "standard_error": self.standard_error,
+            "low": self.low,
+            "high": self.high,
+            "n": self.n,
+        }
 
 
 Sums = Mapping[str, Mapping[str, tuple[float, float]]]

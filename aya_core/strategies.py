@@ -1,7 +1,7 @@
 """Strategies: frozen settings with a `build()`.
 
-A strategy class is what a recipe's `{use: name, ...}` is validated against. It is cheap to import; `build()` imports the
-heavy libraries and returns something that satisfies the Protocol of its kind (see `kinds.py`).
+A strategy class is what a recipe's `{use: name, ...}` is validated against. It is cheap to import; `build()` imports
+the heavy libraries and returns something that satisfies the Protocol of its kind (see `kinds.py`).
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Strategy(Settings, Generic[Built]):
 
 
 class Reference(str):
-    """A string in a recipe that may name the output of an earlier stage. The plan replaces it by a path before `build()`."""
+    """A string in a recipe that may name the output of an earlier stage. The plan replaces it by a path before
+    `build()`."""
 
     accepts: ClassVar[frozenset[str]] = frozenset()
     """Kinds of artifact it may name."""
@@ -161,7 +162,9 @@ def _nested(
     return Annotated[Any, BeforeValidator(resolve), PlainSerializer(dump), WithJsonSchema(schema)]
 
 
-def find(settings: Any, wanted: type[Read], path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Read]]:
+def find(
+    settings: Any, wanted: type[Read], path: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], Read]]:
     """Yield every value of a type inside settings, with the path that leads to it."""
     if isinstance(settings, wanted):
         yield path, settings
@@ -178,7 +181,7 @@ def find(settings: Any, wanted: type[Read], path: tuple[str | int, ...] = ()) ->
 
 def strategies_in(settings: Any) -> Iterator[Strategy[Any]]:
     """Yield every strategy inside settings, those inside other strategies too."""
-    for _, strategy in find(settings, Strategy):
+    for _, strategy in find(settings, Strategy):  # type: ignore[type-abstract]
         yield strategy
         for name in type(strategy).model_fields:
             yield from strategies_in(getattr(strategy, name))

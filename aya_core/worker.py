@@ -1,11 +1,11 @@
 """The process that does nodes: it imports the heavy libraries once, then forks a child for each node.
 
-A node in a process of its own gives all its memory back, can crash alone, and never shares a device with another engine. A fork
-of a process that has the imports behind it starts in milliseconds instead of seconds. The parent process never starts a thread
-nor touches a device before it forks.
+A node in a process of its own gives all its memory back, can crash alone, and never shares a device with another
+engine. A fork of a process that has the imports behind it starts in milliseconds instead of seconds. The parent
+process never starts a thread nor touches a device before it forks.
 
-Spoken to over pipes, a JSON object a line: first the set-up, then jobs; back come events `progress`, `done`, `failed` and
-`exit`. When the pipe closes, because the run ended or was killed, every child is killed.
+Spoken to over pipes, a JSON object a line: first the set-up, then jobs; back come events `progress`, `done`, `failed`
+and `exit`. When the pipe closes, because the run ended or was killed, every child is killed.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def _tell(events: int, event: str, node: str, **more: Any) -> None:
             more["message"] = more["message"][: LINE_LIMIT // 8] + " ... (whole in the log)"
             line = json.dumps({"event": event, "node": node, **more})
         else:
-            line = json.dumps({"event": event, "node": node, **{**more, "measures": {}}})
+            line = json.dumps({"event": event, "node": node, **more, "measures": {}})
     os.write(events, line.encode() + b"\n")
 
 

@@ -50,7 +50,11 @@ def contracts() -> Iterator[str]:
             yield from fields(thing)
         elif getattr(thing, "_is_protocol", False):
             for method, function in vars(thing).items():
-                if inspect.isfunction(function) and (not method.startswith("_") or method == "__call__") and function.__doc__:
+                if (
+                    inspect.isfunction(function)
+                    and (not method.startswith("_") or method == "__call__")
+                    and function.__doc__
+                ):
                     yield f"\n**`{method}{inspect.signature(function)}`**\n"
                     yield inspect.getdoc(function) or ""
 

@@ -18,7 +18,18 @@ ORDER = [
     "aya_core.statistics", "aya_core.merge_config", "aya_core.registry", "aya_core.recipe", "aya_core.schema",
     "aya_core.plan", "aya_core.stages", "aya_core.worker", "aya_core.runner", "aya_core.report", "aya_core.cli",
 ]  # fmt: skip
-HEAVY = {"torch", "transformers", "accelerate", "numpy", "safetensors", "triton", "vllm", "mergekit", "datasets", "pandas"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "accelerate",
+    "numpy",
+    "safetensors",
+    "triton",
+    "vllm",
+    "mergekit",
+    "datasets",
+    "pandas",
+}
 
 
 def imports_of(path, *, top_level_only=False):

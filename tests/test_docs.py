@@ -79,7 +79,9 @@ def test_commands_named_in_the_docs_exist():
                 if words[:1] == ["aya"]:
                     assert words[1] in COMMANDS, f"{page.name}: {line}"
                 if words[:1] == ["make"]:
-                    assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), f"{page.name}: {line}"
+                    assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), (
+                        f"{page.name}: {line}"
+                    )
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.stem)
@@ -114,4 +116,3 @@ def test_quick_commands_of_the_readme_run(aya_command, tmp_path):
     for line in found:
         done = aya_command(*shlex.split(line, comments=True)[1:], cwd=ROOT)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
-

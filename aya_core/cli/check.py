@@ -15,7 +15,8 @@ from aya_core.stages import make_plan
 @recipe_argument
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def command(recipe: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Validate a recipe: every key, strategy, reference and file, without importing anything heavy or running anything."""
+    """Validate a recipe: every key, strategy, reference and file, without importing anything heavy or running
+    anything."""
     loaded = load(recipe, overrides)
     plan = make_plan(loaded)
     check_imports(plan, loaded)

@@ -20,7 +20,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def recipe_argument(command: Command) -> Command:
     """Add the arguments RECIPE and --set to a command."""
     command = click.option(
-        "--set", "overrides", metavar="K=V", multiple=True, help="Override a setting: stages.offline.objective.beta=0.05."
+        "--set",
+        "overrides",
+        metavar="K=V",
+        multiple=True,
+        help="Override a setting: stages.offline.objective.beta=0.05.",
     )(command)
     return click.argument("recipe", required=False, metavar="[RECIPE]")(command)
 

@@ -18,7 +18,8 @@ from aya_core.stages import make_plan
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(folder: Path, as_json: bool) -> None:
-    """Gather the report of the run in DIR from what stands there, write it to DIR/report.{json,md,html}, and show it."""
+    """Gather the report of the run in DIR from what stands there, write it to DIR/report.{json,md,html}, and show
+    it."""
     run, loaded = load_run(folder)
     plan = make_plan(loaded)
     inventory = Inventory(run)
@@ -29,4 +30,6 @@ def command(folder: Path, as_json: bool) -> None:
         click.echo(json.dumps(report, ensure_ascii=False))
         return
     terminal.show(report, Console())
-    click.echo(f"{len(standing)} of {len(plan.nodes)} steps stand. Report: {folder / 'report.html'} (also .md and .json)")
+    click.echo(
+        f"{len(standing)} of {len(plan.nodes)} steps stand. Report: {folder / 'report.html'} (also .md and .json)"
+    )

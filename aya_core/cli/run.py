@@ -17,11 +17,15 @@ from aya_core.stages import make_plan
 
 @click.command(name="run")
 @recipe_argument
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder; runs/NAME by default. The same folder goes on.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Run folder; runs/NAME by default. The same folder goes on."
+)
 @click.option("--until", metavar="STAGE", help="Stop when this stage is done.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout; progress goes to stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-def command(recipe: str | None, overrides: tuple[str, ...], out: Path | None, until: str | None, as_json: bool, quiet: bool) -> None:  # fmt: skip
+def command(
+    recipe: str | None, overrides: tuple[str, ...], out: Path | None, until: str | None, as_json: bool, quiet: bool
+) -> None:
     """Run a recipe (a YAML file, or the name of a bundled one); without RECIPE, the bundled micro recipe.
 
     A run that was stopped or killed goes on where it was. Steps whose settings and inputs have not changed are reused.
@@ -48,4 +52,6 @@ def command(recipe: str | None, overrides: tuple[str, ...], out: Path | None, un
         click.echo(json.dumps(report, ensure_ascii=False))
         return
     terminal.show(report, progress.console)
-    progress.console.print(f"{report['seconds']} s. Report: {folder / 'report.html'} (also .md and .json)", soft_wrap=True)
+    progress.console.print(
+        f"{report['seconds']} s. Report: {folder / 'report.html'} (also .md and .json)", soft_wrap=True
+    )

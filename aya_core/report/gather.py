@@ -1,12 +1,13 @@
 """Gather a run's numbers from its artifacts into one plain dictionary, which is `report.json`.
 
-    stages     models in the recipe's line: score (the headline metric), low, high, n, greedy, win_rate_vs_base, gain, metrics
-    controls   the same for models beside the line
-    languages  the headline metric of every model in each language
-    arbitrage  for each arbitrage stage: who answered, was scored and won, by teacher and language
-    online     for each round: pairs, dropped prompts, mean margin
-    evaluations  the same as stages, for evaluate stages before the last
-    signature  everything that moved the numbers
+- stages: models in the recipe's line; for each score (the headline metric), low, high, n, greedy, win_rate_vs_base, the
+  gain on the model before it, and every metric
+- controls: the same for models beside the line
+- languages: the headline metric of every model in each language
+- arbitrage: for each arbitrage stage, who answered, was scored and won, by teacher and language
+- online: for each round, pairs, dropped prompts and mean margin
+- evaluations: as stages and controls, for evaluate stages before the last
+- signature: everything that moved the numbers
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,19 +60,19 @@ def _evaluation(stage: EvaluateStage, standing: Standing) -> dict[str, Any]:
     signature: dict[str, Any] = {}
     first_metric = ""
     for label in stage.evaluators:
-        for model in (*stage.models, *stage.controls):
+        for model in map(str, (*stage.models, *stage.controls)):
             artifact = standing.get(f"{stage.name}.{label}@{model}")
             if artifact is None:
                 continue
             signature[label] = artifact.measures["signature"]
-            for metric, rows in _by_metric(artifact.payload).items():
+            for metric, scored in _by_metric(artifact.payload).items():
                 if label == headline and not first_metric:
                     first_metric = metric
-                scores.setdefault(str(model), {})[_metric_name(label, metric)] = statistics.sums(rows)
+                scores.setdefault(model, {})[_metric_name(label, metric)] = statistics.sums(scored)
     main = _metric_name(headline, first_metric)
     rows = {model: _row(model, metrics, main) for model, metrics in scores.items()}
     line = [str(model) for model in stage.models if str(model) in rows]
-    for before, after in zip(line, line[1:], strict=False):
+    for before, after in pairwise(line):
         if main in scores[before] and main in scores[after]:
             rows[after]["gain"] = statistics.gain(scores[before][main], scores[after][main]).as_row()
     languages: dict[str, dict[str, Any]] = defaultdict(dict)

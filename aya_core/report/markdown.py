@@ -41,7 +41,8 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"# {report['recipe']}, seed {report['seed']}"
     yield ""
     if report["stages"]:
-        yield f"Score: {report['headline']}, mean over languages; ± is half the 95% interval, n the number of prompts. Gains are paired by prompt."
+        yield f"Score: {report['headline']}, mean over languages; ± is half the 95% interval, n the number of prompts."
+        yield "Gains are paired by prompt."
         yield ""
         rows = list(cells(report))
         yield from table(COLUMNS, [row for group, row in rows if group == "stage"])
@@ -61,7 +62,7 @@ def _metrics(report: Mapping[str, Any]) -> Iterator[str]:
         return
     yield "\n## Every metric\n"
     rows = [
-        [row["name"], *(f"{m['value']:.3f} ± {m['high'] - m['value']:.3f}" if (m := row["metrics"].get(n)) else "" for n in names)]
+        [row["name"], *(_estimate(row["metrics"].get(name)) for name in names)]
         for _, row in rows_of(report)
     ]  # fmt: skip
     yield from table(["model", *names], rows)
@@ -103,6 +104,10 @@ def _online(report: Mapping[str, Any]) -> Iterator[str]:
             dropped = ", ".join(f"{reason}: {sum(by.values())}" for reason, by in r["dropped"].items())
             rows.append([str(r["round"]), str(r["pairs"]), number(r["mean_margin"]), dropped])
         yield from table(["round", "pairs", "mean margin", "prompts dropped"], rows)
+
+
+def _estimate(metric: Mapping[str, float] | None) -> str:
+    return "" if metric is None else f"{metric['value']:.3f} ± {metric['high'] - metric['value']:.3f}"
 
 
 def _score(row: Mapping[str, Any]) -> str:

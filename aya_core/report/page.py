@@ -26,7 +26,8 @@ tr.control td { opacity: .75; font-style: italic; }
 .fill { position: absolute; inset: 0 auto 0 0; } .whisker { position: absolute; top: .5rem; height: 2px; background: currentColor; }
 .stack { display: flex; flex: 1; height: 1.1rem; } .key { display: inline-block; width: .8rem; height: .8rem; margin: 0 .3rem 0 1rem; }
 .languages { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem 2rem; }
-.languages .bar > span:first-child { display: none; } .languages .track, .languages .fill { height: .5rem; } .languages .bar { margin: 2px 0; }
+.languages .bar > span:first-child { display: none; } .languages .bar { margin: 2px 0; }
+.languages .track, .languages .fill { height: .5rem; }
 details { margin-top: 2rem; } pre { white-space: pre-wrap; }
 """
 

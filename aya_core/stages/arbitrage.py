@@ -21,6 +21,7 @@ def unroll(stage: ArbitrageStage, build: Builder) -> None:
         prompts, answers = source["prompts"], {k[8:]: v for k, v in source.items() if k.startswith("answers@")}
         routes = _route(stage, build, prompts, dict.fromkeys(answers))
     else:
+        assert stage.prompts is not None  # the recipe checks that there are prompts or answers
         pool: Mapping[str, Teaching] = stage.teachers or {}
         prompts = build.rows(stage.prompts, "prompts", "prompts", f"{stage.name}.prompts")
         routes = _route(stage, build, prompts, {name: teaching.languages for name, teaching in pool.items()})
@@ -39,9 +40,7 @@ def unroll(stage: ArbitrageStage, build: Builder) -> None:
     build.name(f"{stage.name}.pairs", pairs)
 
 
-def _route(
-    stage: ArbitrageStage, build: Builder, prompts: str, teachers: Mapping[str, tuple[str, ...] | None]
-) -> str:
+def _route(stage: ArbitrageStage, build: Builder, prompts: str, teachers: Mapping[str, tuple[str, ...] | None]) -> str:
     settings = {"teachers": {name: list(codes) if codes else None for name, codes in teachers.items()}}
     return build.add(
         f"{stage.name}.routes", "route", "routes", settings, {"prompts": prompts}, {"router": ("router", stage.router)}

@@ -69,7 +69,9 @@ def evaluate(work: Work) -> Mapping[str, Any]:
         )  # fmt: skip
         for row in evaluator.evaluate(subject):
             if not isinstance(row, RowScore) or not math.isfinite(row.value):
-                raise PluginError(f"the evaluator gave {row!r} for '{subject.name}'; expected RowScore with a finite value")
+                raise PluginError(
+                    f"the evaluator gave {row!r} for '{subject.name}'; expected RowScore with a finite value"
+                )
             if greedy:
                 row = RowScore(row.prompt_id, row.language, GREEDY + row.metric, row.value, row.weight)
             rows.append(row)

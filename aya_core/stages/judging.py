@@ -108,8 +108,6 @@ def pick_pairs(work: Work) -> Mapping[str, Any]:
             )  # fmt: skip
 
     count = write_rows(work.out, Preference, pairs())
-    if count == 0:
-        raise DataError(f"no prompt gives a pair: {_told(dropped)}; sample more answers, or lower pick.min_margin")
     return {"rows": count, "dropped": {reason: dict(sorted(by.items())) for reason, by in sorted(dropped.items())}}
 
 
@@ -138,7 +136,9 @@ def _pair(ranked: Sequence[Judged], rule: str, min_margin: float, seed: Any) -> 
 def _ranked(prompt: Prompt, judged: Sequence[Judged]) -> list[Judged]:
     """The eligible candidates, best first; ties in an order that favours no teacher."""
     scored = [j for j in judged if j.verdict.status == "scored" and j.completion.text.strip()]
-    return sorted(scored, key=lambda j: (-_score(j), stable_hash([prompt.id, j.completion.teacher, j.completion.index])))
+    return sorted(
+        scored, key=lambda j: (-_score(j), stable_hash([prompt.id, j.completion.teacher, j.completion.index]))
+    )
 
 
 def _score(judged: Judged) -> float:
@@ -150,7 +150,9 @@ def _score(judged: Judged) -> float:
 def _verdicts(arbiter: Arbiter, cases: Sequence[Case]) -> Iterator[Sequence[Verdict]]:
     given = list(arbiter.judge(cases))
     if len(given) != len(cases):
-        raise PluginError(f"the arbiter judged {len(given)} of {len(cases)} cases; expected verdicts for each, in order")
+        raise PluginError(
+            f"the arbiter judged {len(given)} of {len(cases)} cases; expected verdicts for each, in order"
+        )
     for case, verdicts in zip(cases, given, strict=True):
         if len(verdicts) != len(case.candidates):
             raise PluginError(
@@ -200,7 +202,3 @@ def _cases(work: Work) -> Iterator[Case]:
                 candidates.extend(answers)
         if candidates:
             yield Case(prompt, tuple(candidates))
-
-
-def _told(dropped: Mapping[str, Counter[str]]) -> str:
-    return ", ".join(f"{sum(by.values())} x {reason}" for reason, by in sorted(dropped.items())) or "there are no prompts"

@@ -75,7 +75,9 @@ def run(registry: Registry, strategy: Strategy[Any], job: MergeJob) -> Mapping[s
         )
     lift = registry.manager.hook.aya_merge_engine()
     if lift is None:
-        raise PluginError("no plugin offers a merge engine (hook aya_merge_engine); unblock 'aya-merges' or install one")
+        raise PluginError(
+            "no plugin offers a merge engine (hook aya_merge_engine); unblock 'aya-merges' or install one"
+        )
     merged: Mapping[str, Any] = lift(built).merge(job)
     return merged
 

@@ -1,7 +1,8 @@
 """Online preference training: rounds of sample, judge, pair, train and merge.
 
-Makes, for later stages: `NAME.1`, `NAME.2`, ... (the model after each round), `NAME` (after the last), and `NAME.1.pairs`, ...
-Source: Aya Expanse, arXiv 2412.04261, section 2.2: three rounds; going on brought little and sometimes reward hacking.
+Makes, for later stages: `NAME.1`, `NAME.2`, ... (the model after each round), `NAME` (after the last), and
+`NAME.1.pairs`, ... Source: Aya Expanse, arXiv 2412.04261, section 2.2: three rounds; going on brought little and
+sometimes reward hacking.
 """
 
 from __future__ import annotations
@@ -27,9 +28,7 @@ def unroll(stage: OnlineStage, build: Builder) -> None:
     build.name(stage.name, model)
 
 
-def _round(
-    stage: OnlineStage, build: Builder, name: str, round: int, prompts: str, model: str, initial: str
-) -> str:
+def _round(stage: OnlineStage, build: Builder, name: str, round: int, prompts: str, model: str, initial: str) -> str:
     part = (round - 1, stage.iterations)
     answers = sampling.add(
         build, f"{name}.answers", prompts, stage.teacher, stage.sampling, name="policy", model=model, part=part
@@ -51,4 +50,5 @@ def _round(
             build, f"{name}@{cluster}", chosen, stage.trainer, stage.objective, start=model, reference=reference
         )
     build.name(f"{name}.runs", trained)
+    assert stage.merge is not None  # the recipe checks that it goes with `each`
     return merging.add(build, name, trained, stage.merge, dict.fromkeys(trained, 1.0))

@@ -48,7 +48,9 @@ def read(work: Work) -> Mapping[str, Any]:
     def wanted() -> Iterator[ExampleRow]:
         for row in dataset.rows(work.node.seed):
             if not isinstance(row, (Prompt, Demonstration, Preference)):
-                raise PluginError(f"the data set yielded {type(row).__name__}; expected Prompt, Demonstration or Preference")
+                raise PluginError(
+                    f"the data set yielded {type(row).__name__}; expected Prompt, Demonstration or Preference"
+                )
             prompt = prompt_of(row)
             if prompt.language not in languages:
                 left_out[prompt.language] += 1
@@ -68,7 +70,11 @@ def read(work: Work) -> Mapping[str, Any]:
 
     count = write_rows(work.out, record, wanted())
     if count == 0:
-        others = f"; it has {sum(left_out.values())} rows in other languages: {', '.join(sorted(left_out))}" if left_out else ""
+        others = (
+            f"; it has {sum(left_out.values())} rows in other languages: {', '.join(sorted(left_out))}"
+            if left_out
+            else ""
+        )
         raise DataError(f"the data set has no rows in the recipe's languages{others}")
     return {"rows": count, **({"left_out": dict(sorted(left_out.items()))} if left_out else {})}
 
@@ -76,7 +82,8 @@ def read(work: Work) -> Mapping[str, Any]:
 def choose(work: Work) -> Mapping[str, Any]:
     """Choose a cluster's rows: all in its own languages, and as many others as make `own` their share.
 
-    Which others, and which rows within a limit, is decided by a hash of seed and row, so that it does not depend on order.
+    Which others, and which rows within a limit, is decided by a hash of seed and row, so that it does not depend on
+    order.
     """
     languages, own, limit = frozenset(work.setting("languages")), work.setting("own"), work.setting("limit")
     record = RECORDS[work.node.kind]

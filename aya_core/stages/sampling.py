@@ -28,8 +28,8 @@ def add(
 ) -> str:  # fmt: skip
     """Add the node in which one teacher answers, and return its id.
 
-    routes: only the prompts routed to `name` are asked. greedy: ask once more at temperature 0. part: (k, n) asks only the
-    k-th of n equal parts of the prompts.
+    routes: only the prompts routed to `name` are asked. greedy: ask once more at temperature 0. part: (k, n) asks
+    only the k-th of n equal parts of the prompts.
     """
     inputs = {"prompts": prompts, **({"routes": routes} if routes else {})}
     settings = {"name": name, "sampling": sampling.model_dump(mode="json"), "greedy": greedy, "part": part}

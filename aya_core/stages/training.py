@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from aya_core.artifacts import count_rows
+from aya_core.errors import DataError
 from aya_core.kinds import TrainingJob
 from aya_core.plan import Builder
 from aya_core.recipe import TrainStage
@@ -41,7 +43,8 @@ def add(
     start: str | None, reference: str | None,
 ) -> str:  # fmt: skip
     """Add the node of one training run, and return its id. start, reference: node ids or models of the user's."""
-    inputs, settings = {"rows": rows}, {}
+    inputs = {"rows": rows}
+    settings: dict[str, str | None] = {}
     models = {"start": start, "reference": reference if objective else None}
     for role, model in models.items():
         if model is not None and (model in build.nodes or Path(model).exists()):
@@ -72,6 +75,11 @@ def check(build: Builder, trainer: Strategy[Any], objective: Strategy[Any] | Non
 
 def train(work: Work) -> Mapping[str, Any]:
     """Run one training job."""
+    if count_rows(work.inputs["rows"]) == 0:
+        raise DataError(
+            f"there are no rows to train on: '{work.node.inputs.get('rows', 'the folder')}' is empty. For pairs, its "
+            "measures in artifact.json count why prompts gave none; sample more answers, or lower pick.min_margin"
+        )
     start, reference = work.setting("start"), work.setting("reference")
     job = TrainingJob(
         rows=work.inputs["rows"],

@@ -20,7 +20,8 @@ Report = Callable[[int, int, Mapping[str, float]], None]
 
 @dataclass(frozen=True)
 class Work:
-    """One node about to be done. inputs: payload folders and user files by role. partial: where its artifact is made."""
+    """One node about to be done. inputs: payload folders and user files by role. partial: where its artifact is
+    made."""
 
     node: Node
     registry: Registry

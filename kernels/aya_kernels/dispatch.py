@@ -44,8 +44,8 @@ def _obstacle_to_triton(tensors: Sequence[torch.Tensor]) -> str | None:
             return "the kernels do not compute in float64; convert to float32, or use backend='torch'"
         if not tensor.is_cuda and not _interpreter_is_on():
             return (
-                f"a tensor is on '{tensor.device}' and Triton needs a GPU; move it to one, use backend='torch', "
-                "or, to test the kernels on CPU, set TRITON_INTERPRET=1 before Triton is imported"
+                f"a tensor is on '{tensor.device}' and Triton needs a GPU; move it to one, use "
+                "backend='torch', or, to test the kernels on CPU, set TRITON_INTERPRET=1 before Triton is imported"
             )
     return None
 

@@ -34,6 +34,7 @@ def prepare(
 
 
 def main() -> None:
+    """Print one row per size and method."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--repeats", type=int, default=3)
@@ -41,10 +42,7 @@ def main() -> None:
     device, dtype = print_heading().type, getattr(torch, options.dtype)
     methods = ["reference", "torch"] + (["triton"] if device == "cuda" else [])
     print("GFLOP/s counts 2 * tokens * dim * vocab for the forward, three times that with the backward.")
-    print(
-        f"{'tokens x dim x vocab':>22} {'pass':>9} {'method':>10} {'seconds':>9} {'GFLOP/s':>9} "
-        f"{'extra MiB':>10}"
-    )
+    print(f"{'tokens x dim x vocab':>22} {'pass':>9} {'method':>10} {'seconds':>9} {'GFLOP/s':>9} {'extra MiB':>10}")
     for tokens, dim, vocab in CPU_SIZES if device == "cpu" else GPU_SIZES:
         for with_backward in (False, True):
             for method in methods:

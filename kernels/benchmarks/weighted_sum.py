@@ -21,6 +21,7 @@ def prepare(method: str, count: int, values: int, dtype: torch.dtype, device: st
 
 
 def main() -> None:
+    """Print one row per size and method."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--values", type=int, default=1 << 24, help="size of each tensor")
     parser.add_argument("--repeats", type=int, default=3)

@@ -43,17 +43,13 @@ def regex(answer: str, prompt: Prompt) -> float:
 CHECKS: Mapping[str, Check] = {"exact": exact, "number": number, "regex": regex}
 """The checks that have a name."""
 
-CHECK_DESCRIPTION = (
-    "exact, number, regex, or a function of answer and prompt that returns a score, as module:function."
-)
+CHECK_DESCRIPTION = "exact, number, regex, or a function of answer and prompt that returns a score, as module:function."
 
 
 def check_name(value: str) -> str:
     """Return the name of a check, or a `module:function`; raise ValueError for anything else."""
     module, colon, function = value.partition(":")
-    if value in CHECKS or (
-        colon and function.isidentifier() and all(map(str.isidentifier, module.split(".")))
-    ):
+    if value in CHECKS or (colon and function.isidentifier() and all(map(str.isidentifier, module.split(".")))):
         return value
     raise ValueError(f"no check named '{value}'; {did_you_mean(value, CHECKS)} (or module:function)")
 
@@ -68,9 +64,7 @@ def load_check(name: str) -> Check:
     except (ImportError, AttributeError) as error:
         raise PluginError(f"check '{name}': {error}; expected an importable module:function") from error
     if not callable(check):
-        raise PluginError(
-            f"check '{name}': a {type(check).__name__}; expected a function of answer and prompt"
-        )
+        raise PluginError(f"check '{name}': a {type(check).__name__}; expected a function of answer and prompt")
     return check
 
 

@@ -6,9 +6,7 @@ import re
 import unicodedata
 from decimal import Decimal
 
-_SEPARATORS = (
-    ".,'’٫٬\u00a0\u202f\u2009"  # ٫ is the Arabic decimal mark, ٬ groups thousands, as thin spaces do
-)
+_SEPARATORS = ".,'’٫٬\u00a0\u202f\u2009"  # ٫ is the Arabic decimal mark, ٬ groups thousands, as thin spaces do
 _SPACES = re.compile("['’٬\u00a0\u202f\u2009]")
 # \d knows every script. A dash after a digit or a cased letter is no sign ("3-5", "GPT-4"), after others it
 # is ("是-5").

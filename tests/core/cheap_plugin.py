@@ -266,5 +266,3 @@ def aya_merges():
 @hookimpl
 def aya_evaluators():
     return {"right": Right, "better": Better}
-
-

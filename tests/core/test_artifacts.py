@@ -6,7 +6,9 @@ from aya_core import artifacts
 from aya_core.errors import ArtifactError, DataError
 from aya_core.records import Completion, Demonstration, Judged, Preference, Prompt, RowScore, Verdict, user_prompt
 
-PROMPT = Prompt("ar/1", "ar", ({"role": "system", "content": "كن"}, {"role": "user", "content": "سؤال"}), "جواب", {"task": "t"})
+PROMPT = Prompt(
+    "ar/1", "ar", ({"role": "system", "content": "كن"}, {"role": "user", "content": "سؤال"}), "جواب", {"task": "t"}
+)
 RECORDS = [
     PROMPT,
     user_prompt("x", "en", "hello"),

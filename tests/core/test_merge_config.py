@@ -119,9 +119,7 @@ def test_the_config_is_not_changed_by_reading():
             "the base has no weight",
         ),
         (
-            changed(
-                TIES, models=[{"model": m, "parameters": {"density": d}} for m, d in (("a", 0.1), ("b", 0.2))]
-            ),
+            changed(TIES, models=[{"model": m, "parameters": {"density": d}} for m, d in (("a", 0.1), ("b", 0.2))]),
             "differ between models",
         ),
         (changed(TIES, parameters={"rescale": True}), "rescale: true is not supported with ties"),

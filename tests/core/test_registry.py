@@ -39,14 +39,29 @@ def test_a_file_offers_strategies_like_a_package(plugin):
 
 
 BAD = {
-    "does not import": ("import no_such_module\n", "does not import: ModuleNotFoundError: No module named 'no_such_module'"),
+    "does not import": (
+        "import no_such_module\n",
+        "does not import: ModuleNotFoundError: No module named 'no_such_module'",
+    ),
     "syntax": ("def (:\n", "does not import: SyntaxError"),
-    "misspelt hook": (HEAD + "@hookimpl\ndef aya_mergers():\n    return {}\n", "no hook named 'aya_mergers'; did you mean 'aya_merges'?"),
+    "misspelt hook": (
+        HEAD + "@hookimpl\ndef aya_mergers():\n    return {}\n",
+        "no hook named 'aya_mergers'; did you mean 'aya_merges'?",
+    ),
     "wrong arguments": (HEAD + "@hookimpl\ndef aya_merges(x):\n    return {}\n", "aya_merges"),
     "not a mapping": (HEAD + "@hookimpl\ndef aya_merges():\n    return 3\n", "returned int; expected a mapping"),
-    "not a strategy": (HEAD + "@hookimpl\ndef aya_merges():\n    return {'x': dict}\n", "expected a subclass of Strategy"),
-    "bad name": (MERGE + "@hookimpl\ndef aya_merges():\n    return {'My_Merge': M}\n", "lower case words joined by hyphens"),
-    "taken name": (MERGE + "@hookimpl\ndef aya_merges():\n    return {'weighted': M}\n", "merge 'weighted' is offered twice"),
+    "not a strategy": (
+        HEAD + "@hookimpl\ndef aya_merges():\n    return {'x': dict}\n",
+        "expected a subclass of Strategy",
+    ),
+    "bad name": (
+        MERGE + "@hookimpl\ndef aya_merges():\n    return {'My_Merge': M}\n",
+        "lower case words joined by hyphens",
+    ),
+    "taken name": (
+        MERGE + "@hookimpl\ndef aya_merges():\n    return {'weighted': M}\n",
+        "merge 'weighted' is offered twice",
+    ),
     "raises": (HEAD + "@hookimpl\ndef aya_merges():\n    raise KeyError('x')\n", "aya_merges failed: KeyError"),
 }
 

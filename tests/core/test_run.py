@@ -39,7 +39,14 @@ def done(cheap, aya, tmp_path):
 
 def test_a_run_ends_in_a_report_of_every_stage(done):
     report = json.loads((done / "report.json").read_text())
-    assert [row["name"] for row in report["stages"]] == ["base", "blend", "offline-blend", "online.1", "online.2", "online.3"]
+    assert [row["name"] for row in report["stages"]] == [
+        "base",
+        "blend",
+        "offline-blend",
+        "online.1",
+        "online.2",
+        "online.3",
+    ]
     assert [row["name"] for row in report["controls"]] == ["clever"]
     last = report["stages"][-1]
     assert {"score", "low", "high", "n", "greedy", "win_rate_vs_base", "gain"} <= set(last)
@@ -103,7 +110,17 @@ def test_until_stops_after_a_stage_and_goes_on_later(cheap, aya, tmp_path, done)
 def test_a_run_that_is_killed_is_finished_by_the_next(cheap, aya, tmp_path, done):
     trace, out = tmp_path / "trace", tmp_path / "killed"
     slow = ["--set", f"stages.clever.trainer.trace={trace}", "--set", "stages.clever.trainer.sleep_seconds=60"]
-    command = [sys.executable, "-c", "from aya_core.cli import main; main()", "run", str(cheap), "--out", str(out), "-q", *slow]
+    command = [
+        sys.executable,
+        "-c",
+        "from aya_core.cli import main; main()",
+        "run",
+        str(cheap),
+        "--out",
+        str(out),
+        "-q",
+        *slow,
+    ]
     run = subprocess.Popen(command)
     try:
         wait_for(lambda: trace.exists() and list(out.glob("artifacts/base/*/artifact.json")))
@@ -132,7 +149,9 @@ def test_a_node_that_is_killed_costs_that_node_only(edit, aya, tmp_path, done):
 
 def test_a_node_that_raises_names_itself_and_its_log(edit, aya, tmp_path):
     out = tmp_path / "out"
-    told = aya("run", edit(lambda raw: stage(raw, "clever").update(trainer={"use": "explosive"})), "--out", out, "-q", check=2)
+    told = aya(
+        "run", edit(lambda raw: stage(raw, "clever").update(trainer={"use": "explosive"})), "--out", out, "-q", check=2
+    )
     assert "step 'clever' failed: RuntimeError: the engine is on fire" in told.stderr
     assert "Traceback" not in told.stderr
     log = out / "logs" / "clever.log"
@@ -173,7 +192,16 @@ def test_a_folder_of_something_else_is_refused(cheap, aya, tmp_path):
 
 def test_a_second_run_in_the_same_folder_is_refused(cheap, aya, tmp_path):
     out = tmp_path / "out"
-    command = [sys.executable, "-c", "from aya_core.cli import main; main()", "run", str(cheap), "--out", str(out), "-q"]
+    command = [
+        sys.executable,
+        "-c",
+        "from aya_core.cli import main; main()",
+        "run",
+        str(cheap),
+        "--out",
+        str(out),
+        "-q",
+    ]
     first = subprocess.Popen([*command, "--set", "stages.clever.trainer.sleep_seconds=60"])
     try:
         wait_for(lambda: list(out.glob("artifacts/base/*/artifact.json")))

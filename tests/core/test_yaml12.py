@@ -20,7 +20,16 @@ def test_what_is_dumped_is_parsed_as_the_same(value):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("no", "no"), ("on", "on"), ("true", True), ("1e-3", 0.001), ("0o17", 15), ("017", 17), ("1:30", "1:30"), ("~", None)],
+    [
+        ("no", "no"),
+        ("on", "on"),
+        ("true", True),
+        ("1e-3", 0.001),
+        ("0o17", 15),
+        ("017", 17),
+        ("1:30", "1:30"),
+        ("~", None),
+    ],
 )
 def test_scalars_mean_what_yaml_1_2_says(text, value):
     assert yaml12.parse(f"key: {text}", "x") == {"key": value}

@@ -17,9 +17,7 @@ def test_auto_is_plain_torch_on_cpu_even_when_the_interpreter_is_on(monkeypatch:
 
 def test_triton_on_cpu_is_refused_with_the_reason_and_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    with pytest.raises(
-        ValueError, match=r"weighted_sum.*'triton' cannot run here.*'cpu'.*TRITON_INTERPRET=1"
-    ):
+    with pytest.raises(ValueError, match=r"weighted_sum.*'triton' cannot run here.*'cpu'.*TRITON_INTERPRET=1"):
         weighted_sum([torch.ones(1)], [1.0], backend="triton")
 
 
@@ -52,7 +50,5 @@ def test_importing_the_package_and_using_it_on_cpu_does_not_import_triton() -> N
         "sys.exit('triton' in sys.modules)"
     )
     search_path = [path for path in sys.path if path]
-    child = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:] = {search_path}; {code}"], check=False
-    )
+    child = subprocess.run([sys.executable, "-c", f"import sys; sys.path[:] = {search_path}; {code}"], check=False)
     assert child.returncode == 0

@@ -34,9 +34,7 @@ def input_ids() -> Tensor:
 def logps_from_hidden(model: torch.nn.Module, input_ids: Tensor, logit_scale: float, backend: str) -> Tensor:
     hidden = model.model(input_ids).last_hidden_state[:, :-1].flatten(0, 1)
     targets = input_ids[:, 1:].flatten()
-    return token_logps(
-        hidden, model.lm_head.weight, targets, logit_scale=logit_scale, chunk_tokens=16, backend=backend
-    )
+    return token_logps(hidden, model.lm_head.weight, targets, logit_scale=logit_scale, chunk_tokens=16, backend=backend)
 
 
 def logps_from_logits(model: torch.nn.Module, input_ids: Tensor) -> Tensor:
@@ -50,9 +48,7 @@ def test_hidden_states_give_the_log_probabilities_of_the_models_own_logits(
     model, input_ids = model.to(device), input_ids.to(device)
     own = logps_from_logits(model, input_ids)
     torch.testing.assert_close(logps_from_hidden(model, input_ids, 0.25, backend), own)
-    assert not torch.allclose(
-        logps_from_hidden(model, input_ids, 1.0, backend), own, atol=0.1
-    )  # the scale matters
+    assert not torch.allclose(logps_from_hidden(model, input_ids, 1.0, backend), own, atol=0.1)  # the scale matters
 
 
 def test_the_tied_embedding_gets_the_gradient_that_the_models_own_logits_give(

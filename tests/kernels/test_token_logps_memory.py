@@ -73,3 +73,10 @@ def test_ignored_positions_cost_no_logits() -> None:
     with LargestFloat32() as largest:
         token_logps(hidden, weight, targets, chunk_tokens=TOKENS).sum().backward()
     assert largest.values <= max(3 * VOCAB, VOCAB * 4)
+
+
+def test_scoring_without_gradients_holds_a_cache_sized_tile_even_when_a_chunk_is_far_larger() -> None:
+    hidden, weight, targets = bf16_head(1500, dim=4)
+    with torch.no_grad(), LargestFloat32() as largest:
+        token_logps(hidden, weight, targets, chunk_tokens=1500)
+    assert largest.values <= 1 << 21 < 1500 * VOCAB

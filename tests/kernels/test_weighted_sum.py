@@ -12,9 +12,7 @@ from aya_kernels.weighted_sum.reference import reference_weighted_sum
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
 
-def random_tensors(
-    count: int, shape: tuple[int, ...], dtype: torch.dtype, device: str = "cpu"
-) -> list[Tensor]:
+def random_tensors(count: int, shape: tuple[int, ...], dtype: torch.dtype, device: str = "cpu") -> list[Tensor]:
     generator = torch.Generator().manual_seed(count)
     return [torch.randn(shape, generator=generator).to(device, dtype) for _ in range(count)]
 
@@ -63,9 +61,7 @@ def test_transposed_and_strided_inputs_give_the_sum_of_what_they_show(backend: s
     result = weighted_sum([a.T, b.T], [1.0, 1.0], backend=backend)
     assert result.is_contiguous()
     assert torch.equal(result, (a + b).T)
-    assert torch.equal(
-        weighted_sum([a[::2, 1::3], b[::2, 1::3]], [1.0, 1.0], backend=backend), (a + b)[::2, 1::3]
-    )
+    assert torch.equal(weighted_sum([a[::2, 1::3], b[::2, 1::3]], [1.0, 1.0], backend=backend), (a + b)[::2, 1::3])
 
 
 def test_inputs_are_not_modified_and_the_result_carries_no_gradient(backend: str, device: str) -> None:

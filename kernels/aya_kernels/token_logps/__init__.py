@@ -128,8 +128,8 @@ def token_logps(
 def _check_tensors(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None) -> None:
     if hidden.dim() != 2 or weight.dim() != 2 or hidden.shape[1] != weight.shape[1] or weight.shape[0] == 0:
         raise ValueError(
-            "token_logps: expected hidden (tokens, dim) and weight (vocab, dim) of one dim and a vocab of 1 or "
-            f"more, got {tuple(hidden.shape)} and {tuple(weight.shape)}; flatten batch and time first: "
+            "token_logps: expected hidden (tokens, dim) and weight (vocab, dim) of one dim and a vocab of "
+            f"1 or more, got {tuple(hidden.shape)} and {tuple(weight.shape)}; flatten batch and time first: "
             "hidden.flatten(0, 1)"
         )
     if targets.shape != hidden.shape[:1] or targets.dtype is not torch.int64:
@@ -148,32 +148,21 @@ def _check_tensors(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor
             continue
         if tensor.device != hidden.device:
             raise ValueError(
-                f"token_logps: {name} is on '{tensor.device}' but hidden is on '{hidden.device}'; "
-                "move one of them"
+                f"token_logps: {name} is on '{tensor.device}' but hidden is on '{hidden.device}'; move one of them"
             )
         if name != "targets" and not tensor.is_floating_point():
-            raise ValueError(
-                f"token_logps: {name} is {tensor.dtype}; expected a float dtype, such as torch.bfloat16"
-            )
+            raise ValueError(f"token_logps: {name} is {tensor.dtype}; expected a float dtype, such as torch.bfloat16")
 
 
-def _check_settings(
-    logit_scale: float, softcap: float | None, temperature: float, chunk_tokens: int | None
-) -> None:
+def _check_settings(logit_scale: float, softcap: float | None, temperature: float, chunk_tokens: int | None) -> None:
     if not math.isfinite(logit_scale):
-        raise ValueError(
-            f"token_logps: logit_scale is {logit_scale}; expected a finite number, 1.0 for no scaling"
-        )
+        raise ValueError(f"token_logps: logit_scale is {logit_scale}; expected a finite number, 1.0 for no scaling")
     if softcap is not None and not (math.isfinite(softcap) and softcap > 0):
         raise ValueError(f"token_logps: softcap is {softcap}; expected a number above 0, or None for no cap")
     if not (math.isfinite(temperature) and temperature > 0):
-        raise ValueError(
-            f"token_logps: temperature is {temperature}; expected a number above 0, 1.0 for none"
-        )
+        raise ValueError(f"token_logps: temperature is {temperature}; expected a number above 0, 1.0 for none")
     if chunk_tokens is not None and chunk_tokens < 1:
-        raise ValueError(
-            f"token_logps: chunk_tokens is {chunk_tokens}; expected 1 or more, or None for the default"
-        )
+        raise ValueError(f"token_logps: chunk_tokens is {chunk_tokens}; expected 1 or more, or None for the default")
 
 
 def _check_targets(targets: Tensor, vocab: int) -> None:

@@ -70,7 +70,10 @@ def chunked_token_logps(
     over the head. They are released by the first backward; another one (retain_graph) computes the logits
     again.
     """
-    keeps_numerators = torch.is_grad_enabled() and len(hidden) <= chunk_tokens and logit_map.softcap is None
+    needs_gradient = torch.is_grad_enabled() and any(
+        tensor is not None and tensor.requires_grad for tensor in (hidden, weight, bias)
+    )
+    keeps_numerators = needs_gradient and len(hidden) <= chunk_tokens and logit_map.softcap is None
     logps, entropy = _ChunkedTokenLogps.apply(  # type: ignore[no-untyped-call]
         hidden, weight, bias, targets, logit_map, chunk_tokens, with_entropy, keeps_numerators
     )
@@ -145,9 +148,7 @@ class _OnlineSoftmax:
     def absorb(self, logits: Tensor, columns: slice, rows: slice) -> Tensor:
         """Take in a tile of logits, overwriting it with exp(logit - top); return it."""
         index, is_inside = _targets_within(self.targets[rows], columns)
-        self.target_logit[rows] = torch.where(
-            is_inside, logits.gather(1, index).squeeze(1), self.target_logit[rows]
-        )
+        self.target_logit[rows] = torch.where(is_inside, logits.gather(1, index).squeeze(1), self.target_logit[rows])
         old_top = self.top[rows]
         top = torch.maximum(old_top, logits.amax(1))
         shrink = torch.exp(old_top - top)
@@ -202,9 +203,7 @@ def _kept_tiles(weight: Tensor, numerators: Tensor, tile_shape: tuple[int, int])
             yield Tile(rows, columns, head, numerators[rows, columns])
 
 
-def _logits_into(
-    out: Tensor, hidden: Tensor, head: Tensor, bias: Tensor | None, logit_map: LogitMap
-) -> Tensor:
+def _logits_into(out: Tensor, hidden: Tensor, head: Tensor, bias: Tensor | None, logit_map: LogitMap) -> Tensor:
     """Write LogitMap.apply(hidden @ head.T + bias) into out, its constant factors folded into the matrix
     product.
 
@@ -284,7 +283,7 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor, *, starts: bool) ->
 
 
 def _targets_within(targets: Tensor, columns: slice) -> tuple[Tensor, Tensor]:
-    """Place targets (rows,) in a span of the vocabulary: an index (rows, 1), always legal, and where it is real."""
+    """Place targets (rows,) in a span of the vocabulary: an index (rows, 1), and (rows,) where it is real."""
     index = targets - columns.start
     is_inside = (index >= 0) & (index < columns.stop - columns.start)
     return index.clamp(0, columns.stop - columns.start - 1)[:, None], is_inside

@@ -60,9 +60,7 @@ def _product_tile(
         left_mask = (rows[:, None] < row_count) & (k[None, :] < k_count)
         right_mask = (k[:, None] < k_count) & (columns[None, :] < column_count)
         a = tl.load(left + rows[:, None] * left_row + k[None, :] * left_k, mask=left_mask, other=0.0)
-        b = tl.load(
-            right + k[:, None] * right_k + columns[None, :] * right_column, mask=right_mask, other=0.0
-        )
+        b = tl.load(right + k[:, None] * right_k + columns[None, :] * right_column, mask=right_mask, other=0.0)
         if _IS_INTERPRETED or a.dtype != b.dtype:
             a, b = a.to(tl.float32), b.to(tl.float32)
         acc = tl.dot(a, b, acc, input_precision=PRECISION)
@@ -159,7 +157,8 @@ def _logit_gradient_kernel(
     is_token = rows < tokens
     logits, capped = _logit_tile(
         hidden, hidden_row, hidden_dim, weight, weight_row, weight_dim, bias, rows, columns,
-        tokens, vocab, dim, scale, softcap, temperature, HAS_BIAS, HAS_SOFTCAP, PRECISION, BLOCK_TOKENS, BLOCK_VOCAB, BLOCK_DIM,
+        tokens, vocab, dim, scale, softcap, temperature, HAS_BIAS, HAS_SOFTCAP, PRECISION,
+        BLOCK_TOKENS, BLOCK_VOCAB, BLOCK_DIM,
     )  # fmt: skip
     target = tl.load(targets + rows, mask=is_token, other=-1)
     top = tl.load(top_logits + rows, mask=is_token, other=0.0)
@@ -206,9 +205,7 @@ def triton_token_logps(
 
     chunk_tokens bounds the backward; the forward writes no logits at all.
     """
-    logps, entropy = _TritonTokenLogps.apply(
-        hidden, weight, bias, targets, logit_map, chunk_tokens, with_entropy
-    )
+    logps, entropy = _TritonTokenLogps.apply(hidden, weight, bias, targets, logit_map, chunk_tokens, with_entropy)
     return logps, entropy
 
 
@@ -226,12 +223,8 @@ class _TritonTokenLogps(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor | None]:
         targets = targets.contiguous()
         bias = None if bias is None else bias.contiguous()
-        with torch.cuda.device_of(
-            hidden
-        ):  # Triton launches on the current device; does nothing for CPU tensors
-            top, mass, heat, target_logits = _online_softmax(
-                hidden, weight, bias, targets, logit_map, with_entropy
-            )
+        with torch.cuda.device_of(hidden):  # Triton launches on the current device; does nothing for CPU tensors
+            top, mass, heat, target_logits = _online_softmax(hidden, weight, bias, targets, logit_map, with_entropy)
         log_mass = mass.log()
         ctx.logit_map, ctx.chunk_tokens = logit_map, chunk_tokens
         ctx.save_for_backward(hidden, weight, bias, targets, top, log_mass)
@@ -289,12 +282,10 @@ def _online_softmax(
     logit_map: LogitMap,
     with_entropy: bool,
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-    """Launch the forward and combine its stretches: top, mass, heat, target's logit, each (tokens,) float32."""
+    """Launch the forward and combine its stretches: top, mass, heat, target's logit, (tokens,) each."""
     tokens, vocab = len(hidden), len(weight)
     stretches = triton.cdiv(vocab, _BLOCK_VOCAB * _VOCAB_BLOCKS_PER_PROGRAM)
-    tops, masses, heats = (
-        torch.empty(stretches, tokens, dtype=torch.float32, device=hidden.device) for _ in range(3)
-    )
+    tops, masses, heats = (torch.empty(stretches, tokens, dtype=torch.float32, device=hidden.device) for _ in range(3))
     target_logits = torch.empty(tokens, dtype=torch.float32, device=hidden.device)
     _softmax_kernel[(triton.cdiv(tokens, _BLOCK_TOKENS), stretches)](
         *_head_arguments(hidden, weight, bias), targets, tops, masses, heats, target_logits,

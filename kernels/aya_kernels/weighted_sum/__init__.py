@@ -54,22 +54,20 @@ def weighted_sum(
 def _check(tensors: Sequence[Tensor], weights: Sequence[float], out_dtype: torch.dtype | None) -> None:
     if len(tensors) == 0 or len(tensors) != len(weights):
         raise ValueError(
-            f"weighted_sum: got {len(tensors)} tensors and {len(weights)} weights; expected one weight per tensor "
-            "and at least one of each"
+            f"weighted_sum: got {len(tensors)} tensors and {len(weights)} weights; expected one weight per "
+            "tensor and at least one of each"
         )
     first = tensors[0]
     for position, tensor in enumerate(tensors):
         if tensor.shape != first.shape or tensor.device != first.device:
             raise ValueError(
-                f"weighted_sum: tensor {position} has shape {tuple(tensor.shape)} on '{tensor.device}', but tensor 0 "
-                f"has {tuple(first.shape)} on '{first.device}'; all must agree"
+                f"weighted_sum: tensor {position} has shape {tuple(tensor.shape)} on '{tensor.device}', but "
+                f"tensor 0 has {tuple(first.shape)} on '{first.device}'; all must agree"
             )
         if not tensor.is_floating_point():
             raise ValueError(f"weighted_sum: tensor {position} is {tensor.dtype}; expected a float dtype")
     if out_dtype is not None and not out_dtype.is_floating_point:
-        raise ValueError(
-            f"weighted_sum: out_dtype is {out_dtype}; expected a float dtype, such as torch.bfloat16"
-        )
+        raise ValueError(f"weighted_sum: out_dtype is {out_dtype}; expected a float dtype, such as torch.bfloat16")
     for position, weight in enumerate(weights):
         if not math.isfinite(weight):
             raise ValueError(f"weighted_sum: weight {position} is {weight}; expected a finite number")

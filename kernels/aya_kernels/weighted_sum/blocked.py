@@ -11,9 +11,7 @@ from aya_kernels.weighted_sum.reference import sum_dtype
 _VALUES_PER_THREAD = 1 << 16
 
 
-def blocked_weighted_sum(
-    tensors: Sequence[Tensor], weights: Sequence[float], out_dtype: torch.dtype
-) -> Tensor:
+def blocked_weighted_sum(tensors: Sequence[Tensor], weights: Sequence[float], out_dtype: torch.dtype) -> Tensor:
     """Compute what reference_weighted_sum defines, bit for bit, with scratch space of a few blocks only.
 
     Product and sum are two roundings, not one fused multiply-add: torch fuses in its vector loops but not at

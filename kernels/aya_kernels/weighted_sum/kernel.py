@@ -23,7 +23,7 @@ def _weighted_sum_kernel(inputs, weights, total, out, length, CONTINUES: tl.cons
     start = tl.program_id(0).to(tl.int64) * BLOCK  # int64: tensors may have more than 2^31 values
     offsets = start + tl.arange(0, BLOCK)
     mask = offsets < length
-    if CONTINUES:
+    if CONTINUES:  # noqa: SIM108 - Triton compiles only the branch taken
         acc = tl.load(total + offsets, mask=mask, other=0.0)
     else:
         acc = tl.zeros((BLOCK,), tl.float32)
@@ -34,9 +34,7 @@ def _weighted_sum_kernel(inputs, weights, total, out, length, CONTINUES: tl.cons
     tl.store(out + offsets, acc.to(out.dtype.element_ty), mask=mask)
 
 
-def triton_weighted_sum(
-    tensors: Sequence[Tensor], weights: Sequence[float], out_dtype: torch.dtype
-) -> Tensor:
+def triton_weighted_sum(tensors: Sequence[Tensor], weights: Sequence[float], out_dtype: torch.dtype) -> Tensor:
     """Compute what reference_weighted_sum defines, in one launch for every 16 inputs.
 
     Product and sum stay two roundings on a GPU as well, so that the float32 sum is the reference's to the

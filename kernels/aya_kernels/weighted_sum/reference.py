@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 
-def reference_weighted_sum(
-    tensors: Sequence[Tensor], weights: Sequence[float], out_dtype: torch.dtype
-) -> Tensor:
+def reference_weighted_sum(tensors: Sequence[Tensor], weights: Sequence[float], out_dtype: torch.dtype) -> Tensor:
     """Define the weighted sum: widen every tensor to float32, add the products in the order given, round
     once.
 

@@ -22,9 +22,7 @@ class Consensus(Strategy[Arbiter]):
     imports: ClassVar[tuple[str, ...]] = ("sacrebleu",)
     extra: ClassVar[str | None] = "eval"
 
-    word_order: int = Field(
-        0, ge=0, le=4, description="Longest word n-grams beside those of characters; 2 is chrF++."
-    )
+    word_order: int = Field(0, ge=0, le=4, description="Longest word n-grams beside those of characters; 2 is chrF++.")
 
     def build(self) -> Arbiter:
         """Load sacrebleu."""

@@ -55,13 +55,9 @@ def id_template(value: str) -> str:
     try:
         names = {name for _, name, _, _ in Formatter().parse(value) if name is not None}
     except ValueError as error:
-        raise ValueError(
-            f"'{value}' is not a template ({error}); expected one such as '{{language}}/{{id}}'"
-        ) from None
+        raise ValueError(f"'{value}' is not a template ({error}); expected one such as '{{language}}/{{id}}'") from None
     if "id" not in names or not names <= {"id", "language"}:
-        raise ValueError(
-            f"'{value}' must hold {{id}}, and may hold {{language}}, such as '{{language}}/{{id}}'"
-        )
+        raise ValueError(f"'{value}' must hold {{id}}, and may hold {{language}}, such as '{{language}}/{{id}}'")
     return value
 
 
@@ -76,9 +72,7 @@ LanguageFromName = Annotated[
 IdTemplate = Annotated[
     str,
     AfterValidator(id_template),
-    Field(
-        description="How ids are made of {id} and {language}; '{language}/{id}' where languages share ids."
-    ),
+    Field(description="How ids are made of {id} and {language}; '{language}/{id}' where languages share ids."),
 ]
 Limit = Annotated[int | None, Field(ge=1, description="Read this many rows and stop; all by default.")]
 
@@ -90,9 +84,7 @@ class Columns(Settings):
         None, description=f"Ids, unique. By default {', '.join(IDS)}, and rows without are numbered by file."
     )
     language: str | None = Field(None, description="Language codes. By default language.")
-    prompt: str | None = Field(
-        None, description="What is asked: a text, or a list of messages. By default prompt."
-    )
+    prompt: str | None = Field(None, description="What is asked: a text, or a list of messages. By default prompt.")
     completion: str | None = Field(None, description="The answer to imitate. By default completion.")
     chosen: str | None = Field(None, description="The better answer. By default chosen.")
     rejected: str | None = Field(None, description="The worse answer. By default rejected.")
@@ -155,12 +147,8 @@ class Table:
                 f"{line.place}: no prompt; expected it in column '{columns.prompt or 'prompt'}'{_held(line)}"
             )
         reference = look_up(line, columns.reference, ("reference",))
-        if reference is not None and (
-            isinstance(reference, bool) or not isinstance(reference, (str, int, float))
-        ):
-            raise DataError(
-                f"{line.place}: the reference is a {type(reference).__name__}; expected a text or a number"
-            )
+        if reference is not None and (isinstance(reference, bool) or not isinstance(reference, (str, int, float))):
+            raise DataError(f"{line.place}: the reference is a {type(reference).__name__}; expected a text or a number")
         return Prompt(
             row_id(line, columns.id, language, self.id_template),
             language,
@@ -182,9 +170,7 @@ def row_language(line: Line, column: str | None, fixed: str | None, from_name: b
     """Return the language of a row: from its column, its file's name or the settings; they must agree."""
     said = look_up(line, column, ("language",))
     if said is not None and not isinstance(said, str):
-        raise DataError(
-            f"{line.place}: the language is a {type(said).__name__}; expected a code such as 'en'"
-        )
+        raise DataError(f"{line.place}: the language is a {type(said).__name__}; expected a code such as 'en'")
     expected = line.name if from_name else fixed
     try:
         if expected is not None:
@@ -195,9 +181,7 @@ def row_language(line: Line, column: str | None, fixed: str | None, from_name: b
         raise DataError(f"{line.place}: {error}") from None
     if said is not None and expected is not None and said != expected:
         source = "the name of the file says" if from_name else "the settings say"
-        raise DataError(
-            f"{line.place}: the row is in '{said}', {source} '{expected}'; expected them to agree"
-        )
+        raise DataError(f"{line.place}: the row is in '{said}', {source} '{expected}'; expected them to agree")
     return said or expected or UNKNOWN_LANGUAGE
 
 
@@ -217,20 +201,14 @@ def _messages(line: Line, asked: Any) -> tuple[Message, ...]:
         raise DataError(f"{line.place}: the prompt is {turns!r:.80}; expected a text or a list of messages")
     messages = tuple(_message(line, turn) for turn in turns)
     if messages[-1]["role"] != "user":
-        raise DataError(
-            f"{line.place}: the last message of the prompt is the {messages[-1]['role']}'s, not the user's"
-        )
+        raise DataError(f"{line.place}: the last message of the prompt is the {messages[-1]['role']}'s, not the user's")
     if not messages[-1]["content"].strip():
         raise DataError(f"{line.place}: the prompt is empty; expected a question")
     return messages
 
 
 def _message(line: Line, turn: Any) -> Message:
-    if (
-        not isinstance(turn, dict)
-        or turn.get("role") not in ROLES
-        or not isinstance(turn.get("content"), str)
-    ):
+    if not isinstance(turn, dict) or turn.get("role") not in ROLES or not isinstance(turn.get("content"), str):
         raise DataError(
             f"{line.place}: {turn!r:.80} is not a message; expected a role ({', '.join(ROLES)}) and a content"
         )
@@ -244,9 +222,7 @@ def _answer(line: Line, name: str, value: Any) -> str:
         message = _message(line, value[0])
         if message["role"] == "assistant":
             return message["content"]
-    raise DataError(
-        f"{line.place}: {name} is {value!r:.80}; expected a text or a list of one assistant message"
-    )
+    raise DataError(f"{line.place}: {name} is {value!r:.80}; expected a text or a list of one assistant message")
 
 
 def _held(line: Line) -> str:

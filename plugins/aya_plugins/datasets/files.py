@@ -40,9 +40,7 @@ def find_files(path: str, endings: tuple[str, ...]) -> list[Path]:
         files = [Path(match) for match in glob.glob(path, recursive=True) if Path(match).is_file()]
     if not files:
         what = f"no {' or '.join(endings)} file in this folder" if found.is_dir() else "no such file"
-        raise DataError(
-            f"{path}: {what}; expected a file, a folder of {' or '.join(endings)} files, or a glob"
-        )
+        raise DataError(f"{path}: {what}; expected a file, a folder of {' or '.join(endings)} files, or a glob")
     return sorted(files)
 
 

@@ -32,9 +32,7 @@ class Hub(Strategy[Dataset]):
     path: LocalFile | None = Field(None, description="Local folder of a data set, in place of a name.")
     config: str | None = Field(None, description="Configuration of the data set, often a language.")
     split: str = Field("train", description="Split to read, without slices; `limit` takes the first rows.")
-    columns: Columns = Field(
-        Columns(), description="Which column holds what, where names are not the usual ones."
-    )
+    columns: Columns = Field(Columns(), description="Which column holds what, where names are not the usual ones.")
     language: Language = None
     id_template: IdTemplate = "{id}"
     limit: Limit = None

@@ -34,9 +34,7 @@ class MicroWorld(Strategy[Dataset]):
     imports: ClassVar[tuple[str, ...]] = ("numpy",)
     extra: ClassVar[str | None] = "train"
 
-    split: Split = Field(
-        description="Which problems to draw: four splits to train on, one to tune on, one held out."
-    )
+    split: Split = Field(description="Which problems to draw: four splits to train on, one to tune on, one held out.")
     per_language: int = Field(1000, ge=1, le=20_000, description="Problems in each language.")
     languages: tuple[str, ...] = Field(LANGUAGES, min_length=1, description="Languages to ask in, by code.")
     seed: int | None = Field(None, ge=0, description="Seed of the problems drawn; the run's own by default.")
@@ -50,9 +48,7 @@ class MicroWorld(Strategy[Dataset]):
     def _known(cls, languages: tuple[str, ...]) -> tuple[str, ...]:
         for language in languages:
             if language not in LANGUAGES:
-                raise ValueError(
-                    f"the micro-world has no language '{language}'; {did_you_mean(language, LANGUAGES)}"
-                )
+                raise ValueError(f"the micro-world has no language '{language}'; {did_you_mean(language, LANGUAGES)}")
         if len(set(languages)) < len(languages):
             raise ValueError("a language is named twice; name each once")
         return languages

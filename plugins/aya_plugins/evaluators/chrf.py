@@ -23,9 +23,7 @@ class Chrf(Strategy[Evaluator]):
     extra: ClassVar[str | None] = "eval"
     needs_answers: ClassVar[bool] = True
 
-    word_order: int = Field(
-        2, ge=0, le=4, description="Longest word n-grams beside those of characters; 0 is chrF."
-    )
+    word_order: int = Field(2, ge=0, le=4, description="Longest word n-grams beside those of characters; 0 is chrF.")
 
     def build(self) -> Evaluator:
         """Load sacrebleu."""

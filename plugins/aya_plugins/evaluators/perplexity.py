@@ -49,9 +49,7 @@ class _Perplexity:
             if size == 0:
                 raise DataError(f"{self._rows}: the answer to '{row.prompt.id}' is empty; expected some text")
             bits = -likelihood.nats / math.log(2)
-            yield RowScore(
-                row.prompt.id, row.prompt.language, "bits_per_byte", bits / size, weight=float(size)
-            )
+            yield RowScore(row.prompt.id, row.prompt.language, "bits_per_byte", bits / size, weight=float(size))
 
     def signature(self) -> Mapping[str, str]:
         return {"unit": "bits per UTF-8 byte, end of turn included", **versions()}

@@ -38,9 +38,7 @@ class PreferenceAccuracy(Strategy[Evaluator]):
     reference: nested("teacher") | None = Field(  # type: ignore[valid-type]
         None, description="Teacher that gives the reference's log-likelihoods; none compares the model's own."
     )
-    normalise_by_length: bool = Field(
-        False, description="Divide by tokens before comparing, end of turn included."
-    )
+    normalise_by_length: bool = Field(False, description="Divide by tokens before comparing, end of turn included.")
 
     def build(self) -> Evaluator:
         """Make the evaluator; the reference is loaded when a model is scored."""
@@ -72,8 +70,7 @@ class _PreferenceAccuracy:
         theirs = self._reference(pairs)
         divide = self._settings.normalise_by_length
         return [
-            (own.nats - other.nats) / (own.tokens if divide else 1)
-            for own, other in zip(ours, theirs, strict=True)
+            (own.nats - other.nats) / (own.tokens if divide else 1) for own, other in zip(ours, theirs, strict=True)
         ]
 
     def _reference(self, pairs: Sequence[tuple[Prompt, str]]) -> Sequence[LogLikelihood]:
@@ -81,7 +78,5 @@ class _PreferenceAccuracy:
             return [LogLikelihood(0.0, 1)] * len(pairs)
         teacher = self._settings.reference.build()
         if not isinstance(teacher, LikelihoodTeacher):
-            raise PluginError(
-                "'preference-accuracy': the reference gives no log-likelihoods; use one that does"
-            )
+            raise PluginError("'preference-accuracy': the reference gives no log-likelihoods; use one that does")
         return teacher.log_likelihoods(pairs)

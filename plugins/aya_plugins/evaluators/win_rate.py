@@ -55,9 +55,7 @@ class _WinRate:
             if case is not None:
                 given = next(verdicts, None)
                 if given is None or len(given) != 2:
-                    raise PluginError(
-                        f"the judge of 'win-rate' gave {given!r:.80} for '{prompt.id}', not 2 verdicts"
-                    )
+                    raise PluginError(f"the judge of 'win-rate' gave {given!r:.80} for '{prompt.id}', not 2 verdicts")
                 ours, theirs = (verdict.score for verdict in (reversed(given) if swapped else given))
             judged = ours is not None and theirs is not None
             yield RowScore(prompt.id, prompt.language, "unjudged", float(not judged))

@@ -26,8 +26,8 @@ DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
 COPIED = (
     "generation_config.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "chat_template.*",
-    "additional_chat_templates/*", "*.py", "LICENSE*",
+    "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
+    "chat_template.*", "additional_chat_templates/*", "*.py", "LICENSE*",
 )  # fmt: skip
 """Files that go with the weights, beside config.json. *.py: the code of models that bring their own."""
 

@@ -20,8 +20,8 @@ MAX_SHARD_BYTES = 4 * 10**9
 def plan_shards(entries: dict[str, Entry], max_bytes: int) -> dict[str, list[str]]:
     """Lay tensors out over files, in natural order of their names, each of at most max_bytes.
 
-    A larger tensor has a file of its own. The layout depends on names, shapes and dtypes alone, not on how any
-    input was laid out.
+    A larger tensor has a file of its own. The layout depends on names, shapes and dtypes alone, not
+    on how any input was laid out.
     """
     shards: list[list[str]] = [[]]
     filled = 0

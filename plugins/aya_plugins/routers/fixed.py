@@ -22,9 +22,7 @@ class Fixed(Strategy[Router]):
 
     teachers: Mapping[str, str] = Field({}, description="Teacher of each language, by language code.")
     default: str | None = Field(None, description="Teacher of all languages not named.")
-    verdicts: RowsRef | None = Field(
-        None, description="Verdicts that choose the teachers of languages not named."
-    )
+    verdicts: RowsRef | None = Field(None, description="Verdicts that choose the teachers of languages not named.")
     prompts: RowsRef | None = Field(
         None,
         description="Rows with the prompts of these verdicts, which say the languages; best answers will do.",

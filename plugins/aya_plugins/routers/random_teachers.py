@@ -30,9 +30,7 @@ class _RandomTeachers:
 
     def route(self, prompts: Sequence[Prompt], teachers: Sequence[str], seed: int) -> Sequence[Sequence[str]]:
         if self._k > len(teachers):
-            raise AyaError(
-                f"router 'random': k is {self._k}, but there are {len(teachers)} teachers; lower k"
-            )
+            raise AyaError(f"router 'random': k is {self._k}, but there are {len(teachers)} teachers; lower k")
         return [
             sorted(teachers, key=lambda teacher: stable_hash([seed, prompt.id, teacher]))[: self._k]
             for prompt in prompts

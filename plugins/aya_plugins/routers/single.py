@@ -19,9 +19,7 @@ class Single(Strategy[Router]):
     """
 
     teacher: str | None = Field(None, description="Name of the teacher.")
-    verdicts: RowsRef | None = Field(
-        None, description="Verdicts that choose the teacher, in place of a name."
-    )
+    verdicts: RowsRef | None = Field(None, description="Verdicts that choose the teacher, in place of a name.")
 
     @model_validator(mode="after")
     def _one_way_to_choose(self) -> Self:

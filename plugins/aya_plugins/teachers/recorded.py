@@ -38,9 +38,7 @@ class Recorded(Strategy[Teacher]):
     """
 
     path: LocalFile = Field(description="A file, a folder of .jsonl or .parquet files, or a glob.")
-    model: str | None = Field(
-        None, description="Take the answers of this model; needed where the files hold several."
-    )
+    model: str | None = Field(None, description="Take the answers of this model; needed where the files hold several.")
     columns: RecordedColumns = Field(RecordedColumns(), description="Which column holds what.")
     language_from_name: LanguageFromName = False
     id_template: IdTemplate = "{id}"
@@ -77,21 +75,15 @@ class _Recorded:
                 answers.setdefault(self._id(line), []).append(self._text(line))
         names = sorted(str(model) for model in models if model is not None)
         if settings.model is None and len(models) > 1:
-            raise DataError(
-                f"{settings.path}: answers of several models ({', '.join(names)}); say which with `model`"
-            )
+            raise DataError(f"{settings.path}: answers of several models ({', '.join(names)}); say which with `model`")
         if settings.model is not None and not answers:
-            raise DataError(
-                f"{settings.path}: no answers of '{settings.model}'; {did_you_mean(settings.model, names)}"
-            )
+            raise DataError(f"{settings.path}: no answers of '{settings.model}'; {did_you_mean(settings.model, names)}")
         return answers
 
     def _id(self, line: Line) -> str:
         settings = self._settings
         if look_up(line, settings.columns.id, IDS) is None:
-            raise DataError(
-                f"{line.place}: no prompt id; expected it in column '{settings.columns.id or 'id'}'"
-            )
+            raise DataError(f"{line.place}: no prompt id; expected it in column '{settings.columns.id or 'id'}'")
         language = row_language(line, settings.columns.language, None, settings.language_from_name)
         return row_id(line, settings.columns.id, language, settings.id_template)
 

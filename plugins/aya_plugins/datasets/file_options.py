@@ -1,0 +1,46 @@
+"""Settings that every data set read from files shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import model_validator
+from typing_extensions import Self
+
+from aya_core.api import Field, LocalFile, Settings
+from aya_plugins.datasets.columns import Columns, IdTemplate, Language, LanguageFromName, Limit, Table
+from aya_plugins.datasets.files import Line, read_lines
+
+
+class FileOptions(Settings):
+    """Which files to read, and what their columns hold.
+
+    The columns present say what a row is: chosen and rejected make a preference, completion a demonstration,
+    neither a prompt.
+    """
+
+    path: LocalFile = Field(
+        description="A file, a glob, or a folder, of which the files with the usual ending are read in name order."
+    )
+    columns: Columns = Field(Columns(), description="Which column holds what, where names are not the usual ones.")
+    language: Language = None
+    language_from_name: LanguageFromName = False
+    id_template: IdTemplate = "{id}"
+    limit: Limit = None
+
+    @model_validator(mode="after")
+    def _one_source_of_language(self) -> Self:
+        if self.language and self.language_from_name:
+            raise ValueError("language and language_from_name exclude each other; keep one")
+        return self
+
+
+def table(options: FileOptions, ending: str) -> Table:
+    """Make the data set of these files; they are opened when rows are asked for."""
+
+    def lines() -> Iterator[Line]:
+        return read_lines(options.path, ending)
+
+    return Table(
+        lines, options.columns, options.language, options.language_from_name, options.id_template, options.limit
+    )
