@@ -87,17 +87,18 @@ def choose(work: Work) -> Mapping[str, Any]:
     """
     languages, own, limit = frozenset(work.setting("languages")), work.setting("own"), work.setting("limit")
     record = RECORDS[work.node.kind]
-    inside: list[tuple[str, Any]] = []
-    outside: list[tuple[str, Any]] = []
+    inside: list[Any] = []
+    outside: list[Any] = []
     for row in read_rows(work.inputs["rows"], record):
-        prompt = prompt_of(row)
-        key = stable_hash([work.node.seed, prompt.id])
-        (inside if prompt.language in languages else outside).append((key, row))
+        (inside if prompt_of(row).language in languages else outside).append(row)
     if not inside:
         raise DataError(f"no row is in one of the languages {', '.join(sorted(languages))}")
-    outside.sort(key=lambda item: item[0])
-    kept = inside + outside[: round(len(inside) * (1 - own) / own)]
+
+    def drawn(row: ExampleRow) -> str:
+        return stable_hash([work.node.seed, prompt_of(row).id])
+
+    kept = inside + sorted(outside, key=drawn)[: round(len(inside) * (1 - own) / own)]
     if limit is not None and len(kept) > limit:
-        kept = sorted(kept, key=lambda item: item[0])[:limit]
-    write_rows(work.out, record, (row for _, row in kept))
-    return {"rows": len(kept), "own": sum(prompt_of(row).language in languages for _, row in kept)}
+        kept = sorted(kept, key=drawn)[:limit]
+    write_rows(work.out, record, kept)
+    return {"rows": len(kept), "own": sum(prompt_of(row).language in languages for row in kept)}

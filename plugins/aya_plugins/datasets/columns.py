@@ -19,7 +19,8 @@ from itertools import islice
 from string import Formatter
 from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, model_validator
+from typing_extensions import Self
 
 from aya_core.api import (
     UNKNOWN_LANGUAGE,
@@ -32,6 +33,7 @@ from aya_core.api import (
     Prompt,
     Settings,
     did_you_mean,
+    stable_hash,
 )
 from aya_plugins.datasets.files import Line
 
@@ -77,6 +79,32 @@ IdTemplate = Annotated[
 Limit = Annotated[int | None, Field(ge=1, description="Read this many rows and stop; all by default.")]
 
 
+class Folds(Settings):
+    """Read a part of the rows, drawn by a hash, so that it depends on no order and is the same in every file.
+
+    Rows with the same value of the column share a fold: a question stays on one side of a split in all its languages.
+    """
+
+    count: int = Field(ge=2, description="How many folds there are.")
+    keep: tuple[int, ...] = Field(min_length=1, description="Which of them to read, from 0.")
+    by: str | None = Field(None, description="Column whose value is hashed. By default the id, before `id_template`.")
+
+    @model_validator(mode="after")
+    def _keeps_folds_that_exist(self) -> Self:
+        for fold in self.keep:
+            if not 0 <= fold < self.count:
+                raise ValueError(f"there is no fold {fold}; expected numbers from 0 to {self.count - 1} in keep")
+        if len(set(self.keep)) < len(self.keep):
+            raise ValueError("keep names a fold twice; name each once")
+        return self
+
+
+FoldsSetting = Annotated[
+    Folds | None,
+    Field(description="Read only some folds of the rows, as for training and held-out data; `limit` counts these."),
+]
+
+
 class Columns(Settings):
     """Which column holds what. One that is named must be in every row; others are used where found."""
 
@@ -101,12 +129,13 @@ class Table:
     language_from_name: bool = False
     id_template: str = "{id}"
     limit: int | None = None
+    folds: Folds | None = None
 
     def rows(self, seed: int = 0) -> Iterator[ExampleRow]:
         """Yield the record of each row, whatever the seed. Raises DataError with file and line."""
         seen: set[str] = set()
         kind: type | None = None
-        for line in islice(self.lines(), self.limit):
+        for line in islice(filter(self._is_kept, self.lines()), self.limit):
             row = self._record(line)
             kind = kind or type(row)
             if type(row) is not kind:
@@ -122,6 +151,10 @@ class Table:
                 )
             seen.add(prompt.id)
             yield row
+
+    def _is_kept(self, line: Line) -> bool:
+        folds = self.folds
+        return folds is None or fold_of(line, folds.by, self.columns.id, folds.count) in folds.keep
 
     def _record(self, line: Line) -> ExampleRow:
         columns = self.columns
@@ -187,12 +220,24 @@ def row_language(line: Line, column: str | None, fixed: str | None, from_name: b
 
 def row_id(line: Line, column: str | None, language: str, template: str) -> str:
     """Return the id of a row: what its column holds, or its file's name and number, put into the template."""
+    return template.format(id=_bare_id(line, column), language=language)
+
+
+def fold_of(line: Line, by: str | None, id_column: str | None, count: int) -> int:
+    """Return the fold of a row, from 0 to count - 1, by a hash of a column or, where none is named, of its id."""
+    value = _bare_id(line, id_column) if by is None else look_up(line, by, ())
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+        raise DataError(f"{line.place}: column '{by}' is {value!r:.80}; expected a text or a whole number to hash")
+    return int(stable_hash(str(value))[:15], 16) % count  # str: Parquet may hold as a text what JSON holds as a number
+
+
+def _bare_id(line: Line, column: str | None) -> str | int:
     found = look_up(line, column, IDS)
     if found is None and column is None:
         found = f"{line.name}-{line.number}"
     if isinstance(found, bool) or not isinstance(found, (str, int)) or found == "":
         raise DataError(f"{line.place}: the id is {found!r}; expected a text or a whole number")
-    return template.format(id=found, language=language)
+    return found
 
 
 def _messages(line: Line, asked: Any) -> tuple[Message, ...]:

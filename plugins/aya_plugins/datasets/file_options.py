@@ -8,7 +8,7 @@ from pydantic import model_validator
 from typing_extensions import Self
 
 from aya_core.api import Field, LocalFile, Settings
-from aya_plugins.datasets.columns import Columns, IdTemplate, Language, LanguageFromName, Limit, Table
+from aya_plugins.datasets.columns import Columns, FoldsSetting, IdTemplate, Language, LanguageFromName, Limit, Table
 from aya_plugins.datasets.files import Line, read_lines
 
 
@@ -27,6 +27,7 @@ class FileOptions(Settings):
     language_from_name: LanguageFromName = False
     id_template: IdTemplate = "{id}"
     limit: Limit = None
+    folds: FoldsSetting = None
 
     @model_validator(mode="after")
     def _one_source_of_language(self) -> Self:
@@ -42,5 +43,6 @@ def table(options: FileOptions, ending: str) -> Table:
         return read_lines(options.path, ending)
 
     return Table(
-        lines, options.columns, options.language, options.language_from_name, options.id_template, options.limit
-    )
+        lines, options.columns, options.language, options.language_from_name, options.id_template, options.limit,
+        options.folds,
+    )  # fmt: skip

@@ -11,7 +11,7 @@ from pydantic import model_validator
 from typing_extensions import Self
 
 from aya_core.api import DataError, Dataset, Field, LocalFile, Strategy
-from aya_plugins.datasets.columns import Columns, IdTemplate, Language, Limit, Table
+from aya_plugins.datasets.columns import Columns, FoldsSetting, IdTemplate, Language, Limit, Table
 from aya_plugins.datasets.files import Line
 
 
@@ -36,6 +36,7 @@ class Hub(Strategy[Dataset]):
     language: Language = None
     id_template: IdTemplate = "{id}"
     limit: Limit = None
+    folds: FoldsSetting = None
 
     @model_validator(mode="after")
     def _pinned(self) -> Self:
@@ -53,7 +54,7 @@ class Hub(Strategy[Dataset]):
     def build(self) -> Dataset:
         """Make the data set; the hub is asked when rows are."""
         lines = partial(_lines, self.name or self.path or "", self.config, self.split, self.revision)
-        return Table(lines, self.columns, self.language, False, self.id_template, self.limit)
+        return Table(lines, self.columns, self.language, False, self.id_template, self.limit, self.folds)
 
 
 def _lines(source: str, config: str | None, split: str, revision: str | None) -> Iterator[Line]:

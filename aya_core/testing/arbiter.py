@@ -1,0 +1,68 @@
+"""What an arbiter must do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from aya_core.kinds import Arbiter
+from aya_core.records import Case, Verdict
+from aya_core.strategies import Strategy
+from aya_core.testing.rules import expect
+from aya_core.testing.samples import sample_cases
+from aya_core.testing.strategy import check_strategy
+
+ROUNDING = 1e-3
+"""How much a score may move with the batch it is computed in, relative."""
+
+STATUSES = ("scored", "abstained", "failed")
+
+
+def check_arbiter(strategy: Strategy[Arbiter], *, cases: Sequence[Case] | None = None) -> None:
+    """Check an arbiter on a few cases. Raises AssertionError that says which rule is broken.
+
+    cases: what to judge; an arbiter for special prompts needs some of these.
+    """
+    check_strategy(strategy)
+    cases = sample_cases() if cases is None else cases
+    arbiter = strategy.build()
+    judged = [list(verdicts) for verdicts in arbiter.judge(cases)]
+    expect(len(judged) == len(cases), strategy, f"judge() judged {len(judged)} of {len(cases)} cases")
+    for case, verdicts in zip(cases, judged, strict=True):
+        expect(
+            len(verdicts) == len(case.candidates),
+            strategy,
+            f"judge() gave {len(verdicts)} verdicts on the {len(case.candidates)} candidates of '{case.prompt.id}'",
+        )
+        for verdict in verdicts:
+            _check_verdict(strategy, verdict)
+    expect(not list(arbiter.judge([])), strategy, "judge() judged although there was no case")
+    backwards = [list(verdicts) for verdicts in arbiter.judge(cases[::-1])][::-1]
+    alone = [list(next(iter(arbiter.judge([case])))) for case in cases]
+    for other in (backwards, alone):
+        for case, one, two in zip(cases, judged, other, strict=True):
+            expect(
+                all(map(_same, one, two)),
+                strategy,
+                f"the verdicts on '{case.prompt.id}' must not depend on other cases; judged otherwise they were others",
+            )
+
+
+def _check_verdict(strategy: Strategy[Arbiter], verdict: Verdict) -> None:
+    expect(isinstance(verdict, Verdict), strategy, f"judge() gave {type(verdict).__name__}; expected Verdict")
+    expect(verdict.status in STATUSES, strategy, f"a verdict is {verdict.status!r}; expected {', '.join(STATUSES)}")
+    if verdict.status == "scored":
+        expect(
+            isinstance(verdict.score, (int, float)) and math.isfinite(verdict.score),
+            strategy,
+            f"a score of {verdict.score}; expected a finite number (Verdict.fail for anything else)",
+        )
+    else:
+        expect(verdict.score is None, strategy, f"a verdict that {verdict.status} has no score, not {verdict.score}")
+        expect(bool(verdict.reason), strategy, f"a verdict that {verdict.status} must give its reason")
+
+
+def _same(one: Verdict, two: Verdict) -> bool:
+    if one.score is None or two.score is None:
+        return one.status == two.status
+    return math.isclose(one.score, two.score, rel_tol=ROUNDING, abs_tol=ROUNDING)

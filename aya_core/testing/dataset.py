@@ -1,0 +1,41 @@
+"""What a data set must do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from aya_core.kinds import Dataset
+from aya_core.records import Demonstration, Preference, Prompt
+from aya_core.strategies import Strategy
+from aya_core.testing.rules import expect
+from aya_core.testing.strategy import check_strategy
+
+
+def check_dataset(strategy: Strategy[Dataset], *, limit: int = 1000, seed: int = 0) -> None:
+    """Check a data set on its first rows. Raises AssertionError that says which rule is broken."""
+    check_strategy(strategy)
+    dataset = strategy.build()
+    expect(isinstance(dataset.rows(seed), Iterator), strategy, "rows() must stream, as a generator does")
+    rows = list(islice(dataset.rows(seed), limit))
+    expect(bool(rows), strategy, "rows() yielded nothing")
+    seen: set[str] = set()
+    for row in rows:
+        expect(
+            isinstance(row, (Prompt, Demonstration, Preference)),
+            strategy,
+            f"rows() yielded {type(row).__name__}; expected Prompt, Demonstration or Preference",
+        )
+        prompt = row if isinstance(row, Prompt) else row.prompt
+        expect(prompt.id not in seen, strategy, f"id '{prompt.id}' came twice; ids must be unique")
+        seen.add(prompt.id)
+        expect(bool(prompt.language), strategy, f"row '{prompt.id}' has no language; 'und' stands for an unknown one")
+        expect(
+            bool(prompt.messages) and prompt.messages[-1]["role"] == "user",
+            strategy,
+            f"the prompt of row '{prompt.id}' must end with a message of the user",
+        )
+    expect(len({type(row) for row in rows}) == 1, strategy, "all rows must be of one kind")
+    again = "rows() must yield the same rows in the same order for the same seed"
+    expect(list(islice(dataset.rows(seed), limit)) == rows, strategy, f"{again}, when asked twice")
+    expect(list(islice(strategy.build().rows(seed), limit)) == rows, strategy, f"{again}, when built twice")

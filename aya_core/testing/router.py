@@ -1,0 +1,43 @@
+"""What a router must do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aya_core.kinds import Router
+from aya_core.records import Prompt
+from aya_core.strategies import Strategy
+from aya_core.testing.rules import expect
+from aya_core.testing.samples import sample_prompts
+from aya_core.testing.strategy import check_strategy
+
+
+def check_router(
+    strategy: Strategy[Router],
+    *,
+    teachers: Sequence[str] = ("ana", "bo", "cem"),
+    prompts: Sequence[Prompt] | None = None,
+) -> None:
+    """Check a router on a few prompts. Raises AssertionError that says which rule is broken.
+
+    teachers: the pool; a router that names certain teachers needs them in it.
+    """
+    check_strategy(strategy)
+    prompts = sample_prompts() if prompts is None else prompts
+    router = strategy.build()
+    routes = _routes(router, prompts, teachers)
+    expect(len(routes) == len(prompts), strategy, f"route() answered {len(routes)} of {len(prompts)} prompts")
+    for prompt, names in zip(prompts, router.route(prompts, teachers, 0), strict=True):
+        expect(not isinstance(names, str), strategy, f"route() gave the text {names!r}; expected a list of names")
+        unknown = sorted(set(names) - set(teachers))
+        expect(not unknown, strategy, f"route() named {unknown} for '{prompt.id}', who are not in the pool")
+        expect(len(set(names)) == len(names), strategy, f"route() named a teacher of '{prompt.id}' twice")
+    expect(_routes(router, prompts, teachers) == routes, strategy, "the same call must give the same routes")
+    alone = [_routes(router, [prompt], teachers)[0] for prompt in prompts]
+    expect(alone == routes, strategy, "a route must not depend on which other prompts are asked about with it")
+    backwards = _routes(strategy.build(), prompts[::-1], teachers)[::-1]
+    expect(backwards == routes, strategy, "a route must not depend on the prompts that came before")
+
+
+def _routes(router: Router, prompts: Sequence[Prompt], teachers: Sequence[str]) -> list[tuple[str, ...]]:
+    return [tuple(names) for names in router.route(prompts, teachers, 0)]

@@ -1,0 +1,78 @@
+"""What every strategy must be, whatever its kind: described, frozen, strict, plain data, cheap to import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+
+from aya_core.strategies import Strategy, strategies_in
+from aya_core.testing.rules import expect
+
+_LIST_MODULES = """
+import importlib, importlib.util, json, sys
+name, file, sys.path[:] = json.loads(sys.argv[1])
+if importlib.util.find_spec(name.partition(".")[0]):
+    importlib.import_module(name)
+else:
+    spec = importlib.util.spec_from_file_location(name, file)
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def check_strategy(strategy: Strategy[Any]) -> None:
+    """Check what the contract asks of every strategy. Raises AssertionError that says which rule is broken.
+
+    The module of its class is imported once more, in a process of its own, to see that it brings in nothing heavy.
+    """
+    kind = type(strategy)
+    expect(
+        bool((kind.__doc__ or "").strip()), strategy, "the class needs a docstring; its first line is what users read"
+    )
+    expect(kind.model_config.get("frozen") is True, strategy, "settings must be frozen")
+    expect(kind.model_config.get("extra") == "forbid", strategy, "settings must refuse unknown keys (extra='forbid')")
+    expect(kind.build is not Strategy.build, strategy, "the class must define build()")
+    for owner, name in _undescribed(strategy):
+        expect(False, strategy, f"field '{name}' of {owner} needs a description; users read it")
+    expect(
+        isinstance(kind.imports, tuple) and all(isinstance(name, str) for name in kind.imports),
+        strategy,
+        "`imports` must be a tuple of module names",
+    )
+    kind.model_json_schema()
+    if next(strategies_in(strategy), None) is None:  # a nested strategy needs a registry to be read back
+        again = kind.model_validate_json(strategy.model_dump_json())
+        expect(again == strategy, strategy, "settings must survive being written as JSON and read back")
+    if kind.__module__ != "__main__":
+        loaded = _modules_loaded_by(kind.__module__, getattr(sys.modules[kind.__module__], "__file__", None))
+        for name in ("torch", *kind.imports):
+            expect(
+                name not in loaded,
+                strategy,
+                f"importing {kind.__module__} imports {name}; import it inside build(), or in a module that build() imports",
+            )
+
+
+def _undescribed(settings: BaseModel) -> Iterator[tuple[str, str]]:
+    for name, field in type(settings).model_fields.items():
+        if not (field.description or "").strip():
+            yield type(settings).__name__, name
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel) and not isinstance(value, Strategy):
+            yield from _undescribed(value)
+
+
+@cache
+def _modules_loaded_by(module: str, file: str | None) -> frozenset[str]:
+    arguments = json.dumps([module, file, sys.path])
+    done = subprocess.run([sys.executable, "-c", _LIST_MODULES, arguments], capture_output=True, text=True, check=False)
+    failure = (done.stderr.strip().splitlines() or [""])[-1]
+    expect(done.returncode == 0, module, f"the module does not import on its own: {failure}")
+    return frozenset(json.loads(done.stdout.splitlines()[-1]))

@@ -1,0 +1,85 @@
+"""What a teacher must do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from aya_core.kinds import LikelihoodTeacher, Sampling, Teacher
+from aya_core.records import Completion, Prompt
+from aya_core.strategies import Strategy
+from aya_core.testing.rules import expect
+from aya_core.testing.samples import sample_prompts
+from aya_core.testing.strategy import check_strategy
+
+ROUNDING = 1e-3
+"""How much a log-likelihood may move with the batch it is computed in, relative."""
+
+
+def check_teacher(
+    strategy: Strategy[Teacher], *, prompts: Sequence[Prompt] | None = None, sampling: Sampling | None = None
+) -> None:
+    """Check a teacher on a few prompts. Raises AssertionError that says which rule is broken.
+
+    prompts: what to ask; a teacher that knows only certain prompts needs some of these. sampling: two short samples.
+    """
+    check_strategy(strategy)
+    prompts = sample_prompts() if prompts is None else prompts
+    sampling = sampling or Sampling(n=2, max_tokens=8)
+    teacher = strategy.build()
+    answers = list(teacher.answer(prompts, sampling, 0))
+    expect(bool(answers), strategy, "answer() left every prompt out")
+    asked = {prompt.id for prompt in prompts}
+    for answer in answers:
+        expect(
+            isinstance(answer, Completion), strategy, f"answer() yielded {type(answer).__name__}; expected Completion"
+        )
+        expect(answer.prompt_id in asked, strategy, f"answer() yielded '{answer.prompt_id}', which was not asked")
+        expect(isinstance(answer.text, str), strategy, "the text of a completion must be a string")
+        expect(bool(answer.finish_reason), strategy, "a completion must say why it ended (finish_reason)")
+        expect(
+            answer.prompt_tokens >= 0 and answer.completion_tokens >= 0,
+            strategy,
+            "token counts must not be negative; 0 stands for unknown",
+        )
+    for id in sorted({answer.prompt_id for answer in answers}):
+        found = sorted(answer.index for answer in answers if answer.prompt_id == id)
+        expect(
+            found == list(range(sampling.n)),
+            strategy,
+            f"prompt '{id}' got samples {found}; expected one each of {list(range(sampling.n))}, or none at all",
+        )
+    expect(not list(teacher.answer([], sampling, 0)), strategy, "answer() answered although nothing was asked")
+    expect(
+        _by_sample(teacher.answer(prompts, sampling, 0)) == _by_sample(answers),
+        strategy,
+        "the same call must give the same answers",
+    )
+    if isinstance(teacher, LikelihoodTeacher):
+        _check_likelihoods(strategy, teacher, prompts)
+
+
+def _check_likelihoods(strategy: Strategy[Teacher], teacher: LikelihoodTeacher, prompts: Sequence[Prompt]) -> None:
+    pairs = [(prompt, text) for prompt in prompts for text in ("7", "a much longer answer")]
+    found = list(teacher.log_likelihoods(pairs))
+    expect(len(found) == len(pairs), strategy, f"log_likelihoods() gave {len(found)} for {len(pairs)} pairs")
+    for likelihood in found:
+        expect(
+            math.isfinite(likelihood.nats) and likelihood.nats <= 0,
+            strategy,
+            f"a log-likelihood of {likelihood.nats} nats; expected a finite number of at most 0",
+        )
+        expect(likelihood.tokens >= 1, strategy, "a log-likelihood must count its tokens, the end of turn included")
+    backwards = list(teacher.log_likelihoods(pairs[::-1]))[::-1]
+    expect(
+        all(
+            one.tokens == other.tokens and math.isclose(one.nats, other.nats, rel_tol=ROUNDING, abs_tol=ROUNDING)
+            for one, other in zip(found, backwards, strict=True)
+        ),
+        strategy,
+        "log_likelihoods() must score each pair by itself, in the order asked; asked backwards it gave others",
+    )
+
+
+def _by_sample(answers: Iterable[Completion]) -> dict[tuple[str, int], str]:
+    return {(answer.prompt_id, answer.index): answer.text for answer in answers}

@@ -1,0 +1,92 @@
+"""What a trainer must do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aya_core.artifacts import describe_files, write_rows
+from aya_core.kinds import Objective, Trainer, TrainingJob
+from aya_core.records import Demonstration, Preference
+from aya_core.strategies import Strategy
+from aya_core.testing.rules import expect
+from aya_core.testing.samples import sample_demonstrations, sample_preferences
+from aya_core.testing.strategy import check_strategy
+from aya_core.testing.tiny import tiny_causal_lm
+
+READS = ("demonstrations", "preferences", "any")
+
+
+def check_trainer(
+    strategy: Strategy[Trainer],
+    folder: Path,
+    *,
+    rows: Sequence[Demonstration] | Sequence[Preference] | None = None,
+    objective: Objective | None = None,
+    needs_start: bool = True,
+) -> None:
+    """Check a trainer on a tiny model. Raises AssertionError that says which rule is broken. Needs torch, transformers.
+
+    Give it settings that end after a few steps. folder: an empty one to work in. rows: what to train on; by default
+    samples of what the trainer reads. objective: for a trainer with `needs_objective`. needs_start: whether it starts
+    from a checkpoint.
+    """
+    check_strategy(strategy)
+    reads = getattr(strategy, "reads", "any")
+    expect(reads in READS, strategy, f"`reads` is {reads!r}; expected one of {', '.join(READS)}")
+    needs_objective = getattr(strategy, "needs_objective", False)
+    expect(
+        objective is not None or not needs_objective, strategy, "it needs an objective; pass one (a built objective)"
+    )
+    start = tiny_causal_lm(folder / "start") if needs_start else None
+    if rows is None:
+        rows = sample_preferences() if reads == "preferences" else sample_demonstrations()
+    (folder / "rows").mkdir()
+    write_rows(folder / "rows", type(rows[0]), rows)
+    inputs = [path for path in (start, folder / "rows") if path is not None]
+    before = [describe_files(path) for path in inputs]
+    first = _train(strategy, folder, 1, start, objective if needs_objective else None)
+    expect(
+        [describe_files(path) for path in inputs] == before,
+        strategy,
+        "train() must leave rows and start checkpoint as they are",
+    )
+    second = _train(strategy, folder, 2, start, objective if needs_objective else None)
+    expect(
+        first == second, strategy, "the same job must give the same weights; take random numbers from job.seed alone"
+    )
+
+
+def _train(
+    strategy: Strategy[Trainer], folder: Path, run: int, start: Path | None, objective: Objective | None
+) -> Mapping[str, Any]:
+    """Train once, check what came of it, and return a description of the weights."""
+    out, work = folder / f"out-{run}", folder / f"work-{run}"
+    out.mkdir()
+    work.mkdir()
+    reports: list[tuple[int, int]] = []
+    job = TrainingJob(
+        rows=folder / "rows",
+        out=out,
+        work=work,
+        seed=0,
+        start=start,
+        objective=objective,
+        reference=start if objective else None,
+        report=lambda done, total, measures: reports.append((done, total)),
+    )
+    measures = strategy.build().train(job)
+    for name, value in measures.items():
+        expect(
+            isinstance(value, (int, float)) and math.isfinite(value),
+            strategy,
+            f"the final measure '{name}' is {value!r}; expected a finite number",
+        )
+    for done, total in reports:
+        expect(0 <= done <= total or total == 0, strategy, f"reported step {done} of {total}")
+    for pattern in ("config.json", "*.safetensors", "tokenizer_config.json"):
+        expect(any(out.glob(pattern)), strategy, f"job.out has no {pattern}; expected a Hugging Face checkpoint")
+    files = describe_files(out)
+    return {name: entry for name, entry in files.items() if name.endswith(".safetensors")}

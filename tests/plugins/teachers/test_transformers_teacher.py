@@ -1,0 +1,164 @@
+"""The transformers teacher answers as transformers does, in any batch, and says how likely answers are."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from aya_core.api import DataError, LikelihoodTeacher, Sampling, user_prompt
+from aya_plugins.modelling import generate as generation
+from aya_plugins.teachers.transformers import Transformers
+
+GREEDY = Sampling(temperature=0, max_tokens=12)
+WARM = Sampling(temperature=1.0, max_tokens=12, n=3)
+
+
+def answers(teacher, prompts, sampling=GREEDY, seed=0):
+    return {(one.prompt_id, one.index): one for one in teacher.answer(prompts, sampling, seed)}
+
+
+@pytest.fixture(scope="module")
+def teacher(checkpoint):
+    return Transformers(model=str(checkpoint())).build()
+
+
+@pytest.fixture(scope="module")
+def prompts(counting):
+    return [row.prompt for row in counting]
+
+
+@pytest.mark.parametrize("family", ["cohere", "llama", "gemma2"])
+def test_greedy_answers_are_those_of_generate_on_one_prompt_at_a_time(checkpoint, prompts, family):
+    model, tokenizer = (auto.from_pretrained(checkpoint(family)) for auto in (AutoModelForCausalLM, AutoTokenizer))
+    found = answers(Transformers(model=str(checkpoint(family))).build(), prompts)
+    for prompt in prompts:
+        inputs = tokenizer.apply_chat_template(
+            list(prompt.messages), add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        output = model.generate(**inputs, max_new_tokens=12, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+        one = found[prompt.id, 0]
+        assert one.text == tokenizer.decode(output, skip_special_tokens=True)
+        assert (one.prompt_tokens, one.completion_tokens) == (inputs["input_ids"].shape[1], len(output))
+        assert one.finish_reason == ("stop" if output[-1] == tokenizer.eos_token_id else "length")
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 100])
+def test_greedy_answers_do_not_depend_on_batches(checkpoint, teacher, prompts, batch_tokens):
+    small = Transformers(model=str(checkpoint()), batch_tokens=batch_tokens).build()
+    assert answers(small, prompts) == answers(teacher, prompts)
+
+
+def test_the_same_call_gives_the_same_answers_and_another_seed_others(teacher, prompts):
+    state = torch.random.get_rng_state()
+    first, again, other = (answers(teacher, prompts, WARM, seed) for seed in (5, 5, 6))
+    assert first == again
+    assert first != other
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_every_prompt_has_n_answers_and_they_differ(teacher, prompts):
+    found = answers(teacher, prompts, WARM)
+    assert set(found) == {(prompt.id, index) for prompt in prompts for index in range(3)}
+    assert len({one.text for one in found.values()}) > len(prompts)
+
+
+def test_greedy_samples_are_one_answer_repeated(teacher, prompts):
+    found = answers(teacher, prompts, Sampling(temperature=0, n=2, max_tokens=5))
+    assert all(found[prompt.id, 0].text == found[prompt.id, 1].text for prompt in prompts)
+    assert len(found) == 2 * len(prompts)
+
+
+@pytest.mark.parametrize("how", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}])
+def test_sampling_that_leaves_one_choice_is_greedy(teacher, prompts, how):
+    narrow = Sampling(**{"temperature": 1.0, "max_tokens": 12, **how})
+    texts = [{key: one.text for key, one in answers(teacher, prompts, kind).items()} for kind in (narrow, GREEDY)]
+    assert texts[0] == texts[1]
+
+
+def test_what_a_checkpoint_suggests_does_not_leak_into_sampling(checkpoint, prompts, tmp_path):
+    model, tokenizer = (auto.from_pretrained(checkpoint()) for auto in (AutoModelForCausalLM, AutoTokenizer))
+    ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    model.generation_config = GenerationConfig(
+        **ids, do_sample=True, temperature=9.0, top_k=2, repetition_penalty=5.0, min_new_tokens=9, max_length=15
+    )
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    opinionated, plain = (Transformers(model=str(path)).build() for path in (tmp_path, checkpoint()))
+    assert answers(opinionated, prompts) == answers(plain, prompts)
+    assert answers(opinionated, prompts, WARM) == answers(plain, prompts, WARM)
+
+
+def test_a_stop_text_ends_an_answer_and_is_cut_off(teacher, prompts):
+    whole = answers(teacher, prompts)
+    long = next(one for one in whole.values() if len(set(one.text.split())) > 2)
+    word = next(word for word in long.text.split()[1:] if word != long.text.split()[0])
+    stopped = answers(teacher, prompts, Sampling(temperature=0, max_tokens=12, stop=(word,)))
+    for key, one in stopped.items():
+        assert one.text == whole[key].text.split(word)[0]
+        if word in whole[key].text:
+            assert one.finish_reason == "stop"
+            assert one.completion_tokens <= whole[key].completion_tokens
+
+
+def test_a_cut_answer_says_so(teacher, prompts):
+    cut = answers(teacher, prompts, Sampling(temperature=0, max_tokens=1))
+    assert {one.completion_tokens for one in cut.values()} == {1}
+    assert "length" in {one.finish_reason for one in cut.values()}
+
+
+def test_a_prompt_that_leaves_no_room_is_left_out(checkpoint, prompts):
+    short = Transformers(model=str(checkpoint(max_position_embeddings=24))).build()
+    assert {key for key, _ in answers(short, prompts)} == {
+        prompt.id for prompt in prompts if len(prompt.text.split()) + 7 + 12 <= 24
+    }
+
+
+def test_batches_are_halved_when_memory_runs_out(checkpoint, teacher, prompts, monkeypatch):
+    original, sizes = generation.left_padded, []
+
+    def scarce(encoded, rows, pad_id):
+        sizes.append(len(rows))
+        if len(rows) > 8:
+            raise torch.OutOfMemoryError
+        return original(encoded, rows, pad_id)
+
+    expected = answers(teacher, prompts)
+    monkeypatch.setattr(generation, "left_padded", scarce)
+    assert answers(teacher, prompts) == expected
+    assert max(sizes) == len(prompts)
+
+
+def test_no_prompts_give_no_answers(teacher):
+    assert list(teacher.answer([], GREEDY, 0)) == []
+    assert list(teacher.log_likelihoods([])) == []
+
+
+def test_likelihoods_are_those_of_the_models_own_logits(checkpoint, teacher, counting):
+    assert isinstance(teacher, LikelihoodTeacher)
+    found = teacher.log_likelihoods([(row.prompt, row.completion) for row in counting])
+    model, tokenizer = (auto.from_pretrained(checkpoint()) for auto in (AutoModelForCausalLM, AutoTokenizer))
+    for row, one in zip(counting, found, strict=True):
+        turns = [*row.prompt.messages, {"role": "assistant", "content": row.completion}]
+        ids = tokenizer.apply_chat_template(turns, return_tensors="pt", return_dict=True)["input_ids"]
+        count = len(row.completion.split()) + 1
+        logps = model(ids).logits[0].log_softmax(-1)[-count - 1 : -1].gather(1, ids[0, -count:, None])
+        assert one.tokens == count
+        assert one.nats == pytest.approx(logps.sum().item(), rel=1e-4)
+
+
+def test_an_answer_too_long_for_the_context_has_no_likelihood(checkpoint):
+    short = Transformers(model=str(checkpoint(max_position_embeddings=10))).build()
+    found = short.log_likelihoods([(user_prompt("1", "en", "one"), text) for text in ("two", "two three two three")])
+    assert found[0].nats < 0
+    assert found[1].nats != found[1].nats
+
+
+def test_a_system_message_changes_the_prompt(checkpoint, prompts):
+    told = Transformers(model=str(checkpoint()), system="nine nine").build()
+    plain = Transformers(model=str(checkpoint())).build()
+    one, other = (answers(teacher, prompts[:1])[prompts[0].id, 0] for teacher in (told, plain))
+    assert one.prompt_tokens == other.prompt_tokens + 5
+
+
+def test_a_missing_model_is_a_data_error(tmp_path):
+    with pytest.raises(DataError, match="expected a Hugging Face checkpoint"):
+        Transformers(model=str(tmp_path)).build()
