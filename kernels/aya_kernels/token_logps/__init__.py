@@ -90,7 +90,7 @@ def token_logps(
     Returns float32 (tokens,) log-probabilities in nats; with_entropy adds a second such tensor. Where hidden
     or weight is float64, everything is float64. Differentiable once, for hidden, weight and bias.
 
-    Saves: a full head needs about 4 buffers of (tokens, vocab) float32 in forward and backward; this needs
+    Saves: a full head needs about 3 buffers of (tokens, vocab) float32 in forward and backward; this needs
     one or two of (chunk_tokens, vocab), and a bf16 weight and its gradient need no float32 copy.
 
     Raises ValueError for shapes, dtypes, devices, targets or settings outside the above, and for a backend

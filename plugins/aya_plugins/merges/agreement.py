@@ -50,12 +50,9 @@ def agree(donor: Checkpoint, checkpoints: Sequence[Checkpoint]) -> Sources:
 def _check_dtypes(checkpoint: Checkpoint) -> None:
     for name, entry in checkpoint.entries.items():
         if entry.dtype not in (*FLOATS, *INTEGERS):
-            remedy = (
-                "convert it to float32" if entry.dtype == "F64" else "merge the model it was quantised from"
-            )
+            remedy = "convert it to float32" if entry.dtype == "F64" else "merge the model it was quantised from"
             raise DataError(
-                f"model '{checkpoint.name}': tensor '{name}' has dtype {entry.dtype}, "
-                f"cannot merge it; {remedy}"
+                f"model '{checkpoint.name}': tensor '{name}' has dtype {entry.dtype}, cannot merge it; {remedy}"
             )
 
 
@@ -78,11 +75,7 @@ def _check_vocabulary(donor: Checkpoint, other: Checkpoint) -> None:
 def _check_config(donor: Checkpoint, other: Checkpoint) -> None:
     for key in sorted(set(donor.config) & set(other.config) - HARMLESS):
         ours, theirs = donor.config[key], other.config[key]
-        if (
-            ours != theirs
-            and not key.startswith("_")
-            and not key.endswith(("_token_id", "dropout", "_pdrop"))
-        ):
+        if ours != theirs and not key.startswith("_") and not key.endswith(("_token_id", "dropout", "_pdrop")):
             raise DataError(
                 f"config.json: {key} is {ours!r} in '{donor.name}' and {theirs!r} in '{other.name}'; "
                 "the same weights mean different things there; merge models of one architecture"
@@ -120,9 +113,7 @@ def _check_shapes(donor: Checkpoint, other: Checkpoint, renamed: Mapping[str, st
                 f"and {list(theirs.shape)} in '{other.name}'"
             )
         if (theirs.dtype in FLOATS) != (entry.dtype in FLOATS):
-            raise DataError(
-                f"tensor '{name}' is {entry.dtype} in '{donor.name}' and {theirs.dtype} in '{other.name}'"
-            )
+            raise DataError(f"tensor '{name}' is {entry.dtype} in '{donor.name}' and {theirs.dtype} in '{other.name}'")
 
 
 def _tied_everywhere(
@@ -130,9 +121,7 @@ def _tied_everywhere(
 ) -> dict[str, str]:
     """Find tables as long as the vocabulary that are copies of another in every checkpoint."""
     size = donor.config.get("vocab_size")
-    tables = sorted(
-        name for name, entry in donor.entries.items() if len(entry.shape) == 2 and entry.shape[0] == size
-    )
+    tables = sorted(name for name, entry in donor.entries.items() if len(entry.shape) == 2 and entry.shape[0] == size)
     tied: dict[str, str] = {}
     for position, name in enumerate(tables):
         for first in tables[:position]:

@@ -107,19 +107,13 @@ def _sharded_entries(folder: Path, index: Path) -> dict[str, Entry]:
     for file in sorted(set(weight_map.values())):
         path = folder / file
         if path.parent != folder or not path.is_file():
-            raise DataError(
-                f"{path}: a shard that {INDEX} names is missing; fetch or save the checkpoint again"
-            )
+            raise DataError(f"{path}: a shard that {INDEX} names is missing; fetch or save the checkpoint again")
         found = _entries(path)
         listed = {name for name, place in weight_map.items() if place == file}
         if absent := sorted(listed - set(found)):
-            raise DataError(
-                f"{path}: no tensor '{absent[0]}' in it, though {INDEX} says so; save the checkpoint again"
-            )
+            raise DataError(f"{path}: no tensor '{absent[0]}' in it, though {INDEX} says so; save the checkpoint again")
         if unlisted := sorted(set(found) - listed):
-            raise DataError(
-                f"{path}: {INDEX} does not list its tensor '{unlisted[0]}'; save the checkpoint again"
-            )
+            raise DataError(f"{path}: {INDEX} does not list its tensor '{unlisted[0]}'; save the checkpoint again")
         entries |= found
     return entries
 
@@ -132,9 +126,7 @@ def _entries(path: Path) -> dict[str, Entry]:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         return {name: Entry(file, tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
     except (SafetensorError, OSError) as error:
-        raise DataError(
-            f"{path}: not a whole safetensors file ({error}); fetch or save the checkpoint again"
-        ) from None
+        raise DataError(f"{path}: not a whole safetensors file ({error}); fetch or save the checkpoint again") from None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

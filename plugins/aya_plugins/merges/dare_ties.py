@@ -39,20 +39,14 @@ class DareTies(Strategy[TensorMerge]):
     imports = ("torch", "numpy")
     extra = "train"
 
-    density: float = Field(
-        0.2, gt=0, le=1, description="Probability that a change is kept; the paper's 1 - p."
-    )
+    density: float = Field(0.2, gt=0, le=1, description="Probability that a change is kept; the paper's 1 - p.")
     lambda_: float = Field(1.0, description="Scale of the merged task vector, lambda in TIES.")
     rescale: Literal["unbiased", "l1"] = Field(
         "unbiased",
         description="Divide what is kept by density (unbiased), or restore the L1 norm (l1, as mergekit).",
     )
-    weigh_election: bool = Field(
-        True, description="Let weights count in the election of signs, as in mergekit."
-    )
-    normalize: bool = Field(
-        True, description="Divide by the weights of those who agree; false sums, as mergekit does."
-    )
+    weigh_election: bool = Field(True, description="Let weights count in the election of signs, as in mergekit.")
+    normalize: bool = Field(True, description="Divide by the weights of those who agree; false sums, as mergekit does.")
 
     def build(self) -> TensorMerge:
         """Make the merge."""
@@ -66,9 +60,7 @@ class DareTiesMerge:
     settings: DareTies
     needs_base = True
 
-    def __call__(
-        self, tensors: Sequence[Tensor], weights: Sequence[float], base: Tensor | None, key: int
-    ) -> Tensor:
+    def __call__(self, tensors: Sequence[Tensor], weights: Sequence[float], base: Tensor | None, key: int) -> Tensor:
         """Return the merge of one tensor. Raises AyaError without a base."""
         settings = self.settings
         vectors = task_vectors("dare-ties", tensors, base)
@@ -81,9 +73,7 @@ class DareTiesMerge:
         )  # fmt: skip
 
 
-def drop_and_rescale(
-    vector: Tensor, density: float, rescale: Literal["unbiased", "l1"], key: tuple[int, int]
-) -> None:
+def drop_and_rescale(vector: Tensor, density: float, rescale: Literal["unbiased", "l1"], key: tuple[int, int]) -> None:
     """Zero each value with probability 1 - density and scale the rest, in place. key: two 64-bit numbers."""
     import numpy as np
     import torch

@@ -40,7 +40,7 @@ class StreamingMerge:
     `job.dtype`, or that which the same tensor has in the base, or in the first model where there is no base.
     Memory holds that tensor of every model in float32 and two merged ones. A merge that sets `is_elementwise
     = True` (each output value depends on the values at its place alone, and on no random number) gets flat
-    pieces of a million values instead, so that its memory does not grow with the model.
+    pieces of some 260,000 values instead, so that its memory does not grow with the model.
 
     The merged checkpoint has the tensors, config, tokenizer and chat template of the base, or of the first
     model; all others must have the same tensors. A tensor that some models leave out because it is tied
@@ -61,9 +61,7 @@ class StreamingMerge:
         donor = base or models[0]
         sources = agree(donor, [*models, *([base] if base else [])])
         entries = _planned(donor, job.dtype)
-        run = _Run(
-            self.tensor_merge, job, models, base if self.tensor_merge.needs_base else None, sources, entries
-        )
+        run = _Run(self.tensor_merge, job, models, base if self.tensor_merge.needs_base else None, sources, entries)
         files = write_shards(job.out, entries, self.max_shard_bytes, run.merged)
         copied = _copy_files(donor, job.out, job.dtype)
         account = {
@@ -168,9 +166,7 @@ def _check(job: MergeJob, merge: TensorMerge) -> None:
     if not job.models:
         raise AyaError("a merge needs at least one model")
     if len(job.weights) != len(job.models):
-        raise AyaError(
-            f"got {len(job.models)} models and {len(job.weights)} weights; expected one weight per model"
-        )
+        raise AyaError(f"got {len(job.models)} models and {len(job.weights)} weights; expected one weight per model")
     if not all(math.isfinite(weight) for weight in job.weights):
         raise AyaError(f"weights {list(job.weights)}: expected finite numbers")
     if job.dtype is not None and job.dtype not in DTYPES:
@@ -209,9 +205,7 @@ def _copy_files(donor: Checkpoint, out: Path, dtype: str | None) -> list[str]:
     config = dict(donor.config)
     if dtype:
         config["torch_dtype" if "torch_dtype" in config else "dtype"] = dtype
-    (out / "config.json").write_text(
-        json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    (out / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     copied = ["config.json"]
     for path in sorted({path for pattern in COPIED for path in donor.folder.glob(pattern) if path.is_file()}):
         name = path.relative_to(donor.folder)

@@ -36,9 +36,7 @@ def plan_shards(entries: dict[str, Entry], max_bytes: int) -> dict[str, list[str
     return {f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors": shard for i, shard in enumerate(shards)}
 
 
-def write_shards(
-    out: Path, entries: dict[str, Entry], max_bytes: int, make: Callable[[str], Tensor]
-) -> list[Path]:
+def write_shards(out: Path, entries: dict[str, Entry], max_bytes: int, make: Callable[[str], Tensor]) -> list[Path]:
     """Write what `make` returns for each name; return the weight files.
 
     More than one file come with an index. A tensor is made while the one before it is being written.

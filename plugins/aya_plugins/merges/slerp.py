@@ -51,16 +51,13 @@ class SlerpMerge:
     settings: Slerp
     needs_base = False
 
-    def __call__(
-        self, tensors: Sequence[Tensor], weights: Sequence[float], base: Tensor | None, key: int
-    ) -> Tensor:
+    def __call__(self, tensors: Sequence[Tensor], weights: Sequence[float], base: Tensor | None, key: int) -> Tensor:
         """Return the point at t on the arc of one tensor. Raises AyaError for all but two equal weights."""
         from aya_kernels import weighted_sum
 
         if len(tensors) != 2:
             raise AyaError(
-                f"merge 'slerp': got {len(tensors)} models, expected two; "
-                "merge more with 'weighted', or two at a time"
+                f"merge 'slerp': got {len(tensors)} models, expected two; merge more with 'weighted', or two at a time"
             )
         if weights[0] != weights[1]:
             raise AyaError(

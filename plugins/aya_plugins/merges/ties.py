@@ -38,9 +38,7 @@ class Ties(Strategy[TensorMerge]):
         0.2, gt=0, le=1, description="Share of each task vector that is kept, by tensor; 1 keeps all."
     )
     lambda_: float = Field(1.0, description="Scale of the merged task vector, lambda in the paper.")
-    weigh_election: bool = Field(
-        True, description="Let weights count in the election of signs, as in mergekit."
-    )
+    weigh_election: bool = Field(True, description="Let weights count in the election of signs, as in mergekit.")
     normalize: bool = Field(
         True, description="Divide by the weights of those who agree; false sums (no disjoint mean)."
     )
@@ -57,9 +55,7 @@ class TiesMerge:
     settings: Ties
     needs_base = True
 
-    def __call__(
-        self, tensors: Sequence[Tensor], weights: Sequence[float], base: Tensor | None, key: int
-    ) -> Tensor:
+    def __call__(self, tensors: Sequence[Tensor], weights: Sequence[float], base: Tensor | None, key: int) -> Tensor:
         """Return the merge of one tensor. Raises AyaError without a base."""
         settings = self.settings
         vectors = task_vectors("ties", tensors, base)

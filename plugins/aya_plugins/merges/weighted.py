@@ -24,9 +24,7 @@ class Weighted(Strategy[TensorMerge]):
     imports = ("torch", "aya_kernels")
     extra = "train"
 
-    normalize: bool = Field(
-        True, description="Divide the weights by their sum; false takes them as they are."
-    )
+    normalize: bool = Field(True, description="Divide the weights by their sum; false takes them as they are.")
 
     def build(self) -> TensorMerge:
         """Make the merge."""
@@ -41,9 +39,7 @@ class WeightedMerge:
     needs_base = False
     is_elementwise = True
 
-    def __call__(
-        self, tensors: Sequence[Tensor], weights: Sequence[float], base: Tensor | None, key: int
-    ) -> Tensor:
+    def __call__(self, tensors: Sequence[Tensor], weights: Sequence[float], base: Tensor | None, key: int) -> Tensor:
         """Return the weighted average of one tensor. Raises AyaError where normalised weights sum to zero."""
         from aya_kernels import weighted_sum
 

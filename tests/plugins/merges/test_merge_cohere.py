@@ -53,9 +53,7 @@ def test_the_average_in_memory_is_the_average_on_disk(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     StreamingMerge(Weighted().build()).merge(MergeJob(tuple(folders), (0.25, 0.75), out, 0))
-    merged, first, second = (
-        AutoModelForCausalLM.from_pretrained(folder).state_dict() for folder in (out, *folders)
-    )
+    merged, first, second = (AutoModelForCausalLM.from_pretrained(folder).state_dict() for folder in (out, *folders))
     assert merged.keys() == first.keys()
     for name, value in merged.items():
         torch.testing.assert_close(value, 0.25 * first[name] + 0.75 * second[name])

@@ -54,9 +54,7 @@ def test_a_model_merged_with_itself_is_that_model(settings, three, out):
 def test_the_layout_of_shards_changes_no_bit(settings, write_model, random_tensors, tmp_path):
     results = []
     for layout in (1, 2, 5):
-        folders = [
-            write_model(f"{layout}-{i}", random_tensors(i), shards=(1, layout)[i % 2]) for i in range(3)
-        ]
+        folders = [write_model(f"{layout}-{i}", random_tensors(i), shards=(1, layout)[i % 2]) for i in range(3)]
         out = tmp_path / f"out-{layout}"
         out.mkdir()
         merge(settings, folders[1:], out, base=folders[0], max_shard_bytes=10**9 if layout == 1 else 2000)
@@ -314,9 +312,7 @@ class TestRefusals:
 
     def test_another_vocabulary_size(self, three, write_model, random_tensors, out):
         other = write_model("c", random_tensors(3), config={"vocab_size": 50})
-        self.refused(
-            [three[1], other], out, "'a' has 48 tokens and 'c' has 50; models of different vocabularies"
-        )
+        self.refused([three[1], other], out, "'a' has 48 tokens and 'c' has 50; models of different vocabularies")
 
     def test_another_tokenizer(self, three, out):
         for folder, vocabulary in zip(three, ({"x": 0}, {"x": 0, "y": 1}, {"x": 1, "y": 0}), strict=True):
@@ -376,9 +372,7 @@ class TestRefusals:
         self.refused([three[0], write_model("d", double)], out, "dtype F64, cannot merge it; convert")
 
     def test_an_unknown_dtype(self, three, out):
-        self.refused(
-            three, out, "dtype 'bflaot16'.*did you mean 'bfloat16'", error=AyaError, dtype="bflaot16"
-        )
+        self.refused(three, out, "dtype 'bflaot16'.*did you mean 'bfloat16'", error=AyaError, dtype="bflaot16")
 
     def test_a_missing_base(self, three, out):
         self.refused(three, out, "name it with `base:`", settings=Ties(), error=AyaError)

@@ -147,9 +147,7 @@ def test_one_config_file_gives_the_same_llama_as_a_run_of_mergekit(config, their
     read = read_merge_config(config)
     out = tmp_path / "ours"
     out.mkdir()
-    job = MergeJob(
-        tuple(map(path_of, read.models)), tuple(read.weights), out, 0, path_of(read.base), read.dtype
-    )
+    job = MergeJob(tuple(map(path_of, read.models)), tuple(read.weights), out, 0, path_of(read.base), read.dtype)
     StreamingMerge(MERGES[read.use](**read.settings).build()).merge(job)
 
     merged, expected = load_file(out / "model.safetensors"), load_all(tmp_path / "theirs")

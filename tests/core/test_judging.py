@@ -1,0 +1,82 @@
+"""Picking: laws of best answers and pairs over made-up verdicts."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aya_core.records import Completion, Judged, Verdict, user_prompt
+from aya_core.stages.judging import _checked, _pair, _ranked, normalise
+
+PROMPT = user_prompt("p", "en", "?")
+
+
+def judged(*entries):
+    """Candidates of teachers a, b, c, ... from (text, score) or (text, verdict)."""
+    return [
+        Judged(Completion("p", chr(97 + i), 0, text), score if isinstance(score, Verdict) else Verdict(float(score)))
+        for i, (text, score) in enumerate(entries)
+    ]
+
+
+def pair(entries, rule="worst", margin=0.0):
+    return _pair(_ranked(PROMPT, judged(*entries)), rule, margin, 0)
+
+
+CANDIDATES = st.lists(st.tuples(st.sampled_from(["x", "y", "z", " x ", ""]), st.integers(-3, 3)), max_size=6)
+
+
+@given(CANDIDATES, st.sampled_from(["worst", "runner-up", "random"]), st.floats(0, 3))
+def test_a_pair_differs_in_text_and_by_more_than_the_margin(entries, rule, margin):
+    found = pair(entries, rule, margin)
+    if not isinstance(found, str):
+        chosen, rejected = found
+        assert normalise(chosen.completion.text) != normalise(rejected.completion.text)
+        assert chosen.verdict.score - rejected.verdict.score > margin
+        assert chosen.verdict.score == max(score for text, score in entries if text.strip())
+
+
+@given(CANDIDATES.flatmap(lambda c: st.tuples(st.just(c), st.permutations(c))))
+def test_scores_decide_and_the_order_of_candidates_does_not(both):
+    one, other = (_ranked(PROMPT, judged(*entries)) for entries in both)
+    assert [j.verdict.score for j in one] == [j.verdict.score for j in other]
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ([("x", 1)], "fewer than two scored answers"),
+        ([("x", 1), ("y", Verdict.abstain("no"))], "fewer than two scored answers"),
+        ([("x", 1), ("y", Verdict.fail("no"))], "fewer than two scored answers"),
+        ([("x", 1), ("", 0)], "fewer than two scored answers"),
+        ([("x", 1), (" x", 0)], "all answers equal"),
+        ([("x", 0), ("y", 0)], "margin too small"),
+    ],
+)
+def test_what_gives_no_pair_gives_a_reason(entries, reason):
+    assert pair(entries) == reason
+
+
+def test_a_score_of_zero_is_a_score():
+    chosen, rejected = pair([("x", 0), ("y", -1)])
+    assert (chosen.completion.text, rejected.completion.text) == ("x", "y")
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), None])
+def test_a_score_that_is_no_number_is_a_failure(score):
+    assert _checked(Verdict(score), None).status == "failed"
+
+
+def test_rules_name_which_answer_is_rejected():
+    entries = [("a", 3), ("b", 2), ("c", 1), ("d", 0)]
+    assert pair(entries)[1].completion.text == "d"
+    assert pair(entries, "runner-up")[1].completion.text == "b"
+    assert pair(entries, "random")[1].completion.text in "bcd"
+    assert pair(entries, "runner-up", margin=1.5)[1].completion.text == "c"
+
+
+def test_ties_for_the_best_favour_no_teacher():
+    wins = {"a": 0, "b": 0}
+    for i in range(200):
+        prompt = user_prompt(str(i), "en", "?")
+        wins[_ranked(prompt, judged(("x", 1), ("y", 1)))[0].completion.teacher] += 1
+    assert 70 <= wins["a"] <= 130
