@@ -31,6 +31,7 @@ from aya_core.kinds import (
     Trainer,
     TrainingJob,
 )
+from aya_core.languages import check_language
 from aya_core.records import (
     LANGUAGES,
     UNKNOWN_LANGUAGE,
@@ -87,6 +88,7 @@ __all__ = [
     "Trainer",
     "TrainingJob",
     "Verdict",
+    "check_language",
     "did_you_mean",
     "hookimpl",
     "nested",

@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from aya_core.kinds import KINDS
 from aya_core.recipe import STAGES, Recipe
 from aya_core.registry import Registry
+from aya_core.strategies import KIND_KEY, OF_EACH_MODEL
 
 
 def recipe_schema(registry: Registry) -> dict[str, Any]:
@@ -36,7 +37,28 @@ def recipe_schema(registry: Registry) -> dict[str, Any]:
         **recipe["properties"],
         "stages": {"type": "array", "minItems": 1, "items": {"anyOf": stages}},
     }
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **recipe, "$defs": definitions}
+    definitions["Teaching"] = {"anyOf": [definitions["Teaching"], {KIND_KEY: "teacher"}]}
+    definitions[OF_EACH_MODEL] = {
+        "anyOf": [
+            {**teacher, "required": [key for key in teacher["required"] if key != "model"]}
+            for teacher in definitions["teacher"]["anyOf"]
+        ]
+    }
+    schema = _refer({**recipe, "$defs": definitions})
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _refer(schema: Any) -> Any:
+    """Replace what stands for all strategies of a kind by a reference to their definition."""
+    if isinstance(schema, list):
+        return [_refer(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    told = {key: _refer(value) for key, value in schema.items() if key != KIND_KEY}
+    if KIND_KEY in schema:
+        told["$ref"] = f"#/$defs/{schema[KIND_KEY]}"
+        told.pop("default", None)
+    return told
 
 
 def _key(reference: Any) -> str:

@@ -113,6 +113,12 @@ class LocalFile(str):
         }
 
 
+KIND_KEY = "x-aya-kind"
+"""Stands in a JSON Schema for all strategies of a kind, until `schema.py` knows which are installed."""
+
+OF_EACH_MODEL = "teacher-of-each-model"
+"""The definition in a JSON Schema of teachers whose model the stage fills in."""
+
 EACH = "<each>"
 """Stands for the model of a strategy that a stage applies to several models in turn (see `nested_for_each_model`)."""
 
@@ -127,7 +133,7 @@ def nested(kind: str) -> Any:
 
 def nested_for_each_model() -> Any:
     """Make the type of a teacher field whose `model` the stage fills in, once for every model it is applied to."""
-    return _nested("teacher", lambda spec: {"model": EACH, **spec})
+    return _nested("teacher", lambda spec: {"model": EACH, **spec}, definition=OF_EACH_MODEL)
 
 
 def reference_or_nested(reference: type[Reference], kind: str) -> Any:
@@ -136,7 +142,11 @@ def reference_or_nested(reference: type[Reference], kind: str) -> Any:
 
 
 def _nested(
-    kind: str, complete: Callable[[dict[str, Any]], dict[str, Any]], reference: type[Reference] | None = None
+    kind: str,
+    complete: Callable[[dict[str, Any]], dict[str, Any]],
+    reference: type[Reference] | None = None,
+    *,
+    definition: str | None = None,
 ) -> Any:
     def resolve(value: Any, info: ValidationInfo) -> Any:
         if reference is not None and isinstance(value, str):
@@ -156,7 +166,7 @@ def _nested(
         registry = (info.context or {}).get("registry") if isinstance(info.context, dict) else None
         return registry.dump(kind, value) if registry else value.model_dump()
 
-    schema: dict[str, Any] = {"$ref": f"#/$defs/{kind}"}
+    schema: dict[str, Any] = {KIND_KEY: definition or kind}
     if reference is not None:
         schema = {"anyOf": [{"type": "string", "description": reference.meaning}, schema]}
     return Annotated[Any, BeforeValidator(resolve), PlainSerializer(dump), WithJsonSchema(schema)]

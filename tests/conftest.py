@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+if not Path("/dev/nvidiactl").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # before anything imports triton: its kernels then run on a CPU
+
 
 @pytest.fixture(scope="session")
 def aya_command():

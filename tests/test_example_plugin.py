@@ -56,7 +56,7 @@ def test_a_recipe_names_it_and_runs(environment, tmp_path):
     (tmp_path / "prompts.jsonl").write_text(
         "".join(json.dumps({"id": str(i), "language": "en", "prompt": f"Say {i}."}) + "\n" for i in range(8))
     )
-    good, bad = "A sentence that says one thing after another.", "again again again again again again again"
+    good, bad = "A sentence that says one thing after another.", "снова и снова одно и то же"
     (tmp_path / "answers.jsonl").write_text(
         "".join(
             json.dumps({"id": str(i), "model": model, "answer": text}) + "\n"

@@ -61,7 +61,7 @@ def aya() -> None:
 def main() -> None:
     """Run the command line."""
     try:
-        aya.main(standalone_mode=False)
+        aya.main(prog_name="aya", standalone_mode=False)
     except click.exceptions.Exit as exit:
         sys.exit(exit.exit_code)
     except click.ClickException as error:

@@ -78,7 +78,16 @@ def evaluate(work: Work) -> Mapping[str, Any]:
     if not rows:
         raise DataError("the evaluator scored nothing; check that its rows are in the recipe's languages")
     write_rows(work.out, RowScore, rows)
-    return {"rows": len(rows), "signature": dict(evaluator.signature())}
+    return {"rows": len(rows), "signature": _signature(work, evaluator.signature())}
+
+
+def _signature(work: Work, told: Mapping[str, str]) -> dict[str, str]:
+    """What the evaluator says moved its numbers, with steps of the run named instead of where their folders are."""
+    signature = dict(told)
+    for role, path in work.inputs.items():
+        name = work.node.inputs.get(role, path.name)
+        signature = {key: str(value).replace(str(path), name) for key, value in signature.items()}
+    return signature
 
 
 def _prompts(work: Work) -> Iterator[Prompt]:

@@ -25,13 +25,13 @@ def check_trainer(
     *,
     rows: Sequence[Demonstration] | Sequence[Preference] | None = None,
     objective: Objective | None = None,
-    needs_start: bool = True,
+    model_type: str | None = "cohere",
 ) -> None:
     """Check a trainer on a tiny model. Raises AssertionError that says which rule is broken. Needs torch, transformers.
 
     Give it settings that end after a few steps. folder: an empty one to work in. rows: what to train on; by default
-    samples of what the trainer reads. objective: for a trainer with `needs_objective`. needs_start: whether it starts
-    from a checkpoint.
+    samples of what the trainer reads. objective: for a trainer with `needs_objective`. model_type: the family of
+    the tiny model to start from; None for a trainer that starts from nothing.
     """
     check_strategy(strategy)
     reads = getattr(strategy, "reads", "any")
@@ -40,7 +40,7 @@ def check_trainer(
     expect(
         objective is not None or not needs_objective, strategy, "it needs an objective; pass one (a built objective)"
     )
-    start = tiny_causal_lm(folder / "start") if needs_start else None
+    start = None if model_type is None else tiny_causal_lm(folder / "start", model_type)
     if rows is None:
         rows = sample_preferences() if reads == "preferences" else sample_demonstrations()
     (folder / "rows").mkdir()

@@ -1,0 +1,1 @@
+"""The default plugins, one folder per kind, one file per method."""

@@ -12,7 +12,7 @@ FAMILIES = {
     "gemma2": {"num_key_value_heads": 2, "head_dim": 8, "final_logit_softcapping": 3.0, "query_pre_attn_scalar": 8},
 }
 SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
-WORDS = "zero one two three four five six seven eight nine ten eleven".split()
+WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"]
 
 
 @pytest.fixture(scope="session")

@@ -74,9 +74,7 @@ def test_the_same_seed_gives_the_same_rows_and_another_seed_gives_others():
 
 def test_rows_do_not_depend_on_how_many_are_asked_for_nor_on_the_other_languages():
     alone = rows("online", per_language=20, languages=("ko",))
-    among = [
-        row for row in rows("online", per_language=2000, languages=("vi", "ko", "en")) if row.language == "ko"
-    ]
+    among = [row for row in rows("online", per_language=2000, languages=("vi", "ko", "en")) if row.language == "ko"]
     assert among[:20] == alone
 
 
@@ -94,9 +92,7 @@ def test_each_answer_is_the_one_that_its_task_defines():
             "write": lambda words: [LEXICONS["en"].concepts[int(word) - 1] for word in words],
             "reverse": lambda words: words[::-1],
             "sort": lambda words: sorted(words, key=places.__getitem__),
-            "next": lambda words: [
-                following.get(word) or LEXICONS["en"].concepts[places[word] + 1] for word in words
-            ],
+            "next": lambda words: [following.get(word) or LEXICONS["en"].concepts[places[word] + 1] for word in words],
             "largest": lambda words: [max(words, key=places.__getitem__)],
         }[example.task](words)
         assert example.answer.split() == expected

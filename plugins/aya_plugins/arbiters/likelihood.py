@@ -34,9 +34,7 @@ class Likelihood(Strategy[Arbiter]):
         from aya_plugins.teachers.transformers import Transformers
         from aya_plugins.teachers.transformers_engine import TransformersTeacher
 
-        return LikelihoodArbiter(
-            TransformersTeacher(Transformers(model=self.model, batch_tokens=self.batch_tokens))
-        )
+        return LikelihoodArbiter(TransformersTeacher(Transformers(model=self.model, batch_tokens=self.batch_tokens)))
 
 
 @dataclass(frozen=True)

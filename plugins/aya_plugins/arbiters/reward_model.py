@@ -20,13 +20,9 @@ class RewardModel(Strategy[Arbiter]):
     )
     extra = "train"
 
-    model: ModelRef = Field(
-        description="The reward model, such as one trained by `reward` with `score: head`."
-    )
+    model: ModelRef = Field(description="The reward model, such as one trained by `reward` with `score: head`.")
     batch_tokens: int = Field(65536, ge=1, description="Tokens of one batch; halved when memory runs out.")
-    max_tokens: int = Field(
-        8192, ge=8, description="Longer conversations are not judged: their verdict is a failure."
-    )
+    max_tokens: int = Field(8192, ge=8, description="Longer conversations are not judged: their verdict is a failure.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Of the weights: auto is the checkpoint's own, but float32 on a CPU."
     )

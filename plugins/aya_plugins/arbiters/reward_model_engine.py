@@ -23,9 +23,7 @@ class RewardModelArbiter:
     def __init__(self, settings: RewardModel) -> None:
         self.settings = settings
         device = choose_device(settings.device)
-        self.model = load_reward_model(
-            settings.model, dtype=choose_dtype(settings.dtype, device), device=device
-        )
+        self.model = load_reward_model(settings.model, dtype=choose_dtype(settings.dtype, device), device=device)
         self.encoder = load_encoder(settings.model, max_tokens=settings.max_tokens)
 
     def judge(self, cases: Sequence[Case]) -> Iterable[Sequence[Verdict]]:
@@ -33,9 +31,7 @@ class RewardModelArbiter:
         pairs = [(case.prompt, candidate.text) for case in cases for candidate in case.candidates]
         encoded = self.encoder.answers(pairs)
         scores = self._scores(encoded)
-        verdicts = iter(
-            [self._verdict(score, cut) for score, cut in zip(scores, encoded.truncated, strict=True)]
-        )
+        verdicts = iter([self._verdict(score, cut) for score, cut in zip(scores, encoded.truncated, strict=True)])
         for case in cases:
             yield [next(verdicts) for _ in case.candidates]
 
@@ -46,11 +42,7 @@ class RewardModelArbiter:
         def run(rows: Ints) -> Sums:
             batch = collate(encoded, rows, self.encoder.pad_id, self.model.device)
             found: Sums = (
-                self.model(input_ids=batch.input_ids, use_cache=False)
-                .logits.squeeze(-1)
-                .float()
-                .cpu()
-                .numpy()
+                self.model(input_ids=batch.input_ids, use_cache=False).logits.squeeze(-1).float().cpu().numpy()
             )
             return found
 
@@ -63,6 +55,4 @@ class RewardModelArbiter:
     def _verdict(self, score: float, was_cut: bool) -> Verdict:
         if was_cut:
             return Verdict.fail(f"longer than {self.encoder.max_tokens} tokens")
-        return (
-            Verdict(float(score)) if math.isfinite(score) else Verdict.fail(f"the reward model says {score}")
-        )
+        return Verdict(float(score)) if math.isfinite(score) else Verdict.fail(f"the reward model says {score}")

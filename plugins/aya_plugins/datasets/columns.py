@@ -12,15 +12,13 @@ assistant message. Every row of a data set must give the same record.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from string import Formatter
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, model_validator
-from typing_extensions import Self
 
 from aya_core.api import (
     UNKNOWN_LANGUAGE,
@@ -32,6 +30,7 @@ from aya_core.api import (
     Preference,
     Prompt,
     Settings,
+    check_language,
     did_you_mean,
     stable_hash,
 )
@@ -41,15 +40,6 @@ IDS = ("id", "prompt_id", "question_id")
 """Where ids are looked for when no column is named."""
 
 ROLES = ("system", "user", "assistant")
-
-_LANGUAGE_CODE = re.compile(r"[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
-
-
-def language_code(value: str) -> str:
-    """Return a value that looks like a BCP 47 tag ('en', 'zh', 'pt-BR'); raise ValueError for any other."""
-    if not _LANGUAGE_CODE.fullmatch(value):
-        raise ValueError(f"'{value}' is not a language code; expected one such as 'en', 'zh' or 'pt-BR'")
-    return value
 
 
 def id_template(value: str) -> str:
@@ -65,7 +55,7 @@ def id_template(value: str) -> str:
 
 Language = Annotated[
     str | None,
-    AfterValidator(lambda value: value and language_code(value)),
+    AfterValidator(lambda value: value and check_language(value)),
     Field(description="Language of every row, for tables without such a column."),
 ]
 LanguageFromName = Annotated[
@@ -207,9 +197,9 @@ def row_language(line: Line, column: str | None, fixed: str | None, from_name: b
     expected = line.name if from_name else fixed
     try:
         if expected is not None:
-            language_code(expected)
+            check_language(expected)
         if said is not None:
-            language_code(said)
+            check_language(said)
     except ValueError as error:
         raise DataError(f"{line.place}: {error}") from None
     if said is not None and expected is not None and said != expected:

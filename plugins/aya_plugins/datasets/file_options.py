@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Self
 
 from pydantic import model_validator
-from typing_extensions import Self
 
 from aya_core.api import Field, LocalFile, Settings
 from aya_plugins.datasets.columns import Columns, FoldsSetting, IdTemplate, Language, LanguageFromName, Limit, Table

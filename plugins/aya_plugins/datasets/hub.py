@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import model_validator
-from typing_extensions import Self
 
 from aya_core.api import DataError, Dataset, Field, LocalFile, Strategy
 from aya_plugins.datasets.columns import Columns, FoldsSetting, IdTemplate, Language, Limit, Table

@@ -69,15 +69,11 @@ class ChatEncoder:
         for start in range(0, len(pairs), CHUNK):
             chunk = pairs[start : start + CHUNK]
             before = self._borders([prompt for prompt, _ in chunk])
-            texts = self._render(
-                [[*prompt.messages, _answer(text)] for prompt, text in chunk], is_complete=True
-            )
+            texts = self._render([[*prompt.messages, _answer(text)] for prompt, text in chunk], is_complete=True)
             for (prompt, _), head, text in zip(chunk, before, texts, strict=True):
                 if not text.startswith(head):
                     raise self._rewritten(prompt, head, text)
-            for (_, answer), head, text, encoding in zip(
-                chunk, before, texts, self._tokenize(texts), strict=True
-            ):
+            for (_, answer), head, text, encoding in zip(chunk, before, texts, self._tokenize(texts), strict=True):
                 first = _first_token_after(encoding, len(head), len(text))
                 # Templates may strip an answer. What follows it is the template's own.
                 after = _first_token_after(encoding, len(head) + len(answer.strip()), len(text))

@@ -79,9 +79,7 @@ def load_encoder(where: Where, *, max_tokens: int, system: str | None = None) ->
     """
     with _explained(where, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(where)
-    remedy = (
-        "copy tokenizer.json, tokenizer_config.json and chat_template.jinja from the model it was made of"
-    )
+    remedy = "copy tokenizer.json, tokenizer_config.json and chat_template.jinja from the model it was made of"
     if not getattr(tokenizer, "is_fast", False):
         raise DataError(f"{where}: its tokenizer has no tokenizer.json, which gives token offsets; {remedy}")
     if not tokenizer.chat_template:
@@ -89,9 +87,7 @@ def load_encoder(where: Where, *, max_tokens: int, system: str | None = None) ->
     if tokenizer.eos_token_id is None:
         raise DataError(f"{where}: its tokenizer names no eos_token; add one to tokenizer_config.json")
     longest = getattr(load_config(where).get_text_config(), "max_position_embeddings", None) or max_tokens
-    return ChatEncoder(
-        tokenizer, _end_ids(where), max_tokens=min(max_tokens, longest), where=str(where), system=system
-    )
+    return ChatEncoder(tokenizer, _end_ids(where), max_tokens=min(max_tokens, longest), where=str(where), system=system)
 
 
 def save_checkpoint(
@@ -108,18 +104,14 @@ def save_checkpoint(
     state: the weights by the model's own names, gathered from all devices. dtype: None keeps theirs.
     """
     if dtype is not None:
-        state = {
-            name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in state.items()
-        }
+        state = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     with _quiet():
         model.save_pretrained(out, state_dict=dict(state))
     if dtype is not None:  # save_pretrained names the dtype that training ran in
         config = out / "config.json"
         written = json.loads(config.read_text(encoding="utf-8"))
         written["dtype"] = str(dtype).removeprefix("torch.")
-        config.write_text(
-            json.dumps(written, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        config.write_text(json.dumps(written, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     tokenizer.save_pretrained(out)
     (out / "README.md").write_text(card, encoding="utf-8")
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy
 import torch
 from numpy.typing import NDArray
-from transformers import GenerationConfig
+from torch import Tensor
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from aya_core.api import Sampling
 from aya_plugins.modelling.chat import ChatEncoder
@@ -24,7 +25,7 @@ class Answer(NamedTuple):
 
 
 def generation_config(encoder: ChatEncoder, sampling: Sampling) -> GenerationConfig:
-    """Say all of how to sample: what a checkpoint's own generation_config.json suggests must not leak in."""
+    """Say all of how to sample."""
     is_greedy = sampling.temperature == 0
     how = (
         {"do_sample": False}
@@ -40,16 +41,18 @@ def generation_config(encoder: ChatEncoder, sampling: Sampling) -> GenerationCon
         **how,
         max_new_tokens=sampling.max_tokens,
         num_return_sequences=1 if is_greedy else sampling.n,
-        stop_strings=list(sampling.stop) or None,
         eos_token_id=sorted(encoder.end_ids),
         pad_token_id=encoder.pad_id,
         bos_token_id=encoder.tokenizer.bos_token_id,
     )
 
 
-def left_padded(
-    prompts: Encoded, rows: Ints, pad_id: int
-) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64]]:
+def forget_suggestions(model: Any) -> None:
+    """Drop what the checkpoint's generation_config.json suggests: `generate` fills in from it whatever is not set."""
+    model.generation_config = GenerationConfig()
+
+
+def left_padded(prompts: Encoded, rows: Ints, pad_id: int) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64]]:
     """Lay out prompts so that all end in the last column: ids and mask, (rows, time)."""
     lengths = prompts.lengths[rows]
     time = numpy.arange(int(lengths.max()))
@@ -68,20 +71,41 @@ def generate(
     """
     ids, mask = left_padded(prompts, rows, encoder.pad_id)
     device = model.device
-    extra = {"tokenizer": encoder.tokenizer} if sampling.stop else {}
+    stops = [StopTexts(encoder.tokenizer, sampling.stop, ids.shape[1])] if sampling.stop else []
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
         torch.manual_seed(seed)
         output = model.generate(
             input_ids=torch.from_numpy(ids).to(device),
             attention_mask=torch.from_numpy(mask).to(device),
             generation_config=generation_config(encoder, sampling),
-            **extra,
+            stopping_criteria=StoppingCriteriaList(stops),
         )
     made = output[:, ids.shape[1] :].cpu().numpy()
     answers = read_answers(encoder, made, sampling)
     if sampling.temperature == 0:
         return [[answer] * sampling.n for answer in answers]
     return [answers[start : start + sampling.n] for start in range(0, len(answers), sampling.n)]
+
+
+class StopTexts(StoppingCriteria):  # type: ignore[misc]
+    """Ends a row once one of some texts stands in it.
+
+    transformers' own criterion fails on word-level vocabularies. A stop text of n characters has at most 4 n bytes, hence
+    tokens, so only the last tokens need a look.
+    """
+
+    def __init__(self, tokenizer: Any, stops: Sequence[str], prompt_tokens: int) -> None:
+        self.tokenizer = tokenizer
+        self.stops = stops
+        self.prompt_tokens = prompt_tokens
+        self.window = 4 * max(len(stop) for stop in stops) + 4
+
+    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
+        """Say which rows end here: bool, (rows,)."""
+        recent = input_ids[:, max(self.prompt_tokens, input_ids.shape[1] - self.window) :]
+        texts = self.tokenizer.batch_decode(recent, skip_special_tokens=True)
+        ended = [any(stop in text for stop in self.stops) for text in texts]
+        return torch.tensor(ended, device=input_ids.device)
 
 
 def read_answers(encoder: ChatEncoder, made: NDArray[numpy.int64], sampling: Sampling) -> list[Answer]:

@@ -85,9 +85,7 @@ def check_head(model: Any, where: str) -> None:
         hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state.float()
         expected = model(input_ids=ids, use_cache=False).logits.float()
         head = output_head(model)
-        logits = nn.functional.linear(
-            hidden, head.weight.float(), None if head.bias is None else head.bias.float()
-        )
+        logits = nn.functional.linear(hidden, head.weight.float(), None if head.bias is None else head.bias.float())
         logits = logits * head.logit_scale
         if head.softcap is not None:
             logits = head.softcap * torch.tanh(logits / head.softcap)

@@ -18,9 +18,7 @@ BPE_DEFAULT_VOCABULARY = 32_000
 def make_tokenizer(kind: str, vocab_size: int | None, texts: Sequence[str]) -> Any:
     """Make a tokenizer of a kind ("words" or "bpe") from texts. The same texts give the same tokenizer."""
     made = {"words": word_level, "bpe": byte_level}[kind](vocab_size, texts)
-    made.add_special_tokens(
-        [AddedToken(token, special=True, normalized=False) for token in cohere_chat.SPECIAL_TOKENS]
-    )
+    made.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in cohere_chat.SPECIAL_TOKENS])
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=made,
         bos_token=cohere_chat.BOS,
@@ -51,9 +49,7 @@ def word_level(vocab_size: int | None, texts: Sequence[str]) -> Tokenizer:
             "text"
         )
     made = Tokenizer(
-        models.WordLevel(
-            {word: number for number, word in enumerate(vocabulary)}, unk_token=cohere_chat.UNKNOWN
-        )
+        models.WordLevel({word: number for number, word in enumerate(vocabulary)}, unk_token=cohere_chat.UNKNOWN)
     )
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return made

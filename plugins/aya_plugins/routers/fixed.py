@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from pydantic import model_validator
-from typing_extensions import Self
 
 from aya_core.api import AyaError, Field, Judged, Prompt, Router, RowsRef, Strategy, did_you_mean, read_rows
 from aya_plugins.routers.standing import best_teacher, known_teacher

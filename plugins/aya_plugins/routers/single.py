@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from pydantic import model_validator
-from typing_extensions import Self
 
 from aya_core.api import Field, Judged, Prompt, Router, RowsRef, Strategy, read_rows
 from aya_plugins.routers.standing import best_teacher, known_teacher

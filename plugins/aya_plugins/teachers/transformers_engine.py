@@ -9,7 +9,7 @@ import numpy
 from aya_core.api import Completion, LogLikelihood, Prompt, Sampling, stable_hash
 from aya_plugins.modelling.checkpoint import load_causal_lm, load_encoder
 from aya_plugins.modelling.device import choose_device, choose_dtype
-from aya_plugins.modelling.generate import Answer, generate
+from aya_plugins.modelling.generate import Answer, forget_suggestions, generate
 from aya_plugins.modelling.head import AnswerLogps
 from aya_plugins.modelling.memory import halving
 from aya_plugins.modelling.rows import Ints, length_sorted
@@ -26,6 +26,7 @@ class TransformersTeacher:
         self.settings = settings
         device = choose_device(settings.device)
         self.model = load_causal_lm(settings.model, dtype=choose_dtype(settings.dtype, device), device=device)
+        forget_suggestions(self.model)
         self.encoder = load_encoder(settings.model, max_tokens=NO_LIMIT, system=settings.system)
 
     def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion]:
@@ -43,9 +44,7 @@ class TransformersTeacher:
             return generate(self.model, self.encoder, encoded, rows, sampling, batch_seed)
 
         samples = 1 if sampling.temperature == 0 else sampling.n
-        for batch in length_sorted(
-            samples * (lengths[fitting] + sampling.max_tokens), self.settings.batch_tokens
-        ):
+        for batch in length_sorted(samples * (lengths[fitting] + sampling.max_tokens), self.settings.batch_tokens):
             for rows, answers in halving(fitting[batch], run):
                 for row, samples_of_row in zip(rows, answers, strict=True):
                     for index, answer in enumerate(samples_of_row):
@@ -67,6 +66,5 @@ class TransformersTeacher:
         )
         sums[encoded.truncated] = numpy.nan
         return [
-            LogLikelihood(float(nats), int(tokens))
-            for nats, tokens in zip(sums, encoded.answer_tokens, strict=True)
+            LogLikelihood(float(nats), int(tokens)) for nats, tokens in zip(sums, encoded.answer_tokens, strict=True)
         ]

@@ -28,13 +28,9 @@ class LoopSettings(Settings):
         "cosine",
         description="How the learning rate falls after warm-up; models to be merged do better with constant.",
     )
-    warmup: float = Field(
-        0.03, ge=0, lt=1, description="Share of all steps in which the learning rate rises from 0."
-    )
+    warmup: float = Field(0.03, ge=0, lt=1, description="Share of all steps in which the learning rate rises from 0.")
     min_lr_ratio: float = Field(0.0, ge=0, le=1, description="Last learning rate, as a share of the peak.")
-    epochs: float = Field(
-        1.0, gt=0, description="Passes over the rows, rounded to whole steps; `steps` overrides it."
-    )
+    epochs: float = Field(1.0, gt=0, description="Passes over the rows, rounded to whole steps; `steps` overrides it.")
     steps: int | None = Field(None, ge=1, description="Optimizer steps, in place of `epochs`.")
     batch_rows: int = Field(
         64, ge=1, description="Rows (pairs, for preferences) of one optimizer step, over all devices."
@@ -50,8 +46,7 @@ class LoopSettings(Settings):
     clip_norm: float = Field(1.0, gt=0, description="Longest gradient, over all parameters.")
     precision: Literal["auto", "bf16", "float32"] = Field(
         "auto",
-        description="Of forward and backward: auto is bf16 on a GPU, float32 on a CPU. Weights train in "
-        "float32.",
+        description="Of forward and backward: auto is bf16 on a GPU, float32 on a CPU. Weights train in float32.",
     )
     activation_checkpointing: bool = Field(
         False, description="Compute activations again in the backward pass: less memory, a third more time."

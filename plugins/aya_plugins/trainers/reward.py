@@ -30,12 +30,8 @@ class RewardTraining(LoopSettings, Strategy[Trainer]):
         "beta times the mean log-likelihood of the answer's tokens (the checkpoint stays a causal model).",
     )
     beta: float = Field(1.0, gt=0, description="Scale of the mean log-likelihood; unused by `score: head`.")
-    margin: float = Field(
-        0.0, ge=0, description="How much better than the rejected answer the chosen one must score."
-    )
-    centre: float = Field(
-        0.0, ge=0, description="Weight of the term that keeps rewards near zero; 0.01 is usual."
-    )
+    margin: float = Field(0.0, ge=0, description="How much better than the rejected answer the chosen one must score.")
+    centre: float = Field(0.0, ge=0, description="Weight of the term that keeps rewards near zero; 0.01 is usual.")
 
     def build(self) -> Trainer:
         """Make the trainer."""

@@ -84,9 +84,7 @@ def not_a_number(answer: str, prompt: object) -> float:
 
 
 def test_a_check_of_ones_own_is_named_by_module_and_function():
-    assert (
-        score("aya_plugins.datasets.micro_world_dataset:micro_world_score", "three two", "three one") == 0.5
-    )
+    assert score("aya_plugins.datasets.micro_world_dataset:micro_world_score", "three two", "three one") == 0.5
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,11 @@ from aya_core.api import Case, Completion, Verdict, user_prompt
 from aya_plugins.arbiters.consensus import Consensus
 from aya_plugins.chrf import SentenceChrf
 
-WORDS = st.lists(st.sampled_from(["the", "cat", "sat.", "(mat)", "три", "猫", "!", "a"]), max_size=6).map(
-    " ".join
-)
+WORDS = st.lists(st.sampled_from(["the", "cat", "sat.", "(mat)", "три", "猫", "!", "a"]), max_size=6).map(" ".join)
 
 
 def case(*texts: str) -> Case:
-    return Case(
-        user_prompt("p", "en", "?"), tuple(Completion("p", "t", n, text) for n, text in enumerate(texts))
-    )
+    return Case(user_prompt("p", "en", "?"), tuple(Completion("p", "t", n, text) for n, text in enumerate(texts)))
 
 
 def judge(*texts: str, word_order: int = 0) -> list[Verdict]:

@@ -55,7 +55,9 @@ def test_a_model_likes_its_own_greedy_answer(checkpoint, counting):
     teacher = Transformers(model=str(checkpoint())).build()
     prompt = counting[0].prompt
     [greedy] = teacher.answer([prompt], Sampling(temperature=0, max_tokens=20), 0)
-    [row] = Likelihood(model=str(checkpoint())).build().judge([Case(prompt, (greedy, Completion(prompt.id, "t", 1, "")))])
+    [row] = (
+        Likelihood(model=str(checkpoint())).build().judge([Case(prompt, (greedy, Completion(prompt.id, "t", 1, "")))])
+    )
     assert row[0].status == "scored"
 
 

@@ -27,9 +27,7 @@ def test_a_prompt_without_a_reference_gets_abstentions():
 
 
 def test_a_check_that_raises_on_one_candidate_scores_the_others():
-    (verdicts,) = (
-        Verifier(check=f"{__name__}:strict_about_length").build().judge([case("x", "four", "", "ab")])
-    )
+    (verdicts,) = Verifier(check=f"{__name__}:strict_about_length").build().judge([case("x", "four", "", "ab")])
     assert [verdict.score for verdict in verdicts] == [0.25, None, 0.5]
     assert verdicts[1] == Verdict.fail("ZeroDivisionError: division by zero")
 

@@ -82,9 +82,7 @@ def means(rows: Iterable[RowScore]) -> dict[str, float]:
     return {metric: fmean(values) for metric, values in by_metric.items()}
 
 
-def battle(
-    own: Sequence[Completion], rival: Sequence[Completion], judge: Strategy[Arbiter]
-) -> dict[str, float]:
+def battle(own: Sequence[Completion], rival: Sequence[Completion], judge: Strategy[Arbiter]) -> dict[str, float]:
     return means(WinRate(against="rival", judge=judge).build().evaluate(subject(own, rival)))
 
 

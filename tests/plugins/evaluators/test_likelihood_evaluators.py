@@ -126,11 +126,7 @@ def test_a_reference_that_gives_no_likelihoods_is_an_error(tmp_path: Path):
 
 def test_signatures_name_reference_and_normalisation(tmp_path: Path):
     plain = PreferenceAccuracy(rows=str(tmp_path)).build().signature()
-    referred = (
-        PreferenceAccuracy(rows=str(tmp_path), reference=Letters(), normalise_by_length=True)
-        .build()
-        .signature()
-    )
+    referred = PreferenceAccuracy(rows=str(tmp_path), reference=Letters(), normalise_by_length=True).build().signature()
     assert (plain["reference"], plain["normalise_by_length"]) == ("none", "false")
     assert (referred["reference"], referred["normalise_by_length"]) == ("Letters {}", "true")
     assert "end of turn included" in Perplexity(rows=str(tmp_path)).build().signature()["unit"]

@@ -19,7 +19,9 @@ PLAIN = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
 
 @pytest.fixture(scope="module")
 def bytes_encoder():
-    tokenizer = make_tokenizer("bpe", 400, ["the cat sat on the mat", "die Katze saß auf der Matte", "猫がマットの上に座った"])
+    tokenizer = make_tokenizer(
+        "bpe", 400, ["the cat sat on the mat", "die Katze saß auf der Matte", "猫がマットの上に座った"]
+    )
     return ChatEncoder(tokenizer, [], max_tokens=500, where="bytes")
 
 

@@ -24,9 +24,7 @@ def judged(prompt: str, teacher: str, score: float | None, index: int = 0) -> Ju
     return Judged(Completion(prompt, teacher, index, "!"), verdict)
 
 
-def route(
-    router: Router, prompts: list[Prompt] = PROMPTS, teachers: tuple[str, ...] = TEACHERS, seed: int = 0
-) -> Any:
+def route(router: Router, prompts: list[Prompt] = PROMPTS, teachers: tuple[str, ...] = TEACHERS, seed: int = 0) -> Any:
     return [tuple(names) for names in router.route(prompts, teachers, seed)]
 
 

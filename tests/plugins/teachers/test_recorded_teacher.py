@@ -33,9 +33,7 @@ def test_answers_are_those_recorded_for_the_prompts_asked(tmp_path: Path):
 
 def test_parquet_and_jsonl_records_of_a_folder_answer_together(tmp_path: Path):
     write(tmp_path / "a.jsonl", {"id": "p1", "answer": "one"})
-    pyarrow.parquet.write_table(
-        pyarrow.Table.from_pylist([{"prompt_id": "p2", "text": "two"}]), tmp_path / "b.parquet"
-    )
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([{"prompt_id": "p2", "text": "two"}]), tmp_path / "b.parquet")
     assert [answer.text for answer in ask(tmp_path, "p1", "p2")] == ["one", "two"]
 
 

@@ -106,9 +106,9 @@ def test_a_cut_answer_says_so(teacher, prompts):
 
 
 def test_a_prompt_that_leaves_no_room_is_left_out(checkpoint, prompts):
-    short = Transformers(model=str(checkpoint(max_position_embeddings=24))).build()
+    short = Transformers(model=str(checkpoint(max_position_embeddings=21))).build()
     assert {key for key, _ in answers(short, prompts)} == {
-        prompt.id for prompt in prompts if len(prompt.text.split()) + 7 + 12 <= 24
+        prompt.id for prompt in prompts if len(prompt.text.split()) + 6 + 12 <= 21
     }
 
 

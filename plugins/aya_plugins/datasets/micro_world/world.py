@@ -37,9 +37,7 @@ HASH_CLASSES = {
 """The classes, of six, from which each split draws. Splits that share classes may share problems."""
 
 TASKS = ("write", "reverse", "sort", "next", "largest")
-MOST_ROWS = (
-    20_000  # per language of a split; well below the 70,000 problems of a class, so drawing always ends
-)
+MOST_ROWS = 20_000  # per language of a split; well below the 70,000 problems of a class, so drawing always ends
 
 _CONCEPTS = len(NUMBERS) + len(WEEKDAYS) + len(COLOURS)
 _POOL = np.array([12, _CONCEPTS, 12, _CONCEPTS, 12])  # concepts that a task draws from: the numbers, or all
@@ -47,9 +45,7 @@ _SHORTEST = np.array([2, 2, 2, 2, 3])  # words of a problem, by task
 _LONGEST = np.array([4, 4, 4, 3, 4])
 _WIDTH = 4
 _EMPTY = _CONCEPTS  # fills rows up to _WIDTH; larger than any concept, so it sorts last
-_SUCCESSOR = np.array(
-    [kind[(i + 1) % len(kind)] for kind in (NUMBERS, WEEKDAYS, COLOURS) for i in range(len(kind))]
-)
+_SUCCESSOR = np.array([kind[(i + 1) % len(kind)] for kind in (NUMBERS, WEEKDAYS, COLOURS) for i in range(len(kind))])
 _BLOCK = 1024  # problems drawn at once; fixed, so that asking for more rows keeps the earlier ones
 
 
@@ -76,20 +72,14 @@ def examples(
     corrupt: share of answers, in [0, 1], in which one word is replaced by another of the same language.
     """
     if split not in HASH_CLASSES:
-        raise ValueError(
-            f"no split named {split!r} in the micro-world; expected one of {', '.join(HASH_CLASSES)}"
-        )
+        raise ValueError(f"no split named {split!r} in the micro-world; expected one of {', '.join(HASH_CLASSES)}")
     if not 0 <= per_language <= MOST_ROWS:
-        raise ValueError(
-            f"per_language is {per_language}; the micro-world gives 0 to {MOST_ROWS} rows of a language"
-        )
+        raise ValueError(f"per_language is {per_language}; the micro-world gives 0 to {MOST_ROWS} rows of a language")
     if not 0 <= corrupt <= 1:
         raise ValueError(f"corrupt is {corrupt}; it is a share, from 0 to 1")
     for language in languages:
         if language not in LEXICONS:
-            raise ValueError(
-                f"no language {language!r} in the micro-world; expected one of {', '.join(LEXICONS)}"
-            )
+            raise ValueError(f"no language {language!r} in the micro-world; expected one of {', '.join(LEXICONS)}")
     for language in languages:
         yield from _of_language(split, per_language, language, seed, corrupt)
 
@@ -132,9 +122,7 @@ def _of_language(split: str, rows: int, language: str, seed: int, corrupt: float
         task, problem = _draw(draws, HASH_CLASSES[split])
         answer = _damage(noise, _solve(task, problem), corrupt)
         columns = (_keys(task, problem), task, _lengths(problem), problem, _lengths(answer), answer)
-        for key, kind, asked, question, told, reply in zip(
-            *(column.tolist() for column in columns), strict=True
-        ):
+        for key, kind, asked, question, told, reply in zip(*(column.tolist() for column in columns), strict=True):
             if key in seen:
                 continue
             words = asked_as[kind]
@@ -167,9 +155,7 @@ def _solve(task: Integers, problem: Integers) -> Integers:
     successor = np.append(_SUCCESSOR, _EMPTY)[problem]
     largest = np.where(problem == _EMPTY, -1, problem).max(axis=1, keepdims=True)
     largest = np.where(place == 0, largest, _EMPTY)
-    answers = np.stack(
-        [problem, backwards, np.sort(problem, axis=1), successor, largest]
-    )  # (tasks, rows, width)
+    answers = np.stack([problem, backwards, np.sort(problem, axis=1), successor, largest])  # (tasks, rows, width)
     return answers[task, np.arange(len(task))]
 
 

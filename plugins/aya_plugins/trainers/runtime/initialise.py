@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.parquet
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, GenerationConfig
 
 from aya_core.api import (
@@ -70,20 +71,15 @@ def check_configuration(config: Mapping[str, Any]) -> None:
     where = "trainer 'initialise': config"
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
-        raise AyaError(
-            f"{where}: 'model_type' is missing; expected the name of a transformers family, such as cohere"
-        )
+        raise AyaError(f"{where}: 'model_type' is missing; expected the name of a transformers family, such as cohere")
     if model_type not in CONFIG_MAPPING:
         raise AyaError(
-            f"{where}: transformers has no model_type '{model_type}'; "
-            f"{did_you_mean(model_type, CONFIG_MAPPING.keys())}"
+            f"{where}: transformers has no model_type '{model_type}'; {did_you_mean(model_type, CONFIG_MAPPING.keys())}"
         )
     known = {field.name for field in fields(CONFIG_MAPPING[model_type])} - {"model_type"}
     for key in config:
         if key in FROM_TOKENIZER:
-            raise AyaError(
-                f"{where}: '{key}' comes from the tokenizer; remove it, or set tokenizer.vocab_size"
-            )
+            raise AyaError(f"{where}: '{key}' comes from the tokenizer; remove it, or set tokenizer.vocab_size")
         if key not in known and key != "model_type":
             raise AyaError(f"{where}: {model_type} has no '{key}'; {did_you_mean(key, known)}")
 
@@ -93,7 +89,7 @@ def configuration(config: Mapping[str, Any], ids: Mapping[str, int]) -> Any:
     settings = {key: value for key, value in config.items() if key != "model_type"}
     try:
         return CONFIG_MAPPING[config["model_type"]](**settings, **ids)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, StrictDataclassError) as error:
         raise AyaError(f"trainer 'initialise': config: {' '.join(str(error).split())}") from error
 
 

@@ -32,15 +32,11 @@ class Ledger:
         self.latest: dict[str, float] = {}
         self.clock = time.monotonic()
 
-    def add(
-        self, step: int, measures: Mapping[str, Tensor], grad_norm: Tensor, rate: float, tokens: int
-    ) -> None:
+    def add(self, step: int, measures: Mapping[str, Tensor], grad_norm: Tensor, rate: float, tokens: int) -> None:
         """Take the measures of a step, still on the device. grad_norm is the same on all devices."""
         self.names = (*measures, "grad_norm")
         share = grad_norm.detach() / self.accelerator.num_processes
-        values = torch.stack(
-            [*(value.detach().float() for value in measures.values()), share.float().to(self.device)]
-        )
+        values = torch.stack([*(value.detach().float() for value in measures.values()), share.float().to(self.device)])
         self.waiting.append((step, values, rate, tokens))
 
     @property

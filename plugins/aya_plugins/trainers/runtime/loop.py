@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
+from accelerate.utils import parse_flag_from_env
 from torch import Tensor, nn
 
 from aya_core.api import TrainingJob
@@ -52,14 +53,12 @@ class Trained:
 
 def start_accelerator(settings: LoopSettings) -> Accelerator:
     """Join the other processes of this run, if any, and choose the precision."""
-    on_gpu = PartialState().device.type == "cuda"
+    on_gpu = torch.cuda.is_available() and not parse_flag_from_env("ACCELERATE_USE_CPU")
     wants_bf16 = settings.precision == "bf16" or (settings.precision == "auto" and on_gpu)
     return Accelerator(mixed_precision="bf16" if wants_bf16 else "no")
 
 
-def fit(
-    accelerator: Accelerator, module: nn.Module, task: Task, settings: LoopSettings, job: TrainingJob
-) -> Trained:
+def fit(accelerator: Accelerator, module: nn.Module, task: Task, settings: LoopSettings, job: TrainingJob) -> Trained:
     """Train a module for all its steps, from the newest save if there is one."""
     total = count_steps(len(task.lengths), settings.batch_rows, settings.epochs, settings.steps)
     order = RowOrder(len(task.lengths), settings.batch_rows, job.seed)
@@ -91,9 +90,7 @@ def fit(
         if step + 1 < total and saves.is_due():
             ledger.settle()
             saves.save(step + 1, ledger.pending)
-    return Trained(
-        accelerator.get_state_dict(model), {**ledger.latest, "steps": total}, accelerator.is_main_process
-    )
+    return Trained(accelerator.get_state_dict(model), {**ledger.latest, "steps": total}, accelerator.is_main_process)
 
 
 def adamw(module: nn.Module, settings: LoopSettings) -> torch.optim.AdamW:

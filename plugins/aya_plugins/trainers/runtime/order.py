@@ -26,9 +26,7 @@ class RowOrder:
         """Name the rows of a step. The last step of a shuffle is filled up from the next one."""
         places = numpy.arange(step * self.batch_rows, (step + 1) * self.batch_rows)
         epochs, within = places // self.rows, places % self.rows
-        return numpy.concatenate(
-            [self._shuffle(int(epoch))[within[epochs == epoch]] for epoch in numpy.unique(epochs)]
-        )
+        return numpy.concatenate([self._shuffle(int(epoch))[within[epochs == epoch]] for epoch in numpy.unique(epochs)])
 
     def _make_shuffle(self, epoch: int) -> Ints:
         return numpy.random.default_rng((self.seed, epoch)).permutation(self.rows)
@@ -46,9 +44,7 @@ def forward_passes(rows: Ints, lengths: Ints, tokens: int, rank: int, ranks: int
     lengths, because they wait for one another.
     """
     if len(rows) % ranks:
-        raise AyaError(
-            f"batch_rows {len(rows)} cannot be shared by {ranks} processes; make it a multiple of {ranks}"
-        )
+        raise AyaError(f"batch_rows {len(rows)} cannot be shared by {ranks} processes; make it a multiple of {ranks}")
     ordered = rows[numpy.argsort(-lengths[rows], kind="stable")]
     teams = ordered.reshape(-1, ranks)  # a row for each device
     longest = lengths[teams[:, 0]]

@@ -34,9 +34,7 @@ class PreferenceTrainer:
         """Train on `job.rows` from `job.start`, against `job.reference` or else the start."""
         start = start_of(job, "preference")
         if job.objective is None:
-            raise AyaError(
-                "trainer 'preference' needs an objective; set `objective:` of the stage, such as {use: dpo}"
-            )
+            raise AyaError("trainer 'preference' needs an objective; set `objective:` of the stage, such as {use: dpo}")
         rows = list(read_rows(job.rows, Preference))
         encoder = load_encoder(start, max_tokens=self.settings.max_tokens)
         pairs = EncodedPairs.of(encoder, rows, job.rows, "preference")

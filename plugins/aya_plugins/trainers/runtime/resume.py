@@ -50,7 +50,7 @@ class Saves:
     def save(self, step: int, pending: list[dict[str, float]]) -> None:
         """Save what `restore` needs before `step`."""
         partial = self.work / f"step-{step:09d}.partial"
-        self.accelerator.save_state(str(partial))
+        self.accelerator.save_state(str(partial), safe_serialization=False)  # tied tensors stay tied
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             (partial / "progress.json").write_text(json.dumps({"step": step, "pending": pending}))

@@ -88,9 +88,7 @@ class RewardTask:
             rewards = self.settings.beta * rewards / torch.from_numpy(tokens).to(device)
         chosen, rejected = rewards.chunk(2)
         sums = {
-            "loss": bradley_terry_loss(
-                chosen, rejected, margin=self.settings.margin, centre=self.settings.centre
-            ),
+            "loss": bradley_terry_loss(chosen, rejected, margin=self.settings.margin, centre=self.settings.centre),
             "rewards/chosen": chosen.detach(),
             "rewards/rejected": rejected.detach(),
             "rewards/margins": (chosen - rejected).detach(),

@@ -17,9 +17,7 @@ def learning_rate(step: int, total: int, settings: LoopSettings) -> float:
     if step < warmup:
         return settings.learning_rate * (step + 1) / (warmup + 1)
     done = (step - warmup) / (total - warmup)
-    falling = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[
-        settings.schedule
-    ]
+    falling = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[settings.schedule]
     if settings.schedule == "constant":
         return settings.learning_rate
     return settings.learning_rate * (settings.min_lr_ratio + (1 - settings.min_lr_ratio) * falling)
