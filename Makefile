@@ -32,7 +32,9 @@ check: .venv/installed ## format, lint, types, generated docs
 	$(BIN)/python docs/generate.py --check
 
 bench: .venv/installed ## time the kernels and merges against their references and peers, in one run
-	$(BIN)/python kernels/benchmarks/run.py
+	$(BIN)/python kernels/benchmarks/token_logps.py
+	$(BIN)/python kernels/benchmarks/weighted_sum.py
+	$(BIN)/python benchmarks/merges.py
 
 replicate: .venv/installed ## run the micro recipe on five fresh seeds and write docs/replication.md (about 25 minutes)
 	$(BIN)/python examples/replicate.py

@@ -6,7 +6,6 @@ path of what is wrong (`recipe.yaml: stages.blend.merge: ...`) and a did-you-mea
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -281,7 +280,7 @@ def validate_recipe(raw: Any, *, source: str, folder: Path, overrides: Sequence[
     """Validate a recipe that has been parsed. Raises RecipeError with every problem found, one a line."""
     if not isinstance(raw, dict):
         raise RecipeError(f"{source}: expected a mapping with `name` and `stages`; got {type(raw).__name__}")
-    raw = copy.deepcopy(raw)
+    raw = _unshared(raw)
     for override in overrides:
         _override(raw, override)
     files = raw.get("plugins") or []
@@ -305,6 +304,15 @@ def _named(path: Sequence[str | int], raw: Mapping[str, Any]) -> tuple[str | int
         if isinstance(stage, dict) and isinstance(stage.get("name"), str):
             return ("stages", stage["name"], *path[2:])
     return tuple(path)
+
+
+def _unshared(value: Any) -> Any:
+    """Copy plain data so that what YAML aliases share is each its own: an override of one stage leaves the others."""
+    if isinstance(value, dict):
+        return {key: _unshared(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unshared(item) for item in value]
+    return value
 
 
 def _override(raw: dict[str, Any], override: str) -> None:

@@ -61,7 +61,8 @@ def measure(out: Path) -> dict[str, float]:
     rows = {row["name"]: row for row in (*report["stages"], *report["controls"])}
     measured = {name: row["score"] for name, row in rows.items()}
     measured |= {f"{name} greedy": row["greedy"]["score"] for name, row in rows.items()}
-    measured |= {f"{row['name']} hot": row["score"] for row in report["evaluations"]["hot-scores"]["stages"]}
+    hot = report["evaluations"]["hot-scores"]
+    measured |= {f"{row['name']} hot": row["score"] for row in (*hot["stages"], *hot["controls"])}
     measured["best constituent greedy"] = max(measured[f"sft@{cluster} greedy"] for cluster in CLUSTERS)
     measured |= {outcome: rows["online.3"]["win_rate_vs_base"][outcome] for outcome in ("win", "loss")}
     measured["seconds"] = report["seconds"]

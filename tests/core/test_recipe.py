@@ -2,8 +2,9 @@
 
 import pytest
 
+from aya_core import yaml12
 from aya_core.errors import PluginError, RecipeError
-from aya_core.recipe import load_recipe
+from aya_core.recipe import load_recipe, validate_recipe
 from aya_core.stages import make_plan
 
 
@@ -131,6 +132,16 @@ def test_overrides_reach_stages_by_name(cheap):
     assert loaded.recipe.seed == 8
     assert loaded.recipe.stages[0].trainer.off == 4
     assert loaded.recipe.stages[7].sampling.n == 2
+
+
+def test_an_override_leaves_a_stage_that_shares_settings_by_an_alias(cheap):
+    raw = yaml12.parse(cheap.read_text(), "cheap.yaml")
+    stage(raw, "offline")["trainer"] = stage(raw, "online")["trainer"]  # one object, as an alias makes
+    overrides = ["stages.offline.trainer.off=4"]
+    loaded = validate_recipe(raw, source="cheap.yaml", folder=cheap.parent, overrides=overrides)
+    trainers = {each.name: each.trainer for each in loaded.recipe.stages if each.name in ("offline", "online")}
+    assert trainers["offline"].off == 4
+    assert trainers["online"].off != 4
 
 
 @pytest.mark.parametrize(

@@ -206,8 +206,63 @@ def test_a_damaged_parquet_file_is_an_error(tmp_path: Path):
         {"id_template": "{id}{prompt}"},
         {"id_template": "{id"},
         {"limit": 0},
+        {"folds": {"count": 1, "keep": (0,)}},
+        {"folds": {"count": 4, "keep": ()}},
+        {"folds": {"count": 4, "keep": (4,)}},
+        {"folds": {"count": 4, "keep": (-1,)}},
+        {"folds": {"count": 4, "keep": (1, 1)}},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(options: dict[str, Any]):
     with pytest.raises(ValidationError):
         Jsonl(path="x.jsonl", **options)
+
+
+def test_folds_divide_the_rows_whatever_their_order(tmp_path: Path):
+    rows = [{"id": f"q{n}", "prompt": "?"} for n in range(200)]
+    forwards, backwards = write(tmp_path / "f.jsonl", *rows), write(tmp_path / "b.jsonl", *rows[::-1])
+    parts = [[row.id for row in read(forwards, folds={"count": 4, "keep": (fold,)})] for fold in range(4)]
+    assert sorted(id for part in parts for id in part) == sorted(row["id"] for row in rows)
+    assert all(30 <= len(part) <= 70 for part in parts)  # 50 each, give or take three standard deviations
+    assert [row.id for row in read(backwards, folds={"count": 4, "keep": (0,)})] == parts[0][::-1]
+    both = {row.id for row in read(forwards, folds={"count": 4, "keep": (1, 3)})}
+    assert both == {*parts[1], *parts[3]}
+
+
+def test_a_question_is_in_the_same_fold_in_all_its_languages_and_kinds_of_file(tmp_path: Path):
+    folds = {"count": 4, "keep": (1,)}
+    rows = [{"question_id": n, "prompt": "?"} for n in range(50)]
+    texts = [{"question_id": str(n), "prompt": "?"} for n in range(50)]
+    write(tmp_path / "ar.jsonl", *rows)
+    write(tmp_path / "tr.jsonl", *texts)
+    write_parquet(tmp_path / "zh.parquet", *texts)
+    found = [
+        [row.id.split("/")[1] for row in read(tmp_path / name, id_template="{language}/{id}", folds=folds, **options)]
+        for name, options in (
+            ("ar.jsonl", {"language": "ar"}), ("tr.jsonl", {"language": "tr"}), ("zh.parquet", {"language": "zh"})
+        )
+    ]  # fmt: skip
+    assert found[0] == found[1] == found[2]
+    assert 0 < len(found[0]) < 50
+
+
+def test_rows_with_the_same_value_of_the_column_named_share_a_fold(tmp_path: Path):
+    path = write(tmp_path / "t.jsonl", *({"id": str(n), "topic": f"t{n % 10}", "prompt": "?"} for n in range(100)))
+    kept = {int(row.id) % 10 for row in read(path, folds={"count": 2, "keep": (0,), "by": "topic"})}
+    rest = {int(row.id) % 10 for row in read(path, folds={"count": 2, "keep": (1,), "by": "topic"})}
+    assert kept | rest == set(range(10))
+    assert not kept & rest
+
+
+def test_a_limit_counts_the_rows_of_the_folds(tmp_path: Path):
+    path = write(tmp_path / "l.jsonl", *({"id": str(n), "prompt": "?"} for n in range(40)))
+    folds = {"count": 2, "keep": (1,)}
+    assert read(path, folds=folds, limit=5) == read(path, folds=folds)[:5]
+
+
+def test_a_column_that_cannot_be_hashed_is_an_error_with_its_file_and_line(tmp_path: Path):
+    path = write(tmp_path / "x.jsonl", {"id": "a", "prompt": "?", "topic": None})
+    with pytest.raises(DataError, match=r"x\.jsonl:1: column 'topic' is None; expected a text or a whole number"):
+        read(path, folds={"count": 2, "keep": (0,), "by": "topic"})
+    with pytest.raises(DataError, match=r"x\.jsonl:1: no column 'topc'; did you mean 'topic'\?"):
+        read(path, folds={"count": 2, "keep": (0,), "by": "topc"})

@@ -69,7 +69,7 @@ def examples(
 
     split: a key of HASH_CLASSES.
     per_language: at most MOST_ROWS.
-    corrupt: share of answers, in [0, 1], in which one word is replaced by another of the same language.
+    corrupt: share of answers, in [0, 1], that come in one of the other languages; prompts stay as they are.
     """
     if split not in HASH_CLASSES:
         raise ValueError(f"no split named {split!r} in the micro-world; expected one of {', '.join(HASH_CLASSES)}")
@@ -115,14 +115,16 @@ def _words_of(language: str) -> frozenset[str]:
 def _of_language(split: str, rows: int, language: str, seed: int, corrupt: float) -> Iterator[Example]:
     concepts, *instructions = LEXICONS[language]
     asked_as = [DIGITS if task == "write" else concepts for task in TASKS]
+    tongues = [concepts, *[lexicon.concepts for other, lexicon in LEXICONS.items() if other != language]]
     stream = zlib.crc32(f"{split}/{language}".encode())
     draws, noise = np.random.default_rng([seed, stream, 0]), np.random.default_rng([seed, stream, 1])
     seen: set[int] = set()
     while len(seen) < rows:
         task, problem = _draw(draws, HASH_CLASSES[split])
-        answer = _damage(noise, _solve(task, problem), corrupt)
-        columns = (_keys(task, problem), task, _lengths(problem), problem, _lengths(answer), answer)
-        for key, kind, asked, question, told, reply in zip(*(column.tolist() for column in columns), strict=True):
+        answer = _solve(task, problem)
+        tongue = noise.integers(1, len(tongues), size=len(task)) * (noise.random(len(task)) < corrupt)
+        columns = (_keys(task, problem), task, tongue, _lengths(problem), problem, _lengths(answer), answer)
+        for key, kind, voice, asked, question, told, reply in zip(*map(np.ndarray.tolist, columns), strict=True):
             if key in seen:
                 continue
             words = asked_as[kind]
@@ -131,7 +133,7 @@ def _of_language(split: str, rows: int, language: str, seed: int, corrupt: float
                 language=language,
                 task=TASKS[kind],
                 prompt=" ".join([instructions[kind], *[words[concept] for concept in question[:asked]]]),
-                answer=" ".join([concepts[concept] for concept in reply[:told]]),
+                answer=" ".join([tongues[voice][concept] for concept in reply[:told]]),
             )
             seen.add(key)
             if len(seen) == rows:
@@ -157,16 +159,6 @@ def _solve(task: Integers, problem: Integers) -> Integers:
     largest = np.where(place == 0, largest, _EMPTY)
     answers = np.stack([problem, backwards, np.sort(problem, axis=1), successor, largest])  # (tasks, rows, width)
     return answers[task, np.arange(len(task))]
-
-
-def _damage(rng: np.random.Generator, answer: Integers, share: float) -> Integers:
-    """Replace one concept of this share of the answers by another."""
-    rows = len(answer)
-    hit, place, step = rng.random(rows) < share, rng.random(rows), rng.integers(1, _CONCEPTS, size=rows)
-    row, column = np.arange(rows)[hit], (place * _lengths(answer)).astype(np.int64)[hit]
-    damaged = answer.copy()
-    damaged[row, column] = (answer[row, column] + step[hit]) % _CONCEPTS
-    return damaged
 
 
 def _lengths(rows: Integers) -> Integers:
