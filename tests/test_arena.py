@@ -58,9 +58,8 @@ def test_without_its_files_the_recipe_says_where_they_belong(recipe, aya_command
 
 
 def test_the_whole_graph_runs_in_miniature(made_up, tmp_path, aya_command):
-    steps = {stage: 2 for stage in ("base", "sft", "offline", "reward", "online")}
     overrides = [
-        *(f"stages.{stage}.trainer.steps={count}" for stage, count in steps.items()),
+        *(f"stages.{stage}.trainer.steps=2" for stage in ("base", "sft", "offline", "reward", "online")),
         *(f"stages.{stage}.trainer.tokenizer.vocab_size=300" for stage in ("blank", "blank-reward")),
         *(f"stages.{stage}.trainer.config.hidden_size=16" for stage in ("blank", "blank-reward")),
         "stages.online.sampling.max_tokens=8",
@@ -83,5 +82,22 @@ def test_real_teachers_differ_from_language_to_language(shared_data, recipe, tmp
     out = tmp_path / "out"
     done = aya_command("run", recipe, "--out", out, "-q", "--until", "arbitrage")
     assert done.returncode == 0, done.stderr
-    won = json.loads((out / "report.json").read_text())["arbitrage"]["arbitrage"]["languages"]
-    print(won)
+    account = json.loads((out / "report.json").read_text())["arbitrage"]["arbitrage"]
+    assert {name: teacher["abstained"] + teacher["failed"] for name, teacher in account["teachers"].items()} == {
+        "llama-70b": 0, "qwen-14b": 0, "qwen-7b": 0,
+    }  # fmt: skip
+    wins = account["wins"]
+    assert wins["hi"].get("qwen-7b", 0) == 0  # its answers in Hindi are not among the files
+    full = {language: wins[language] for language in LANGUAGES if language != "hi"}
+    leaders = {max(row, key=row.__getitem__) for row in full.values()}
+    assert len(leaders) > 1  # no teacher is the best one everywhere
+    assert chi_square(full) > 42.3  # the 99.9% quantile at 18 degrees of freedom: (10 - 1) x (3 - 1)
+
+
+def chi_square(table):
+    """Pearson's statistic of a table of counts: how far the rows are from all having the same shares."""
+    columns = sorted({name for row in table.values() for name in row})
+    totals = {name: sum(row.get(name, 0) for row in table.values()) for name in columns}
+    whole = sum(totals.values())
+    expected = {(key, name): sum(row.values()) * totals[name] / whole for key, row in table.items() for name in columns}
+    return sum((table[key].get(name, 0) - count) ** 2 / count for (key, name), count in expected.items())

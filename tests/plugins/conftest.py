@@ -1,6 +1,7 @@
 """Tiny checkpoints and rows for the tests of trainers, teachers and arbiters."""
 
 import pytest
+import torch
 
 from aya_core.api import Demonstration, Preference, TrainingJob, user_prompt
 from aya_core.artifacts import write_rows
@@ -13,6 +14,12 @@ FAMILIES = {
 }
 SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Tiny products gain nothing from threads, which wait for one another wherever other work shares the machine."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

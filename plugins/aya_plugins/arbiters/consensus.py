@@ -24,9 +24,15 @@ class Consensus(Strategy[Arbiter]):
 
     word_order: int = Field(0, ge=0, le=4, description="Longest word n-grams beside those of characters; 2 is chrF++.")
 
+    beta: float = Field(
+        2.0,
+        gt=0,
+        description="How much more recall counts than precision. chrF's own 2 favours the longest answer; 1 does not.",
+    )
+
     def build(self) -> Arbiter:
         """Load sacrebleu."""
-        return _Consensus(SentenceChrf(self.word_order))
+        return _Consensus(SentenceChrf(self.word_order, self.beta))
 
 
 class _Consensus:

@@ -21,11 +21,11 @@ def judge(*texts: str, word_order: int = 0) -> list[Verdict]:
     return list(verdicts)
 
 
-@given(WORDS | st.text(max_size=20), WORDS | st.text(max_size=20), st.sampled_from([0, 2]))
+@given(WORDS | st.text(max_size=20), WORDS | st.text(max_size=20), st.sampled_from([0, 2]), st.sampled_from([1, 2]))
 @settings(deadline=None)
-def test_sentence_chrf_is_that_of_sacrebleu(hypothesis: str, reference: str, word_order: int):
-    official = CHRF(word_order=word_order).sentence_score(hypothesis, [reference]).score
-    assert SentenceChrf(word_order)(hypothesis, reference) == official
+def test_sentence_chrf_is_that_of_sacrebleu(hypothesis: str, reference: str, word_order: int, beta: int):
+    official = CHRF(word_order=word_order, beta=beta).sentence_score(hypothesis, [reference]).score
+    assert SentenceChrf(word_order, beta)(hypothesis, reference) == official
 
 
 def test_sentence_chrf_has_the_signature_of_sacrebleu():
@@ -48,6 +48,21 @@ def test_the_odd_one_out_scores_least():
     scores = [verdict.score for verdict in judge("the cat sat", "the cat sits", "a dog ran", "the cat sat")]
     assert scores[0] == scores[3] == max(scores)
     assert scores[2] == min(scores)
+
+
+@given(WORDS, WORDS)
+@settings(deadline=None)
+def test_two_answers_tie_when_recall_counts_as_much_as_precision(first: str, second: str):
+    (verdicts,) = Consensus(beta=1).build().judge([case(first, second)])
+    assert verdicts[0].score == verdicts[1].score
+
+
+def test_more_recall_favours_the_longer_of_two_answers():
+    short, long = "the cat sat", "the cat sat on the mat and looked at the dog"
+    less, more = judge(short, long)  # chrF's own beta of 2
+    assert more.score > less.score
+    (verdicts,) = Consensus(beta=0.5).build().judge([case(short, long)])
+    assert verdicts[0].score > verdicts[1].score
 
 
 def test_scores_follow_their_candidates_when_these_change_places():

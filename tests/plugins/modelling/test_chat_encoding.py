@@ -146,7 +146,7 @@ def test_a_role_that_the_template_refuses_is_named():
     encoder = ChatEncoder(make_tokenizer("words", None, ["one"]), [], max_tokens=50, where="models/x")
     prompt = user_prompt("1", "en", "one")
     odd = type(prompt)("1", "en", ({"role": "tool", "content": "one"},))
-    with pytest.raises(DataError, match="models/x: its chat template refuses a conversation .*tool"):
+    with pytest.raises(DataError, match=r"models/x: its chat template refuses a conversation .*tool"):
         encoder.prompts([odd])
 
 

@@ -193,7 +193,7 @@ def test_a_likelihood_reward_model_learns_the_pairs_and_stays_a_language_model(
 
 
 def test_a_family_without_a_classifier_is_told_about_the_other_score(checkpoint, pairs, rows_folder, run_trainer):
-    with pytest.raises(DataError, match="no sequence classifier for 'cohere' models.*score: likelihood"):
+    with pytest.raises(DataError, match=r"no sequence classifier for 'cohere' models.*score: likelihood"):
         run_trainer(RewardTraining(), rows_folder(pairs), start=checkpoint("cohere"))
 
 

@@ -19,14 +19,14 @@ from aya_plugins.trainers.runtime.schedule import learning_rate
 from aya_plugins.trainers.sft import Sft
 
 
-class Interrupted(Exception):
+class KilledError(Exception):
     """Stands for a kill."""
 
 
 def interrupt_at(step):
     def report(done, total, measures):
         if done >= step:
-            raise Interrupted
+            raise KilledError
 
     return report
 
@@ -121,7 +121,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(
     settings = Sft(steps=8, batch_rows=8, learning_rate=1e-2, checkpoint_seconds=0, log_every=1)
     rows = rows_folder(counting)
     undisturbed, measures = run_trainer(settings, rows, start=checkpoint())
-    with pytest.raises(Interrupted):
+    with pytest.raises(KilledError):
         run_trainer(settings, rows, start=checkpoint(), work=tmp_path, report=interrupt_at(killed_at))
     reported = []
     resumed, again = run_trainer(
@@ -143,10 +143,10 @@ def test_a_save_between_two_reports_keeps_what_the_next_report_says(
     def report(done, total, said):
         if done == 6 and 6 not in parts:
             parts[6] = None
-            raise Interrupted
+            raise KilledError
         parts[done] = said["loss"]
 
-    with pytest.raises(Interrupted):
+    with pytest.raises(KilledError):
         run_trainer(settings, rows, start=checkpoint(), work=tmp_path, report=report)
     run_trainer(settings, rows, start=checkpoint(), work=tmp_path, report=report)
     assert parts == whole
@@ -156,7 +156,7 @@ def test_preference_training_resumes_too(checkpoint, pairs, rows_folder, run_tra
     settings = PreferenceTraining(steps=6, batch_rows=8, learning_rate=1e-3, checkpoint_seconds=0, log_every=1)
     job = {"rows": rows_folder(pairs), "start": checkpoint(), "reference": checkpoint(), "objective": Dpo().build()}
     undisturbed, _ = run_trainer(settings, **job)
-    with pytest.raises(Interrupted):
+    with pytest.raises(KilledError):
         run_trainer(settings, **job, work=tmp_path, report=interrupt_at(4))
     assert_same_weights(undisturbed, run_trainer(settings, **job, work=tmp_path)[0])
 
