@@ -18,9 +18,8 @@ CHUNK = 4096
 class ChatEncoder:
     """Encodes conversations for one tokenizer.
 
-    The chat template writes all special tokens, so the tokenizer adds none (no second BOS). An answer is
-    encoded as part of
-    its whole conversation: the tokens of the text as training and scoring see it. A token that spans the
+    The chat template writes all special tokens, so the tokenizer adds none (no second BOS). An answer is encoded as
+    part of its whole conversation: the tokens of the text as training and scoring see it. A token that spans the
     border of prompt and answer counts as the answer's.
 
     end_ids: tokens that end a turn. An answer ends with the last of these that the template writes after it,

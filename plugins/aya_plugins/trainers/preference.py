@@ -11,8 +11,11 @@ from aya_plugins.trainers.loop_settings import LOOP_IMPORTS, LoopSettings
 class PreferenceTraining(LoopSettings, Strategy[Trainer]):
     """Train on preference pairs with the objective of the stage, against a frozen reference.
 
-    The reference's log-probabilities are computed once, then it is freed. Chosen and rejected answers go
-    through the policy in one forward pass.
+    The reference's log-probabilities are computed once, then it is freed. Chosen and rejected answers go through the policy
+    in one forward pass.
+
+    Source of the supervised term: Pang et al. 2024, arXiv 2404.19733, equation 1; here the mean is over all chosen tokens of a
+    step.
     """
 
     imports = (*LOOP_IMPORTS, "aya_plugins.trainers.runtime.preference")
@@ -21,6 +24,11 @@ class PreferenceTraining(LoopSettings, Strategy[Trainer]):
     needs_objective: ClassVar[bool] = True
 
     learning_rate: float = Field(1e-6, gt=0, description="Peak learning rate of AdamW.")
+    sft_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of a supervised term: the mean negative log-likelihood of the chosen answers' tokens.",
+    )
 
     def build(self) -> Trainer:
         """Make the trainer."""

@@ -149,6 +149,17 @@ def test_the_first_dpo_loss_is_log_2_and_the_reference_is_another_model_when_tol
     assert other["rewards/margins"] < -1  # the reference knows the right answers, the start does not
 
 
+def test_the_supervised_term_is_the_loss_of_sft_on_the_chosen_answers(
+    checkpoint, counting, pairs, rows_folder, run_trainer
+):
+    job = {"start": checkpoint(), "seed": 3}
+    _, sft = run_trainer(Sft(steps=1, batch_rows=27), rows_folder(counting), **job)
+    settings = PreferenceTraining(steps=1, batch_rows=27, sft_weight=0.5)
+    _, both = run_trainer(settings, rows_folder(pairs), objective=Dpo().build(), **job)
+    assert both["nll_loss"] == pytest.approx(sft["loss"], rel=1e-5)  # the pairs' chosen answers are the demonstrations
+    assert both["loss"] == pytest.approx(math.log(2) + 0.5 * sft["loss"], rel=1e-5)
+
+
 def test_preference_training_without_an_objective_says_so(checkpoint, pairs, rows_folder, run_trainer):
     with pytest.raises(AyaError, match="needs an objective"):
         run_trainer(PreferenceTraining(), rows_folder(pairs), start=checkpoint())

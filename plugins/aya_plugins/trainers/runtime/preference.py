@@ -44,7 +44,7 @@ class PreferenceTrainer:
         if self.settings.activation_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         module = AnswerLogps(model)
-        task = PreferenceTask(pairs, pairs.lengths, job.objective, reference)
+        task = PreferenceTask(pairs, pairs.lengths, job.objective, reference, self.settings.sft_weight)
         trained = fit(accelerator, module, task, self.settings, job)
         return write(
             trained, module, encoder.tokenizer, job, name="preference", settings=self.settings, rows=rows,
@@ -78,15 +78,17 @@ class PreferenceTrainer:
 
 @dataclass(frozen=True)
 class PreferenceTask:
-    """The mean of an objective's losses over the pairs of a step.
+    """The mean of an objective's losses over the pairs of a step, and the supervised term.
 
-    reference: log-probabilities of all rows of the pairs.
+    reference: log-probabilities of all rows of the pairs. sft_weight: of the mean negative log-likelihood of the chosen
+    answers' tokens.
     """
 
     pairs: EncodedPairs
     lengths: Ints
     objective: Objective
     reference: Sums
+    sft_weight: float = 0.0
     name: str = "preference"
 
     def loss(self, module: Any, rows: Ints, step_rows: Ints) -> Mapping[str, Tensor]:
@@ -107,7 +109,13 @@ class PreferenceTask:
             "logps/chosen": chosen.detach(),
             "logps/rejected": rejected.detach(),
         }
-        return {name: values.sum() / len(step_rows) for name, values in sums.items()}
+        shares = {name: values.sum() / len(step_rows) for name, values in sums.items()}
+        if self.sft_weight:
+            chosen_tokens = self.pairs.encoded.answer_tokens[2 * self.pairs.kept[step_rows]].sum()
+            shares["nll_loss"] = -chosen.sum() / int(chosen_tokens)
+            shares["loss"] = shares["loss"] + self.sft_weight * shares["nll_loss"]
+            shares["nll_loss"] = shares["nll_loss"].detach()
+        return shares
 
 
 def _save_array(path: Path, array: Sums) -> None:
