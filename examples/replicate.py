@@ -110,7 +110,7 @@ def payload(out: Path, node: str) -> Path:
 def page(runs: Mapping[int, Measured]) -> str:
     """The table of bars and the table of stages, by seed."""
     seeds = list(runs)
-    lines = [(ROOT / "docs" / "replication_head.md").read_text(encoding="utf-8").rstrip(), ""]
+    lines = [(ROOT / "examples" / "replication_head.md").read_text(encoding="utf-8").rstrip(), ""]
     lines += [f"Measured {date.today()}, {platform.machine()}, two cores, Python {platform.python_version()}; seeds "
               f"{', '.join(map(str, seeds))}. ± is the standard deviation over seeds.", ""]  # fmt: skip
     lines += ["## Bars", "", _row("", "bar", *seeds, "holds in"), "|---|" + "---:|" * (len(seeds) + 2)]

@@ -89,15 +89,7 @@ def test_real_teachers_differ_from_language_to_language(shared_data, recipe, tmp
     wins = account["wins"]
     assert wins["hi"].get("qwen-7b", 0) == 0  # its answers in Hindi are not among the files
     full = {language: wins[language] for language in LANGUAGES if language != "hi"}
-    leaders = {max(row, key=row.__getitem__) for row in full.values()}
-    assert len(leaders) > 1  # no teacher is the best one everywhere
-    assert chi_square(full) > 42.3  # the 99.9% quantile at 18 degrees of freedom: (10 - 1) x (3 - 1)
-
-
-def chi_square(table):
-    """Pearson's statistic of a table of counts: how far the rows are from all having the same shares."""
-    columns = sorted({name for row in table.values() for name in row})
-    totals = {name: sum(row.get(name, 0) for row in table.values()) for name in columns}
-    whole = sum(totals.values())
-    expected = {(key, name): sum(row.values()) * totals[name] / whole for key, row in table.items() for name in columns}
-    return sum((table[key].get(name, 0) - count) ** 2 / count for (key, name), count in expected.items())
+    llama = {language: row.get("llama-70b", 0) for language, row in full.items()}
+    assert all(row["qwen-14b"] > llama[language] for language, row in full.items())  # the two Qwens agree
+    assert llama["pl"] + llama["tr"] >= 4 * (llama["ru"] + llama["zh"])  # 16 and 2 of 84 questions
+    assert set(account["pairs"]["dropped"]["margin too small"]) == {"hi"}  # two answers agree with each other equally
