@@ -85,9 +85,14 @@ def content_of(path: Path) -> str:
     return stable_hash({name: entry["sha256"] for name, entry in describe_files(path).items()})
 
 
-def begin(folder: Path) -> Path:
-    """Open the place beside `folder` where its payload is made; work left there by a killed run is kept."""
+def begin(folder: Path, *, keep_payload: bool = False) -> Path:
+    """Open the place beside `folder` where its payload is made.
+
+    Scratch work left there by a killed run is kept, a half-made payload only where the node goes on from it.
+    """
     partial = folder.with_name(folder.name + ".partial")
+    if not keep_payload:
+        shutil.rmtree(partial / PAYLOAD, ignore_errors=True)
     (partial / PAYLOAD).mkdir(parents=True, exist_ok=True)
     return partial
 
@@ -97,7 +102,7 @@ def finish(
     plugins: Mapping[str, str], seed: int, seconds: float, measures: Mapping[str, Any],
 ) -> Artifact:  # fmt: skip
     """Describe the payload that lies beside `folder`, and give it its final name in one step."""
-    partial = begin(folder)
+    partial = begin(folder, keep_payload=True)
     for scratch in partial.iterdir():
         if scratch.name not in (PAYLOAD, "log.jsonl"):
             shutil.rmtree(scratch) if scratch.is_dir() else scratch.unlink()
@@ -123,11 +128,14 @@ def load(folder: Path) -> Artifact:
         raise ArtifactError(f"{folder}: no {MANIFEST} here; expected the folder of an artifact") from None
     except ValueError as error:
         raise ArtifactError(f"{folder / MANIFEST}: damaged ({error}); delete {folder} to make it again") from None
-    if written.get("format") != FORMAT:
+    if isinstance(written, dict) and written.get("format", FORMAT) != FORMAT:
         raise ArtifactError(
-            f"{folder}: artifact format {written.get('format')}, this version reads {FORMAT}; use another --out"
+            f"{folder}: artifact format {written['format']}, this version reads {FORMAT}; use another --out"
         )
-    return Artifact(folder=folder, **written)
+    try:
+        return Artifact(folder=folder, **written)
+    except TypeError as error:
+        raise ArtifactError(f"{folder / MANIFEST}: damaged ({error}); delete {folder} to make it again") from None
 
 
 def verify(artifact: Artifact) -> None:
@@ -181,10 +189,11 @@ def read_rows(folder: Path, record: type[Row]) -> Iterator[Row]:
 
 
 def count_rows(folder: Path) -> int:
-    """How many rows a payload folder holds, from the footers of its files alone."""
+    """How many rows a payload folder, or one file of it, holds, from the footers of the files alone."""
     import pyarrow.parquet
 
-    return sum(pyarrow.parquet.read_metadata(shard).num_rows for shard in Path(folder).glob("*.parquet"))
+    shards = [folder] if folder.is_file() else list(folder.glob("*.parquet"))
+    return sum(pyarrow.parquet.read_metadata(shard).num_rows for shard in shards)
 
 
 def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -67,7 +67,7 @@ class LikelihoodTeacher(Teacher, Protocol):
     """A teacher that can also say how likely it finds a given answer."""
 
     def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Sequence[LogLikelihood]:
-        """Score each answer given its prompt, in the order asked."""
+        """Score each answer given its prompt, in the order asked; NaN for one that the model cannot read whole."""
 
 
 class Router(Protocol):
@@ -144,10 +144,14 @@ class TrainingJob:
     report: Callable[[int, int, Mapping[str, float]], None] = field(default=lambda done, total, measures: None)
 
 
+READS_DEFAULT = "demonstrations"
+"""What a trainer reads that does not say."""
+
+
 class Trainer(Protocol):
     """Makes a checkpoint from a checkpoint and data.
 
-    Its strategy class may set `reads` ("demonstrations", "preferences" or "any") and `needs_objective`.
+    Its strategy class may set `reads` ("demonstrations", the default, "preferences" or "any") and `needs_objective`.
     """
 
     def train(self, job: TrainingJob) -> Mapping[str, float]:
@@ -210,7 +214,8 @@ class Subject:
 class Evaluator(Protocol):
     """Scores a model.
 
-    Its strategy class may set `needs_answers`, and a field `against` that names a rival model of the same stage.
+    Its strategy class may set `needs_answers`, and have a field `against` that names a rival model of the same stage. One
+    that yields several metrics sets `headline`, the name of the main one.
     """
 
     def evaluate(self, subject: Subject) -> Iterable[RowScore]:

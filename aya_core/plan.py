@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aya_core import __version__
 from aya_core.artifacts import MANIFEST, PAYLOAD, stable_hash
 from aya_core.errors import RecipeError, did_you_mean
 from aya_core.recipe import LoadedRecipe
-from aya_core.strategies import EACH, LocalFile, Reference, Strategy, find, strategies_in
+from aya_core.registry import source_hash
+from aya_core.strategies import EACH, LocalFile, ModelRef, Reference, Strategy, find, strategies_in
 
 ROWS_KINDS = frozenset({"prompts", "demonstrations", "preferences"})
 
@@ -86,7 +88,7 @@ class Builder:
         node_inputs = {role: str(value) for role, value in (inputs or {}).items()}
         external = {role: node_inputs.pop(role) for role in list(node_inputs) if node_inputs[role] not in self.nodes}
         specs: dict[str, Any] = {}
-        plugins: dict[str, str] = {}
+        plugins = {"aya_core": f"{__version__}+{source_hash('aya_core')}"}
         imports: dict[str, None] = {}
         for key, (strategy_kind, strategy) in (strategies or {}).items():
             spec = self.registry.dump(strategy_kind, strategy)
@@ -143,7 +145,7 @@ class Builder:
                     raise self.error(where, f"'{text}' is {_a(self.nodes[id].kind)}; expected {_any_of(kinds)}")
             return results
         if "/" in text or text.startswith("."):
-            return {"": self._outside(text, where)}
+            return {"": self._outside(reference, where)}
         stage = text.split(".")[0].split("@")[0]
         later = [later.name for later in self.recipe.stages]
         if stage in later and stage not in self._begun():
@@ -195,7 +197,7 @@ class Builder:
                 target = self.resolve(reference, role)
             if target in self.nodes:
                 inputs[role] = target
-            elif Path(target).exists():
+            elif Path(target).is_absolute():
                 external[role] = target
             else:
                 continue  # a hub id: it is its own name
@@ -210,11 +212,12 @@ class Builder:
             external[role] = str(full)
             _set(spec, path, f"${role}")
 
-    def _outside(self, text: str, where: str) -> str:
+    def _outside(self, reference: Reference, where: str) -> str:
+        text = str(reference)
         full = (self.loaded.folder / Path(text).expanduser()).resolve()
         if full.exists():
             return str(full / PAYLOAD if (full / MANIFEST).is_file() else full)
-        if text.startswith((".", "/", "~")):
+        if text.startswith((".", "/", "~")) or not isinstance(reference, ModelRef):
             raise self.error(where, f"no folder {full}; expected a model or rows there (relative to the recipe)")
         return text
 

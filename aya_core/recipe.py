@@ -53,6 +53,11 @@ class Pick(Settings):
     )
 
 
+def _check_own(own: float, each: str | None) -> None:
+    if each is None and own != 1.0:
+        raise ValueError("`own` is about the rows of a cluster; it goes with `each: cluster`")
+
+
 class Teaching(Settings):
     """A teacher of the pool. `{use: ...}` alone is short for `{teacher: {use: ...}}`."""
 
@@ -99,6 +104,11 @@ class TrainStage(StageSettings):
     )
     limit: int | None = Field(None, ge=1, description="Rows per run at the most, drawn by hash.")
 
+    @model_validator(mode="after")
+    def _own_is_about_clusters(self) -> TrainStage:
+        _check_own(self.own, self.each)
+        return self
+
 
 class MergeStage(StageSettings):
     """Make one checkpoint of several."""
@@ -133,7 +143,9 @@ class ArbitrageStage(StageSettings):
 
     @model_validator(mode="after")
     def _asks_or_reuses(self) -> ArbitrageStage:
-        if (self.answers is None) == (self.prompts is None or not self.teachers):
+        asks = self.prompts is not None and bool(self.teachers)
+        asks_at_all = bool({"prompts", "teachers", "sampling"} & self.model_fields_set)
+        if (self.answers is None and not asks) or (self.answers is not None and asks_at_all):
             raise ValueError("expected either `prompts` and `teachers`, or `answers` of an earlier arbitrage stage")
         return self
 
@@ -169,6 +181,9 @@ class OnlineStage(StageSettings):
     def _merges_what_it_splits(self) -> OnlineStage:
         if (self.each is None) != (self.merge is None):
             raise ValueError("`each: cluster` and `merge` go together: a round ends in one model")
+        if self.data == "pairs" and self.sampling.n < 2:
+            raise ValueError("sampling.n is 1; expected 2 answers or more per prompt, to make pairs of")
+        _check_own(self.own, self.each)
         return self
 
 

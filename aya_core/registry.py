@@ -8,12 +8,13 @@ where. `AYA_DISABLE_PLUGINS` (names, comma-separated) blocks entry points.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +24,7 @@ import pluggy
 from pydantic import ValidationError
 
 from aya_core import hookspecs
-from aya_core.artifacts import file_hash
+from aya_core.artifacts import file_hash, stable_hash
 from aya_core.errors import PluginError, did_you_mean
 from aya_core.explain import SettingsError, explain
 from aya_core.kinds import KINDS
@@ -71,6 +72,11 @@ class Registry:
                         raise PluginError(
                             f"{kind} '{name}' is offered twice: by {self._describe(owners[kind, name])} and by "
                             f"{self._describe(plugin)}; rename one, or block one with AYA_DISABLE_PLUGINS"
+                        )
+                    if kind == "teacher" and (taken := {"languages", "sampling"} & set(strategy.model_fields)):
+                        raise PluginError(
+                            f"{self._describe(plugin)}: teacher '{name}' has a setting '{min(taken)}', which an arbitrage "
+                            "stage sets beside every teacher; rename it"
                         )
                     owners[kind, name] = plugin
                     offered[kind][name] = strategy
@@ -126,7 +132,7 @@ class Registry:
         seen: dict[str, EntryPoint] = {}
         for point in found:
             if point.name in seen:
-                if point.value == seen[point.name].value:
+                if _origin(point) == _origin(seen[point.name]) and point.value == seen[point.name].value:
                     continue  # the same distribution listed twice, as an editable install beside its source tree is
                 raise PluginError(
                     f"two plugins are named '{point.name}': {_origin(seen[point.name])} and {_origin(point)}; "
@@ -143,8 +149,7 @@ class Registry:
                     f"mend or uninstall it, or block it with AYA_DISABLE_PLUGINS={point.name}"
                 ) from error
             distribution = point.dist.name if point.dist else "unknown"
-            version = point.dist.version if point.dist else "0"
-            self._register(module, Plugin(point.name, distribution, version, point.value))
+            self._register(module, Plugin(point.name, distribution, _version(point, module), point.value))
         if unknown := self.disabled - set(seen):
             name = min(unknown)
             raise PluginError(f"AYA_DISABLE_PLUGINS: no plugin named '{name}'; {did_you_mean(name, seen)}")
@@ -203,6 +208,27 @@ class Registry:
     def _describe(self, name: str) -> str:
         plugin = self.plugins.get(name)
         return f"plugin '{name}' ({plugin.distribution} {plugin.version})" if plugin else f"plugin '{name}'"
+
+
+def _version(point: EntryPoint, module: ModuleType) -> str:
+    """The distribution's version; for an editable install, whose code changes under one version, with a hash of its code."""
+    if point.dist is None:
+        return "0"
+    origin = json.loads(point.dist.read_text("direct_url.json") or "{}")
+    if not origin.get("dir_info", {}).get("editable"):
+        return point.dist.version
+    return f"{point.dist.version}+{source_hash(module.__name__.split('.')[0])}"
+
+
+@cache
+def source_hash(package: str) -> str:
+    """Hash the Python sources of an importable package or module, eight hexadecimal digits. Imports nothing."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        return "unknown"
+    origin = Path(spec.origin)
+    files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+    return stable_hash([[file.relative_to(origin.parent).as_posix(), file_hash(file)] for file in files])[:8]
 
 
 def _origin(point: EntryPoint) -> str:

@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -25,7 +26,6 @@ from aya_core.artifacts import Artifact, content_of, stable_hash
 from aya_core.errors import ArtifactError, NodeFailedError, PluginError
 from aya_core.plan import Node, Plan
 from aya_core.recipe import LoadedRecipe
-from aya_core.strategies import Strategy
 
 RUN = "run.json"
 
@@ -41,8 +41,8 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def open(self, loaded: LoadedRecipe) -> None:
-        """Make the folder, or check that it is this recipe's. Raises ArtifactError for a folder of something else."""
+    def check(self, loaded: LoadedRecipe) -> None:
+        """Check that the folder is this recipe's, or new. Raises ArtifactError for a folder of something else."""
         name = loaded.recipe.name
         if (self.folder / RUN).is_file():
             found = self.about()
@@ -54,16 +54,19 @@ class Run:
             raise ArtifactError(
                 f"{self.folder}: holds something else than a run; choose an empty or new folder as --out"
             )
+
+    def open(self, loaded: LoadedRecipe) -> None:
+        """Make the folder's parts and say whose run it is."""
         for part in ("artifacts", "logs"):
-            (self.folder / part).mkdir(parents=True, exist_ok=True)
-        self.note(recipe=name, source=loaded.source, folder=str(loaded.folder))
+            (self.folder / part).mkdir(exist_ok=True)
+        self.note(recipe=loaded.recipe.name, source=loaded.source, folder=str(loaded.folder))
         (self.folder / "recipe.yaml").write_text(yaml12.dump(dict(loaded.raw)), encoding="utf-8")
 
     def about(self) -> dict[str, Any]:
         """What `run.json` says. Raises ArtifactError where there is none."""
         try:
             found = json.loads((self.folder / RUN).read_text())
-            return {"recipe": found["recipe"], **found}
+            return {"recipe": found["recipe"], "folder": found["folder"], **found}
         except FileNotFoundError:
             raise ArtifactError(f"{self.folder}: no {RUN} here; expected the --out folder of `aya run`") from None
         except (ValueError, KeyError, TypeError):
@@ -79,6 +82,7 @@ class Run:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep a second run out of the folder while this one works."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / ".lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -131,10 +135,17 @@ class Inventory:
         self.standing[node.id] = artifact
         return artifact
 
+    def find_all(self, plan: Plan) -> dict[str, Artifact]:
+        """Find every artifact of a plan that stands, by node id."""
+        found = {id: self.look(node) for id, node in plan.nodes.items()}
+        return {id: artifact for id, artifact in found.items() if artifact is not None}
+
     def _outside(self, path: str) -> str:
         if path not in self._external:
             files = [Path(path)] if Path(path).exists() else sorted(map(Path, glob.glob(path)))
-            self._external[path] = stable_hash([content_of(file) for file in files])
+            self._external[path] = stable_hash(
+                [[file.name if file.is_file() else "", content_of(file)] for file in files]
+            )
         return self._external[path]
 
 
@@ -144,14 +155,18 @@ def check_imports(plan: Plan, loaded: LoadedRecipe) -> None:
         for module in node.imports:
             top = module.split(".")[0]
             if importlib.util.find_spec(top) is None:
-                extra = _extra_for(module, loaded)
-                install = f'install the extra: pip install "aya-core[{extra}]"' if extra else f"install {top}"
+                install = _how_to_install(module, loaded)
                 raise PluginError(f"{loaded.source}: stages.{node.stage}: needs the module '{top}'; {install}")
 
 
-def _extra_for(module: str, loaded: LoadedRecipe) -> str | None:
-    classes: list[type[Strategy[Any]]] = [s for kind in loaded.registry.strategies.values() for s in kind.values()]
-    return next((s.extra for s in classes if module in s.imports and s.extra), None)
+def _how_to_install(module: str, loaded: LoadedRecipe) -> str:
+    """Name the extra that brings a module: of the distribution whose strategy asks for it."""
+    for kind, strategies in loaded.registry.strategies.items():
+        for name, strategy in strategies.items():
+            if module in strategy.imports and strategy.extra:
+                distribution = loaded.registry.origin(kind, name).distribution
+                return f'install the extra: pip install "{distribution}[{strategy.extra}]"'
+    return f"install {module.split('.')[0]}"
 
 
 class Runner:
@@ -170,12 +185,18 @@ class Runner:
         Raises NodeFailedError when a node fails, after the nodes that were at work beside it are done.
         """
         check_imports(self.plan, self.loaded)
-        self.run.open(self.loaded)
+        self.run.check(self.loaded)
         with self.run.lock():
-            waiting = dict(self.plan.nodes)
-            self._reuse(waiting)
-            if waiting:
-                self._work(waiting)
+            self.run.open(self.loaded)
+            started = time.monotonic()
+            try:
+                waiting = dict(self.plan.nodes)
+                self._reuse(waiting)
+                if waiting:
+                    self._work(waiting)
+            finally:
+                spent = self.run.about().get("seconds", 0.0) + time.monotonic() - started
+                self.run.note(seconds=spent)
         return {id: self.inventory.standing[id] for id in self.plan.nodes}
 
     def _reuse(self, waiting: dict[str, Node]) -> None:

@@ -36,15 +36,11 @@ class Estimate:
         """Upper end of the interval."""
         return self.value + Z95 * self.standard_error
 
-    def as_row(self) -> dict[str, float | int]:
-        """For a report."""
-        return {
-            "value": self.value,
-            "standard_error": self.standard_error,
-            "low": self.low,
-            "high": self.high,
-            "n": self.n,
-        }
+    def as_row(self) -> dict[str, float | int | None]:
+        """For a report. One prompt has no error: what is not known is None."""
+        known = {"standard_error": self.standard_error, "low": self.low, "high": self.high}
+        told = {name: number if math.isfinite(number) else None for name, number in known.items()}
+        return {"value": self.value, **told, "n": self.n}
 
 
 Sums = Mapping[str, Mapping[str, tuple[float, float]]]
@@ -72,19 +68,23 @@ def mean(added: Sums) -> Estimate:
     return Estimate(sum(part.value for part in parts) / len(parts), error, sum(part.n for part in parts))
 
 
-def gain(before: Sums, after: Sums) -> Estimate:
+def gain(before: Sums, after: Sums) -> Estimate | None:
     """The difference of two means over the same prompts, with the error of paired differences.
 
-    Prompts that only one of the two has are left out.
+    Prompts that only one of the two has are left out; None where they have none in common.
     """
     parts = []
     for language in sorted(set(before) & set(after)):
         common = sorted(set(before[language]) & set(after[language]))
+        if not common:
+            continue
         first = [before[language][prompt] for prompt in common]
         second = [after[language][prompt] for prompt in common]
         one, two = _ratio(first), _ratio(second)
         residuals = [b - a for a, b in zip(_residuals(first, one.value), _residuals(second, two.value), strict=True)]
         parts.append(Estimate(two.value - one.value, _error(residuals), len(common)))
+    if not parts:
+        return None
     error = math.sqrt(sum(part.standard_error**2 for part in parts)) / len(parts)
     return Estimate(sum(part.value for part in parts) / len(parts), error, sum(part.n for part in parts))
 

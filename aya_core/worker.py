@@ -19,6 +19,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from aya_core.errors import AyaError
 from aya_core.explain import SettingsError
 from aya_core.plan import Node
 from aya_core.registry import Registry
-from aya_core.stages import ACTIONS
+from aya_core.stages import ACTIONS, RESUMED
 from aya_core.stages.work import Work
 
 LINE_LIMIT = 4000
@@ -116,6 +117,8 @@ def _reap(children: dict[int, str], events: int) -> None:
         if pid == 0:
             return
         if pid in children:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)  # engines that it started and left
             _tell(events, "exit", children.pop(pid), code=os.waitstatus_to_exitcode(status))
 
 
@@ -161,6 +164,7 @@ def _do(job: Mapping[str, Any], registry: Registry, events: int) -> int:
     try:
         do(node, registry, {role: Path(path) for role, path in job["inputs"].items()}, Path(job["folder"]), job, report)
     except (AyaError, SettingsError) as error:
+        print(error, file=sys.stderr)
         _tell(events, "failed", node.id, mistake=True, message=str(error))
         return 2
     except BaseException as error:
@@ -175,7 +179,7 @@ def do(
 ) -> artifacts.Artifact:
     """Do one node and give its artifact its final name. record: `fingerprint` and `contents` of the inputs."""
     started = time.perf_counter()
-    work = Work(node, registry, inputs, artifacts.begin(folder), report)
+    work = Work(node, registry, inputs, artifacts.begin(folder, keep_payload=node.action in RESUMED), report)
     measures = ACTIONS[node.action](work)
     return artifacts.finish(
         folder, node=node.id, kind=node.kind, fingerprint=record["fingerprint"], inputs=record["contents"],

@@ -23,7 +23,7 @@ def command(folder: Path, as_json: bool) -> None:
     run, loaded = load_run(folder)
     plan = make_plan(loaded)
     inventory = Inventory(run)
-    standing = {id: artifact for id, node in plan.nodes.items() if (artifact := inventory.look(node)) is not None}
+    standing = inventory.find_all(plan)
     report = gather.gather(loaded, plan, standing, run.about().get("seconds", 0.0))
     files.write(report, folder)
     if as_json:

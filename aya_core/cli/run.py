@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import click
@@ -36,17 +35,10 @@ def command(
         plan = whole.until(until)
     folder = out or Path("runs") / loaded.recipe.name
     runner = Runner(loaded, plan, folder)
-    started = time.monotonic()
     with Progress(len(plan.nodes), quiet=quiet) as progress:
         loaded.registry.manager.register(progress, "terminal")
-        try:
-            standing = runner.go()
-        finally:
-            loaded.registry.manager.unregister(progress)
-            if (folder / "run.json").is_file():
-                spent = runner.run.about().get("seconds", 0.0) + time.monotonic() - started
-                runner.run.note(seconds=spent)
-    report = gather.gather(loaded, plan, standing, spent)
+        runner.go()
+    report = gather.gather(loaded, whole, runner.inventory.find_all(whole), runner.run.about()["seconds"])
     files.write(report, folder)
     if as_json:
         click.echo(json.dumps(report, ensure_ascii=False))

@@ -58,23 +58,29 @@ def _evaluation(stage: EvaluateStage, standing: Standing) -> dict[str, Any]:
     headline = next(iter(stage.evaluators))
     scores: dict[str, dict[str, Sums]] = {}
     signature: dict[str, Any] = {}
-    first_metric = ""
+    unanswered: dict[str, int] = {}
+    main = headline
     for label in stage.evaluators:
         for model in map(str, (*stage.models, *stage.controls)):
             artifact = standing.get(f"{stage.name}.{label}@{model}")
             if artifact is None:
                 continue
             signature[label] = artifact.measures["signature"]
+            if label == headline:
+                main = _metric_name(label, artifact.measures["headline"])
+            unanswered[model] = max(unanswered.get(model, 0), artifact.measures["unanswered"])
             for metric, scored in _by_metric(artifact.payload).items():
-                if label == headline and not first_metric:
-                    first_metric = metric
                 scores.setdefault(model, {})[_metric_name(label, metric)] = statistics.sums(scored)
-    main = _metric_name(headline, first_metric)
-    rows = {model: _row(model, metrics, main) for model, metrics in scores.items()}
+    base = str(stage.models[0])
+    rivals = [label for label, evaluator in stage.evaluators.items() if getattr(evaluator, "against", None) == base]
+    rows = {model: _row(model, metrics, main, rivals) for model, metrics in scores.items()}
+    for model, count in unanswered.items():
+        rows[model] |= {"unanswered": count} if count else {}
     line = [str(model) for model in stage.models if str(model) in rows]
     for before, after in pairwise(line):
-        if main in scores[before] and main in scores[after]:
-            rows[after]["gain"] = statistics.gain(scores[before][main], scores[after][main]).as_row()
+        gain = statistics.gain(scores[before].get(main, {}), scores[after].get(main, {}))
+        if gain is not None:
+            rows[after]["gain"] = gain.as_row()
     languages: dict[str, dict[str, Any]] = defaultdict(dict)
     for model, metrics in scores.items():
         for language, estimate in statistics.by_language(metrics.get(main, {})).items():
@@ -89,7 +95,8 @@ def _evaluation(stage: EvaluateStage, standing: Standing) -> dict[str, Any]:
     }
 
 
-def _row(model: str, metrics: Mapping[str, Sums], main: str) -> dict[str, Any]:
+def _row(model: str, metrics: Mapping[str, Sums], main: str, rivals: Sequence[str]) -> dict[str, Any]:
+    """A model's row. rivals: evaluators that compare with the base."""
     means = {name: statistics.mean(added) for name, added in metrics.items()}
     row: dict[str, Any] = {"name": model}
     if main in means:
@@ -97,16 +104,19 @@ def _row(model: str, metrics: Mapping[str, Sums], main: str) -> dict[str, Any]:
         row["n"] = means[main].n
     if (greedy := _greedy(main)) in means:
         row["greedy"] = _score(means[greedy])
-    for prefix, key in (("", "win_rate_vs_base"), (GREEDY, "greedy_win_rate_vs_base")):
-        outcomes = {name: _find_outcome(means, prefix + name) for name in ("win", "loss", "tie")}
-        if all(outcome is not None for outcome in outcomes.values()):
-            row[key] = {name: outcome.value for name, outcome in outcomes.items() if outcome is not None}
+    for label in rivals:
+        for prefix, key in (("", "win_rate_vs_base"), (GREEDY, "greedy_win_rate_vs_base")):
+            outcomes = {name: means.get(_metric_name(label, prefix + name)) for name in ("win", "loss", "tie")}
+            known = {name: estimate.value for name, estimate in outcomes.items() if estimate is not None}
+            if len(known) == len(outcomes):
+                row[key] = known
     row["metrics"] = {name: estimate.as_row() for name, estimate in means.items()}
     return row
 
 
-def _score(estimate: Estimate) -> dict[str, float]:
-    return {"score": estimate.value, "low": estimate.low, "high": estimate.high}
+def _score(estimate: Estimate) -> dict[str, Any]:
+    row = estimate.as_row()
+    return {"score": row["value"], "low": row["low"], "high": row["high"]}
 
 
 def _metric_name(label: str, metric: str) -> str:
@@ -119,14 +129,6 @@ def _greedy(name: str) -> str:
     return GREEDY + name
 
 
-def _find_outcome(means: Mapping[str, Estimate], outcome: str) -> Estimate | None:
-    prefix, bare = (GREEDY, outcome.removeprefix(GREEDY)) if outcome.startswith(GREEDY) else ("", outcome)
-    for name, estimate in means.items():
-        if name.startswith(GREEDY) == bool(prefix) and name.endswith(f": {bare}"):
-            return estimate
-    return None
-
-
 def _by_metric(payload: Path) -> dict[str, list[RowScore]]:
     found: dict[str, list[RowScore]] = defaultdict(list)
     for row in read_rows(payload, RowScore):
@@ -137,7 +139,9 @@ def _by_metric(payload: Path) -> dict[str, list[RowScore]]:
 def _arbitrage(stage: ArbitrageStage, plan: Plan, standing: Standing) -> dict[str, Any]:
     """Who answered, who was scored, who won, by teacher and language; wins are shares of a language's prompts."""
     node = plan.nodes[f"{stage.name}.verdicts"]
-    language_of = {p.id: p.language for p in read_rows(standing[node.inputs["prompts"]].payload, Prompt)}
+    inside = node.inputs.get("prompts")
+    prompts = standing[inside].payload if inside else Path(node.external["prompts"])
+    language_of = {prompt.id: prompt.language for prompt in read_rows(prompts, Prompt)}
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     totals: dict[str, float] = defaultdict(float)
     for judged in read_rows(standing[node.id].payload, Judged):

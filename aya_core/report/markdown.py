@@ -18,10 +18,15 @@ def markdown(report: Mapping[str, Any]) -> str:
 def cells(report: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
     """The main table as text: (stage or control, cells in the order of COLUMNS)."""
     for group, row in rows_of(report):
-        yield group, (
-            row["name"], _score(row), _gain(row.get("gain")), _score(row.get("greedy", {})),
-            _win_rate(row.get("win_rate_vs_base")), str(row.get("n", "")),
-        )  # fmt: skip
+        score = _estimate(row if "score" in row else None, "score")
+        gain = _estimate(row.get("gain"), sign="+")
+        greedy = _estimate(row.get("greedy"), "score")
+        yield group, (row["name"], score, gain, greedy, _win_rate(row.get("win_rate_vs_base")), _n(row))
+
+
+def _n(row: Mapping[str, Any]) -> str:
+    missing = f" ({row['unanswered']} unanswered)" if row.get("unanswered") else ""
+    return f"{row['n']}{missing}" if "n" in row else ""
 
 
 def number(value: float | None) -> str:
@@ -106,16 +111,12 @@ def _online(report: Mapping[str, Any]) -> Iterator[str]:
         yield from table(["round", "pairs", "mean margin", "prompts dropped"], rows)
 
 
-def _estimate(metric: Mapping[str, float] | None) -> str:
-    return "" if metric is None else f"{metric['value']:.3f} ± {metric['high'] - metric['value']:.3f}"
-
-
-def _score(row: Mapping[str, Any]) -> str:
-    return f"{row['score']:.3f} ± {row['high'] - row['score']:.3f}" if "score" in row else ""
-
-
-def _gain(gain: Mapping[str, Any] | None) -> str:
-    return "" if gain is None else f"{gain['value']:+.3f} ± {gain['high'] - gain['value']:.3f}"
+def _estimate(metric: Mapping[str, Any] | None, key: str = "value", sign: str = "") -> str:
+    """A number and half its interval, where that is known."""
+    if not metric:
+        return ""
+    half = "" if metric["high"] is None else f" ± {metric['high'] - metric[key]:.3f}"
+    return f"{metric[key]:{sign}.3f}{half}"
 
 
 def _win_rate(rates: Mapping[str, float] | None) -> str:

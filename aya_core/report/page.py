@@ -58,7 +58,7 @@ def _body(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _gains(report: Mapping[str, Any]) -> Iterator[str]:
-    top = _top(row.get("high", 0) for _, row in rows_of(report))
+    top = _top(row.get("high") or row.get("score", 0) for _, row in rows_of(report))
     for index, (group, row) in enumerate(rows_of(report)):
         if "score" in row:
             colour = COLOURS[0] if group == "stage" else COLOURS[-1]

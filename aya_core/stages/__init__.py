@@ -35,6 +35,10 @@ ACTIONS: Mapping[str, Callable[[Work], Mapping[str, Any]]] = {
 """What a node does, by its action. Each returns the measures that its artifact records."""
 
 
+RESUMED = frozenset({"sample"})
+"""Actions that go on from a payload that a killed run left; any other starts with an empty one."""
+
+
 def make_plan(loaded: LoadedRecipe) -> Plan:
     """Unroll every stage of a recipe. Raises RecipeError for references that cannot be met."""
     build = Builder(loaded)

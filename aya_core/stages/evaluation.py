@@ -60,13 +60,16 @@ def _needs_answers(evaluator: Strategy[Any]) -> bool:
 
 def evaluate(work: Work) -> Mapping[str, Any]:
     """Score one model with one evaluator, on sampled answers and on greedy ones."""
-    evaluator = work.strategy("evaluator").build()
+    strategy = work.strategy("evaluator")
+    evaluator = strategy.build()
     rows: list[RowScore] = []
+    unanswered = 0
     for greedy in (False, True) if work.setting("greedy") else (False,):
         subject = Subject(
             work.setting("name"), list(_prompts(work)), _answers(work, "answers", greedy), _answers(work, "rival", greedy),
             _likelihoods(work),
         )  # fmt: skip
+        unanswered += len({prompt.id for prompt in subject.prompts} - {answer.prompt_id for answer in subject.answers})
         for row in evaluator.evaluate(subject):
             if not isinstance(row, RowScore) or not math.isfinite(row.value):
                 raise PluginError(
@@ -78,7 +81,25 @@ def evaluate(work: Work) -> Mapping[str, Any]:
     if not rows:
         raise DataError("the evaluator scored nothing; check that its rows are in the recipe's languages")
     write_rows(work.out, RowScore, rows)
-    return {"rows": len(rows), "signature": _signature(work, evaluator.signature())}
+    headline = _headline(strategy, {row.metric.removeprefix(GREEDY) for row in rows})
+    return {
+        "headline": headline,
+        "rows": len(rows),
+        "unanswered": unanswered,
+        "signature": _signature(work, evaluator.signature()),
+    }
+
+
+def _headline(strategy: Strategy[Any], metrics: set[str]) -> str:
+    """The evaluator's main metric: the one it names, or the only one it yields."""
+    named = getattr(strategy, "headline", None)
+    if named is None and len(metrics) == 1:
+        return next(iter(metrics))
+    if named not in metrics:
+        raise PluginError(
+            f"the evaluator's main metric is '{named}', it yielded {', '.join(sorted(metrics))}; set `headline` to one of them"
+        )
+    return str(named)
 
 
 def _signature(work: Work, told: Mapping[str, str]) -> dict[str, str]:

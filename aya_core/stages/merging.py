@@ -21,7 +21,14 @@ def unroll(stage: MergeStage, build: Builder) -> None:
         models = dict(build.resolve_group(stage.models, "models"))
     else:
         models = {str(model): build.resolve(model, f"models.{index}") for index, model in enumerate(stage.models)}
+        if len(models) < len(stage.models):
+            raise build.error("models", "a model is listed twice; give it a larger weight instead")
     base = build.resolve(stage.base, "base") if stage.base else None
+    for model in (*models.values(), *([base] if base else [])):
+        if model not in build.nodes and not Path(model).is_absolute():
+            raise build.error(
+                "models", f"no folder {model}; a merge reads local checkpoints, so fetch hub models first"
+            )
     weights = _weights(stage, build, list(models))
     build.name(stage.name, add(build, stage.name, models, stage.merge, weights, base, stage.dtype))
 

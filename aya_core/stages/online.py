@@ -45,7 +45,9 @@ def _round(stage: OnlineStage, build: Builder, name: str, round: int, prompts: s
         return training.add(build, name, rows, stage.trainer, stage.objective, start=model, reference=reference)
     trained = {}
     for cluster in build.clusters("each"):
-        chosen = reading.select(build, rows, f"{name}.data@{cluster}", cluster, stage.own, None)
+        languages = build.recipe.cluster_languages(cluster)
+        kind = build.nodes[rows].kind
+        chosen = reading.select(build, rows, f"{name}.data@{cluster}", kind, languages, stage.own, None)
         trained[cluster] = training.add(
             build, f"{name}@{cluster}", chosen, stage.trainer, stage.objective, start=model, reference=reference
         )

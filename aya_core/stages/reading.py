@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aya_core.artifacts import read_rows, stable_hash, write_rows
@@ -26,10 +26,16 @@ def unroll(stage: DataStage, build: Builder) -> None:
     build.name(stage.name, build.rows(stage.rows, "rows", stage.kind, stage.name))
 
 
-def select(build: Builder, rows: str, id: str, cluster: str, own: float, limit: int | None) -> str:
-    """Add the node that chooses a cluster's rows, and return its id."""
-    settings = {"languages": list(build.recipe.cluster_languages(cluster)), "own": own, "limit": limit}
-    return build.add(id, "select", build.nodes[rows].kind, settings, {"rows": rows})
+def select(
+    build: Builder, rows: str, id: str, kind: str, languages: Sequence[str], own: float, limit: int | None
+) -> str:
+    """Add the node that chooses rows by language, and return its id. kind: of the rows; "any" for what the node makes."""
+    if rows in build.nodes:
+        kind = build.nodes[rows].kind
+    elif kind == "any":
+        raise build.error("data", f"the kind of the rows in {rows} is not known; name a stage or a data set")
+    settings = {"languages": list(languages), "own": own, "limit": limit}
+    return build.add(id, "select", kind, settings, {"rows": rows})
 
 
 def prompt_of(row: ExampleRow) -> Prompt:

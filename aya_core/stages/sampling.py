@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from aya_core.artifacts import read_rows, stable_hash, write_rows
+from aya_core.artifacts import count_rows, read_rows, stable_hash, write_rows
 from aya_core.errors import PluginError
 from aya_core.kinds import Sampling, Teacher
 from aya_core.plan import Builder
@@ -18,8 +18,8 @@ from aya_core.stages.routing import Route
 from aya_core.stages.work import Work
 from aya_core.strategies import Strategy
 
-SHARD_ANSWERS = 32_768
-"""Answers per shard, about: what is lost at the most when a run is killed."""
+SHARD_TOKENS = 2**20
+"""Tokens of the answers in a shard, at the most: what is lost when a run is killed, minutes for an 8B model on one GPU."""
 
 
 def add(
@@ -44,7 +44,7 @@ def sample(work: Work) -> Mapping[str, Any]:
         samplings.append(sampling.model_copy(update={"temperature": 0.0, "n": 1}))
     name = work.setting("name")
     prompts = list(_routed(work, name))
-    shard_prompts = max(1, SHARD_ANSWERS // sampling.n)
+    shard_prompts = max(1, SHARD_TOKENS // (sampling.n * sampling.max_tokens))
     shards = math.ceil(len(prompts) / shard_prompts)
     teacher = None
     answered = tokens = 0
@@ -59,11 +59,12 @@ def sample(work: Work) -> Mapping[str, Any]:
                 rows = _answers(teacher, chunk, plan, seed, name)
                 write_rows(folder, Completion, rows, f".{path.name}.tmp")
                 (folder / f".{path.name}.tmp").rename(path)
-                answered += len(rows)
                 tokens += sum(row.completion_tokens for row in rows)
+            answered += count_rows(path)
             seconds = time.perf_counter() - started
             work.log(index + 1, shards, {"answers": answered, "tokens_per_second": tokens / max(seconds, 1e-9)})
-    return {"prompts": len(prompts), "answers": answered, "tokens": tokens}
+    missing = len(prompts) * sum(plan.n for plan in samplings) - answered
+    return {"prompts": len(prompts), "answers": answered, "unanswered": missing}
 
 
 def read_answers(folder: Path, *, greedy: bool = False) -> Iterator[Completion]:
@@ -72,8 +73,16 @@ def read_answers(folder: Path, *, greedy: bool = False) -> Iterator[Completion]:
 
 
 def share(rows: Sequence[Prompt], part: tuple[int, int] | None) -> Sequence[Prompt]:
-    """Take the k-th of n equal parts: every n-th row, so that each part has the same mix of languages."""
-    return rows if part is None else rows[part[0] :: part[1]]
+    """Take the k-th of n equal parts: every n-th row of each language, so that each part has the same mix of languages."""
+    if part is None:
+        return rows
+    seen: Counter[str] = Counter()
+    taken = []
+    for row in rows:
+        if seen[row.language] % part[1] == part[0]:
+            taken.append(row)
+        seen[row.language] += 1
+    return taken
 
 
 def _folders(out: Path, samplings: Sequence[Sampling]) -> list[Path]:
@@ -98,12 +107,13 @@ def _answers(teacher: Teacher, prompts: Sequence[Prompt], sampling: Sampling, se
     """Collect a chunk's answers in the order of its prompts, and check that they are answers to it."""
     order = {prompt.id: position for position, prompt in enumerate(prompts)}
     found: dict[tuple[int, int], Completion] = {}
-    answers = teacher.answer(prompts, sampling, seed) if prompts else iter(())
-    for answer in islice(answers, len(prompts) * sampling.n + 1):
-        if not isinstance(answer, Completion):
-            raise PluginError(f"teacher '{name}' yielded {type(answer).__name__}; expected Completion")
+    for answer in teacher.answer(prompts, sampling, seed) if prompts else ():
+        if not isinstance(answer, Completion) or not isinstance(answer.text, str):
+            raise PluginError(f"teacher '{name}' yielded {answer!r:.200}; expected a Completion with a text")
         if answer.prompt_id not in order:
             raise PluginError(f"teacher '{name}' answered '{answer.prompt_id}', which it was not asked")
+        if not 0 <= answer.index < sampling.n:
+            raise PluginError(f"teacher '{name}' numbered a sample {answer.index}; expected 0 to {sampling.n - 1}")
         key = (order[answer.prompt_id], answer.index)
         if key in found:
             raise PluginError(f"teacher '{name}' gave sample {answer.index} of '{answer.prompt_id}' twice")

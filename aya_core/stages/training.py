@@ -8,7 +8,7 @@ from typing import Any
 
 from aya_core.artifacts import count_rows
 from aya_core.errors import DataError
-from aya_core.kinds import TrainingJob
+from aya_core.kinds import READS_DEFAULT, TrainingJob
 from aya_core.plan import Builder
 from aya_core.recipe import TrainStage
 from aya_core.stages import reading
@@ -22,12 +22,15 @@ def unroll(stage: TrainStage, build: Builder) -> None:
     check(build, stage.trainer, stage.objective)
     if stage.each is None:
         rows = build.rows(stage.data, "data", kind, f"{stage.name}.data")
+        if stage.limit is not None:
+            rows = reading.select(build, rows, f"{stage.name}.chosen", kind, build.recipe.languages, 1.0, stage.limit)
         build.name(stage.name, _add(stage, build, stage.name, rows, None))
         return
     results = {}
     for cluster in build.clusters("each"):
         rows = build.rows(stage.data, "data", kind, f"{stage.name}.data", cluster=cluster)
-        chosen = reading.select(build, rows, f"{stage.name}.data@{cluster}", cluster, stage.own, stage.limit)
+        languages = build.recipe.cluster_languages(cluster)
+        chosen = reading.select(build, rows, f"{stage.name}.data@{cluster}", kind, languages, stage.own, stage.limit)
         results[cluster] = _add(stage, build, f"{stage.name}@{cluster}", chosen, cluster)
     build.name(stage.name, results)
 
@@ -47,7 +50,7 @@ def add(
     settings: dict[str, str | None] = {}
     models = {"start": start, "reference": reference if objective else None}
     for role, model in models.items():
-        if model is not None and (model in build.nodes or Path(model).exists()):
+        if model is not None and (model in build.nodes or Path(model).is_absolute()):
             inputs[role] = model
             settings[role] = f"${role}"
         else:
@@ -60,7 +63,7 @@ def add(
 
 def reads(trainer: Strategy[Any]) -> str:
     """Which kind of rows a trainer reads."""
-    return str(getattr(trainer, "reads", "demonstrations"))
+    return str(getattr(trainer, "reads", READS_DEFAULT))
 
 
 def check(build: Builder, trainer: Strategy[Any], objective: Strategy[Any] | None) -> None:

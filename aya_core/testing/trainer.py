@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aya_core.artifacts import describe_files, write_rows
-from aya_core.kinds import Objective, Trainer, TrainingJob
+from aya_core.kinds import READS_DEFAULT, Objective, Trainer, TrainingJob
 from aya_core.records import Demonstration, Preference
 from aya_core.strategies import Strategy
 from aya_core.testing.rules import expect
@@ -34,7 +34,7 @@ def check_trainer(
     the tiny model to start from; None for a trainer that starts from nothing.
     """
     check_strategy(strategy)
-    reads = getattr(strategy, "reads", "any")
+    reads = getattr(strategy, "reads", READS_DEFAULT)
     expect(reads in READS, strategy, f"`reads` is {reads!r}; expected one of {', '.join(READS)}")
     needs_objective = getattr(strategy, "needs_objective", False)
     expect(

@@ -114,7 +114,7 @@ class Learner(Strategy):
     reads: ClassVar[str] = "any"
     needs_objective: ClassVar[bool] = False
     off: int = Field(0, description="How far off without a start.")
-    sleep_seconds: float = Field(0.0, description="How long it takes.")
+    wait: str = Field("", description="A file; while it is there, training does not end.")
     die: str = Field("", description="A file that makes the process kill itself, once.")
     trace: str = Field("", description="A file to which each training adds a line.")
 
@@ -129,7 +129,9 @@ class Learner(Strategy):
         if self.trace:
             with open(self.trace, "a") as file:
                 file.write(f"{job.out.parent.parent.name}\n")
-        time.sleep(self.sleep_seconds)
+        while self.wait and Path(self.wait).exists():
+            (job.out / "half-made").touch()
+            time.sleep(0.02)
         if self.die and Path(self.die).exists():
             Path(self.die).unlink()
             os.kill(os.getpid(), 9)
@@ -198,6 +200,7 @@ class Right(Strategy):
 class Better(Right):
     """Win against a rival."""
 
+    headline: ClassVar[str] = "win"
     against: str = Field(description="The rival.")
     rows: RowsRef | None = Field(None, description="Unused rows.")
     file: LocalFile | None = Field(None, description="Unused file.")

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from aya_core.records import Completion, Judged, Verdict, user_prompt
 from aya_core.stages.judging import _checked, _pair, _ranked, normalise
+from aya_core.stages.sampling import share
 
 PROMPT = user_prompt("p", "en", "?")
 
@@ -80,3 +81,13 @@ def test_ties_for_the_best_favour_no_teacher():
         prompt = user_prompt(str(i), "en", "?")
         wins[_ranked(prompt, judged(("x", 1), ("y", 1)))[0].completion.teacher] += 1
     assert 70 <= wins["a"] <= 130
+
+
+@given(st.lists(st.sampled_from(["en", "de", "tr"]), max_size=40), st.integers(1, 4))
+def test_parts_of_prompts_are_disjoint_whole_and_of_one_mix(languages, parts):
+    rows = [user_prompt(str(i), language, "?") for i, language in enumerate(languages)]
+    shares = [share(rows, (part, parts)) for part in range(parts)]
+    assert sorted(row.id for part in shares for row in part) == sorted(row.id for row in rows)
+    for language in set(languages):
+        counts = [sum(row.language == language for row in part) for part in shares]
+        assert max(counts) - min(counts) <= 1

@@ -108,6 +108,27 @@ BAD = {
         lambda raw: raw["machine"].update(jobs=0),
         ["machine.jobs", "greater than or equal to 1", "got 0"],
     ),
+    "own without clusters": (
+        lambda raw: stage(raw, "base").update(own=0.5),
+        ["stages.base", "goes with `each: cluster`"],
+    ),
+    "one sample where pairs are wanted": (
+        lambda raw: stage(raw, "online").update(sampling={"max_tokens": 64}),
+        ["stages.online", "sampling.n is 1"],
+    ),
+    "a merge of a hub model": (
+        lambda raw: stage(raw, "blend").update(models=["sft@west", "org/model"]),
+        ["stages.blend.models", "fetch hub models first"],
+    ),
+    "a model merged with itself": (
+        lambda raw: stage(raw, "blend").update(models=["sft@west", "sft@west"]),
+        ["stages.blend.models", "listed twice"],
+    ),
+    "rows on a hub": (lambda raw: stage(raw, "sft").update(data="org/rows"), ["stages.sft.data", "no folder"]),
+    "reuse and ask at once": (
+        lambda raw: stage(raw, "arbitrage").update(answers="earlier"),
+        ["stages.arbitrage", "expected either `prompts` and `teachers`, or `answers`"],
+    ),
     "no stages": (lambda raw: raw.update(stages=[]), ["stages"]),
 }
 
@@ -193,3 +214,21 @@ def test_each_round_asks_other_prompts(cheap):
     plan = make_plan(load_recipe(cheap))
     parts = [plan.nodes[f"online.{round}.answers"].settings["part"] for round in (1, 2, 3)]
     assert parts == [(0, 3), (1, 3), (2, 3)]
+
+
+def test_a_limit_holds_without_clusters(edit):
+    plan = make_plan(load_recipe(edit(lambda raw: stage(raw, "base").update(limit=5))))
+    assert plan.nodes["base"].inputs["rows"] == "base.chosen"
+    assert plan.nodes["base.chosen"].settings["limit"] == 5
+
+
+def test_rows_of_a_folder_can_be_trained_on_and_asked(edit, tmp_path):
+    (tmp_path / "rows").mkdir()
+
+    def change(raw):
+        stage(raw, "offline").update(data="./rows")
+        stage(raw, "arbitrage").update(prompts="./rows")
+
+    plan = make_plan(load_recipe(edit(change)))
+    assert plan.nodes["offline.data@west"].external == {"rows": str(tmp_path / "rows")}
+    assert plan.nodes["arbitrage.routes"].external == {"prompts": str(tmp_path / "rows")}

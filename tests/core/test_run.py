@@ -107,33 +107,62 @@ def test_until_stops_after_a_stage_and_goes_on_later(cheap, aya, tmp_path, done)
     assert "did you mean 'sft'" in aya("run", cheap, "--out", out, "--until", "sftt", check=2).stderr
 
 
-def test_a_run_that_is_killed_is_finished_by_the_next(cheap, aya, tmp_path, done):
-    trace, out = tmp_path / "trace", tmp_path / "killed"
-    slow = ["--set", f"stages.clever.trainer.trace={trace}", "--set", "stages.clever.trainer.sleep_seconds=60"]
-    command = [
-        sys.executable,
-        "-c",
-        "from aya_core.cli import main; main()",
-        "run",
-        str(cheap),
-        "--out",
-        str(out),
-        "-q",
-        *slow,
-    ]
-    run = subprocess.Popen(command)
+def test_a_run_that_is_killed_is_finished_by_the_next(edit, aya, tmp_path):
+    """The same recipe both times: the second attempt finds what the first left half-made."""
+    wait, out, undisturbed = tmp_path / "wait", tmp_path / "killed", tmp_path / "undisturbed"
+    recipe = edit(lambda raw: stage(raw, "clever")["trainer"].update(wait=str(wait)))
+    aya("run", recipe, "--out", undisturbed, "-q", check=0)
+    wait.touch()
+    run = subprocess.Popen(
+        [sys.executable, "-c", "from aya_core.cli import main; main()", "run", str(recipe), "--out", str(out), "-q"]
+    )
     try:
-        wait_for(lambda: trace.exists() and list(out.glob("artifacts/base/*/artifact.json")))
+        wait_for(lambda: list(out.glob("artifacts/clever/*.partial/payload/half-made")) and "base" in payloads(out))
     finally:
         run.kill()
         run.wait()
     wait_for(lambda: not children_of(out))  # the worker notices and takes its children along
-    standing = set(payloads(out))
-    assert "base" in standing
-    assert "clever" not in standing
-    told = aya("run", cheap, "--out", out, check=0)
+    assert "clever" not in payloads(out)
+    wait.unlink()
+    told = aya("run", recipe, "--out", out, check=0)
     assert "steps stood already" in told.stderr
-    assert payloads(out) == payloads(done)
+    assert payloads(out) == payloads(undisturbed)
+    assert not (payload(out, "clever") / "half-made").exists()
+    assert not list(out.glob("artifacts/**/*.partial"))
+
+
+def test_shards_of_answers_that_a_killed_run_finished_are_kept(cheap, tmp_path, monkeypatch):
+    from aya_core.recipe import load_recipe
+    from aya_core.runner import Inventory, Run
+    from aya_core.stages import make_plan, sampling
+    from aya_core.worker import do
+
+    monkeypatch.setattr(sampling, "SHARD_TOKENS", 256 * 8)  # eight answers of at most 256 tokens
+    loaded = load_recipe(cheap)
+    plan = make_plan(loaded)
+    inventory = Inventory(Run(tmp_path / "out"))
+    (tmp_path / "out" / "artifacts").mkdir(parents=True)
+
+    def make(id, folder):
+        node = plan.nodes[id]
+        inputs = {role: inventory.standing[input].payload for role, input in node.inputs.items()}
+        record = {"fingerprint": "f", "contents": {}}
+        inventory.standing[id] = do(node, loaded.registry, inputs, folder, record, lambda *said: None)
+        return inventory.standing[id]
+
+    for id in ("clever.data", "clever", "arbitrage.prompts", "arbitrage.routes"):
+        make(id, tmp_path / id)
+    whole = make("arbitrage.answers@clever", tmp_path / "whole")
+    assert len(whole.files) == 5  # 36 prompts
+    partial = tmp_path / "again.partial" / "payload"
+    partial.mkdir(parents=True)
+    first = partial / "rows-00000.parquet"
+    first.write_bytes((whole.payload / first.name).read_bytes())
+    before = first.stat().st_mtime_ns
+    again = make("arbitrage.answers@clever", tmp_path / "again")
+    assert (again.payload / first.name).stat().st_mtime_ns == before
+    assert again.content == whole.content
+    assert again.measures == whole.measures == {"prompts": 36, "answers": 36, "unanswered": 0}
 
 
 def test_a_node_that_is_killed_costs_that_node_only(edit, aya, tmp_path, done):
@@ -180,8 +209,10 @@ def test_a_damaged_artifact_is_found_before_it_is_used(done, cheap, aya):
 
 
 def test_the_folder_of_another_recipe_is_refused(done, edit, aya):
+    before = json.loads((done / "run.json").read_text())
     told = aya("run", edit(lambda raw: raw.update(name="other")), "--out", done, "-q", check=2)
     assert "holds a run of the recipe 'cheap', not of 'other'" in told.stderr
+    assert json.loads((done / "run.json").read_text()) == before
 
 
 def test_a_folder_of_something_else_is_refused(cheap, aya, tmp_path):
@@ -202,10 +233,14 @@ def test_a_second_run_in_the_same_folder_is_refused(cheap, aya, tmp_path):
         str(out),
         "-q",
     ]
-    first = subprocess.Popen([*command, "--set", "stages.clever.trainer.sleep_seconds=60"])
+    (tmp_path / "wait").touch()
+    first = subprocess.Popen([*command, "--set", f"stages.clever.trainer.wait={tmp_path / 'wait'}"])
     try:
         wait_for(lambda: list(out.glob("artifacts/base/*/artifact.json")))
-        assert "another `aya run` is at work here" in aya("run", cheap, "--out", out, "-q", check=2).stderr
+        before = {name: (out / name).read_bytes() for name in ("run.json", "recipe.yaml")}
+        told = aya("run", cheap, "--out", out, "-q", "--set", "seed=9", check=2)
+        assert "another `aya run` is at work here" in told.stderr
+        assert {name: (out / name).read_bytes() for name in before} == before
     finally:
         first.send_signal(signal.SIGINT)
         assert first.wait() == 130

@@ -61,3 +61,12 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
         estimate = statistics.mean(statistics.sums(rows(sample)))
         covered += estimate.low <= 0.3 <= estimate.high
     assert 0.91 <= covered / 400 <= 0.98
+
+
+def test_one_prompt_has_no_error_that_json_could_not_hold():
+    row = statistics.mean(statistics.sums(rows([1]))).as_row()
+    assert (row["value"], row["low"], row["high"]) == (1, None, None)
+
+
+def test_no_prompt_in_common_means_no_gain():
+    assert statistics.gain(statistics.sums(rows([1], "en")), statistics.sums(rows([1], "de"))) is None

@@ -39,7 +39,7 @@ class MicroWorld(Strategy[Dataset]):
     languages: tuple[str, ...] = Field(LANGUAGES, min_length=1, description="Languages to ask in, by code.")
     seed: int | None = Field(None, ge=0, description="Seed of the problems drawn; the run's own by default.")
     corrupt: float = Field(
-        0.0, ge=0, le=1, description="Share of answers in which one word is replaced by a wrong one."
+        0.0, ge=0, le=1, description="Share of answers that are given in another language than asked."
     )
     as_prompts: bool = Field(False, description="Yield prompts without the answers to imitate.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from aya_core.api import (
     DataError,
@@ -30,6 +31,8 @@ class Perplexity(Strategy[Evaluator]):
     Source: bits per UTF-8 byte as in Gao et al. 2020 (The Pile), arXiv 2101.00027, section 3.1.
     """
 
+    headline: ClassVar[str] = "bits_per_byte"
+
     rows: RowsRef = Field(description="Demonstrations whose answers are to be predicted.")
 
     def build(self) -> Evaluator:
@@ -48,6 +51,10 @@ class _Perplexity:
             size = len(row.completion.encode())
             if size == 0:
                 raise DataError(f"{self._rows}: the answer to '{row.prompt.id}' is empty; expected some text")
+            is_scored = math.isfinite(likelihood.nats)
+            yield RowScore(row.prompt.id, row.prompt.language, "unscored", float(not is_scored))
+            if not is_scored:
+                continue
             bits = -likelihood.nats / math.log(2)
             yield RowScore(row.prompt.id, row.prompt.language, "bits_per_byte", bits / size, weight=float(size))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from aya_core.api import (
     Evaluator,
@@ -34,6 +35,8 @@ class PreferenceAccuracy(Strategy[Evaluator]):
     as in Meng et al. 2024 (SimPO), arXiv 2405.14734, equation 3.
     """
 
+    headline: ClassVar[str] = "preference_accuracy"
+
     rows: RowsRef = Field(description="Preferences to be told apart.")
     reference: nested("teacher") | None = Field(  # type: ignore[valid-type]
         None, description="Teacher that gives the reference's log-likelihoods; none compares the model's own."
@@ -54,8 +57,11 @@ class _PreferenceAccuracy:
         chosen = self._rewards(subject, [(row.prompt, row.chosen) for row in rows])
         rejected = self._rewards(subject, [(row.prompt, row.rejected) for row in rows])
         for row, better, worse in zip(rows, chosen, rejected, strict=True):
-            value = 0.5 if better == worse else float(better > worse)
-            yield RowScore(row.prompt.id, row.prompt.language, "preference_accuracy", value)
+            is_scored = math.isfinite(better) and math.isfinite(worse)
+            yield RowScore(row.prompt.id, row.prompt.language, "unscored", float(not is_scored))
+            if is_scored:
+                value = 0.5 if better == worse else float(better > worse)
+                yield RowScore(row.prompt.id, row.prompt.language, "preference_accuracy", value)
 
     def signature(self) -> Mapping[str, str]:
         reference: Strategy[Any] | None = self._settings.reference

@@ -20,6 +20,7 @@ class VerifierEvaluator(Strategy[Evaluator]):
     """
 
     needs_answers: ClassVar[bool] = True
+    headline: ClassVar[str] = "verifier"
 
     check: Annotated[str, AfterValidator(check_name)] = Field("exact", description=CHECK_DESCRIPTION)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from aya_core.api import (
     RowScore,
     Strategy,
     Subject,
+    Verdict,
     nested,
     stable_hash,
 )
@@ -32,6 +34,7 @@ class WinRate(Strategy[Evaluator]):
     """
 
     needs_answers: ClassVar[bool] = True
+    headline: ClassVar[str] = "win"
 
     against: str = Field(min_length=1, description="The rival: a model of the same stage.")
     judge: nested("arbiter") = Field(description="The arbiter whose scores decide.")  # type: ignore[valid-type]
@@ -56,7 +59,7 @@ class _WinRate:
                 given = next(verdicts, None)
                 if given is None or len(given) != 2:
                     raise PluginError(f"the judge of 'win-rate' gave {given!r:.80} for '{prompt.id}', not 2 verdicts")
-                ours, theirs = (verdict.score for verdict in (reversed(given) if swapped else given))
+                ours, theirs = (_score(verdict) for verdict in (reversed(given) if swapped else given))
             judged = ours is not None and theirs is not None
             yield RowScore(prompt.id, prompt.language, "unjudged", float(not judged))
             if ours is not None and theirs is not None:
@@ -66,6 +69,12 @@ class _WinRate:
 
     def signature(self) -> Mapping[str, str]:
         return {"against": self._settings.against, "judge": settings_of(self._settings.judge), **versions()}
+
+
+def _score(verdict: Verdict) -> float | None:
+    """The score, where there is one that is a number."""
+    is_scored = verdict.status == "scored" and verdict.score is not None and math.isfinite(verdict.score)
+    return verdict.score if is_scored else None
 
 
 def _battles(subject: Subject) -> Iterator[tuple[Prompt, bool, Case | None]]:
