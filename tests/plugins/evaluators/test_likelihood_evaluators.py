@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,13 +67,17 @@ MODEL = Subject("model", (), (), (), letters)
 def compare(folder: Path, *pairs: tuple[str, str], model: Subject = MODEL, **settings: object) -> list[float]:
     rows = [Preference(user_prompt(f"p{n}", "en", "?"), *pair) for n, pair in enumerate(pairs)]
     write_rows(folder, Preference, rows)
-    return [row.value for row in PreferenceAccuracy(rows=str(folder), **settings).build().evaluate(model)]
+    return [row.value for row in main_rows(PreferenceAccuracy(rows=str(folder), **settings), model)]
+
+
+def main_rows(strategy: Perplexity | PreferenceAccuracy, model: Subject = MODEL) -> list[RowScore]:
+    return [row for row in strategy.build().evaluate(model) if row.metric == strategy.headline]
 
 
 def test_bits_per_byte_by_hand(tmp_path: Path):
     # "üç" is two letters and an end of turn, so 3 bits, in 4 bytes of UTF-8.
     write_rows(tmp_path, Demonstration, [Demonstration(PROMPT, "üç")])
-    (row,) = Perplexity(rows=str(tmp_path)).build().evaluate(MODEL)
+    (row,) = main_rows(Perplexity(rows=str(tmp_path)))
     assert row == RowScore("p", "tr", "bits_per_byte", pytest.approx(0.75), weight=4.0)
 
 
@@ -80,7 +85,7 @@ def test_weights_make_the_mean_a_ratio_of_sums(tmp_path: Path):
     texts = ["a", "bb", "cccccc"]
     rows = [Demonstration(user_prompt(f"p{n}", "en", "?"), text) for n, text in enumerate(texts)]
     write_rows(tmp_path, Demonstration, rows)
-    scores = list(Perplexity(rows=str(tmp_path)).build().evaluate(MODEL))
+    scores = main_rows(Perplexity(rows=str(tmp_path)))
     mean = sum(row.value * row.weight for row in scores) / sum(row.weight for row in scores)
     assert mean == pytest.approx((9 + 3) / 9)  # 9 letters and 3 ends of turn, in 9 bytes
 
@@ -130,3 +135,12 @@ def test_signatures_name_reference_and_normalisation(tmp_path: Path):
     assert (plain["reference"], plain["normalise_by_length"]) == ("none", "false")
     assert (referred["reference"], referred["normalise_by_length"]) == ("Letters {}", "true")
     assert "end of turn included" in Perplexity(rows=str(tmp_path)).build().signature()["unit"]
+
+
+@pytest.mark.parametrize("kind", [Perplexity, PreferenceAccuracy])
+def test_what_the_model_cannot_read_whole_is_unscored_and_not_wrong(kind: type, tmp_path: Path):
+    record = Demonstration(PROMPT, "long") if kind is Perplexity else Preference(PROMPT, "long", "longer")
+    write_rows(tmp_path, type(record), [record])
+    deaf = replace(MODEL, log_likelihoods=lambda pairs: [LogLikelihood(float("nan"), 1) for _ in pairs])
+    (row,) = kind(rows=str(tmp_path)).build().evaluate(deaf)
+    assert (row.metric, row.value) == ("unscored", 1.0)
