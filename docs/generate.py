@@ -41,8 +41,8 @@ def contracts() -> Iterator[str]:
     yield "Everything here is imported from `aya_core.api`.\n"
     for name in api.__all__:
         thing = getattr(api, name)
-        if not inspect.isclass(thing) and not inspect.isfunction(thing):
-            continue
+        if not (inspect.isclass(thing) or inspect.isfunction(thing)) or not thing.__module__.startswith("aya_core"):
+            continue  # `Field` is pydantic's
         yield f"\n## `{name}`\n"
         yield inspect.getdoc(thing) or ""
         if inspect.isclass(thing) and issubclass(thing, Settings) and thing.model_fields:
