@@ -81,7 +81,7 @@ def teachers(languages: Mapping[str, Any]) -> dict[str, float]:
 
 
 def arbiter(out: Path) -> dict[str, float]:
-    """Hold the arbiter's verdicts on the teachers' answers against the verifier, which it has never seen."""
+    """Hold the arbiter's verdicts on the teachers' answers against the verifier, on prompts that the arbiter has not seen."""
     prompts = {prompt.id: prompt for prompt in read_rows(payload(out, "arbitrage.prompts"), Prompt)}
     cases: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for judged in read_rows(payload(out, "arbitrage.verdicts"), Judged):
@@ -124,17 +124,15 @@ def page(runs: Mapping[int, Measured]) -> str:
         lines.append(_row(name, _spread(runs, name), _spread(runs, f"{name} greedy")))
     lines += ["", f"T = 1: SFT and merge {_spread(runs, 'sft-merged hot')}, after the last round {_spread(runs, 'online.3 hot')}, "
               f"control {_spread(runs, 'more-sft-online.3 hot')}.", ""]  # fmt: skip
-    lines += ["## Preference training against its control", "", _row("gain of the last round over", *seeds, "mean")]
-    lines += ["|---|" + "---:|" * (len(seeds) + 1)]
-    for what, one in (("T = 0.7", ""), ("greedy", " greedy"), ("T = 1", " hot")):
+    lines += ["## Preference training against its control", ""]
+    lines += [
+        _row("gain of the last round over more SFT", *seeds, "mean", "ahead in"),
+        "|---|" + "---:|" * (len(seeds) + 2),
+    ]
+    for what, one in (("T = 1", " hot"), ("T = 0.7", ""), ("greedy", " greedy")):
         gains = [runs[seed][f"online.3{one}"] - runs[seed][f"more-sft-online.3{one}"] for seed in seeds]
-        lines.append(
-            _row(
-                f"more SFT on the same chosen answers, {what}",
-                *(f"{g:+.3f}" for g in gains),
-                f"{statistics.mean(gains):+.3f}",
-            )
-        )
+        ahead = f"{sum(gain > 0 for gain in gains)} of {len(seeds)}"
+        lines.append(_row(what, *(f"{gain:+.3f}" for gain in gains), f"{statistics.mean(gains):+.3f}", ahead))
     seconds = ", ".join(f"{run['seconds']:.0f}" for run in runs.values())
     lines += ["", f"Seconds per run: {seconds}."]
     return "\n".join(lines) + "\n"

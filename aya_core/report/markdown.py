@@ -62,15 +62,13 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _metrics(report: Mapping[str, Any]) -> Iterator[str]:
-    names = sorted({name for _, row in rows_of(report) for name in row["metrics"]})
-    if len(names) < 2:
-        return
-    yield "\n## Every metric\n"
-    rows = [
-        [row["name"], *(_estimate(row["metrics"].get(name)) for name in names)]
-        for _, row in rows_of(report)
-    ]  # fmt: skip
-    yield from table(["model", *names], rows)
+    """Every metric of every model, without those that are zero throughout."""
+    models = {row["name"]: row["metrics"] for _, row in rows_of(report)}
+    names = sorted({name for metrics in models.values() for name, metric in metrics.items() if metric["value"]})
+    if len(names) > 1:
+        yield "\n## Every metric\n"
+        rows = [[model, *(_estimate(metrics.get(name)) for name in names)] for model, metrics in models.items()]
+        yield from table(["model", *names], rows)
 
 
 def _languages(report: Mapping[str, Any]) -> Iterator[str]:
