@@ -81,7 +81,10 @@ def teachers(languages: Mapping[str, Any]) -> dict[str, float]:
 
 
 def arbiter(out: Path) -> dict[str, float]:
-    """Hold the arbiter's verdicts on the teachers' answers against the verifier, on prompts that the arbiter has not seen."""
+    """Hold the arbiter's verdicts on the teachers' answers against the verifier.
+
+    The arbiter may have met some of these problems in its training; held-out problems it has not.
+    """
     prompts = {prompt.id: prompt for prompt in read_rows(payload(out, "arbitrage.prompts"), Prompt)}
     cases: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for judged in read_rows(payload(out, "arbitrage.verdicts"), Judged):

@@ -234,7 +234,10 @@ def test_a_second_run_in_the_same_folder_is_refused(cheap, aya, tmp_path):
         "-q",
     ]
     (tmp_path / "wait").touch()
-    first = subprocess.Popen([*command, "--set", f"stages.clever.trainer.wait={tmp_path / 'wait'}"])
+    first = subprocess.Popen(
+        [*command, "--set", f"stages.clever.trainer.wait={tmp_path / 'wait'}"],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which background jobs are started to ignore
+    )
     try:
         wait_for(lambda: list(out.glob("artifacts/base/*/artifact.json")))
         before = {name: (out / name).read_bytes() for name in ("run.json", "recipe.yaml")}
@@ -243,7 +246,7 @@ def test_a_second_run_in_the_same_folder_is_refused(cheap, aya, tmp_path):
         assert {name: (out / name).read_bytes() for name in before} == before
     finally:
         first.send_signal(signal.SIGINT)
-        assert first.wait() == 130
+        assert first.wait(timeout=60) == 130
     wait_for(lambda: not children_of(out))
 
 
