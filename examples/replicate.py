@@ -23,7 +23,7 @@ from aya_core.api import Judged, Prompt, read_rows
 from aya_plugins.datasets.micro_world_dataset import micro_world_score
 
 ROOT = Path(__file__).parent.parent
-SEEDS = (101, 102, 103, 104, 105)
+SEEDS = (201, 202, 203, 204, 205)
 """Never used to choose a setting."""
 
 CLUSTERS = {
