@@ -14,6 +14,7 @@ from aya_core.errors import AyaError, DataError, PluginError, did_you_mean
 from aya_core.hookspecs import hookimpl
 from aya_core.kinds import (
     Arbiter,
+    CalibratedArbiter,
     CheckpointMerge,
     Dataset,
     Evaluator,
@@ -23,6 +24,7 @@ from aya_core.kinds import (
     Objective,
     PairLogps,
     PairLoss,
+    Pool,
     Router,
     Sampling,
     Subject,
@@ -31,7 +33,7 @@ from aya_core.kinds import (
     Trainer,
     TrainingJob,
 )
-from aya_core.languages import check_language
+from aya_core.languages import check_language, language_name
 from aya_core.records import (
     LANGUAGES,
     UNKNOWN_LANGUAGE,
@@ -54,6 +56,7 @@ __all__ = [
     "UNKNOWN_LANGUAGE",
     "Arbiter",
     "AyaError",
+    "CalibratedArbiter",
     "Case",
     "CheckpointMerge",
     "Completion",
@@ -74,6 +77,7 @@ __all__ = [
     "PairLogps",
     "PairLoss",
     "PluginError",
+    "Pool",
     "Preference",
     "Prompt",
     "Router",
@@ -91,6 +95,7 @@ __all__ = [
     "check_language",
     "did_you_mean",
     "hookimpl",
+    "language_name",
     "nested",
     "read_rows",
     "stable_hash",

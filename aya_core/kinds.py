@@ -29,6 +29,7 @@ class Sampling(Settings):
     max_tokens: int = Field(256, ge=1, description="Longest answer, in tokens.")
     stop: tuple[str, ...] = Field((), description="Texts that end an answer; they are cut off.")
     n: int = Field(1, ge=1, description="Answers per prompt, asked for in one request.")
+    seed: int | None = Field(None, ge=0, lt=2**31, description="Seed of the answers; None draws it from the recipe's.")
 
 
 class LogLikelihood(NamedTuple):
@@ -57,8 +58,10 @@ class Teacher(Protocol):
         """Yield `sampling.n` completions per prompt as they finish, in any order, each tagged with its prompt id and
         index.
 
-        The teacher's name in the completion is filled in by the stage. The same call gives the same answers. A prompt
-        may be left out (the account counts it as unanswered); an unknown prompt id is an error.
+        The teacher's name in the completion is filled in by the stage. The same call gives the same answers, and what is
+        answered to a prompt does not depend on which others are asked beside it (as far as the engine's arithmetic
+        allows): a run that was stopped asks only for what is missing. `seed` already holds `sampling.seed`, where that
+        is set. A prompt may be left out (the account counts it as unanswered); an unknown prompt id is an error.
         """
 
 
@@ -70,13 +73,31 @@ class LikelihoodTeacher(Teacher, Protocol):
         """Score each answer given its prompt, in the order asked; NaN for one that the model cannot read whole."""
 
 
+class Pool(tuple[str, ...]):
+    """The names of a stage's teachers, in the recipe's order, and the languages that each is asked in."""
+
+    languages: Mapping[str, frozenset[str] | None]
+
+    def __new__(cls, languages: Mapping[str, Iterable[str] | None]) -> Pool:
+        """Make the pool. languages: of each teacher by name; None means all."""
+        pool = super().__new__(cls, languages)
+        pool.languages = {name: None if codes is None else frozenset(codes) for name, codes in languages.items()}
+        return pool
+
+    def speaking(self, language: str) -> tuple[str, ...]:
+        """The teachers that are asked in a language."""
+        return tuple(name for name in self if (codes := self.languages[name]) is None or language in codes)
+
+
 class Router(Protocol):
     """Says which teachers answer which prompt."""
 
-    def route(self, prompts: Sequence[Prompt], teachers: Sequence[str], seed: int) -> Sequence[Sequence[str]]:
+    def route(self, prompts: Sequence[Prompt], teachers: Pool, seed: int) -> Sequence[Sequence[str]]:
         """Name the teachers of each prompt, in the order of `prompts`; an empty list leaves a prompt out.
 
-        What it says of a prompt must not depend on which other prompts are asked about with it.
+        A teacher named for a prompt in a language that it is not asked in is left out by the stage; choose among
+        `teachers.speaking(prompt.language)`. What is said of a prompt must not depend on which other prompts are asked
+        about with it.
         """
 
 
@@ -87,6 +108,17 @@ class Arbiter(Protocol):
         """Yield, for each case in order, one verdict per candidate in order. Higher scores are better.
 
         A score is compared within its prompt only. It must be finite. An arbiter may abstain or fail on a candidate.
+        """
+
+
+@runtime_checkable
+class CalibratedArbiter(Arbiter, Protocol):
+    """An arbiter that looks at some cases before it judges, to put its scores on a scale."""
+
+    def calibrate(self, cases: Sequence[Case]) -> None:
+        """Take the scale from these cases. Called once before the first `judge`.
+
+        cases: up to a few hundred of each language, drawn by hash from all that will be judged.
         """
 
 
@@ -151,7 +183,8 @@ READS_DEFAULT = "demonstrations"
 class Trainer(Protocol):
     """Makes a checkpoint from a checkpoint and data.
 
-    Its strategy class may set `reads` ("demonstrations", the default, "preferences" or "any") and `needs_objective`.
+    Its strategy class may set `reads` ("demonstrations", the default, "preferences", "judged" or "any") and
+    `needs_objective`.
     """
 
     def train(self, job: TrainingJob) -> Mapping[str, float]:

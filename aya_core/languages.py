@@ -18,6 +18,17 @@ ISO_639_1 = frozenset(
 )
 """Every two-letter code of ISO 639-1."""
 
+NAMES = {
+    "ar": "Arabic", "cs": "Czech", "de": "German", "el": "Greek", "en": "English", "es": "Spanish", "fa": "Persian",
+    "fr": "French", "he": "Hebrew", "hi": "Hindi", "id": "Indonesian", "it": "Italian", "ja": "Japanese", "ko": "Korean",
+    "nl": "Dutch", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "tr": "Turkish",
+    "uk": "Ukrainian", "vi": "Vietnamese", "zh": "Chinese",
+}  # fmt: skip
+"""English names of the 23 languages."""
+
+SCRIPTS = {"Hans": "simplified characters", "Hant": "traditional characters", "Latn": "Latin script"}
+"""What a script subtag asks for, in words."""
+
 _SUBTAGS = re.compile(r"(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?")
 
 
@@ -31,3 +42,14 @@ def check_language(code: str) -> str:
     if code != UNKNOWN_LANGUAGE and not (known and _SUBTAGS.fullmatch(subtags)):
         raise ValueError(f"unknown language code '{code}'; {did_you_mean(code, LANGUAGES)}")
     return code
+
+
+def language_name(code: str) -> str:
+    """Say a language in English words, for prompts to judges: zh-Hant is "Chinese (traditional characters)".
+
+    A language beyond the 23 is named by its code.
+    """
+    language, *subtags = code.split("-")
+    name = NAMES.get(language, f"the language with the code '{language}'")
+    details = [SCRIPTS.get(subtag, subtag) for subtag in subtags]
+    return f"{name} ({', '.join(details)})" if details else name

@@ -28,7 +28,8 @@ class Node:
 
     action: what is done, a function in `stages/`. kind: of the artifact it makes. inputs: node ids by role.
     external: files, folders and local models of the user's by role. plugins: versions of what its strategies come from.
-    imports: modules its strategies need.
+    imports: modules its strategies import, loaded before it starts; needs: those that it loads itself. elsewhere:
+    whether a server does the work, so that it takes none of `machine.jobs`.
     """
 
     id: str
@@ -41,6 +42,8 @@ class Node:
     seed: int
     plugins: Mapping[str, str] = field(default_factory=dict)
     imports: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ class Builder:
         specs: dict[str, Any] = {}
         plugins = {"aya_core": f"{__version__}+{source_hash('aya_core')}"}
         imports: dict[str, None] = {}
+        needs: dict[str, None] = {}
+        places: set[bool] = set()
         for key, (strategy_kind, strategy) in (strategies or {}).items():
             spec = self.registry.dump(strategy_kind, strategy)
             self._take_references(key, strategy, spec, node_inputs, external, model)
@@ -98,14 +103,18 @@ class Builder:
                 origin = self.registry.origin_of(inner)
                 plugins[origin.distribution if origin.distribution != "file" else origin.name] = origin.version
                 imports.update(dict.fromkeys(inner.imports))
+                needs.update(dict.fromkeys(inner.needs))
+                if inner.elsewhere or inner.imports or inner.needs:
+                    places.add(inner.elsewhere)
         if id in self.nodes:
             raise RecipeError(
                 f"{self.loaded.source}: stages.{self.stage}: the step '{id}' exists already; rename the stage"
             )
         seed = int(stable_hash([self.recipe.seed, id])[:8], 16) >> 1
         self.nodes[id] = Node(
-            id, self.stage, action, kind, {**settings, **specs}, node_inputs, external, seed, plugins, tuple(imports)
-        )
+            id, self.stage, action, kind, {**settings, **specs}, node_inputs, external, seed, plugins, tuple(imports),
+            tuple(needs), places == {True},
+        )  # fmt: skip
         return id
 
     def name(self, name: str, results: str | Mapping[str, str]) -> None:
@@ -175,6 +184,10 @@ class Builder:
             )
         if id in self.nodes:
             return id
+        if kind not in (*ROWS_KINDS, "any"):
+            raise self.error(
+                where, f"a data set yields no {kind} rows; name an earlier stage, such as arbitrage.verdicts"
+            )
         kind = "demonstrations" if kind == "any" else kind
         settings = {"kind": kind, "languages": list(self.recipe.languages)}
         return self.add(id, "read", kind, settings, strategies={"dataset": ("dataset", source)})

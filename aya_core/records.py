@@ -197,21 +197,26 @@ class Completion:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What an arbiter says of one candidate: a score, or an abstention, or a failure. 0.0 is a score; NaN is a
-    failure."""
+    failure.
+
+    details: numbers behind the verdict, by name (how often two orders disagreed, whether the language was wrong); the
+    account gives their means by language and teacher.
+    """
 
     score: float | None
     status: Literal["scored", "abstained", "failed"] = "scored"
     reason: str = ""
+    details: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def abstain(cls, reason: str) -> Verdict:
+    def abstain(cls, reason: str, details: Mapping[str, float] | None = None) -> Verdict:
         """Decline to judge; the candidate is not eligible, and that is no fault."""
-        return cls(None, "abstained", reason)
+        return cls(None, "abstained", reason, details or {})
 
     @classmethod
-    def fail(cls, reason: str) -> Verdict:
+    def fail(cls, reason: str, details: Mapping[str, float] | None = None) -> Verdict:
         """Report that judging was tried and did not work."""
-        return cls(None, "failed", reason)
+        return cls(None, "failed", reason, details or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +235,7 @@ class Judged:
     verdict: Verdict
 
     columns: ClassVar[Mapping[str, str]] = {
-        **Completion.columns, "score": "float", "status": "string", "reason": "string",
+        **Completion.columns, "score": "float", "status": "string", "reason": "string", "details": "string",
     }  # fmt: skip
 
     def to_row(self) -> dict[str, Any]:
@@ -241,12 +246,14 @@ class Judged:
             "score": verdict.score,
             "status": verdict.status,
             "reason": verdict.reason,
+            "details": json.dumps(dict(verdict.details)) if verdict.details else None,
         }
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Judged:
         """Read back what `to_row` wrote."""
-        return cls(Completion.from_row(row), Verdict(row["score"], row["status"], row["reason"]))
+        details = json.loads(row["details"]) if row["details"] else {}
+        return cls(Completion.from_row(row), Verdict(row["score"], row["status"], row["reason"], details))
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,7 +152,7 @@ class Inventory:
 def check_imports(plan: Plan, loaded: LoadedRecipe) -> None:
     """Refuse a plan whose strategies need modules that are not installed. Imports nothing heavy."""
     for node in plan.nodes.values():
-        for module in node.imports:
+        for module in (*node.imports, *node.needs):
             top = module.split(".")[0]
             if importlib.util.find_spec(top) is None:
                 install = _how_to_install(module, loaded)
@@ -163,7 +163,7 @@ def _how_to_install(module: str, loaded: LoadedRecipe) -> str:
     """Name the extra that brings a module: of the distribution whose strategy asks for it."""
     for kind, strategies in loaded.registry.strategies.items():
         for name, strategy in strategies.items():
-            if module in strategy.imports and strategy.extra:
+            if module in (*strategy.imports, *strategy.needs) and strategy.extra:
                 distribution = loaded.registry.origin(kind, name).distribution
                 return f'install the extra: pip install "{distribution}[{strategy.extra}]"'
     return f"install {module.split('.')[0]}"
@@ -235,8 +235,9 @@ class Runner:
 
     def _start(self, waiting: dict[str, Node], at_work: dict[str, Node], pool: _Pool) -> None:
         for node in list(waiting.values()):
-            if len(at_work) >= self.loaded.recipe.machine.jobs:
-                return
+            here = sum(not other.elsewhere for other in at_work.values())
+            if not node.elsewhere and here >= self.loaded.recipe.machine.jobs:
+                continue
             contents = self.inventory.contents(node)
             if contents is None:
                 continue

@@ -44,6 +44,14 @@ class Strategy(Settings, Generic[Built]):
     """Modules that `build()` and what it returns import. The runner loads them once for all heavy nodes, and a missing
     one is reported before any work starts."""
 
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Modules that must be installed, too, but that only the process of the node itself may import: engines that start
+    threads or touch a device when they are imported."""
+
+    elsewhere: ClassVar[bool] = False
+    """Whether the work is done by a server. Nodes whose heavy strategies all work elsewhere run beside others, whatever
+    `machine.jobs` is."""
+
     extra: ClassVar[str | None] = None
     """The extra of the distribution that brings `imports`, named in the message when one is missing."""
 

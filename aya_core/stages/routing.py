@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from aya_core.artifacts import ROW_GROUP, read_rows, write_rows
 from aya_core.errors import DataError, PluginError
+from aya_core.kinds import Pool
 from aya_core.records import Prompt
 from aya_core.stages.work import Work
 
@@ -35,22 +36,22 @@ class Route:
 
 def route(work: Work) -> Mapping[str, Any]:
     """Ask the router about every prompt; a teacher is never sent a language that it is not asked in."""
-    languages: Mapping[str, list[str] | None] = work.setting("teachers")
+    pool = Pool(work.setting("teachers"))
     router = work.strategy("router").build()
     routed: Counter[str] = Counter()
 
     def routes() -> Iterator[Route]:
         rows = read_rows(work.inputs["prompts"], Prompt)
         while chunk := list(islice(rows, ROW_GROUP)):
-            named = list(router.route(chunk, tuple(languages), work.node.seed))
+            named = list(router.route(chunk, pool, work.node.seed))
             if len(named) != len(chunk):
                 raise PluginError(f"the router named teachers for {len(named)} of {len(chunk)} prompts; expected each")
             for prompt, teachers in zip(chunk, named, strict=True):
-                if isinstance(teachers, str) or not set(teachers) <= set(languages):
+                if isinstance(teachers, str) or not set(teachers) <= set(pool):
                     raise PluginError(
-                        f"the router named {teachers!r} for '{prompt.id}'; expected a list from {', '.join(languages)}"
+                        f"the router named {teachers!r} for '{prompt.id}'; expected a list from {', '.join(pool)}"
                     )
-                speaking = tuple(t for t in teachers if (own := languages[t]) is None or prompt.language in own)
+                speaking = tuple(t for t in teachers if t in pool.speaking(prompt.language))
                 routed.update(speaking)
                 yield Route(prompt.id, speaking)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from aya_core.kinds import Arbiter
+from aya_core.kinds import Arbiter, CalibratedArbiter
 from aya_core.records import Case, Verdict
 from aya_core.strategies import Strategy
 from aya_core.testing.rules import expect
@@ -26,6 +26,8 @@ def check_arbiter(strategy: Strategy[Arbiter], *, cases: Sequence[Case] | None =
     check_strategy(strategy)
     cases = sample_cases() if cases is None else cases
     arbiter = strategy.build()
+    if isinstance(arbiter, CalibratedArbiter):
+        arbiter.calibrate(cases)
     judged = [list(verdicts) for verdicts in arbiter.judge(cases)]
     expect(len(judged) == len(cases), strategy, f"judge() judged {len(judged)} of {len(cases)} cases")
     for case, verdicts in zip(cases, judged, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aya_core.kinds import Router
+from aya_core.kinds import Pool, Router
 from aya_core.records import Prompt
 from aya_core.strategies import Strategy
 from aya_core.testing.rules import expect
@@ -20,10 +20,12 @@ def check_router(
 ) -> None:
     """Check a router on a few prompts. Raises AssertionError that says which rule is broken.
 
-    teachers: the pool; a router that names certain teachers needs them in it.
+    teachers: the pool, all asked in every language unless it is a Pool that says otherwise; a router that names certain
+    teachers needs them in it.
     """
     check_strategy(strategy)
     prompts = sample_prompts() if prompts is None else prompts
+    teachers = teachers if isinstance(teachers, Pool) else Pool(dict.fromkeys(teachers))
     router = strategy.build()
     routes = _routes(router, prompts, teachers)
     expect(len(routes) == len(prompts), strategy, f"route() answered {len(routes)} of {len(prompts)} prompts")
@@ -39,5 +41,5 @@ def check_router(
     expect(backwards == routes, strategy, "a route must not depend on the prompts that came before")
 
 
-def _routes(router: Router, prompts: Sequence[Prompt], teachers: Sequence[str]) -> list[tuple[str, ...]]:
+def _routes(router: Router, prompts: Sequence[Prompt], teachers: Pool) -> list[tuple[str, ...]]:
     return [tuple(names) for names in router.route(prompts, teachers, 0)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aya_core.api import Prompt, Router, Strategy
+from aya_core.api import Pool, Prompt, Router, Strategy
 
 
 class AllTeachers(Strategy[Router]):
@@ -19,5 +19,5 @@ class AllTeachers(Strategy[Router]):
 
 
 class _AllTeachers:
-    def route(self, prompts: Sequence[Prompt], teachers: Sequence[str], seed: int) -> Sequence[Sequence[str]]:
+    def route(self, prompts: Sequence[Prompt], teachers: Pool, seed: int) -> Sequence[Sequence[str]]:
         return [teachers] * len(prompts)

@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from aya_core.api import AyaError, Field, Judged, Prompt, Router, RowsRef, Strategy, did_you_mean, read_rows
+from aya_core.api import AyaError, Field, Judged, Pool, Prompt, Router, RowsRef, Strategy, did_you_mean, read_rows
 from aya_plugins.routers.standing import best_teacher, known_teacher
 
 
@@ -46,7 +46,7 @@ class _Fixed:
         self._settings = settings
         self._chosen: Mapping[str, str] | None = None
 
-    def route(self, prompts: Sequence[Prompt], teachers: Sequence[str], seed: int) -> Sequence[Sequence[str]]:
+    def route(self, prompts: Sequence[Prompt], teachers: Pool, seed: int) -> Sequence[Sequence[str]]:
         if self._chosen is None:
             self._chosen = {**self._by_verdicts(teachers), **self._settings.teachers}
         return [[known_teacher(self._teacher_of(prompt), teachers)] for prompt in prompts]

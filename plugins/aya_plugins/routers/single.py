@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from aya_core.api import Field, Judged, Prompt, Router, RowsRef, Strategy, read_rows
+from aya_core.api import Field, Judged, Pool, Prompt, Router, RowsRef, Strategy, read_rows
 from aya_plugins.routers.standing import best_teacher, known_teacher
 
 
@@ -36,7 +36,7 @@ class _Single:
     def __init__(self, settings: Single) -> None:
         self._teacher, self._verdicts = settings.teacher, settings.verdicts
 
-    def route(self, prompts: Sequence[Prompt], teachers: Sequence[str], seed: int) -> Sequence[Sequence[str]]:
+    def route(self, prompts: Sequence[Prompt], teachers: Pool, seed: int) -> Sequence[Sequence[str]]:
         if self._teacher is None and self._verdicts is not None:
             self._teacher = best_teacher(read_rows(Path(self._verdicts), Judged), teachers)
         return [[known_teacher(self._teacher or "", teachers)]] * len(prompts)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from aya_core.api import AyaError, Completion, DataError, Judged, Prompt, Router, Verdict, user_prompt
+from aya_core.api import AyaError, Completion, DataError, Judged, Pool, Prompt, Router, Verdict, user_prompt
 from aya_core.artifacts import write_rows
 from aya_plugins.routers.all_teachers import AllTeachers
 from aya_plugins.routers.fixed import Fixed
@@ -25,7 +25,7 @@ def judged(prompt: str, teacher: str, score: float | None, index: int = 0) -> Ju
 
 
 def route(router: Router, prompts: list[Prompt] = PROMPTS, teachers: tuple[str, ...] = TEACHERS, seed: int = 0) -> Any:
-    return [tuple(names) for names in router.route(prompts, teachers, seed)]
+    return [tuple(names) for names in router.route(prompts, Pool(dict.fromkeys(teachers)), seed)]
 
 
 def test_all_sends_every_prompt_to_every_teacher():
