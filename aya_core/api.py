@@ -49,6 +49,7 @@ from aya_core.records import (
     Verdict,
     user_prompt,
 )
+from aya_core.seen import Seen
 from aya_core.strategies import LocalFile, ModelRef, RowsRef, Settings, Strategy, nested
 
 __all__ = [
@@ -84,6 +85,7 @@ __all__ = [
     "RowScore",
     "RowsRef",
     "Sampling",
+    "Seen",
     "Settings",
     "Strategy",
     "Subject",

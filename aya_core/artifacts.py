@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aya_core.errors import ArtifactError, DataError
 from aya_core.records import Record
@@ -26,7 +26,10 @@ FORMAT = 1
 MANIFEST = "artifact.json"
 PAYLOAD = "payload"
 ROW_GROUP = 8192
-"""Rows held in memory while a table is written or read."""
+"""Rows held in memory while a table is written."""
+
+READ_ROWS = 1024
+"""Rows held in memory while a table is read; several tables are read side by side."""
 
 Row = TypeVar("Row", bound=Record)
 
@@ -155,35 +158,84 @@ def verify(artifact: Artifact) -> None:
         raise ArtifactError(f"{artifact.payload / unknown[0]}: not part of the artifact of '{artifact.node}'; {remedy}")
 
 
+class RowsWriter(Generic[Row]):
+    """Writes records to a Parquet file (zstd), a row group at a time. A context manager; the file is whole after it."""
+
+    def __init__(self, file: Path, record: type[Row]) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        self._schema = pyarrow.schema([(column, _arrow_type(kind)) for column, kind in record.columns.items()])
+        self._writer = pyarrow.parquet.ParquetWriter(file, self._schema, compression="zstd")
+        self._group: list[Row] = []
+        self._names = list(record.columns)
+        self.count = 0
+
+    def __enter__(self) -> RowsWriter[Row]:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if error[0] is None:
+            self._flush()
+        self._writer.close()
+
+    def write(self, row: Row) -> None:
+        """Add a record."""
+        self._group.append(row)
+        self.count += 1
+        if len(self._group) == ROW_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow
+
+        if self._group:
+            rows = [row.to_row() for row in self._group]
+            columns = {name: [row[name] for row in rows] for name in self._names}
+            self._writer.write_table(pyarrow.Table.from_pydict(columns, schema=self._schema))
+            self._group = []
+
+
 def write_rows(folder: Path, record: type[Row], rows: Iterable[Row], name: str = "rows.parquet") -> int:
     """Write records to a Parquet file (zstd), a row group at a time; return how many."""
+    with RowsWriter(folder / name, record) as writer:
+        for row in rows:
+            writer.write(row)
+    return writer.count
+
+
+def is_whole(file: Path) -> bool:
+    """Tell whether a Parquet file is there and was written to its end."""
     import pyarrow
     import pyarrow.parquet
 
-    schema = pyarrow.schema([(column, _arrow_type(kind)) for column, kind in record.columns.items()])
-    count = 0
-    with pyarrow.parquet.ParquetWriter(folder / name, schema, compression="zstd") as writer:
-        for group in _groups(rows):
-            writer.write_table(pyarrow.Table.from_pylist([row.to_row() for row in group], schema=schema))
-            count += len(group)
-    return count
+    try:
+        pyarrow.parquet.read_metadata(file)
+    except (pyarrow.ArrowInvalid, OSError):
+        return False
+    return True
 
 
 def read_rows(folder: Path, record: type[Row]) -> Iterator[Row]:
-    """Stream the records of a payload folder, shards in name order. Raises DataError for a folder without such rows."""
+    """Stream the records of a payload folder, shards in name order, or of one file.
+
+    Raises DataError for a folder without such rows.
+    """
     import pyarrow.parquet
 
-    shards = sorted(Path(folder).glob("*.parquet"))
+    folder = Path(folder)
+    shards = [folder] if folder.is_file() else sorted(folder.glob("*.parquet"))
     if not shards:
         raise DataError(f"{folder}: no rows here; expected Parquet files with the columns {', '.join(record.columns)}")
+    names = list(record.columns)
     for shard in shards:
         try:
             with pyarrow.parquet.ParquetFile(shard) as file:
                 if missing := sorted(set(record.columns) - set(file.schema_arrow.names)):
                     raise DataError(f"{shard}: no column '{missing[0]}'; expected rows of {record.__name__}")
-                for batch in file.iter_batches(ROW_GROUP, columns=list(record.columns)):
-                    for row in batch.to_pylist():
-                        yield record.from_row(row)  # type: ignore[attr-defined]
+                for batch in file.iter_batches(READ_ROWS, columns=names):
+                    for values in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
+                        yield record.from_row(dict(zip(names, values, strict=True)))  # type: ignore[attr-defined]
         except (pyarrow.ArrowInvalid, OSError) as error:
             raise DataError(f"{shard}: not a whole Parquet file ({error}); make it again") from None
 
@@ -194,17 +246,6 @@ def count_rows(folder: Path) -> int:
 
     shards = [folder] if folder.is_file() else list(folder.glob("*.parquet"))
     return sum(pyarrow.parquet.read_metadata(shard).num_rows for shard in shards)
-
-
-def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    group: list[Row] = []
-    for row in rows:
-        group.append(row)
-        if len(group) == ROW_GROUP:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def _arrow_type(kind: str) -> pyarrow.DataType:

@@ -27,6 +27,7 @@ class Node:
     """One step of a run.
 
     action: what is done, a function in `stages/`. kind: of the artifact it makes. inputs: node ids by role.
+    parts: the one file of an input that it reads, by role, so that changes in others do not concern it.
     external: files, folders and local models of the user's by role. plugins: versions of what its strategies come from.
     imports: modules its strategies import, loaded before it starts; needs: those that it loads itself. elsewhere:
     whether a server does the work, so that it takes none of `machine.jobs`.
@@ -44,6 +45,7 @@ class Node:
     imports: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     elsewhere: bool = False
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,17 @@ class Plan:
             raise RecipeError(f"--until {stage}: no stage named '{stage}'; {did_you_mean(stage, stages)}")
         kept = set(stages[: stages.index(stage) + 1])
         return Plan(self.recipe, {id: node for id, node in self.nodes.items() if node.stage in kept}, self.names)
+
+    def only(self, stage: str) -> Plan:
+        """Keep the nodes of a stage and those that it needs. Raises RecipeError for an unknown one."""
+        stages = {node.stage for node in self.nodes.values()}
+        if stage not in stages:
+            raise RecipeError(f"no stage named '{stage}'; {did_you_mean(stage, stages)}")
+        needed = {id for id, node in self.nodes.items() if node.stage == stage}
+        for id in reversed(list(self.nodes)):  # nodes come after what they read
+            if id in needed:
+                needed.update(self.nodes[id].inputs.values())
+        return Plan(self.recipe, {id: node for id, node in self.nodes.items() if id in needed}, self.names)
 
     def readers(self, id: str) -> Iterator[Node]:
         """The nodes that read a node's artifact."""
@@ -81,12 +94,13 @@ class Builder:
     def add(
         self, id: str, action: str, kind: str, settings: Mapping[str, Any], inputs: Mapping[str, str | Reference] | None = None,
         strategies: Mapping[str, tuple[str, Strategy[Any]]] | None = None, *, model: str | None = None,
+        parts: Mapping[str, str] | None = None,
     ) -> str:  # fmt: skip
         """Add a node and return its id.
 
         inputs: node ids by role. strategies: (kind, strategy) by the setting that will hold them; the references and
         files inside them become inputs. model: node or model for the strategies that are applied to each model in
-        turn.
+        turn. parts: the one file of an input that is read, by role.
         """
         node_inputs = {role: str(value) for role, value in (inputs or {}).items()}
         external = {role: node_inputs.pop(role) for role in list(node_inputs) if node_inputs[role] not in self.nodes}
@@ -113,7 +127,7 @@ class Builder:
         seed = int(stable_hash([self.recipe.seed, id])[:8], 16) >> 1
         self.nodes[id] = Node(
             id, self.stage, action, kind, {**settings, **specs}, node_inputs, external, seed, plugins, tuple(imports),
-            tuple(needs), places == {True},
+            tuple(needs), places == {True}, dict(parts or {}),
         )  # fmt: skip
         return id
 

@@ -42,14 +42,37 @@ class Machine(Settings):
 
 
 class Pick(Settings):
-    """Which judged answers become data. Ties for the best (or worst) are broken by a hash of prompt, teacher and
-    index."""
+    """Which judged answers become data. Chosen and rejected answers always differ, by more than white space."""
 
-    rejected: Literal["worst", "runner-up", "random"] = Field(
-        "worst", description="Which answer the best is paired with; `random` is any other with a lower score."
+    rejected: Literal["worst", "runner-up", "random", "all"] = Field(
+        "worst",
+        description="Which answer the best is paired with; `random` is any other with a lower score, `all` pairs every "
+        "answer with every lower one.",
     )
     min_margin: float = Field(
         0.0, ge=0, description="Pairs whose margin is not above this are dropped; at 0, that drops ties."
+    )
+    min_margins: dict[Language, Annotated[float, Field(ge=0)]] = Field(
+        {}, description="`min_margin` of a language, by code."
+    )
+    ties: Literal["draw", "drop"] = Field(
+        "draw",
+        description="What happens where unlike answers share the best score: one is drawn by a hash of prompt, teacher and "
+        "index, or the prompt is dropped.",
+    )
+    near_duplicates: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Drop prompts this much like an earlier one of their language, and pairs of answers this much alike: "
+        "shared character 4-grams over all of them (Jaccard), such as 0.8.",
+    )
+    most_per_language: int | None = Field(None, ge=1, description="Rows of a language at the most, drawn by hash.")
+    teacher_share: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of a language's rows that one teacher may have (as the chosen one, in pairs), drawn by hash.",
     )
 
 
@@ -58,18 +81,23 @@ def _check_own(own: float, each: str | None) -> None:
         raise ValueError("`own` is about the rows of a cluster; it goes with `each: cluster`")
 
 
+TEACHING = ("languages", "sampling", "limit")
+"""What an arbitrage stage sets beside a teacher's own settings."""
+
+
 class Teaching(Settings):
     """A teacher of the pool. `{use: ...}` alone is short for `{teacher: {use: ...}}`."""
 
     teacher: nested("teacher") = Field(description="The teacher.")  # type: ignore[valid-type]
     languages: tuple[Language, ...] | None = Field(None, description="Languages it is asked in; None means all.")
     sampling: Sampling | None = Field(None, description="How it is asked; None takes the stage's sampling.")
+    limit: int | None = Field(None, ge=1, description="Prompts it is asked at the most, drawn by hash.")
 
     @model_validator(mode="before")
     @classmethod
     def _expand(cls, value: Any) -> Any:
         if isinstance(value, dict) and "use" in value:
-            own = {key: value[key] for key in ("languages", "sampling") if key in value}
+            own = {key: value[key] for key in TEACHING if key in value}
             return {"teacher": {key: value[key] for key in value if key not in own}, **own}
         return value
 

@@ -73,7 +73,7 @@ class Registry:
                             f"{kind} '{name}' is offered twice: by {self._describe(owners[kind, name])} and by "
                             f"{self._describe(plugin)}; rename one, or block one with AYA_DISABLE_PLUGINS"
                         )
-                    if kind == "teacher" and (taken := {"languages", "sampling"} & set(strategy.model_fields)):
+                    if kind == "teacher" and (taken := {"languages", "sampling", "limit"} & set(strategy.model_fields)):
                         raise PluginError(
                             f"{self._describe(plugin)}: teacher '{name}' has a setting '{min(taken)}', which an arbitrage "
                             "stage sets beside every teacher; rename it"

@@ -108,8 +108,13 @@ class Inventory:
         """Content hashes of a node's inputs by role; None while one of them does not stand."""
         if not set(node.inputs.values()) <= set(self.standing):
             return None
-        inside = {role: self.standing[id].content for role, id in node.inputs.items()}
+        inside = {role: self._inside(self.standing[id], node.parts.get(role)) for role, id in node.inputs.items()}
         return {**inside, **{role: self._outside(path) for role, path in node.external.items()}}
+
+    def paths(self, node: Node) -> dict[str, Path]:
+        """Where a node's inputs lie, by role, once all of them stand."""
+        inside = {role: self.standing[id].payload / node.parts.get(role, "") for role, id in node.inputs.items()}
+        return inside | {role: Path(path) for role, path in node.external.items()}
 
     def fingerprint(self, node: Node, contents: Mapping[str, str]) -> str:
         """What makes a node's artifact what it is: action, settings, seed, plugins, and the content of its inputs."""
@@ -139,6 +144,9 @@ class Inventory:
         """Find every artifact of a plan that stands, by node id."""
         found = {id: self.look(node) for id, node in plan.nodes.items()}
         return {id: artifact for id, artifact in found.items() if artifact is not None}
+
+    def _inside(self, artifact: Artifact, part: str | None) -> str:
+        return artifact.content if part is None else str(artifact.files[part]["sha256"])
 
     def _outside(self, path: str) -> str:
         if path not in self._external:
@@ -246,8 +254,7 @@ class Runner:
             if artifact is not None:  # its inputs were made anew and came out the same
                 self._finished(node, artifact, reused=True)
                 continue
-            inputs = {role: self.inventory.standing[id].payload for role, id in node.inputs.items()}
-            inputs |= {role: Path(path) for role, path in node.external.items()}
+            inputs = self.inventory.paths(node)
             fingerprint = self.inventory.fingerprint(node, contents)
             folder = self.run.place(node, fingerprint)
             folder.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from aya_core.kinds import KINDS
-from aya_core.recipe import STAGES, Recipe
+from aya_core.recipe import STAGES, TEACHING, Recipe
 from aya_core.registry import Registry
 from aya_core.strategies import KIND_KEY, OF_EACH_MODEL
 
@@ -28,7 +28,7 @@ def recipe_schema(registry: Registry) -> dict[str, Any]:
                 **body.get("properties", {}),
             }
             if kind == "teacher":  # an arbitrage stage sets these beside the teacher's own settings
-                properties |= {key: True for key in ("languages", "sampling") if key not in properties}
+                properties |= {key: True for key in TEACHING if key not in properties}
             body |= {"properties": properties, "required": ["use", *body.get("required", [])]}
             definitions[kind]["anyOf"].append(body)
     recipe = dict(definitions[_key(references[Recipe, "validation"])])

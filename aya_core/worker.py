@@ -179,7 +179,8 @@ def do(
 ) -> artifacts.Artifact:
     """Do one node and give its artifact its final name. record: `fingerprint` and `contents` of the inputs."""
     started = time.perf_counter()
-    work = Work(node, registry, inputs, artifacts.begin(folder, keep_payload=node.action in RESUMED), report)
+    partial = artifacts.begin(folder, keep_payload=node.action in RESUMED)
+    work = Work(node, registry, inputs, partial, report, record["contents"])
     measures = ACTIONS[node.action](work)
     return artifacts.finish(
         folder, node=node.id, kind=node.kind, fingerprint=record["fingerprint"], inputs=record["contents"],

@@ -4,7 +4,7 @@
   gain on the model before it, and every metric
 - controls: the same for models beside the line
 - languages: the headline metric of every model in each language
-- arbitrage: for each arbitrage stage, who answered, was scored and won, by teacher and language
+- arbitrage: for each arbitrage stage, its account (see `arbitrage.py`)
 - online: for each round, pairs, dropped prompts and mean margin
 - evaluations: as stages and controls, for evaluate stages before the last
 - signature: everything that moved the numbers
@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,8 @@ from aya_core import __version__, statistics
 from aya_core.artifacts import Artifact, read_rows
 from aya_core.plan import Plan
 from aya_core.recipe import ArbitrageStage, EvaluateStage, LoadedRecipe, OnlineStage
-from aya_core.records import Demonstration, Judged, Preference, Prompt, RowScore
+from aya_core.records import Preference, RowScore
+from aya_core.report import arbitrage
 from aya_core.stages.evaluation import GREEDY
 from aya_core.statistics import Estimate, Sums
 
@@ -46,7 +47,7 @@ def gather(loaded: LoadedRecipe, plan: Plan, standing: Standing, seconds: float)
                 del report["evaluations"][stage.name]
                 report.update(scored)
         elif isinstance(stage, ArbitrageStage) and f"{stage.name}.best" in standing:
-            report["arbitrage"][stage.name] = _arbitrage(stage, plan, standing)
+            report["arbitrage"][stage.name] = arbitrage.gather(stage, plan, standing)
         elif isinstance(stage, OnlineStage):
             report["online"][stage.name] = list(_rounds(stage, standing))
     report["seconds"] = round(seconds, 1)
@@ -136,40 +137,6 @@ def _by_metric(payload: Path) -> dict[str, list[RowScore]]:
     return found
 
 
-def _arbitrage(stage: ArbitrageStage, plan: Plan, standing: Standing) -> dict[str, Any]:
-    """Who answered, who was scored, who won, by teacher and language; wins are shares of a language's prompts."""
-    node = plan.nodes[f"{stage.name}.verdicts"]
-    inside = node.inputs.get("prompts")
-    prompts = standing[inside].payload if inside else Path(node.external["prompts"])
-    language_of = {prompt.id: prompt.language for prompt in read_rows(prompts, Prompt)}
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    totals: dict[str, float] = defaultdict(float)
-    for judged in read_rows(standing[node.id].payload, Judged):
-        teacher = judged.completion.teacher
-        counts[teacher][judged.verdict.status] += 1
-        counts[teacher]["tokens"] += judged.completion.completion_tokens
-        totals[teacher] += judged.verdict.score or 0.0
-    wins: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in read_rows(standing[f"{stage.name}.best"].payload, Demonstration):
-        wins[language_of[row.prompt.id]][str(row.source)] += 1
-        counts[str(row.source)]["won"] += 1
-    teachers = {
-        teacher: {
-            "answers": sum(count[status] for status in ("scored", "abstained", "failed")),
-            **{key: count[key] for key in ("scored", "abstained", "failed", "won", "tokens")},
-            "mean_score": totals[teacher] / count["scored"] if count["scored"] else None,
-        }
-        for teacher, count in sorted(counts.items())
-    }
-    pairs = standing[f"{stage.name}.pairs"].measures if f"{stage.name}.pairs" in standing else {}
-    return {
-        "prompts": len(language_of),
-        "teachers": teachers,
-        "wins": {language: dict(sorted(count.items())) for language, count in sorted(wins.items())},
-        "pairs": pairs,
-    }
-
-
 def _rounds(stage: OnlineStage, standing: Standing) -> Iterator[dict[str, Any]]:
     for round in range(1, stage.iterations + 1):
         pairs = standing.get(f"{stage.name}.{round}.pairs")
@@ -182,7 +149,7 @@ def _rounds(stage: OnlineStage, standing: Standing) -> Iterator[dict[str, Any]]:
         yield {
             "round": round,
             "pairs": pairs.measures["rows"],
-            "dropped": pairs.measures["dropped"],
+            "dropped": arbitrage.by_reason(pairs.measures["dropped"]),
             "mean_margin": sum(margins) / len(margins) if margins else None,
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from aya_core.report.arbitrage import by_reason
 from aya_core.report.gather import rows_of
 
 COLUMNS = ("model", "score", "gain on the row above", "greedy", "win/loss/tie vs base, %", "n")
@@ -84,19 +85,45 @@ def _languages(report: Mapping[str, Any]) -> Iterator[str]:
 def _arbitrage(report: Mapping[str, Any]) -> Iterator[str]:
     for name, account in report["arbitrage"].items():
         yield f"\n## {name}: who won where\n"
-        teachers = list(account["teachers"])
-        yield from table(
-            ["teacher", "answers", "scored", "abstained", "failed", "won", "mean score"],
-            [
-                [t, *(str(a[k]) for k in ("answers", "scored", "abstained", "failed", "won")), number(a["mean_score"])]
-                for t, a in account["teachers"].items()
-            ],
-        )
+        header, *rows = account_table(account)
+        yield from table(header, rows)
         yield ""
         yield from table(
-            ["language", *teachers],
-            [[code, *(str(wins.get(t, 0)) for t in teachers)] for code, wins in account["wins"].items()],
+            ["language", *account["teachers"]],
+            [[code, *(str(wins.get(t, 0)) for t in account["teachers"])] for code, wins in account["wins"].items()],
         )
+        dropped = {
+            **by_reason(account["dropped"]),
+            **{f"{k} (pairs)": n for k, n in by_reason(account["pairs"].get("dropped", ())).items()},
+        }
+        if dropped:
+            yield "\nDropped: " + ", ".join(f"{reason} {count}" for reason, count in dropped.items()) + "."
+        yield from (f"\n**Warning**: {warning}." for warning in account["warnings"])
+
+
+def account_table(account: Mapping[str, Any], language: str | None = None) -> Iterator[Sequence[str]]:
+    """An account as text, its header first: totals by teacher, or one language of it."""
+    rows = account["teachers"] if language is None else {
+        teacher: by[language] for teacher, by in account["by_language"].items() if language in by
+    }  # fmt: skip
+    details = sorted({name for row in rows.values() for name in row["details"]})
+    counts = ("asked", "answers", "scored", "abstained", "failed", "won")
+    yield [
+        "teacher",
+        *counts,
+        "mean score",
+        "mean margin",
+        "tokens",
+        "seconds",
+        *(name.replace("_", " ") for name in details),
+    ]
+    for teacher, row in rows.items():
+        seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
+        means = [number(row["mean_score"]), number(row["mean_margin"])]
+        yield [
+            teacher, *(str(row[key]) for key in counts), *means, str(row["tokens"]), seconds,
+            *(number(row["details"].get(name)) for name in details),
+        ]  # fmt: skip
 
 
 def _online(report: Mapping[str, Any]) -> Iterator[str]:
@@ -104,7 +131,7 @@ def _online(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"\n## {name}: rounds\n"
         rows = []
         for r in rounds:
-            dropped = ", ".join(f"{reason}: {sum(by.values())}" for reason, by in r["dropped"].items())
+            dropped = ", ".join(f"{reason}: {count}" for reason, count in r["dropped"].items())
             rows.append([str(r["round"]), str(r["pairs"]), number(r["mean_margin"]), dropped])
         yield from table(["round", "pairs", "mean margin", "prompts dropped"], rows)
 

@@ -8,9 +8,7 @@ from typing import Any
 
 from aya_core.report.gather import rows_of
 from aya_core.report.markdown import COLUMNS, cells
-
-COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#9498a0")
-"""Colours that stay apart for most eyes, in the order of models or teachers."""
+from aya_core.report.wins import COLOURS, picture
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; }
@@ -24,7 +22,8 @@ tr.control td { opacity: .75; font-style: italic; }
 .bar > span:first-child { width: 9rem; text-align: right; }
 .track { position: relative; flex: 1; height: 1.1rem; background: var(--soft); }
 .fill { position: absolute; inset: 0 auto 0 0; } .whisker { position: absolute; top: .5rem; height: 2px; background: currentColor; }
-.stack { display: flex; flex: 1; height: 1.1rem; } .key { display: inline-block; width: .8rem; height: .8rem; margin: 0 .3rem 0 1rem; }
+svg { max-width: 100%; height: auto; }
+.key { display: inline-block; width: .8rem; height: .8rem; margin: 0 .3rem 0 1rem; }
 .languages { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem 2rem; }
 .languages .bar > span:first-child { display: none; } .languages .bar { margin: 2px 0; }
 .languages .track, .languages .fill { height: .5rem; }
@@ -52,8 +51,9 @@ def _body(report: Mapping[str, Any]) -> Iterator[str]:
         yield "<h2>By language</h2>"
         yield from _languages(report)
     for name, account in report["arbitrage"].items():
-        yield f"<h2>{escape(name)}: whose answer won where</h2>"
-        yield from _wins(account)
+        yield f"<h2>{escape(name)}</h2>"
+        yield from (f"<p>{escape(warning)}</p>" for warning in account["warnings"])
+        yield picture(account, f"{name}: whose answer won where")
     yield f"<details><summary>Signature</summary><pre>{escape(str(report['signature']))}</pre></details>"
 
 
@@ -87,19 +87,6 @@ def _languages(report: Mapping[str, Any]) -> Iterator[str]:
                 yield _bar(model, scores[model]["value"], top, colours[model])
         yield "</div>"
     yield "</div>"
-
-
-def _wins(account: Mapping[str, Any]) -> Iterator[str]:
-    colours = {teacher: COLOURS[index % len(COLOURS)] for index, teacher in enumerate(account["teachers"])}
-    yield _legend(colours)
-    for language, wins in account["wins"].items():
-        total = sum(wins.values())
-        parts = "".join(
-            f'<div style="width:{100 * wins[t] / total:.2f}%;background:{colours[t]}" title="{escape(t)}: {wins[t]} of {total}"></div>'
-            for t in colours
-            if wins.get(t)
-        )
-        yield f'<div class="bar"><span>{escape(language)}</span><div class="stack">{parts}</div></div>'
 
 
 def _bar(label: str, value: float, top: float, colour: str, low: float | None = None, high: float | None = None) -> str:

@@ -7,7 +7,18 @@ from typing import Any
 
 from aya_core.plan import Builder, Plan
 from aya_core.recipe import LoadedRecipe
-from aya_core.stages import arbitrage, evaluation, judging, merging, online, reading, routing, sampling, training
+from aya_core.stages import (
+    arbitrage,
+    evaluation,
+    judging,
+    merging,
+    online,
+    picking,
+    reading,
+    routing,
+    sampling,
+    training,
+)
 from aya_core.stages.work import Work
 
 UNROLL: Mapping[str, Callable[[Any, Builder], None]] = {
@@ -26,8 +37,8 @@ ACTIONS: Mapping[str, Callable[[Work], Mapping[str, Any]]] = {
     "route": routing.route,
     "sample": sampling.sample,
     "judge": judging.judge,
-    "pick-best": judging.pick_best,
-    "pick-pairs": judging.pick_pairs,
+    "pick-best": picking.pick_best,
+    "pick-pairs": picking.pick_pairs,
     "train": training.train,
     "merge": merging.merge,
     "evaluate": evaluation.evaluate,
@@ -35,7 +46,7 @@ ACTIONS: Mapping[str, Callable[[Work], Mapping[str, Any]]] = {
 """What a node does, by its action. Each returns the measures that its artifact records."""
 
 
-RESUMED = frozenset({"sample"})
+RESUMED = frozenset({"sample", "judge"})
 """Actions that go on from a payload that a killed run left; any other starts with an empty one."""
 
 

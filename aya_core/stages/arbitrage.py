@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from aya_core.errors import did_you_mean
 from aya_core.plan import Builder
 from aya_core.recipe import ArbitrageStage, Teaching
-from aya_core.stages import judging, sampling
+from aya_core.stages import judging, picking, sampling
 
 
 def unroll(stage: ArbitrageStage, build: Builder) -> None:
@@ -19,12 +19,15 @@ def unroll(stage: ArbitrageStage, build: Builder) -> None:
     if stage.answers is not None:
         source = _pool(stage, build)
         prompts, answers = source["prompts"], {k[8:]: v for k, v in source.items() if k.startswith("answers@")}
-        routes = _route(stage, build, prompts, dict.fromkeys(answers))
+        rerouted: str | None = _route(stage, build, prompts, dict.fromkeys(answers), {})
     else:
         assert stage.prompts is not None  # the recipe checks that there are prompts or answers
         pool: Mapping[str, Teaching] = stage.teachers or {}
         prompts = build.rows(stage.prompts, "prompts", "prompts", f"{stage.name}.prompts")
-        routes = _route(stage, build, prompts, {name: teaching.languages for name, teaching in pool.items()})
+        languages = {name: teaching.languages for name, teaching in pool.items()}
+        limits = {name: teaching.limit for name, teaching in pool.items()}
+        routes = _route(stage, build, prompts, languages, limits)
+        rerouted = None
         answers = {
             name: sampling.add(
                 build, f"{stage.name}.answers@{name}", prompts, teaching.teacher, teaching.sampling or stage.sampling,
@@ -34,14 +37,21 @@ def unroll(stage: ArbitrageStage, build: Builder) -> None:
         }  # fmt: skip
         build.name(f"{stage.name}.prompts", prompts)
         build.name(f"{stage.name}.answers", answers)
-    verdicts, best, pairs = judging.add(build, stage.name, prompts, answers, stage.arbiter, stage.pick, routes=routes)
+    verdicts = judging.add(build, f"{stage.name}.verdicts", prompts, answers, stage.arbiter, routes=rerouted)
+    best, pairs = picking.add(build, stage.name, prompts, verdicts, stage.pick)
     build.name(f"{stage.name}.verdicts", verdicts)
     build.name(f"{stage.name}.best", best)
     build.name(f"{stage.name}.pairs", pairs)
 
 
-def _route(stage: ArbitrageStage, build: Builder, prompts: str, teachers: Mapping[str, tuple[str, ...] | None]) -> str:
-    settings = {"teachers": {name: list(codes) if codes else None for name, codes in teachers.items()}}
+def _route(
+    stage: ArbitrageStage, build: Builder, prompts: str, teachers: Mapping[str, tuple[str, ...] | None],
+    limits: Mapping[str, int | None],
+) -> str:  # fmt: skip
+    settings = {
+        "teachers": {name: list(codes) if codes else None for name, codes in teachers.items()},
+        "limits": {name: limit for name, limit in limits.items() if limit is not None},
+    }
     return build.add(
         f"{stage.name}.routes", "route", "routes", settings, {"prompts": prompts}, {"router": ("router", stage.router)}
     )

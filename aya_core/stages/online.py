@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from aya_core.plan import Builder
 from aya_core.recipe import OnlineStage
-from aya_core.stages import judging, merging, reading, sampling, training
+from aya_core.stages import judging, merging, picking, reading, sampling, training
 
 
 def unroll(stage: OnlineStage, build: Builder) -> None:
@@ -33,9 +33,8 @@ def _round(stage: OnlineStage, build: Builder, name: str, round: int, prompts: s
     answers = sampling.add(
         build, f"{name}.answers", prompts, stage.teacher, stage.sampling, name="policy", model=model, part=part
     )
-    verdicts, best, pairs = judging.add(
-        build, name, prompts, {"policy": answers}, stage.arbiter, stage.pick, round=round, part=part
-    )
+    verdicts = judging.add(build, f"{name}.verdicts", prompts, {"policy": answers}, stage.arbiter, part=part)
+    best, pairs = picking.add(build, name, prompts, verdicts, stage.pick, round=round, part=part)
     build.name(f"{name}.verdicts", verdicts)
     build.name(f"{name}.best", best)
     build.name(f"{name}.pairs", pairs)

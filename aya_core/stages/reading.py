@@ -11,6 +11,7 @@ from aya_core.errors import DataError, PluginError
 from aya_core.plan import Builder
 from aya_core.recipe import DataStage
 from aya_core.records import Demonstration, ExampleRow, Preference, Prompt
+from aya_core.seen import Seen
 from aya_core.stages.work import Work
 
 RECORDS: Mapping[str, type[Any]] = {
@@ -48,7 +49,7 @@ def read(work: Work) -> Mapping[str, Any]:
     kind, languages = work.setting("kind"), frozenset(work.setting("languages"))
     record = RECORDS[kind]
     dataset = work.strategy("dataset").build()
-    seen: set[str] = set()
+    seen = Seen()
     left_out: Counter[str] = Counter()
 
     def wanted() -> Iterator[ExampleRow]:
@@ -61,9 +62,8 @@ def read(work: Work) -> Mapping[str, Any]:
             if prompt.language not in languages:
                 left_out[prompt.language] += 1
                 continue
-            if prompt.id in seen:
+            if not seen.add(prompt.id):
                 raise DataError(f"the data set has the id '{prompt.id}' twice; ids must differ")
-            seen.add(prompt.id)
             if kind == "prompts":
                 yield prompt
             elif isinstance(row, record):

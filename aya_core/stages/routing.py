@@ -3,59 +3,67 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import islice
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
-from aya_core.artifacts import ROW_GROUP, read_rows, write_rows
+from aya_core.artifacts import ROW_GROUP, RowsWriter, read_rows, write_rows
+from aya_core.drawing import Draw
 from aya_core.errors import DataError, PluginError
-from aya_core.kinds import Pool
+from aya_core.kinds import Pool, Router
 from aya_core.records import Prompt
+from aya_core.stages.asked import Route, route_file
+from aya_core.stages.shards import chunked
 from aya_core.stages.work import Work
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """The teachers of one prompt."""
-
-    prompt_id: str
-    teachers: tuple[str, ...]
-
-    columns: ClassVar[Mapping[str, str]] = {"prompt_id": "string", "teachers": "strings"}
-
-    def to_row(self) -> dict[str, Any]:
-        """The row on disk."""
-        return {"prompt_id": self.prompt_id, "teachers": list(self.teachers)}
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Route:
-        """Read back what `to_row` wrote."""
-        return cls(row["prompt_id"], tuple(row["teachers"]))
-
-
 def route(work: Work) -> Mapping[str, Any]:
-    """Ask the router about every prompt; a teacher is never sent a language that it is not asked in."""
+    """Ask the router about every prompt; a teacher is never sent a language that it is not asked in, nor beyond its limit."""
     pool = Pool(work.setting("teachers"))
+    limits: Mapping[str, int | None] = work.setting("limits")
     router = work.strategy("router").build()
-    routed: Counter[str] = Counter()
-
-    def routes() -> Iterator[Route]:
-        rows = read_rows(work.inputs["prompts"], Prompt)
-        while chunk := list(islice(rows, ROW_GROUP)):
-            named = list(router.route(chunk, pool, work.node.seed))
-            if len(named) != len(chunk):
-                raise PluginError(f"the router named teachers for {len(named)} of {len(chunk)} prompts; expected each")
-            for prompt, teachers in zip(chunk, named, strict=True):
-                if isinstance(teachers, str) or not set(teachers) <= set(pool):
-                    raise PluginError(
-                        f"the router named {teachers!r} for '{prompt.id}'; expected a list from {', '.join(pool)}"
-                    )
-                speaking = tuple(t for t in teachers if t in pool.speaking(prompt.language))
-                routed.update(speaking)
-                yield Route(prompt.id, speaking)
-
-    count = write_rows(work.out, Route, routes())
-    if not routed:
+    prompts = unrouted = 0
+    routed: dict[str, Counter[str]] = {name: Counter() for name in pool}
+    with ExitStack() as stack:
+        files = {
+            name: stack.enter_context(RowsWriter(work.out / route_file(name), Route)) for name in pool
+        }  # one for each teacher, so that one who joins the pool moves no other
+        for chunk in chunked(read_rows(work.inputs["prompts"], Prompt), ROW_GROUP):
+            for prompt, teachers in zip(chunk, _routes(router, chunk, pool, work.node.seed), strict=True):
+                asked = [name for name in teachers if name in pool.speaking(prompt.language)]
+                unrouted += not asked
+                for name in asked:
+                    files[name].write(Route(prompt.id, prompt.language))
+                    routed[name][prompt.language] += 1
+            prompts += len(chunk)
+    for name in pool:
+        if (limit := limits.get(name)) is not None and files[name].count > limit:
+            routed[name] = _limit(work.out / route_file(name), limit, work.node.seed)
+    if not any(routed.values()):
         raise DataError("the router sends no prompt to any teacher; check the teachers' languages")
-    return {"prompts": count, "routed": dict(sorted(routed.items()))}
+    by_language = {name: dict(sorted(count.items())) for name, count in routed.items()}
+    return {"prompts": prompts, "unrouted": unrouted, "routed": by_language}
+
+
+def _routes(router: Router, prompts: Sequence[Prompt], pool: Pool, seed: int) -> Sequence[Sequence[str]]:
+    named = list(router.route(prompts, pool, seed))
+    if len(named) != len(prompts):
+        raise PluginError(f"the router named teachers for {len(named)} of {len(prompts)} prompts; expected each")
+    for prompt, teachers in zip(prompts, named, strict=True):
+        if isinstance(teachers, str) or not set(teachers) <= set(pool):
+            raise PluginError(
+                f"the router named {teachers!r} for '{prompt.id}'; expected a list from {', '.join(pool)}"
+            )
+    return named
+
+
+def _limit(file: Path, most: int, seed: int) -> Counter[str]:
+    """Keep so many of a teacher's prompts, drawn by hash; count them by language."""
+    draw = Draw(most, seed)
+    for row in read_rows(file, Route):
+        draw.show(row.prompt_id)
+    kept = (row for row in read_rows(file, Route) if draw.keeps(row.prompt_id))
+    write_rows(file.parent, Route, kept, f".{file.name}.tmp")
+    (file.parent / f".{file.name}.tmp").rename(file)
+    return Counter(row.language for row in read_rows(file, Route))

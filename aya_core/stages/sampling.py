@@ -1,25 +1,30 @@
-"""Sampling: one model or teacher answers prompts, a shard at a time, so that a killed run keeps what it had."""
+"""Sampling: one model or teacher answers prompts. What is answered survives a kill, and later runs take it over."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aya_core.artifacts import count_rows, read_rows, stable_hash, write_rows
+from aya_core.artifacts import count_rows, read_rows, stable_hash
 from aya_core.errors import PluginError
 from aya_core.kinds import Sampling, Teacher
 from aya_core.plan import Builder
 from aya_core.records import Completion, Prompt
-from aya_core.stages.routing import Route
+from aya_core.stages.asked import read_prompts, route_file
+from aya_core.stages.keyed import prompt_key
+from aya_core.stages.shards import Asking, chunked, fill
 from aya_core.stages.work import Work
 from aya_core.strategies import Strategy
 
-SHARD_TOKENS = 2**20
-"""Tokens of the answers in a shard, at the most: what is lost when a run is killed, minutes for an 8B model on one GPU."""
+SHARD_PROMPTS = 8192
+"""Prompts handed to a teacher at a time, at the most: enough that engines are seldom idle at its end."""
+
+SHARD_TOKENS = 2**24
+"""Tokens of the answers to them, at the most; they are held in memory."""
+
+GREEDY = "greedy"
+"""The folder of answers at temperature 0."""
 
 
 def add(
@@ -31,94 +36,96 @@ def add(
     routes: only the prompts routed to `name` are asked. greedy: ask once more at temperature 0. part: (k, n) asks
     only the k-th of n equal parts of the prompts.
     """
-    inputs = {"prompts": prompts, **({"routes": routes} if routes else {})}
+    inputs = {"prompts": prompts, **({"route": routes} if routes else {})}
     settings = {"name": name, "sampling": sampling.model_dump(mode="json"), "greedy": greedy, "part": part}
-    return build.add(id, "sample", "completions", settings, inputs, {"teacher": ("teacher", teacher)}, model=model)
+    return build.add(
+        id, "sample", "completions", settings, inputs, {"teacher": ("teacher", teacher)}, model=model,
+        parts={"route": route_file(name)} if routes else {},
+    )  # fmt: skip
 
 
 def sample(work: Work) -> Mapping[str, Any]:
-    """Ask the teacher shard by shard; shards that a killed run finished are kept."""
+    """Ask the teacher about every prompt, and once more greedily where that is wanted."""
     sampling = Sampling(**work.setting("sampling"))
-    samplings = [sampling]
+    samplings = {"": sampling}
     if work.setting("greedy"):
-        samplings.append(sampling.model_copy(update={"temperature": 0.0, "n": 1}))
+        samplings[GREEDY] = sampling.model_copy(update={"temperature": 0.0, "n": 1})
     name = work.setting("name")
-    prompts = list(_routed(work, name))
-    shard_prompts = max(1, SHARD_TOKENS // (sampling.n * sampling.max_tokens))
-    shards = math.ceil(len(prompts) / shard_prompts)
-    teacher = None
-    answered = tokens = 0
-    started = time.perf_counter()
-    for folder, plan in zip(_folders(work.out, samplings), samplings, strict=True):
-        for index in range(max(1, shards)):
-            chunk = prompts[index * shard_prompts : (index + 1) * shard_prompts]
-            path = folder / f"rows-{index:05d}.parquet"
-            if not path.exists():
-                teacher = teacher or work.strategy("teacher").build()
-                seed = int(stable_hash([work.node.seed, index])[:8], 16) >> 1
-                rows = _answers(teacher, chunk, plan, seed, name)
-                write_rows(folder, Completion, rows, f".{path.name}.tmp")
-                (folder / f".{path.name}.tmp").rename(path)
-                tokens += sum(row.completion_tokens for row in rows)
-            answered += count_rows(path)
-            seconds = time.perf_counter() - started
-            work.log(index + 1, shards, {"answers": answered, "tokens_per_second": tokens / max(seconds, 1e-9)})
-    missing = len(prompts) * sum(plan.n for plan in samplings) - answered
-    return {"prompts": len(prompts), "answers": answered, "unanswered": missing}
+    seed = work.node.seed if sampling.seed is None else sampling.seed
+    made_by = _made_by(work, seed)
+    teachers: list[Teacher] = []
+
+    def teacher() -> Teacher:
+        if not teachers:  # loaded when it is first needed, which may be never
+            teachers.append(work.strategy("teacher").build())
+        return teachers[0]
+
+    total = count_rows(work.inputs["route"]) if "route" in work.inputs else 0
+    filled = {}
+    for part, how in samplings.items():
+
+        def ask(prompts: Sequence[Prompt], how: Sampling = how) -> Iterator[tuple[int, Sequence[Completion]]]:
+            return answers(teacher(), prompts, how, seed, name)
+
+        asking = Asking(Completion, prompt_key, ask, made_by, lambda row: row.completion_tokens)
+        chunks = chunked(read_prompts(work), max(1, min(SHARD_PROMPTS, SHARD_TOKENS // (how.n * how.max_tokens))))
+        filled[part] = fill(work, asking, chunks, part=part, total=total)
+    answered = sum(one.rows for one in filled.values())
+    return {
+        "prompts": filled[""].items,
+        "answers": answered,
+        "unanswered": sum(filled[part].items * how.n for part, how in samplings.items()) - answered,
+        "taken_over": sum(one.taken for one in filled.values()),
+        "seconds": round(sum(one.seconds for one in filled.values()), 3),
+        "made_by": made_by,
+    }
 
 
 def read_answers(folder: Path, *, greedy: bool = False) -> Iterator[Completion]:
     """Stream the answers of a sampling node, in the order of its prompts."""
-    return read_rows(folder / "greedy" if greedy else folder, Completion)
+    return read_rows(folder / GREEDY if greedy else folder, Completion)
 
 
-def share(rows: Sequence[Prompt], part: tuple[int, int] | None) -> Sequence[Prompt]:
-    """Take the k-th of n equal parts: every n-th row of each language, so that each part has the same mix of languages."""
-    if part is None:
-        return rows
-    seen: Counter[str] = Counter()
-    taken = []
-    for row in rows:
-        if seen[row.language] % part[1] == part[0]:
-            taken.append(row)
-        seen[row.language] += 1
-    return taken
-
-
-def _folders(out: Path, samplings: Sequence[Sampling]) -> list[Path]:
-    folders = [out, out / "greedy"][: len(samplings)]
-    for folder in folders:
-        folder.mkdir(exist_ok=True)
-        for unfinished in folder.glob(".*.tmp"):
-            unfinished.unlink()
-    return folders
-
-
-def _routed(work: Work, name: str) -> Iterable[Prompt]:
-    part = work.setting("part")
-    prompts = share(list(read_rows(work.inputs["prompts"], Prompt)), tuple(part) if part else None)
-    if "routes" not in work.inputs:
-        return prompts
-    routes = read_rows(work.inputs["routes"], Route)
-    return [prompt for prompt, route in zip(prompts, routes, strict=True) if name in route.teachers]
-
-
-def _answers(teacher: Teacher, prompts: Sequence[Prompt], sampling: Sampling, seed: int, name: str) -> list[Completion]:
-    """Collect a chunk's answers in the order of its prompts, and check that they are answers to it."""
-    order = {prompt.id: position for position, prompt in enumerate(prompts)}
-    found: dict[tuple[int, int], Completion] = {}
-    for answer in teacher.answer(prompts, sampling, seed) if prompts else ():
+def answers(
+    teacher: Teacher, prompts: Sequence[Prompt], sampling: Sampling, seed: int, name: str
+) -> Iterator[tuple[int, Sequence[Completion]]]:
+    """Ask a teacher and check what it says; yield the place of each prompt with its samples once it has all of them."""
+    order = {prompt.id: place for place, prompt in enumerate(prompts)}
+    coming: dict[int, dict[int, Completion]] = {}
+    complete: set[int] = set()
+    for answer in teacher.answer(prompts, sampling, seed):
         if not isinstance(answer, Completion) or not isinstance(answer.text, str):
             raise PluginError(f"teacher '{name}' yielded {answer!r:.200}; expected a Completion with a text")
         if answer.prompt_id not in order:
             raise PluginError(f"teacher '{name}' answered '{answer.prompt_id}', which it was not asked")
         if not 0 <= answer.index < sampling.n:
             raise PluginError(f"teacher '{name}' numbered a sample {answer.index}; expected 0 to {sampling.n - 1}")
-        key = (order[answer.prompt_id], answer.index)
-        if key in found:
+        place = order[answer.prompt_id]
+        samples = coming.setdefault(place, {})
+        if place in complete or answer.index in samples:
             raise PluginError(f"teacher '{name}' gave sample {answer.index} of '{answer.prompt_id}' twice")
-        found[key] = answer
-    return [
-        Completion(a.prompt_id, name, a.index, a.text, a.prompt_tokens, a.completion_tokens, a.finish_reason)
-        for _, a in sorted(found.items())
-    ]
+        samples[answer.index] = _named(answer, name)
+        if len(samples) == sampling.n:
+            complete.add(place)
+            yield place, [samples[index] for index in range(sampling.n)] if sampling.n > 1 else [*samples.values()]
+            coming[place] = {}
+    for place, samples in coming.items():
+        if samples:
+            yield place, [samples[index] for index in sorted(samples)]
+
+
+def _named(answer: Completion, name: str) -> Completion:
+    if answer.teacher == name:
+        return answer
+    return Completion(
+        answer.prompt_id, name, answer.index, answer.text, answer.prompt_tokens, answer.completion_tokens,
+        answer.finish_reason,
+    )  # fmt: skip
+
+
+def _made_by(work: Work, seed: int) -> str:
+    """Name all that decides an answer beside its prompt."""
+    which = {"prompts", "route"}
+    contents = {role: content for role, content in work.contents.items() if role not in which}
+    settings = {key: work.node.settings[key] for key in ("name", "sampling", "greedy", "teacher")}
+    return stable_hash([settings, contents, work.node.plugins, seed])

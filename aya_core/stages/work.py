@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,17 @@ Report = Callable[[int, int, Mapping[str, float]], None]
 
 @dataclass(frozen=True)
 class Work:
-    """One node about to be done. inputs: payload folders and user files by role. partial: where its artifact is
-    made."""
+    """One node about to be done.
+
+    inputs: payload folders and user files by role. contents: their content hashes. partial: where its artifact is made.
+    """
 
     node: Node
     registry: Registry
     inputs: Mapping[str, Path]
     partial: Path
     report: Report
+    contents: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def out(self) -> Path:

@@ -145,7 +145,7 @@ def test_shards_of_answers_that_a_killed_run_finished_are_kept(cheap, tmp_path, 
 
     def make(id, folder):
         node = plan.nodes[id]
-        inputs = {role: inventory.standing[input].payload for role, input in node.inputs.items()}
+        inputs = inventory.paths(node)
         record = {"fingerprint": "f", "contents": {}}
         inventory.standing[id] = do(node, loaded.registry, inputs, folder, record, lambda *said: None)
         return inventory.standing[id]
@@ -162,7 +162,9 @@ def test_shards_of_answers_that_a_killed_run_finished_are_kept(cheap, tmp_path, 
     again = make("arbitrage.answers@clever", tmp_path / "again")
     assert (again.payload / first.name).stat().st_mtime_ns == before
     assert again.content == whole.content
-    assert again.measures == whole.measures == {"prompts": 36, "answers": 36, "unanswered": 0}
+    for artifact in (whole, again):
+        assert {"prompts": 36, "answers": 36, "unanswered": 0}.items() <= artifact.measures.items()
+    assert again.measures["taken_over"] == 28  # the run before had answered all; eight stood in a shard of its own
 
 
 def test_a_node_that_is_killed_costs_that_node_only(edit, aya, tmp_path, done):

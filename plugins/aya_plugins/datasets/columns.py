@@ -29,6 +29,7 @@ from aya_core.api import (
     Message,
     Preference,
     Prompt,
+    Seen,
     Settings,
     check_language,
     did_you_mean,
@@ -123,7 +124,7 @@ class Table:
 
     def rows(self, seed: int = 0) -> Iterator[ExampleRow]:
         """Yield the record of each row, whatever the seed. Raises DataError with file and line."""
-        seen: set[str] = set()
+        seen = Seen()
         kind: type | None = None
         for line in islice(filter(self._is_kept, self.lines()), self.limit):
             row = self._record(line)
@@ -134,12 +135,11 @@ class Table:
                     f"{kind.__name__.lower()}s; expected the same columns in every row"
                 )
             prompt = row if isinstance(row, Prompt) else row.prompt
-            if prompt.id in seen:
+            if not seen.add(prompt.id):
                 raise DataError(
                     f"{line.place}: id '{prompt.id}' was used before; expected unique ids "
                     "(id_template: '{language}/{id}' tells languages apart)"
                 )
-            seen.add(prompt.id)
             yield row
 
     def _is_kept(self, line: Line) -> bool:

@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aya_core.records import Completion, Judged, Verdict, user_prompt
-from aya_core.stages.judging import _checked, _pair, _ranked, normalise
-from aya_core.stages.sampling import share
+from aya_core.stages import picking
+from aya_core.stages.asked import share
+from aya_core.stages.judging import _checked
+from aya_core.stages.picking import eligible, normalise
 
 PROMPT = user_prompt("p", "en", "?")
 
@@ -19,26 +21,43 @@ def judged(*entries):
     ]
 
 
-def pair(entries, rule="worst", margin=0.0):
-    return _pair(_ranked(PROMPT, judged(*entries)), rule, margin, 0)
+def pairs(entries, rule="worst", margin=0.0, **policy):
+    ranked = eligible(PROMPT, judged(*entries))
+    return picking.pair(ranked, rule, margin, 0, **policy) if len(ranked) > 1 else "fewer than two scored answers"
+
+
+def pair(entries, rule="worst", margin=0.0, **policy):
+    found = pairs(entries, rule, margin, **policy)
+    return found if isinstance(found, str) else found[0]
 
 
 CANDIDATES = st.lists(st.tuples(st.sampled_from(["x", "y", "z", " x ", ""]), st.integers(-3, 3)), max_size=6)
 
 
-@given(CANDIDATES, st.sampled_from(["worst", "runner-up", "random"]), st.floats(0, 3))
+@given(CANDIDATES, st.sampled_from(["worst", "runner-up", "random", "all"]), st.floats(0, 3))
 def test_a_pair_differs_in_text_and_by_more_than_the_margin(entries, rule, margin):
-    found = pair(entries, rule, margin)
+    found = pairs(entries, rule, margin)
     if not isinstance(found, str):
-        chosen, rejected = found
-        assert normalise(chosen.completion.text) != normalise(rejected.completion.text)
-        assert chosen.verdict.score - rejected.verdict.score > margin
-        assert chosen.verdict.score == max(score for text, score in entries if text.strip())
+        assert len(found) == 1 or rule == "all"
+        for chosen, rejected in found:
+            assert normalise(chosen.completion.text) != normalise(rejected.completion.text)
+            assert chosen.verdict.score - rejected.verdict.score > margin
+            if rule != "all":
+                assert chosen.verdict.score == max(score for text, score in entries if text.strip())
+
+
+@given(CANDIDATES, st.floats(0, 3))
+def test_all_pairs_are_those_above_the_margin(entries, margin):
+    rows = [(normalise(text), score) for text, score in entries if text.strip()]
+    expected = sorted((one, two) for one in rows for two in rows if one[1] - two[1] > margin and one[0] != two[0])
+    found = pairs(entries, "all", margin)
+    told = [] if isinstance(found, str) else found
+    assert sorted(tuple((normalise(j.completion.text), j.verdict.score) for j in both) for both in told) == expected
 
 
 @given(CANDIDATES.flatmap(lambda c: st.tuples(st.just(c), st.permutations(c))))
 def test_scores_decide_and_the_order_of_candidates_does_not(both):
-    one, other = (_ranked(PROMPT, judged(*entries)) for entries in both)
+    one, other = (eligible(PROMPT, judged(*entries)) for entries in both)
     assert [j.verdict.score for j in one] == [j.verdict.score for j in other]
 
 
@@ -75,18 +94,30 @@ def test_rules_name_which_answer_is_rejected():
     assert pair(entries, "runner-up", margin=1.5)[1].completion.text == "c"
 
 
+def test_a_tie_for_the_best_can_drop_the_prompt_but_equal_texts_are_no_tie():
+    assert pair([("x", 1), ("y", 1), ("z", 0)], ties="drop") == "tied for best"
+    assert pair([("x", 1), (" x", 1), ("z", 0)], ties="drop")[1].completion.text == "z"
+
+
+def test_answers_that_are_almost_the_same_make_no_pair():
+    long = "The quick brown fox jumps over the lazy dog near the river bank."
+    assert pair([(long, 1), (long.upper() + "!", 0)], alike=0.9) == "answers are near-duplicates"
+    assert pair([(long, 1), (long.upper() + "!", 0)])[1].verdict.score == 0
+    assert pair([(long, 2), (long + "!", 1), ("something else", 0)], "runner-up", alike=0.9)[1].verdict.score == 0
+
+
 def test_ties_for_the_best_favour_no_teacher():
     wins = {"a": 0, "b": 0}
     for i in range(200):
         prompt = user_prompt(str(i), "en", "?")
-        wins[_ranked(prompt, judged(("x", 1), ("y", 1)))[0].completion.teacher] += 1
+        wins[eligible(prompt, judged(("x", 1), ("y", 1)))[0].completion.teacher] += 1
     assert 70 <= wins["a"] <= 130
 
 
 @given(st.lists(st.sampled_from(["en", "de", "tr"]), max_size=40), st.integers(1, 4))
 def test_parts_of_prompts_are_disjoint_whole_and_of_one_mix(languages, parts):
     rows = [user_prompt(str(i), language, "?") for i, language in enumerate(languages)]
-    shares = [share(rows, (part, parts)) for part in range(parts)]
+    shares = [list(share(rows, (part, parts))) for part in range(parts)]
     assert sorted(row.id for part in shares for row in part) == sorted(row.id for row in rows)
     for language in set(languages):
         counts = [sum(row.language == language for row in part) for part in shares]

@@ -1,0 +1,56 @@
+"""Rows with the key of the item they answer, as they stand in the shards of a node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from typing import Any, ClassVar
+
+from aya_core.records import Completion, Prompt
+
+ITEM = "item"
+"""The column that holds the key."""
+
+
+def keyed(record: type[Any]) -> Any:
+    """The record of a kind of row with one more column, the key of its item."""
+    any_record: Any = record
+    return _keyed(any_record)
+
+
+@cache
+def _keyed(record: Any) -> Any:
+    @dataclass(frozen=True, slots=True)
+    class Keyed:
+        row: Any
+        item: int
+
+        columns: ClassVar[Mapping[str, str]] = {**record.columns, ITEM: "int"}
+
+        def to_row(self) -> dict[str, Any]:
+            return {**self.row.to_row(), ITEM: self.item}
+
+        @classmethod
+        def from_row(cls, row: Mapping[str, Any]) -> Keyed:
+            return cls(record.from_row(row), row[ITEM])
+
+    return Keyed
+
+
+def prompt_key(prompt: Prompt) -> int:
+    """Name a prompt by its id and what is asked."""
+    return _hash((prompt.id, prompt.language, *(text for turn in prompt.messages for text in turn.values())))
+
+
+def case_key(prompt: Prompt, candidates: tuple[Completion, ...]) -> int:
+    """Name a case by its prompt, the reference it is judged by, and its candidates."""
+    texts = [text for c in candidates for text in (c.teacher, str(c.index), c.finish_reason, c.text)]
+    about = (prompt.reference or "", *(f"{key}={value}" for key, value in sorted(prompt.meta.items())))
+    return _hash((str(prompt_key(prompt)), *about, *texts))
+
+
+def _hash(texts: tuple[Any, ...]) -> int:
+    digest = blake2b("\x00".join(texts).encode(errors="surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)

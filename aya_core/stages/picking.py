@@ -1,0 +1,207 @@
+"""Picking: the best answer of each prompt, to be imitated, and pairs of a better and a worse one, to train preferences on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aya_core.artifacts import read_rows, stable_hash, write_rows
+from aya_core.caps import Caps
+from aya_core.errors import DataError
+from aya_core.near_duplicates import NearDuplicates, similarity
+from aya_core.plan import Builder
+from aya_core.recipe import Pick
+from aya_core.records import Demonstration, Judged, Preference, Prompt
+from aya_core.stages.account import Account, Drops
+from aya_core.stages.asked import Lookahead, read_prompts
+from aya_core.stages.work import Work
+
+FOR_PAIRS = ("rejected", "min_margin", "min_margins")
+"""What of `pick` concerns pairs alone."""
+
+
+def add(
+    build: Builder, name: str, prompts: str, verdicts: str, pick: Pick, *, round: int = 0, part: tuple[int, int] | None = None
+) -> tuple[str, str]:  # fmt: skip
+    """Add the nodes that pick, and return the ids of best answers and pairs."""
+    inputs = {"prompts": prompts, "verdicts": verdicts}
+    settings = {**pick.model_dump(mode="json"), "part": part}
+    for_best = {key: value for key, value in settings.items() if key not in FOR_PAIRS}
+    best = build.add(f"{name}.best", "pick-best", "demonstrations", for_best, inputs)
+    pairs = build.add(f"{name}.pairs", "pick-pairs", "preferences", {**settings, "round": round}, inputs)
+    return best, pairs
+
+
+def pick_best(work: Work) -> Mapping[str, Any]:
+    """Keep the best-scored answer of each prompt."""
+    ties = work.setting("ties")
+    account = Account()
+
+    def best(prompt: Prompt, judged: Sequence[Judged], drops: Drops) -> Iterator[_Picked]:
+        ranked = eligible(prompt, judged)
+        if not ranked:
+            drops.count("no scored answer", prompt.language)
+        elif ties == "drop" and _is_tied(ranked):
+            drops.count("tied for best", prompt.language, ranked[0].completion.teacher)
+        else:
+            yield _Picked(prompt, ranked[0], ranked, prompt.id)
+
+    def rows(drops: Drops) -> Iterator[Demonstration]:
+        picked = _picked(work, best, drops, account.judged)
+        for pick in picked:
+            won = pick.best
+            account.won(pick.prompt, won.completion.teacher, _margin_over_others(pick.ranked))
+            yield Demonstration(pick.prompt, won.completion.text, won.completion.teacher, won.verdict.score)
+
+    drops = Drops()
+    count = write_rows(work.out, Demonstration, rows(drops))
+    return {"rows": count, "dropped": drops.rows(), "account": account.measures()}
+
+
+def pick_pairs(work: Work) -> Mapping[str, Any]:
+    """Pair better answers with worse ones; where that cannot be done, count the reason."""
+    rule, round, ties = work.setting("rejected"), work.setting("round"), work.setting("ties")
+    margins, least = work.setting("min_margins"), work.setting("min_margin")
+    alike = work.setting("near_duplicates")
+
+    def pairs(prompt: Prompt, judged: Sequence[Judged], drops: Drops) -> Iterator[_Picked]:
+        ranked = eligible(prompt, judged)
+        found = [] if len(ranked) < 2 else pair(
+            ranked, rule, margins.get(prompt.language, least), [work.node.seed, prompt.id], alike=alike, ties=ties
+        )  # fmt: skip
+        if isinstance(found, str):
+            drops.count(found, prompt.language, ranked[0].completion.teacher)
+        elif not found:
+            drops.count("fewer than two scored answers", prompt.language)
+        else:
+            for better, worse in found:
+                id = prompt.id if len(found) == 1 else stable_hash([prompt.id, _which(better), _which(worse)])
+                yield _Picked(prompt, better, ranked, id, worse)
+
+    def rows(drops: Drops) -> Iterator[Preference]:
+        for pick in _picked(work, pairs, drops, lambda prompt, judged: None):
+            assert pick.worse is not None
+            yield Preference(
+                pick.prompt, pick.best.completion.text, pick.worse.completion.text, pick.best.completion.teacher,
+                pick.worse.completion.teacher, pick.best.verdict.score, pick.worse.verdict.score, round,
+            )  # fmt: skip
+
+    drops = Drops()
+    count = write_rows(work.out, Preference, rows(drops))
+    return {"rows": count, "dropped": drops.rows()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Picked:
+    """A row to be. id: by which a cap draws it."""
+
+    prompt: Prompt
+    best: Judged
+    ranked: Sequence[Judged]
+    id: str
+    worse: Judged | None = None
+
+
+Chooser = Callable[[Prompt, Sequence[Judged], Drops], Iterator[_Picked]]
+
+
+def _picked(
+    work: Work, choose: Chooser, drops: Drops, see: Callable[[Prompt, Sequence[Judged]], None]
+) -> Iterator[_Picked]:  # fmt: skip
+    """Choose from every prompt, in one pass, or in two where there are caps. see: is shown the verdicts once."""
+    most, share = work.setting("most_per_language"), work.setting("teacher_share")
+    if most is None and share is None:
+        yield from _chosen(work, choose, drops, see)
+        return
+    caps = Caps(most, share, work.node.seed)
+    for pick in _chosen(work, choose, Drops(), lambda prompt, judged: None):
+        caps.show(pick.prompt.language, pick.best.completion.teacher, pick.id)
+    for pick in _chosen(work, choose, drops, see):
+        language, teacher = pick.prompt.language, pick.best.completion.teacher
+        if caps.keeps(language, teacher, pick.id):
+            yield pick
+        else:
+            drops.count("over the cap of its language or teacher", language, teacher)
+
+
+def _chosen(
+    work: Work, choose: Chooser, drops: Drops, see: Callable[[Prompt, Sequence[Judged]], None]
+) -> Iterator[_Picked]:  # fmt: skip
+    alike = work.setting("near_duplicates")
+    seen = NearDuplicates(alike) if alike is not None else None
+    verdicts = Lookahead(read_rows(work.inputs["verdicts"], Judged), lambda judged: judged.completion.prompt_id)
+    for prompt in read_prompts(work):
+        judged = verdicts.take(prompt.id)
+        see(prompt, judged)
+        if seen is not None and not seen.add(prompt.language, prompt.text):
+            drops.count("near-duplicate of an earlier prompt", prompt.language)
+        else:
+            yield from choose(prompt, judged, drops)
+
+
+def eligible(prompt: Prompt, judged: Sequence[Judged]) -> list[Judged]:
+    """The scored answers that are not empty, best first; ties in an order that favours no teacher."""
+    scored = [row for row in judged if row.verdict.status == "scored" and row.completion.text.strip()]
+    if len({_score(row) for row in scored}) == len(scored):
+        return sorted(scored, key=_score, reverse=True)
+    return sorted(scored, key=lambda row: (-_score(row), stable_hash([prompt.id, *_which(row)])))
+
+
+def pair(
+    ranked: Sequence[Judged], rule: str, min_margin: float, seed: Any, *, alike: float | None = None, ties: str = "draw"
+) -> list[tuple[Judged, Judged]] | str:  # fmt: skip
+    """Pair the answers of a prompt by a rule of `pick.rejected`, or say why that cannot be done. ranked: best first."""
+    best = ranked[0]
+    if all(_is_same(best, other) for other in ranked[1:]):
+        return "all answers equal"
+    if ties == "drop" and _is_tied(ranked):
+        return "tied for best"
+    tops = ranked[:-1] if rule == "all" else ranked[:1]
+    found = [
+        (better, worse)
+        for place, better in enumerate(tops)
+        for worse in ranked[place + 1 :]
+        if _score(better) - _score(worse) > min_margin and not _is_same(better, worse)
+    ]
+    if not found:
+        return "margin too small"
+    if alike is not None:
+        found = [one for one in found if similarity(one[0].completion.text, one[1].completion.text) < alike]
+        if not found:
+            return "answers are near-duplicates"
+    if rule == "all":
+        return found
+    place = {"worst": -1, "runner-up": 0, "random": int(stable_hash(seed)[:8], 16) % len(found)}[rule]
+    return [found[place]]
+
+
+def normalise(text: str) -> str:
+    """What two answers are compared by: their words, whatever the white space."""
+    return " ".join(text.split())
+
+
+def _is_same(one: Judged, other: Judged) -> bool:
+    return normalise(one.completion.text) == normalise(other.completion.text)
+
+
+def _is_tied(ranked: Sequence[Judged]) -> bool:
+    """Whether another answer scores as much as the best one."""
+    return any(_score(other) == _score(ranked[0]) and not _is_same(ranked[0], other) for other in ranked[1:])
+
+
+def _margin_over_others(ranked: Sequence[Judged]) -> float | None:
+    """How much better the best answer is than the best one of another teacher."""
+    best = ranked[0]
+    others = [_score(row) for row in ranked[1:] if row.completion.teacher != best.completion.teacher]
+    return _score(best) - others[0] if others else None
+
+
+def _which(row: Judged) -> tuple[str, int]:
+    return row.completion.teacher, row.completion.index
+
+
+def _score(judged: Judged) -> float:
+    if judged.verdict.score is None:
+        raise DataError(f"the verdict on '{judged.completion.prompt_id}' is scored but has no score")
+    return judged.verdict.score
