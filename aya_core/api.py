@@ -49,7 +49,7 @@ from aya_core.records import (
     Verdict,
     user_prompt,
 )
-from aya_core.seen import Seen
+from aya_core.seen import Seen, temporary_database
 from aya_core.strategies import LocalFile, ModelRef, RowsRef, Settings, Strategy, nested
 
 __all__ = [
@@ -101,5 +101,6 @@ __all__ = [
     "nested",
     "read_rows",
     "stable_hash",
+    "temporary_database",
     "user_prompt",
 ]

@@ -190,8 +190,8 @@ class RowsWriter(Generic[Row]):
         import pyarrow
 
         if self._group:
-            rows = [row.to_row() for row in self._group]
-            columns = {name: [row[name] for row in rows] for name in self._names}
+            values = zip(*[row.to_values() for row in self._group], strict=True)
+            columns = dict(zip(self._names, map(list, values), strict=True))
             self._writer.write_table(pyarrow.Table.from_pydict(columns, schema=self._schema))
             self._group = []
 
@@ -235,7 +235,7 @@ def read_rows(folder: Path, record: type[Row]) -> Iterator[Row]:
                     raise DataError(f"{shard}: no column '{missing[0]}'; expected rows of {record.__name__}")
                 for batch in file.iter_batches(READ_ROWS, columns=names):
                     for values in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
-                        yield record.from_row(dict(zip(names, values, strict=True)))  # type: ignore[attr-defined]
+                        yield record.from_values(*values)
         except (pyarrow.ArrowInvalid, OSError) as error:
             raise DataError(f"{shard}: not a whole Parquet file ({error}); make it again") from None
 

@@ -86,7 +86,7 @@ class Pool(tuple[str, ...]):
 
     def speaking(self, language: str) -> tuple[str, ...]:
         """The teachers that are asked in a language."""
-        return tuple(name for name in self if (codes := self.languages[name]) is None or language in codes)
+        return tuple([name for name, codes in self.languages.items() if codes is None or language in codes])
 
 
 class Router(Protocol):

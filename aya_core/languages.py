@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from aya_core.errors import did_you_mean
 from aya_core.records import LANGUAGES, UNKNOWN_LANGUAGE
@@ -32,6 +33,7 @@ SCRIPTS = {"Hans": "simplified characters", "Hant": "traditional characters", "L
 _SUBTAGS = re.compile(r"(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?")
 
 
+@cache
 def check_language(code: str) -> str:
     """Return the code if it is one: two ISO letters, or three, with script and region if you like (zh-Hant, pt-BR).
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypedDict
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias, TypedDict
 
 LANGUAGES = (
     "ar", "cs", "de", "el", "en", "es", "fa", "fr", "he", "hi", "id", "it",
@@ -28,8 +28,34 @@ class Message(TypedDict):
     content: str
 
 
+class Columns:
+    """Gives a record its rows as mappings, from its values in the order of its columns."""
+
+    __slots__ = ()
+
+    columns: ClassVar[Mapping[str, str]]
+
+    def to_values(self) -> Sequence[Any]:
+        """The values of this record's row, in the order of its columns."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_values(cls, *values: Any) -> Self:
+        """Read back what `to_values` gave."""
+        raise NotImplementedError
+
+    def to_row(self) -> dict[str, Any]:
+        """The row of this record on disk."""
+        return dict(zip(self.columns, self.to_values(), strict=True))
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Read back what `to_row` wrote; more columns do no harm."""
+        return cls.from_values(*(row[name] for name in cls.columns))
+
+
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(Columns):
     """A question to be answered in one language.
 
     id: unique within its data set; ties answers, verdicts and scores together.
@@ -53,26 +79,16 @@ class Prompt:
         """The last turn, which is what is asked."""
         return self.messages[-1]["content"]
 
-    def to_row(self) -> dict[str, Any]:
-        """The row of this prompt on disk."""
-        return {
-            "prompt_id": self.id,
-            "language": self.language,
-            "prompt": list(self.messages),
-            "reference": self.reference,
-            "meta": json.dumps(dict(self.meta), ensure_ascii=False, sort_keys=True) if self.meta else None,
-        }
+    def to_values(self) -> Sequence[Any]:
+        """The values of this prompt's row."""
+        meta = json.dumps(dict(self.meta), ensure_ascii=False, sort_keys=True) if self.meta else None
+        return self.id, self.language, self.messages, self.reference, meta
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Prompt:
-        """Read back what `to_row` wrote."""
-        return cls(
-            row["prompt_id"],
-            row["language"],
-            tuple(row["prompt"]),
-            row["reference"],
-            json.loads(row["meta"]) if row["meta"] else {},
-        )
+    def from_values(cls, *values: Any) -> Prompt:
+        """Read back what `to_values` gave."""
+        id, language, messages, reference, meta = values
+        return cls(id, language, tuple(messages), reference, json.loads(meta) if meta else {})
 
 
 def user_prompt(
@@ -83,7 +99,7 @@ def user_prompt(
 
 
 @dataclass(frozen=True, slots=True)
-class Demonstration:
+class Demonstration(Columns):
     """A prompt with the answer to imitate. `source` names who wrote the answer, where that is known."""
 
     prompt: Prompt
@@ -95,23 +111,19 @@ class Demonstration:
         **Prompt.columns, "completion": "messages", "source": "string", "score": "float",
     }  # fmt: skip
 
-    def to_row(self) -> dict[str, Any]:
-        """The row of this demonstration on disk."""
-        return {
-            **self.prompt.to_row(),
-            "completion": _assistant(self.completion),
-            "source": self.source,
-            "score": self.score,
-        }
+    def to_values(self) -> Sequence[Any]:
+        """The values of this demonstration's row."""
+        return *self.prompt.to_values(), _assistant(self.completion), self.source, self.score
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Demonstration:
-        """Read back what `to_row` wrote."""
-        return cls(Prompt.from_row(row), row["completion"][-1]["content"], row["source"], row["score"])
+    def from_values(cls, *values: Any) -> Demonstration:
+        """Read back what `to_values` gave."""
+        *prompt, completion, source, score = values
+        return cls(Prompt.from_values(*prompt), completion[-1]["content"], source, score)
 
 
 @dataclass(frozen=True, slots=True)
-class Preference:
+class Preference(Columns):
     """Two answers to one prompt, the first preferred.
 
     margin: chosen_score - rejected_score, in units of the arbiter; None where no scores are known.
@@ -139,31 +151,25 @@ class Preference:
             return None
         return self.chosen_score - self.rejected_score
 
-    def to_row(self) -> dict[str, Any]:
-        """The row of this pair on disk."""
-        return {
-            **self.prompt.to_row(),
-            "chosen": _assistant(self.chosen),
-            "rejected": _assistant(self.rejected),
-            "chosen_model": self.chosen_model,
-            "rejected_model": self.rejected_model,
-            "chosen_score": self.chosen_score,
-            "rejected_score": self.rejected_score,
-            "margin": self.margin,
-            "round": self.round,
-        }
+    def to_values(self) -> Sequence[Any]:
+        """The values of this pair's row."""
+        return (
+            *self.prompt.to_values(), _assistant(self.chosen), _assistant(self.rejected), self.chosen_model,
+            self.rejected_model, self.chosen_score, self.rejected_score, self.margin, self.round,
+        )  # fmt: skip
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Preference:
-        """Read back what `to_row` wrote."""
+    def from_values(cls, *values: Any) -> Preference:
+        """Read back what `to_values` gave."""
+        *prompt, chosen, rejected, chosen_model, rejected_model, chosen_score, rejected_score, _, round = values
         return cls(
-            Prompt.from_row(row), row["chosen"][-1]["content"], row["rejected"][-1]["content"],
-            row["chosen_model"], row["rejected_model"], row["chosen_score"], row["rejected_score"], row["round"],
+            Prompt.from_values(*prompt), chosen[-1]["content"], rejected[-1]["content"], chosen_model, rejected_model,
+            chosen_score, rejected_score, round,
         )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(Columns):
     """One answer of one teacher.
 
     index: 0, 1, ... for the samples of one prompt by one teacher.
@@ -184,14 +190,17 @@ class Completion:
         "prompt_tokens": "int", "completion_tokens": "int", "finish_reason": "string",
     }  # fmt: skip
 
-    def to_row(self) -> dict[str, Any]:
-        """The row of this answer on disk."""
-        return {name: getattr(self, name) for name in self.columns}
+    def to_values(self) -> Sequence[Any]:
+        """The values of this answer's row."""
+        return (
+            self.prompt_id, self.teacher, self.index, self.text, self.prompt_tokens, self.completion_tokens,
+            self.finish_reason,
+        )  # fmt: skip
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Completion:
-        """Read back what `to_row` wrote."""
-        return cls(**{name: row[name] for name in cls.columns})
+    def from_values(cls, *values: Any) -> Completion:
+        """Read back what `to_values` gave."""
+        return cls(*values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +237,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Columns):
     """A candidate with its verdict, as it stands on disk."""
 
     completion: Completion
@@ -238,26 +247,21 @@ class Judged:
         **Completion.columns, "score": "float", "status": "string", "reason": "string", "details": "string",
     }  # fmt: skip
 
-    def to_row(self) -> dict[str, Any]:
-        """The row of this verdict on disk."""
+    def to_values(self) -> Sequence[Any]:
+        """The values of this verdict's row."""
         verdict = self.verdict
-        return {
-            **self.completion.to_row(),
-            "score": verdict.score,
-            "status": verdict.status,
-            "reason": verdict.reason,
-            "details": json.dumps(dict(verdict.details)) if verdict.details else None,
-        }
+        details = json.dumps(dict(verdict.details)) if verdict.details else None
+        return *self.completion.to_values(), verdict.score, verdict.status, verdict.reason, details
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Judged:
-        """Read back what `to_row` wrote."""
-        details = json.loads(row["details"]) if row["details"] else {}
-        return cls(Completion.from_row(row), Verdict(row["score"], row["status"], row["reason"], details))
+    def from_values(cls, *values: Any) -> Judged:
+        """Read back what `to_values` gave."""
+        *completion, score, status, reason, details = values
+        return cls(Completion(*completion), Verdict(score, status, reason, json.loads(details) if details else {}))
 
 
 @dataclass(frozen=True, slots=True)
-class RowScore:
+class RowScore(Columns):
     """What one row contributes to a metric: the metric is the weighted mean of values, by language, then over
     languages.
 
@@ -274,14 +278,14 @@ class RowScore:
         "prompt_id": "string", "language": "string", "metric": "string", "value": "float", "weight": "float",
     }  # fmt: skip
 
-    def to_row(self) -> dict[str, Any]:
-        """The row of this score on disk."""
-        return {name: getattr(self, name) for name in self.columns}
+    def to_values(self) -> Sequence[Any]:
+        """The values of this score's row."""
+        return self.prompt_id, self.language, self.metric, self.value, self.weight
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> RowScore:
-        """Read back what `to_row` wrote."""
-        return cls(**{name: row[name] for name in cls.columns})
+    def from_values(cls, *values: Any) -> RowScore:
+        """Read back what `to_values` gave."""
+        return cls(*values)
 
 
 class Record(Protocol):
@@ -289,8 +293,12 @@ class Record(Protocol):
 
     columns: ClassVar[Mapping[str, str]]
 
-    def to_row(self) -> dict[str, Any]:
-        """The row on disk."""
+    def to_values(self) -> Sequence[Any]:
+        """The values of a row, in the order of the columns."""
+
+    @classmethod
+    def from_values(cls, *values: Any) -> Self:
+        """Read back what `to_values` gave."""
 
 
 ExampleRow: TypeAlias = Prompt | Demonstration | Preference

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from aya_core.records import Judged, Prompt
@@ -38,86 +39,115 @@ class Drops:
         return [{**dict(zip(names, key, strict=True)), "count": n} for key, n in sorted(self._counts.items())]
 
 
+@dataclass(slots=True)
+class _Tally:
+    """Sums of one teacher in one language."""
+
+    answers: int = 0
+    scored: int = 0
+    abstained: int = 0
+    failed: int = 0
+    empty: int = 0
+    won: int = 0
+    tokens: int = 0
+    score: float = 0.0
+    margins: int = 0
+    margin: float = 0.0
+    details: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def add(self, row: Judged) -> None:
+        verdict = row.verdict
+        self.answers += 1
+        self.tokens += row.completion.completion_tokens
+        self.empty += not row.completion.text.strip()
+        if verdict.status == "scored":
+            self.scored += 1
+            self.score += verdict.score or 0.0
+        elif verdict.status == "abstained":
+            self.abstained += 1
+        else:
+            self.failed += 1
+        for name, value in verdict.details.items():
+            total, n = self.details.get(name, (0.0, 0))
+            self.details[name] = (total + value, n + 1)
+
+    def row(self) -> dict[str, Any]:
+        return {
+            **{
+                name: getattr(self, name)
+                for name in ("answers", "scored", "abstained", "failed", "empty", "won", "tokens")
+            },
+            "mean_score": self.score / self.scored if self.scored else None,
+            "mean_margin": self.margin / self.margins if self.margins else None,
+            "details": {name: total / n for name, (total, n) in sorted(self.details.items())},
+        }
+
+
+@dataclass(slots=True)
+class _Spread:
+    """How far apart the scores of one language are, within prompts and over all."""
+
+    prompts: int = 0
+    compared: int = 0
+    tied: int = 0
+    scores: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+    within: float = 0.0
+
+    def add(self, judged: Sequence[Judged]) -> None:
+        self.prompts += 1
+        scores = [row.verdict.score for row in judged if row.verdict.score is not None]
+        if len(scores) < 2 or len({row.completion.text for row in judged}) < 2:
+            return
+        n, total = len(scores), sum(scores)
+        squares = sum([score * score for score in scores])
+        self.compared += 1
+        self.tied += min(scores) == max(scores)
+        self.scores += n
+        self.total += total
+        self.squares += squares
+        self.within += squares - total * total / n
+
+    def row(self) -> dict[str, Any]:
+        return {"prompts": self.prompts, "compared": self.compared, "tied": self.tied, "separation": self.separation()}
+
+    def separation(self) -> float | None:
+        """The spread of scores within prompts over that of all scores: 0 to 1."""
+        overall = self.squares - self.total**2 / self.scores if self.scores else 0.0
+        return math.sqrt(min(1.0, max(0.0, self.within / overall))) if overall > 0 else None
+
+
 class Account:
     """Adds up the cases of an arbitrage as they stream by."""
 
     def __init__(self) -> None:
-        self._teachers: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-        self._details: dict[tuple[str, str], dict[str, tuple[float, int]]] = defaultdict(dict)
-        self._languages: dict[str, Counter[str]] = defaultdict(Counter)
+        self._teachers: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
+        self._languages: dict[str, _Spread] = defaultdict(_Spread)
 
     def judged(self, prompt: Prompt, judged: Sequence[Judged]) -> None:
         """Add the verdicts on one prompt."""
         for row in judged:
-            key = (row.completion.teacher, prompt.language)
-            counts = self._teachers[key]
-            counts["answers"] += 1
-            counts[row.verdict.status] += 1
-            counts["empty"] += not row.completion.text.strip()
-            counts["tokens"] += row.completion.completion_tokens
-            counts["score"] += row.verdict.score or 0.0  # type: ignore[assignment]
-            for name, value in row.verdict.details.items():
-                total, n = self._details[key].get(name, (0.0, 0))
-                self._details[key][name] = (total + value, n + 1)
-        self._separation(self._languages[prompt.language], judged)
+            self._teachers[row.completion.teacher, prompt.language].add(row)
+        self._languages[prompt.language].add(judged)
 
     def won(self, prompt: Prompt, teacher: str, margin: float | None) -> None:
         """Add a prompt whose best answer is a teacher's. margin: over the best answer of another, where there is one."""
-        counts = self._teachers[teacher, prompt.language]
-        counts["won"] += 1
+        tally = self._teachers[teacher, prompt.language]
+        tally.won += 1
         if margin is not None:
-            counts["margins"] += 1
-            counts["margin"] += margin  # type: ignore[assignment]
+            tally.margins += 1
+            tally.margin += margin
 
     def measures(self) -> dict[str, Any]:
         """The whole account, as JSON can hold it."""
         teachers: dict[str, dict[str, Any]] = defaultdict(dict)
-        for (teacher, language), counts in sorted(self._teachers.items()):
-            details = self._details.get((teacher, language), {})
-            teachers[teacher][language] = {
-                **{
-                    name: counts[name]
-                    for name in ("answers", "scored", "abstained", "failed", "empty", "won", "tokens")
-                },
-                "mean_score": counts["score"] / counts["scored"] if counts["scored"] else None,
-                "mean_margin": counts["margin"] / counts["margins"] if counts["margins"] else None,
-                "details": {name: total / n for name, (total, n) in sorted(details.items())},
-            }
-        languages = {
-            language: {
-                "prompts": int(counts["prompts"]),
-                "compared": int(counts["compared"]),
-                "tied": int(counts["tied"]),
-                "separation": _separation(counts),
-            }
-            for language, counts in sorted(self._languages.items())
+        for (teacher, language), tally in sorted(self._teachers.items()):
+            teachers[teacher][language] = tally.row()
+        return {
+            "teachers": dict(teachers),
+            "languages": {language: spread.row() for language, spread in sorted(self._languages.items())},
         }
-        return {"teachers": dict(teachers), "languages": languages}
-
-    @staticmethod
-    def _separation(counts: Counter[str], judged: Sequence[Judged]) -> None:
-        counts["prompts"] += 1
-        scores = [row.verdict.score for row in judged if row.verdict.score is not None]
-        if len(scores) < 2 or len({row.completion.text for row in judged}) < 2:
-            return
-        mean = sum(scores) / len(scores)
-        counts["compared"] += 1
-        counts["tied"] += min(scores) == max(scores)
-        sums: Mapping[str, float] = {
-            "n": len(scores),
-            "sum": sum(scores),
-            "squares": sum(score * score for score in scores),
-            "within": sum((score - mean) ** 2 for score in scores),
-        }
-        for name, value in sums.items():
-            counts[name] += value  # type: ignore[assignment]
-
-
-def _separation(counts: Counter[str]) -> float | None:
-    """The spread of scores within prompts over that of all scores of the language: 0 to 1."""
-    n = counts["n"]
-    total = counts["squares"] - counts["sum"] ** 2 / n if n else 0.0
-    return math.sqrt(min(1.0, max(0.0, counts["within"] / total))) if total > 0 else None
 
 
 def warnings(account: Mapping[str, Any]) -> list[str]:

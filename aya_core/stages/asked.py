@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from aya_core.artifacts import read_rows
-from aya_core.records import Prompt
+from aya_core.records import Columns, Prompt
 from aya_core.stages.work import Work
 
 Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class Route(Columns):
     """A prompt that is sent to a teacher; the teacher's name is that of the file."""
 
     prompt_id: str
@@ -24,14 +24,14 @@ class Route:
 
     columns: ClassVar[Mapping[str, str]] = {"prompt_id": "string", "language": "string"}
 
-    def to_row(self) -> dict[str, Any]:
-        """The row on disk."""
-        return {"prompt_id": self.prompt_id, "language": self.language}
+    def to_values(self) -> Sequence[Any]:
+        """The values of the row."""
+        return self.prompt_id, self.language
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Route:
-        """Read back what `to_row` wrote."""
-        return cls(row["prompt_id"], row["language"])
+    def from_values(cls, *values: Any) -> Route:
+        """Read back what `to_values` gave."""
+        return cls(*values)
 
 
 class Lookahead(Generic[Row]):

@@ -23,12 +23,12 @@ class _Item:
 
     columns: ClassVar[Mapping[str, str]] = {ITEM: "int"}
 
-    def to_row(self) -> dict[str, Any]:
-        return {ITEM: self.item}
+    def to_values(self) -> Sequence[Any]:
+        return (self.item,)
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> _Item:
-        return cls(row[ITEM])
+    def from_values(cls, *values: Any) -> _Item:
+        return cls(*values)
 
 
 class Earlier:

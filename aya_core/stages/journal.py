@@ -28,7 +28,7 @@ class Journal:
         if not self._path.is_file():
             return {}
         lines = [json.loads(line) for line in self._whole().splitlines()]
-        return {key: [self._record.from_row(row) for row in rows] for key, rows in lines}
+        return {key: [self._record.from_values(*row) for row in rows] for key, rows in lines}
 
     def write(self, key: int, rows: Sequence[Any]) -> None:
         """Add an item. It survives a kill of the process as soon as this returns, half a second into the chunk."""
@@ -36,7 +36,7 @@ class Journal:
         if time.monotonic() - self._started >= PATIENCE_SECONDS:
             if self._file is None:
                 self._file = self._open()
-            lines = [json.dumps([key, [row.to_row() for row in rows]]) + "\n" for key, rows in self._waiting]
+            lines = [json.dumps([key, [row.to_values() for row in rows]]) + "\n" for key, rows in self._waiting]
             os.write(self._file, "".join(lines).encode())
             self._waiting.clear()
 

@@ -165,9 +165,9 @@ class _Status:
 
     columns: ClassVar[Mapping[str, str]] = {"status": "string"}
 
-    def to_row(self) -> dict[str, Any]:
-        return {"status": self.status}
+    def to_values(self) -> Sequence[Any]:
+        return (self.status,)
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> _Status:
-        return cls(row["status"])
+    def from_values(cls, *values: Any) -> _Status:
+        return cls(*values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
@@ -29,12 +29,12 @@ def _keyed(record: Any) -> Any:
 
         columns: ClassVar[Mapping[str, str]] = {**record.columns, ITEM: "int"}
 
-        def to_row(self) -> dict[str, Any]:
-            return {**self.row.to_row(), ITEM: self.item}
+        def to_values(self) -> Sequence[Any]:
+            return *self.row.to_values(), self.item
 
         @classmethod
-        def from_row(cls, row: Mapping[str, Any]) -> Keyed:
-            return cls(record.from_row(row), row[ITEM])
+        def from_values(cls, *values: Any) -> Keyed:
+            return cls(record.from_values(*values[:-1]), values[-1])
 
     return Keyed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -143,26 +144,30 @@ def _chosen(
 def eligible(prompt: Prompt, judged: Sequence[Judged]) -> list[Judged]:
     """The scored answers that are not empty, best first; ties in an order that favours no teacher."""
     scored = [row for row in judged if row.verdict.status == "scored" and row.completion.text.strip()]
-    if len({_score(row) for row in scored}) == len(scored):
+    counts = Counter(map(_score, scored))
+    if len(counts) == len(scored):
         return sorted(scored, key=_score, reverse=True)
-    return sorted(scored, key=lambda row: (-_score(row), stable_hash([prompt.id, *_which(row)])))
+
+    def lot(row: Judged) -> str:
+        return stable_hash([prompt.id, *_which(row)]) if counts[_score(row)] > 1 else ""
+
+    return sorted(scored, key=lambda row: (-_score(row), lot(row)))
 
 
 def pair(
     ranked: Sequence[Judged], rule: str, min_margin: float, seed: Any, *, alike: float | None = None, ties: str = "draw"
 ) -> list[tuple[Judged, Judged]] | str:  # fmt: skip
     """Pair the answers of a prompt by a rule of `pick.rejected`, or say why that cannot be done. ranked: best first."""
-    best = ranked[0]
-    if all(_is_same(best, other) for other in ranked[1:]):
+    texts = [normalise(row.completion.text) for row in ranked]
+    if all(text == texts[0] for text in texts):
         return "all answers equal"
     if ties == "drop" and _is_tied(ranked):
         return "tied for best"
-    tops = ranked[:-1] if rule == "all" else ranked[:1]
     found = [
-        (better, worse)
-        for place, better in enumerate(tops)
-        for worse in ranked[place + 1 :]
-        if _score(better) - _score(worse) > min_margin and not _is_same(better, worse)
+        (ranked[better], ranked[worse])
+        for better in range(len(ranked) - 1 if rule == "all" else 1)
+        for worse in range(better + 1, len(ranked))
+        if _score(ranked[better]) - _score(ranked[worse]) > min_margin and texts[better] != texts[worse]
     ]
     if not found:
         return "margin too small"
@@ -172,8 +177,9 @@ def pair(
             return "answers are near-duplicates"
     if rule == "all":
         return found
-    place = {"worst": -1, "runner-up": 0, "random": int(stable_hash(seed)[:8], 16) % len(found)}[rule]
-    return [found[place]]
+    if rule == "random":
+        return [found[int(stable_hash(seed)[:8], 16) % len(found)]]
+    return [found[-1 if rule == "worst" else 0]]
 
 
 def normalise(text: str) -> str:
@@ -181,13 +187,10 @@ def normalise(text: str) -> str:
     return " ".join(text.split())
 
 
-def _is_same(one: Judged, other: Judged) -> bool:
-    return normalise(one.completion.text) == normalise(other.completion.text)
-
-
 def _is_tied(ranked: Sequence[Judged]) -> bool:
     """Whether another answer scores as much as the best one."""
-    return any(_score(other) == _score(ranked[0]) and not _is_same(ranked[0], other) for other in ranked[1:])
+    best = [row.completion.text for row in ranked if _score(row) == _score(ranked[0])]
+    return len(set(map(normalise, best))) > 1
 
 
 def _margin_over_others(ranked: Sequence[Judged]) -> float | None:

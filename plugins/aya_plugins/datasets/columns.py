@@ -183,7 +183,10 @@ class Table:
 def look_up(line: Line, named: str | None, usual: Sequence[str]) -> Any:
     """Return what the column named holds, or else the first usual one that is filled; None for nothing."""
     if named is None:
-        return next((line.row[name] for name in usual if line.row.get(name) is not None), None)
+        for name in usual:
+            if (found := line.row.get(name)) is not None:
+                return found
+        return None
     if named not in line.row:
         raise DataError(f"{line.place}: no column '{named}'; {did_you_mean(named, line.row)}")
     return line.row[named]

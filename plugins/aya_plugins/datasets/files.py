@@ -71,13 +71,13 @@ def parquet_lines(file: Path) -> Iterator[Line]:
     import pyarrow
     import pyarrow.parquet
 
-    number = 0
+    number, name = 0, file.stem
     try:
         with pyarrow.parquet.ParquetFile(file) as table:
             for batch in table.iter_batches(BATCH):
                 for row in batch.to_pylist():
                     number += 1
-                    yield Line(f"{file}:{number}", file.stem, number, row)
+                    yield Line(f"{file}:{number}", name, number, row)
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise DataError(f"{file}: not a whole Parquet file ({error}); make it again") from None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from aya_core.api import (
@@ -16,6 +17,7 @@ from aya_core.api import (
     Strategy,
     Teacher,
     did_you_mean,
+    temporary_database,
 )
 from aya_plugins.datasets.columns import IDS, IdTemplate, LanguageFromName, look_up, row_id, row_language
 from aya_plugins.datasets.files import Line, read_lines
@@ -49,36 +51,45 @@ class Recorded(Strategy[Teacher]):
 
 
 class _Recorded:
+    """Answers in a temporary database by prompt id, so that memory does not grow with their number."""
+
     def __init__(self, settings: Recorded) -> None:
         self._settings = settings
 
     def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion]:
+        find = "SELECT text FROM answers WHERE id = ? ORDER BY rowid"
         for prompt in prompts:
-            texts = self._answers.get(prompt.id, ())
+            texts = self._answers.execute(find, (prompt.id,)).fetchall()
             if 0 < len(texts) < sampling.n:
                 raise DataError(
                     f"{self._settings.path}: {len(texts)} answers to '{prompt.id}', "
                     f"sampling asks for n = {sampling.n}; lower it, or record more"
                 )
-            for index, text in enumerate(texts[: sampling.n]):
+            for index, (text,) in enumerate(texts[: sampling.n]):
                 yield Completion(prompt.id, "", index, text, finish_reason="recorded")
 
     @cached_property
-    def _answers(self) -> Mapping[str, Sequence[str]]:
+    def _answers(self) -> sqlite3.Connection:
         settings = self._settings
-        answers: dict[str, list[str]] = {}
         models: set[str | None] = set()
+        database = temporary_database()
+        database.execute("CREATE TABLE answers (id TEXT, text TEXT)")
+        database.executemany("INSERT INTO answers VALUES (?, ?)", self._rows(models))
+        database.execute("CREATE INDEX by_id ON answers (id)")
+        names = sorted(str(model) for model in models if model is not None)
+        if settings.model is None and len(models) > 1:
+            raise DataError(f"{settings.path}: answers of several models ({', '.join(names)}); say which with `model`")
+        if settings.model is not None and settings.model not in names:
+            raise DataError(f"{settings.path}: no answers of '{settings.model}'; {did_you_mean(settings.model, names)}")
+        return database
+
+    def _rows(self, models: set[str | None]) -> Iterator[tuple[str, str]]:
+        settings = self._settings
         for line in read_lines(settings.path, ".jsonl", ".parquet"):
             model = look_up(line, settings.columns.model, ("model", "teacher"))
             models.add(model)
             if settings.model is None or model == settings.model:
-                answers.setdefault(self._id(line), []).append(self._text(line))
-        names = sorted(str(model) for model in models if model is not None)
-        if settings.model is None and len(models) > 1:
-            raise DataError(f"{settings.path}: answers of several models ({', '.join(names)}); say which with `model`")
-        if settings.model is not None and not answers:
-            raise DataError(f"{settings.path}: no answers of '{settings.model}'; {did_you_mean(settings.model, names)}")
-        return answers
+                yield self._id(line), self._text(line)
 
     def _id(self, line: Line) -> str:
         settings = self._settings
