@@ -12,6 +12,7 @@ import glob
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -140,6 +141,13 @@ class Inventory:
         self.standing[node.id] = artifact
         return artifact
 
+    def set_aside(self, artifact: Artifact) -> None:
+        """Let a node be done again: what its artifact holds is taken over, what it lacks is asked for."""
+        aside = artifact.folder.with_name(artifact.folder.name + ".before")
+        shutil.rmtree(aside, ignore_errors=True)
+        artifact.folder.rename(aside)
+        del self.standing[artifact.node]
+
     def find_all(self, plan: Plan) -> dict[str, Artifact]:
         """Find every artifact of a plan that stands, by node id."""
         found = {id: self.look(node) for id, node in plan.nodes.items()}
@@ -177,10 +185,19 @@ def _how_to_install(module: str, loaded: LoadedRecipe) -> str:
     return f"install {module.split('.')[0]}"
 
 
-class Runner:
-    """Does the nodes of a plan that do not stand yet, independent ones at the same time."""
+def _is_incomplete(artifact: Artifact) -> bool:
+    """Whether some prompts have no answer here, or some verdicts failed."""
+    return bool(artifact.measures.get("unanswered") or artifact.measures.get("failed"))
 
-    def __init__(self, loaded: LoadedRecipe, plan: Plan, folder: Path) -> None:
+
+class Runner:
+    """Does the nodes of a plan that do not stand yet, independent ones at the same time.
+
+    ask_again: do those again, too, in which prompts went unanswered or verdicts failed, for what is missing alone.
+    """
+
+    def __init__(self, loaded: LoadedRecipe, plan: Plan, folder: Path, *, ask_again: bool = False) -> None:
+        self.ask_again = ask_again
         self.loaded = loaded
         self.plan = plan
         self.run = Run(folder)
@@ -210,7 +227,9 @@ class Runner:
     def _reuse(self, waiting: dict[str, Node]) -> None:
         for node in list(waiting.values()):
             artifact = self.inventory.look(node)
-            if artifact is not None:
+            if artifact is not None and self.ask_again and _is_incomplete(artifact):
+                self.inventory.set_aside(artifact)
+            elif artifact is not None:
                 del waiting[node.id]
                 self._finished(node, artifact, reused=True)
 

@@ -16,6 +16,8 @@ COMMANDS = {
     "plan": "Show the steps of a recipe and which of them stand already.",
     "status": "Show how far the run in a folder has come.",
     "report": "Write and show the report of a run folder.",
+    "arbitrate": "Ask teachers, judge and pick: the arbitrage stage alone.",
+    "export": "Write rows of a run as JSONL.",
     "merge": "Merge checkpoints as a mergekit-style YAML file says.",
     "strategies": "List strategies by kind, or show the settings of one.",
     "plugins": "List the installed plugins and what they offer.",

@@ -17,16 +17,14 @@ DEFAULT = "micro"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+override_option = click.option(
+    "--set", "overrides", metavar="K=V", multiple=True, help="Override a setting: stages.offline.objective.beta=0.05."
+)
+
+
 def recipe_argument(command: Command) -> Command:
     """Add the arguments RECIPE and --set to a command."""
-    command = click.option(
-        "--set",
-        "overrides",
-        metavar="K=V",
-        multiple=True,
-        help="Override a setting: stages.offline.objective.beta=0.05.",
-    )(command)
-    return click.argument("recipe", required=False, metavar="[RECIPE]")(command)
+    return click.argument("recipe", required=False, metavar="[RECIPE]")(override_option(command))
 
 
 def bundled_recipes() -> dict[str, Path]:

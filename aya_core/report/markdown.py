@@ -111,8 +111,8 @@ def account_table(account: Mapping[str, Any], language: str | None = None) -> It
     yield [
         "teacher",
         *counts,
-        "mean score",
-        "mean margin",
+        "score",
+        "margin",
         "tokens",
         "seconds",
         *(name.replace("_", " ") for name in details),

@@ -1,0 +1,139 @@
+"""`aya arbitrate`: data arbitrage alone, of a recipe or from options."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from aya_core.cli import spec
+from aya_core.cli.export import write_jsonl
+from aya_core.cli.progress import Progress
+from aya_core.cli.recipe_argument import load, override_option
+from aya_core.errors import RecipeError, did_you_mean
+from aya_core.recipe import ArbitrageStage, LoadedRecipe, validate_recipe
+from aya_core.report import files, gather
+from aya_core.report.markdown import account_table
+from aya_core.runner import Runner
+from aya_core.stages import make_plan
+
+
+@click.command(name="arbitrate")
+@click.argument("recipe", required=False, metavar="[RECIPE]")
+@click.option("--stage", metavar="NAME", help="Which arbitrage stage of RECIPE, where it has several.")
+@click.option("--prompts", metavar="FILE|SPEC", help="What is asked: a JSONL or Parquet file, or a data set.")
+@click.option("--teacher", "teachers", metavar="NAME=SPEC", multiple=True, help="A teacher of the pool; repeat it.")
+@click.option("--arbiter", metavar="SPEC", help="Who judges.")
+@click.option("--router", metavar="SPEC", help="Who is asked; all by default.")
+@override_option
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Run folder; runs/arbitrage, or that of RECIPE, by default."
+)
+@click.option("--jsonl", "as_jsonl", is_flag=True, help="Write best.jsonl and pairs.jsonl into the run folder, too.")
+@click.option("--ask-again", is_flag=True, help="Ask again what had no answer, and judge again what failed.")
+@click.option("--json", "as_json", is_flag=True, help="Print the account as JSON on stdout; progress goes to stderr.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def command(
+    recipe: str | None, stage: str | None, prompts: str | None, teachers: tuple[str, ...], arbiter: str | None,
+    router: str | None, overrides: tuple[str, ...], out: Path | None, as_jsonl: bool, ask_again: bool, as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Ask a pool of teachers, judge their answers, and pick the best ones and pairs: one stage, and what it needs.
+
+    The stage is one of RECIPE, or made of --prompts, --teacher and --arbiter. A SPEC is a strategy with its settings:
+    reward-model,model=./rm or '{use: reward-model, model: ./rm}'. Other settings go into --set, such as
+    --set stages.arbitrage.sampling.max_tokens=512. A run that was stopped goes on where it was.
+    """
+    options = {"--prompts": prompts, "--teacher": teachers, "--arbiter": arbiter, "--router": router}
+    given = [name for name, value in options.items() if value]
+    if recipe is not None and given:
+        raise click.UsageError(f"{given[0]} makes a stage of its own; leave out RECIPE, or change it with --set")
+    if recipe is None:
+        loaded = _from_options(prompts, teachers, arbiter, router, overrides)
+        stage = "arbitrage"
+    else:
+        loaded = load(recipe, overrides)
+        stage = _choose(loaded, stage)
+    whole = make_plan(loaded)
+    plan = whole.only(stage)
+    folder = out or Path("runs") / loaded.recipe.name
+    runner = Runner(loaded, plan, folder, ask_again=ask_again)
+    with Progress(len(plan.nodes), quiet=quiet) as progress:
+        loaded.registry.manager.register(progress, "terminal")
+        made = runner.go()
+    report = gather.gather(loaded, whole, runner.inventory.find_all(whole), runner.run.about()["seconds"])
+    files.write(report, folder)
+    account = report["arbitrage"][stage]
+    if as_jsonl:
+        for rows in ("best", "pairs"):
+            write_jsonl(made[f"{stage}.{rows}"], folder / f"{rows}.jsonl")
+    if as_json:
+        click.echo(json.dumps(account, ensure_ascii=False))
+        return
+    _show(account, stage, folder, progress.console)
+
+
+def _from_options(
+    prompts: str | None, teachers: tuple[str, ...], arbiter: str | None, router: str | None, overrides: tuple[str, ...]
+) -> LoadedRecipe:
+    missing = [
+        name for name, value in {"--prompts": prompts, "--teacher": teachers, "--arbiter": arbiter}.items() if not value
+    ]
+    if prompts is None or arbiter is None or not teachers:
+        raise click.UsageError(f"{missing[0]} is missing; expected a RECIPE, or --prompts, --teacher and --arbiter")
+    pool = [spec.named(text, "--teacher") for text in teachers]
+    if len(dict(pool)) < len(pool):
+        raise RecipeError("--teacher: a name is given twice; names must differ")
+    stage: dict[str, Any] = {
+        "name": "arbitrage",
+        "do": "arbitrage",
+        "prompts": spec.dataset(prompts, "--prompts"),
+        "teachers": dict(pool),
+        "arbiter": spec.strategy(arbiter, "--arbiter"),
+        **({"router": spec.strategy(router, "--router")} if router else {}),
+    }
+    raw = {"name": "arbitrage", "stages": [stage]}
+    return validate_recipe(raw, source="aya arbitrate", folder=Path.cwd(), overrides=overrides)
+
+
+def _choose(loaded: LoadedRecipe, named: str | None) -> str:
+    names = [stage.name for stage in loaded.recipe.stages if isinstance(stage, ArbitrageStage)]
+    if named is not None:
+        if named not in names:
+            raise RecipeError(f"--stage {named}: no arbitrage stage of that name; {did_you_mean(named, names)}")
+        return named
+    if len(names) != 1:
+        found = f"has {', '.join(names)}; say which with --stage" if names else "has no arbitrage stage"
+        raise RecipeError(f"{loaded.source}: {found}")
+    return names[0]
+
+
+def _show(account: dict[str, Any], stage: str, folder: Path, console: Console) -> None:
+    """Print who answered, was scored and won, and where."""
+    header, *rows = account_table(account)
+    _print(console, f"{stage}: {account['prompts']} prompts, {account['best']} best answers", header, rows)
+    teachers = list(account["teachers"])
+    wins = [
+        [code, *(f"{100 * won.get(t, 0) / sum(won.values()):.0f}" for t in teachers), str(sum(won.values()))]
+        for code, won in account["wins"].items()
+    ]
+    _print(console, "Prompts won, %, by language", ["language", *teachers, "n"], wins)
+    for warning in account["warnings"]:
+        console.print(f"[yellow]warning[/yellow]: {warning}", soft_wrap=True)
+    console.print(
+        f"{folder / 'report.html'}, {folder / 'pictures' / f'{stage}.svg'}; rows: {folder / 'artifacts'}",
+        soft_wrap=True,
+    )
+
+
+def _print(console: Console, title: str, header: Any, rows: Any) -> None:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for index, name in enumerate(header):
+        table.add_column(name, justify="left" if index == 0 else "right", no_wrap=index == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

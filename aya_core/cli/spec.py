@@ -1,0 +1,51 @@
+"""Strategies and settings as words of a command: `reward-model,model=./rm` is `{use: reward-model, model: ./rm}`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from aya_core import yaml12
+from aya_core.errors import RecipeError
+
+
+def strategy(text: str, option: str) -> dict[str, Any]:
+    """Read `use,key=value,...`, or a YAML mapping in braces."""
+    if text.lstrip().startswith("{"):
+        read = yaml12.parse(text, option)
+        if not isinstance(read, dict):
+            raise RecipeError(f"{option} {text}: expected a mapping such as {{use: name, key: value}}")
+        return read
+    use, *words = text.split(",")
+    return {"use": use.strip(), **settings(words, option)}
+
+
+def settings(words: list[str], option: str) -> dict[str, Any]:
+    """Read `key=value` words; values are YAML, and dots make mappings."""
+    read: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key.strip():
+            raise RecipeError(f"{option}: '{word}' is not a setting; expected key=value, or a YAML mapping in braces")
+        *parents, last = key.strip().split(".")
+        here = read
+        for parent in parents:
+            here = here.setdefault(parent, {})
+        here[last] = yaml12.parse(value, f"{option} {key}")
+    return read
+
+
+def dataset(text: str, option: str) -> dict[str, Any]:
+    """Read a data set: a JSONL or Parquet file, or a strategy."""
+    ending = Path(text).suffix
+    if ending in (".jsonl", ".parquet") and "," not in text and not text.lstrip().startswith("{"):
+        return {"use": ending[1:], "path": text}
+    return strategy(text, option)
+
+
+def named(text: str, option: str) -> tuple[str, dict[str, Any]]:
+    """Read `name=strategy`."""
+    name, equals, rest = text.partition("=")
+    if not equals or "," in name:
+        raise RecipeError(f"{option} {text}: expected name=strategy, such as ana=transformers,model=./ana")
+    return name.strip(), strategy(rest, option)
