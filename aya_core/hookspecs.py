@@ -5,7 +5,7 @@ Eight hooks offer strategies. Each is called once, when plugins load, and return
 says after `use:` to a strategy class. Names are lower case with hyphens. A name that another plugin has taken is an
 error naming both.
 
-One hook lifts tensor merges to checkpoints. Three hooks observe a run; they return nothing, and what they raise ends
+One hook lifts tensor merges to checkpoints. Four hooks observe a run; they return nothing, and what they raise ends
 the run.
 """
 
@@ -131,3 +131,8 @@ def aya_progress(node: str, done: int, total: int, measures: Mapping[str, float]
 def aya_stage_finished(node: str, artifact: Path, seconds: float, reused: bool, measures: Mapping[str, Any]) -> None:
     """Observe that the artifact of a node stands. reused: it stood before this run; seconds is then what it took
     once."""
+
+
+@hookspec
+def aya_stage_failed(node: str, message: str) -> None:
+    """Observe that a node failed. Nothing new is started then, but teachers who have not answered yet are still asked."""

@@ -102,7 +102,11 @@ class Router(Protocol):
 
 
 class Arbiter(Protocol):
-    """Judges the candidates of one prompt together, so that pointwise, pairwise and listwise judges are one kind."""
+    """Judges the candidates of one prompt together, so that pointwise, pairwise and listwise judges are one kind.
+
+    Its strategy class may set `pointwise`, where the verdict on a candidate depends on it and the prompt alone. It is then
+    handed one candidate at a time, and verdicts stand when another teacher joins.
+    """
 
     def judge(self, cases: Sequence[Case]) -> Iterable[Sequence[Verdict]]:
         """Yield, for each case in order, one verdict per candidate in order. Higher scores are better.

@@ -30,6 +30,9 @@ from aya_core.recipe import LoadedRecipe
 
 RUN = "run.json"
 
+LOCK_SECONDS = 5.0
+"""How long a run waits for what a killed one left behind; its processes end within moments."""
+
 
 def file_name(id: str) -> str:
     """A node's id as the name of a folder; ids that name a model by its path have slashes."""
@@ -81,15 +84,25 @@ class Run:
         partial.rename(self.folder / RUN)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep a second run out of the folder while this one works."""
+    def lock(self) -> Iterator[int]:
+        """Keep a second run out of the folder while this one, or a process that it left behind, works.
+
+        Yields the lock's file descriptor, for these processes to hold on to.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ArtifactError(f"{self.folder}: another `aya run` is at work here; wait for it to end") from None
-            yield
+            deadline = time.monotonic() + LOCK_SECONDS
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise ArtifactError(
+                            f"{self.folder}: another `aya run` is at work here; wait for it to end"
+                        ) from None
+                    time.sleep(0.05)
+            yield file.fileno()
 
     def place(self, node: Node, fingerprint: str) -> Path:
         """Where a node's artifact stands once it is made."""
@@ -211,14 +224,14 @@ class Runner:
         """
         check_imports(self.plan, self.loaded)
         self.run.check(self.loaded)
-        with self.run.lock():
+        with self.run.lock() as lock:
             self.run.open(self.loaded)
             started = time.monotonic()
             try:
                 waiting = dict(self.plan.nodes)
                 self._reuse(waiting)
                 if waiting:
-                    self._work(waiting)
+                    self._work(waiting, lock)
             finally:
                 spent = self.run.about().get("seconds", 0.0) + time.monotonic() - started
                 self.run.note(seconds=spent)
@@ -233,13 +246,12 @@ class Runner:
                 del waiting[node.id]
                 self._finished(node, artifact, reused=True)
 
-    def _work(self, waiting: dict[str, Node]) -> None:
+    def _work(self, waiting: dict[str, Node], lock: int) -> None:
         at_work: dict[str, Node] = {}
-        failure: str | None = None
-        with _Pool(self.loaded, self.plan) as pool:
+        failures: dict[str, str] = {}
+        with _Pool(self.loaded, self.plan, lock) as pool:
             while waiting or at_work:
-                if failure is None:
-                    self._start(waiting, at_work, pool)
+                self._start(waiting, at_work, pool, only_sampling=bool(failures))
                 if not at_work:
                     break
                 event = pool.event()
@@ -249,19 +261,22 @@ class Runner:
                         node=node.id, done=event["done"], total=event["total"], measures=event["measures"]
                     )
                 elif event["event"] == "failed":
-                    failure = failure or self._told(node, event["message"], event["mistake"])
+                    self._failed(node, failures, event["message"], event["mistake"])
                 else:
                     del at_work[node.id]
                     artifact = self.inventory.look(node) if event["code"] == 0 else None
                     if artifact is not None:
                         self._finished(node, artifact, reused=False)
-                    else:
-                        failure = failure or self._told(node, f"its process ended with code {event['code']}", False)
-        if failure is not None:
-            raise NodeFailedError(failure)
+                    elif node.id not in failures:
+                        self._failed(node, failures, f"its process ended with code {event['code']}", False)
+        if failures:
+            raise NodeFailedError("\n".join(failures.values()))
 
-    def _start(self, waiting: dict[str, Node], at_work: dict[str, Node], pool: _Pool) -> None:
+    def _start(self, waiting: dict[str, Node], at_work: dict[str, Node], pool: _Pool, *, only_sampling: bool) -> None:
+        """Start what can start. only_sampling: when one teacher has died, the others of the pool still answer."""
         for node in list(waiting.values()):
+            if only_sampling and node.action != "sample":
+                continue
             here = sum(not other.elsewhere for other in at_work.values())
             if not node.elsewhere and here >= self.loaded.recipe.machine.jobs:
                 continue
@@ -298,19 +313,21 @@ class Runner:
     def _log(self, node: Node) -> Path:
         return self.run.folder / "logs" / f"{file_name(node.id)}.log"
 
-    def _told(self, node: Node, message: str, mistake: bool) -> str:
-        where = f"{self.loaded.source}: stages.{node.stage}: step '{node.id}'"
-        if mistake:
-            return f"{where}: {message}"
-        return (
-            f"{where} failed: {message}\nIts log, traceback included, is {self._log(node)}. What was finished is kept."
-        )
+    def _failed(self, node: Node, failures: dict[str, str], message: str, is_mistake: bool) -> None:
+        told = f"{self.loaded.source}: stages.{node.stage}: step '{node.id}'"
+        if is_mistake:
+            told = f"{told}: {message}"
+        else:
+            told = f"{told} failed: {message}\nIts log, traceback included, is {self._log(node)}. What was finished is kept."
+        failures[node.id] = told
+        self.hook.aya_stage_failed(node=node.id, message=told)
 
 
 class _Pool:
     """The worker process, spoken to over pipes. Started on entry; every child of it is gone on exit."""
 
-    def __init__(self, loaded: LoadedRecipe, plan: Plan) -> None:
+    def __init__(self, loaded: LoadedRecipe, plan: Plan, lock: int) -> None:
+        self.lock = lock
         threads = loaded.recipe.machine.threads
         self.environment = dict(os.environ)
         if threads is not None:
@@ -324,7 +341,7 @@ class _Pool:
     def __enter__(self) -> _Pool:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "aya_core.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.environment,
-            start_new_session=True,
+            start_new_session=True, pass_fds=[self.lock],
         )  # fmt: skip
         self.start(self.setup)
         return self

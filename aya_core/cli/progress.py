@@ -76,6 +76,14 @@ class Progress:
             soft_wrap=True,
         )
 
+    @hookimpl
+    def aya_stage_failed(self, node: str, message: str) -> None:
+        """Say so at once; the others of a pool may go on for hours."""
+        self.at_work.pop(node, None)
+        self.console.print(
+            f"[red]{node} failed[/red]; what others had begun, and the other teachers, go on", soft_wrap=True
+        )
+
     def _lines(self) -> Table:
         table = Table.grid(padding=(0, 2))
         for node, (started, action, told) in self.at_work.items():

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,12 @@ class Journal:
         """The rows of each item written so far."""
         if not self._path.is_file():
             return {}
-        lines = [json.loads(line) for line in self._whole().splitlines()]
-        return {key: [self._record.from_values(*row) for row in rows] for key, rows in lines}
+        found: dict[int, Sequence[Any]] = {}
+        for line in self._whole().splitlines():
+            with suppress(ValueError):  # damaged, where a machine went down: its item is asked about again
+                key, rows = json.loads(line)
+                found[key] = [self._record.from_values(*row) for row in rows]
+        return found
 
     def write(self, key: int, rows: Sequence[Any]) -> None:
         """Add an item. It survives a kill of the process as soon as this returns, half a second into the chunk."""

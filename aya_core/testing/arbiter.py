@@ -39,6 +39,8 @@ def check_arbiter(strategy: Strategy[Arbiter], *, cases: Sequence[Case] | None =
         for verdict in verdicts:
             _check_verdict(strategy, verdict)
     expect(not list(arbiter.judge([])), strategy, "judge() judged although there was no case")
+    if getattr(strategy, "pointwise", False):
+        _check_alone(strategy, arbiter, cases, judged)
     backwards = [list(verdicts) for verdicts in arbiter.judge(cases[::-1])][::-1]
     alone = [list(next(iter(arbiter.judge([case])))) for case in cases]
     for other in (backwards, alone):
@@ -48,6 +50,18 @@ def check_arbiter(strategy: Strategy[Arbiter], *, cases: Sequence[Case] | None =
                 strategy,
                 f"the verdicts on '{case.prompt.id}' must not depend on other cases; judged otherwise they were others",
             )
+
+
+def _check_alone(
+    strategy: Strategy[Arbiter], arbiter: Arbiter, cases: Sequence[Case], judged: Sequence[Sequence[Verdict]]
+) -> None:
+    for case, together in zip(cases, judged, strict=True):
+        singles = [Case(case.prompt, (candidate,)) for candidate in case.candidates]
+        expect(
+            all(_same(one, next(iter(two))) for one, two in zip(together, arbiter.judge(singles), strict=True)),
+            strategy,
+            f"it says `pointwise`, but verdicts on '{case.prompt.id}' depend on the other candidates",
+        )
 
 
 def _check_verdict(strategy: Strategy[Arbiter], verdict: Verdict) -> None:

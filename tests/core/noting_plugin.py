@@ -21,11 +21,15 @@ class Noting(Strategy):
     stop: str = Field("", description="While this file is there, the teacher hangs after `most` answers.")
     most: int = Field(10**9, description="See `stop`.")
 
+    dies: int = Field(-1, description="After so many answers, it dies.")
+
     def build(self):
         return self
 
     def answer(self, prompts, sampling, seed):
         for number, prompt in enumerate(prompts):
+            if number == self.dies:
+                raise RuntimeError("the engine is gone")
             if self.stop and Path(self.stop).exists():
                 if self.leaves_out and prompt.id.endswith(self.leaves_out):
                     continue

@@ -163,6 +163,24 @@ def test_other_sampling_settings_are_other_answers(folder):
     assert folder.answers("ana", folder.path / "other") == folder.answers("ana")
 
 
+def test_when_a_teacher_dies_the_others_still_answer_and_what_it_said_is_kept(folder):
+    folder.stop.touch()
+    folder.stage["teachers"]["ana"] |= {
+        "dies": 5,
+        "stop": str(folder.stop),
+    }  # which makes it slow enough for the journal
+    told = folder.run(check=2).stderr
+    assert "stages.arbitrage: step 'arbitrage.answers@ana' failed: RuntimeError: the engine is gone" in told
+    assert len(folder.notes("ana")) == 5
+    assert len(folder.notes("bo")) == 24
+    assert not folder.notes("judged")
+    folder.stop.unlink()
+    for _ in range(2):  # each try gets five further
+        folder.run(check=2)
+        assert len(folder.notes("ana")) == 5
+    assert not folder.notes("bo")
+
+
 def test_every_answer_before_a_kill_is_kept(folder):
     folder.run(out=folder.path / "undisturbed")
     folder.forget()

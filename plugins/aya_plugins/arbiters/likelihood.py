@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from aya_core.api import Arbiter, Case, Field, LikelihoodTeacher, LogLikelihood, ModelRef, Strategy, Verdict
 
@@ -25,6 +26,7 @@ class Likelihood(Strategy[Arbiter]):
         "aya_plugins.teachers.transformers_engine",
     )
     extra = "train"
+    pointwise: ClassVar[bool] = True
 
     model: ModelRef = Field(description="The causal language model that judges.")
     batch_tokens: int = Field(65536, ge=1, description="Tokens of one batch; halved when memory runs out.")

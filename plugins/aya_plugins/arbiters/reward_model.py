@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from aya_core.api import Arbiter, Field, ModelRef, Strategy
 
@@ -19,6 +19,7 @@ class RewardModel(Strategy[Arbiter]):
         "aya_plugins.arbiters.reward_model_engine",
     )
     extra = "train"
+    pointwise: ClassVar[bool] = True
 
     model: ModelRef = Field(description="The reward model, such as one trained by `reward` with `score: head`.")
     batch_tokens: int = Field(65536, ge=1, description="Tokens of one batch; halved when memory runs out.")

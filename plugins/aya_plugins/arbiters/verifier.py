@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator
 
@@ -16,6 +16,8 @@ class Verifier(Strategy[Arbiter]):
 
     Abstains where the prompt has no reference. A check that raises, or gives NaN, fails that answer alone.
     """
+
+    pointwise: ClassVar[bool] = True
 
     check: Annotated[str, AfterValidator(check_name)] = Field("exact", description=CHECK_DESCRIPTION)
 
