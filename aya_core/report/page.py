@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from aya_core.report.gather import rows_of
-from aya_core.report.markdown import COLUMNS, cells
+from aya_core.report.markdown import COLUMNS, account_table, cells
 from aya_core.report.wins import COLOURS, picture
 
 STYLE = """
@@ -53,6 +53,7 @@ def _body(report: Mapping[str, Any]) -> Iterator[str]:
     for name, account in report["arbitrage"].items():
         yield f"<h2>{escape(name)}</h2>"
         yield from (f"<p>{escape(warning)}</p>" for warning in account["warnings"])
+        yield from _table(*account_table(account))
         yield picture(account, f"{name}: whose answer won where")
     yield f"<details><summary>Signature</summary><pre>{escape(str(report['signature']))}</pre></details>"
 
@@ -65,6 +66,13 @@ def _gains(report: Mapping[str, Any]) -> Iterator[str]:
             yield _bar(row["name"], row["score"], top, colour, row["low"], row["high"])
             if index == len(report["stages"]) - 1 and report["controls"]:
                 yield '<p class="quiet">Controls:</p>'
+
+
+def _table(header: Sequence[str], *rows: Sequence[str]) -> Iterator[str]:
+    yield "<table><tr>" + "".join(f"<th>{escape(name)}</th>" for name in header) + "</tr>"
+    for row in rows:
+        yield "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+    yield "</table>"
 
 
 def _main_table(report: Mapping[str, Any]) -> Iterator[str]:
