@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from dataclasses import dataclass
 
-from pydantic import AfterValidator
-
-from aya_core.api import Arbiter, Case, Field, Strategy, Verdict
-from aya_plugins.checks import CHECK_DESCRIPTION, Check, check_name, load_check, verdict
+from aya_core.api import Arbiter, Case, Strategy, Verdict
+from aya_plugins.checks import Checking, CheckOptions
 
 
-class Verifier(Strategy[Arbiter]):
+class Verifier(CheckOptions, Strategy[Arbiter]):
     """Score each answer by a check against its prompt's reference.
 
     Abstains where the prompt has no reference. A check that raises, or gives NaN, fails that answer alone.
     """
 
-    check: Annotated[str, AfterValidator(check_name)] = Field("exact", description=CHECK_DESCRIPTION)
-
     def build(self) -> Arbiter:
         """Load the check. Raises PluginError when a function of the recipe's cannot be imported."""
-        return _Verifier(load_check(self.check))
+        return _Verifier(self.checking())
 
 
+@dataclass(frozen=True)
 class _Verifier:
-    def __init__(self, check: Check) -> None:
-        self._check = check
+    checking: Checking
 
     def judge(self, cases: Sequence[Case]) -> Iterator[Sequence[Verdict]]:
         for case in cases:
-            yield [verdict(self._check, candidate.text, case.prompt) for candidate in case.candidates]
+            yield [self.checking.verdict(candidate.text, case.prompt) for candidate in case.candidates]
