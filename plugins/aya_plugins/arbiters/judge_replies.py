@@ -46,5 +46,7 @@ def _last(reply: str, label: str) -> str:
     plain = unicodedata.normalize("NFKC", reply).casefold()  # full-width letters, brackets and colons too
     lines = re.findall(rf"^[{_DECORATION}-]*{label}[{_DECORATION}]*:(.*)$", plain, re.MULTILINE)
     if not lines:
-        raise UnreadableError(f"no line '{label.capitalize()}: ...' in the judge's reply '{reply.strip()[-60:]}'")
+        raise UnreadableError(
+            f"no line '{label.capitalize()}: ...' in the judge's reply '{' '.join(reply.split())[-60:]}'"
+        )
     return re.sub(rf"^[{_DECORATION}]+|[{_DECORATION}.。!]+$", "", lines[-1])

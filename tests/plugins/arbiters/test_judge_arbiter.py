@@ -6,16 +6,17 @@ from itertools import combinations, permutations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scripted_judge import FIRST, SECOND, TIE, Scripted, answers_in, case, judge, scores, verdicts
 
-from aya_core.api import Case, Completion, PluginError, Prompt, Sampling, Strategy, stable_hash
+from aya_core.api import Case, Completion, PluginError, Prompt, Sampling, Strategy, Subject, stable_hash, user_prompt
 from aya_core.testing import check_arbiter, sample_cases
 from aya_plugins.arbiters import judge_asking
 from aya_plugins.arbiters.comparisons import meetings
 from aya_plugins.arbiters.judge import Judge
+from aya_plugins.evaluators.win_rate import WinRate
 
 NUMBERS = st.lists(st.integers(0, 99).map(str), min_size=2, max_size=7, unique=True)
 
@@ -38,6 +39,7 @@ def always(reply: str | None) -> Any:
 
 
 @given(NUMBERS)
+@settings(deadline=None)
 def test_a_perfect_judge_recovers_the_true_order(texts: list[str]):
     found = scores(larger, *texts)
     assert [text for _, text in sorted(zip(found, texts, strict=True))] == sorted(texts, key=int)
@@ -45,11 +47,13 @@ def test_a_perfect_judge_recovers_the_true_order(texts: list[str]):
 
 
 @given(NUMBERS)
+@settings(deadline=None)
 def test_scores_follow_their_answers_when_these_change_places(texts: list[str]):
     assert scores(noisy, *texts) == pytest.approx(scores(noisy, *reversed(texts))[::-1])
 
 
 @given(NUMBERS)
+@settings(deadline=None)
 def test_the_points_of_all_comparisons_add_up(texts: list[str]):
     assert sum(scores(noisy, *texts)) == pytest.approx(len(texts) / 2)
 
@@ -287,6 +291,7 @@ def test_a_teacher_that_answers_what_it_was_not_asked_is_an_error(often: str):
 
 
 @given(st.integers(0, 12), st.integers(1, 12))
+@settings(deadline=None)
 def test_a_limit_lets_everyone_meet_so_many_others_and_nobody_twice(count: int, opponents: int):
     candidates = [Completion("p", "t", index, str(index)) for index in range(count)]
     pairs = list(meetings(candidates, opponents))
@@ -330,3 +335,18 @@ def test_the_language_of_a_prompt_reaches_a_teacher_that_wants_it():
     asked: list[Any] = []
     list(judge(larger, asked).judge([case("1", "2", language="tr")]))
     assert {prompt.language for prompt in asked[0][0]} == {"tr"}
+
+
+def test_a_judge_decides_battles_between_models_in_one_call_to_its_teacher():
+    asked: list[Any] = []
+    prompts = [user_prompt(f"p{n}", "en", "?") for n in range(4)]
+    own, rival = (
+        [Completion(prompt.id, "m", 0, text) for prompt, text in zip(prompts, texts, strict=True)]
+        for texts in (("5", "5", "5", ""), ("3", "7", "5", "5"))
+    )
+    evaluator = WinRate(against="rival", judge=Judge(teacher=Scripted(script=larger, asked=asked))).build()
+    rows = list(evaluator.evaluate(Subject("m", prompts, own, rival, lambda pairs: [])))
+    won = {row.prompt_id: row.metric for row in rows if row.value and row.metric != "unjudged"}
+    assert won == {"p0": "win", "p1": "loss", "p2": "tie"}
+    assert [row.value for row in rows if row.metric == "unjudged"] == [0, 0, 0, 1]
+    assert [len(call[0]) for call in asked] == [4]  # the tie is of equal texts

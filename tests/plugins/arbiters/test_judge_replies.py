@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aya_plugins.arbiters.judge_replies import UnreadableError, read_preference, read_score
@@ -71,11 +71,13 @@ def test_anything_else_is_no_verdict(reply: str):
 
 
 @given(st.text(), st.sampled_from(["Answer (A)", "Answer (B)", "TIE"]))
+@settings(deadline=None)
 def test_nothing_before_the_last_line_moves_the_verdict(before: str, verdict: str):
     assert read_preference(f"{before}\nPreferred: {verdict}") == read_preference(f"Preferred: {verdict}")
 
 
 @given(st.text(), st.sampled_from(["", "Preferred: ", "Score: "]))
+@settings(deadline=None)
 def test_any_reply_is_read_or_refused(reply: str, label: str):
     with suppress(UnreadableError):
         assert read_preference(label + reply) in ("first", "second", "tie")
