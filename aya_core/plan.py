@@ -16,7 +16,7 @@ from aya_core import __version__
 from aya_core.artifacts import MANIFEST, PAYLOAD, stable_hash
 from aya_core.errors import RecipeError, did_you_mean
 from aya_core.recipe import LoadedRecipe
-from aya_core.registry import source_hash
+from aya_core.registry import find_module, source_hash
 from aya_core.strategies import EACH, LocalFile, ModelRef, Reference, Strategy, find, strategies_in
 
 ROWS_KINDS = frozenset({"prompts", "demonstrations", "preferences"})
@@ -116,6 +116,12 @@ class Builder:
             for inner in strategies_in(strategy):
                 origin = self.registry.origin_of(inner)
                 plugins[origin.distribution if origin.distribution != "file" else origin.name] = origin.version
+                for package in {module.partition(".")[0] for module in inner.code_modules}:
+                    if find_module(package) is None:
+                        raise self.error(
+                            key, f"no module '{package}'; expected one that is installed or stands in {Path.cwd()}"
+                        )
+                    plugins.setdefault(package, source_hash(package))
                 imports.update(dict.fromkeys(inner.imports))
                 needs.update(dict.fromkeys(inner.needs))
                 if inner.elsewhere or inner.imports or inner.needs:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -222,13 +223,20 @@ def _version(point: EntryPoint, module: ModuleType) -> str:
 
 @cache
 def source_hash(package: str) -> str:
-    """Hash the Python sources of an importable package or module, eight hexadecimal digits. Imports nothing."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
+    """Hash the Python sources of a top-level package or module, eight hexadecimal digits. Imports nothing."""
+    spec = find_module(package)
+    folders = [Path(folder) for folder in (spec and spec.submodule_search_locations) or ()]
+    files = [(folder, file) for folder in folders for file in sorted(folder.rglob("*.py"))]
+    if not folders and spec is not None and spec.origin is not None and Path(spec.origin).is_file():
+        files = [(Path(spec.origin).parent, Path(spec.origin))]
+    if not files:
         return "unknown"
-    origin = Path(spec.origin)
-    files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
-    return stable_hash([[file.relative_to(origin.parent).as_posix(), file_hash(file)] for file in files])[:8]
+    return stable_hash([[file.relative_to(folder).as_posix(), file_hash(file)] for folder, file in files])[:8]
+
+
+def find_module(package: str) -> ModuleSpec | None:
+    """Find a top-level package or module as the process that does the work will: in the current folder, too."""
+    return importlib.util.find_spec(package) or PathFinder.find_spec(package, [os.getcwd()])
 
 
 def _origin(point: EntryPoint) -> str:

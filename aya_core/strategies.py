@@ -55,6 +55,14 @@ class Strategy(Settings, Generic[Built]):
     extra: ClassVar[str | None] = None
     """The extra of the distribution that brings `imports`, named in the message when one is missing."""
 
+    @property
+    def code_modules(self) -> tuple[str, ...]:
+        """Modules whose code its settings call for, such as `my_checks` of a setting `my_checks:close_enough`.
+
+        Their sources count in fingerprints, as those of the strategy's own plugin do.
+        """
+        return ()
+
     @abstractmethod
     def build(self) -> Built:
         """Make the thing itself. Called in the process that does the work, once per node."""

@@ -6,11 +6,11 @@ import re
 import unicodedata
 from decimal import Decimal
 
-_SEPARATORS = ".,'’٫٬\u00a0\u202f\u2009"  # ٫ is the Arabic decimal mark, ٬ groups thousands, as thin spaces do
+SEPARATORS = ".,'’٫٬\u00a0\u202f\u2009"  # ٫ is the Arabic decimal mark, ٬ groups thousands, as thin spaces do
 _SPACES = re.compile("['’٬\u00a0\u202f\u2009]")
 # \d knows every script. A dash after a digit or a cased letter is no sign ("3-5", "GPT-4"), after others it
 # is ("是-5").
-_NUMBER = re.compile(rf"(?:(?<![\dA-Za-zÀ-ɏͰ-ӿ])[-−+])?\d+(?:[{_SEPARATORS}]\d+)*")
+NUMBER = re.compile(rf"(?:(?<![\dA-Za-zÀ-ɏͰ-ӿ])[-−+])?\d+(?:[{SEPARATORS}]\d+)*")
 
 
 def last_number(text: str) -> frozenset[Decimal]:
@@ -19,7 +19,7 @@ def last_number(text: str) -> frozenset[Decimal]:
     A lone point or comma before exactly three digits may group thousands or open a fraction: "1.234" has two
     readings. The last number stands for the answer, as is usual in scoring chains of thought.
     """
-    found = _NUMBER.findall(text)
+    found = NUMBER.findall(text)
     return readings(found[-1]) if found else frozenset()
 
 

@@ -115,8 +115,16 @@ def test_routers_conform(name: str, data: Path):
 @pytest.mark.parametrize("name", bundled("arbiter"))
 def test_arbiters_conform(name: str, model: str, reward_model: str):
     settings = {
-        "verifier": [{}, {"check": "number"}, {"check": "aya_plugins.datasets.micro_world_dataset:micro_world_score"}],
+        "verifier": [
+            {},
+            {"check": "number"},
+            {"expression": "len(answer) < 9"},
+            {"check": "aya_plugins.datasets.micro_world_dataset:micro_world_score"},
+        ],
         "consensus": [{}, {"word_order": 2}],
+        "judge": [
+            {"teacher": offered("teacher", "transformers", model=model), "mode": mode} for mode in ("pairwise", "score")
+        ],
         "likelihood": [{"model": model}],
         "reward-model": [{"model": reward_model}],
     }

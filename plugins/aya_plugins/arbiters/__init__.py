@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aya_core.api import Arbiter, Strategy, hookimpl
 from aya_plugins.arbiters.consensus import Consensus
+from aya_plugins.arbiters.judge import Judge
 from aya_plugins.arbiters.likelihood import Likelihood
 from aya_plugins.arbiters.reward_model import RewardModel
 from aya_plugins.arbiters.verifier import Verifier
@@ -16,6 +17,7 @@ def aya_arbiters() -> Mapping[str, type[Strategy[Arbiter]]]:
     """Offer the bundled arbiters."""
     return {
         "reward-model": RewardModel,
+        "judge": Judge,
         "likelihood": Likelihood,
         "verifier": Verifier,
         "consensus": Consensus,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
-from pydantic import AfterValidator
-
-from aya_core.api import Arbiter, Case, Field, Strategy, Verdict
-from aya_plugins.checks import CHECK_DESCRIPTION, Check, check_name, load_check, verdict
+from aya_core.api import Arbiter, Case, Strategy, Verdict
+from aya_plugins.checks import Checking, CheckOptions
 
 
-class Verifier(Strategy[Arbiter]):
+class Verifier(CheckOptions, Strategy[Arbiter]):
     """Score each answer by a check against its prompt's reference.
 
     Abstains where the prompt has no reference. A check that raises, or gives NaN, fails that answer alone.
@@ -19,17 +18,15 @@ class Verifier(Strategy[Arbiter]):
 
     pointwise: ClassVar[bool] = True
 
-    check: Annotated[str, AfterValidator(check_name)] = Field("exact", description=CHECK_DESCRIPTION)
-
     def build(self) -> Arbiter:
         """Load the check. Raises PluginError when a function of the recipe's cannot be imported."""
-        return _Verifier(load_check(self.check))
+        return _Verifier(self.checking())
 
 
+@dataclass(frozen=True)
 class _Verifier:
-    def __init__(self, check: Check) -> None:
-        self._check = check
+    checking: Checking
 
     def judge(self, cases: Sequence[Case]) -> Iterator[Sequence[Verdict]]:
         for case in cases:
-            yield [verdict(self._check, candidate.text, case.prompt) for candidate in case.candidates]
+            yield [self.checking.verdict(candidate.text, case.prompt) for candidate in case.candidates]

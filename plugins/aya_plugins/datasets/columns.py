@@ -12,6 +12,7 @@ assistant message. Every row of a data set must give the same record.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -108,6 +109,9 @@ class Columns(Settings):
     chosen: str | None = Field(None, description="The better answer. By default chosen.")
     rejected: str | None = Field(None, description="The worse answer. By default rejected.")
     reference: str | None = Field(None, description="The known right answer. By default reference.")
+    meta: tuple[str, ...] = Field(
+        (), description="Columns to keep with each prompt, under their own names and as text; every row must have them."
+    )
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,7 @@ class Table:
             language,
             _messages(line, asked),
             None if reference is None else str(reference),
+            {name: _meta(line, name) for name in columns.meta},
         )
 
 
@@ -231,6 +236,19 @@ def _bare_id(line: Line, column: str | None) -> str | int:
     if isinstance(found, bool) or not isinstance(found, (str, int)) or found == "":
         raise DataError(f"{line.place}: the id is {found!r}; expected a text or a whole number")
     return found
+
+
+def _meta(line: Line, name: str) -> str:
+    """What a column holds, as text: texts as they are, nothing as the empty text, anything else as JSON."""
+    value = look_up(line, name, ())
+    if value is None or isinstance(value, str):
+        return value or ""
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except TypeError:
+        raise DataError(
+            f"{line.place}: column '{name}' is a {type(value).__name__}; expected what JSON can hold, to keep it as text"
+        ) from None
 
 
 def _messages(line: Line, asked: Any) -> tuple[Message, ...]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
-from pydantic import AfterValidator
-
-from aya_core.api import Evaluator, Field, RowScore, Strategy, Subject
-from aya_plugins.checks import CHECK_DESCRIPTION, Check, check_name, load_check, verdict
+from aya_core.api import Evaluator, RowScore, Strategy, Subject
+from aya_plugins.checks import Checking, CheckOptions
 from aya_plugins.evaluators.signatures import versions
 
 
-class VerifierEvaluator(Strategy[Evaluator]):
+class VerifierEvaluator(CheckOptions, Strategy[Evaluator]):
     """Score each answer by a check against its prompt's reference; `verifier` is the mean over answers.
 
     Answers that could not be checked (no reference, or the check failed) are left out of the mean;
@@ -22,25 +21,24 @@ class VerifierEvaluator(Strategy[Evaluator]):
     needs_answers: ClassVar[bool] = True
     headline: ClassVar[str] = "verifier"
 
-    check: Annotated[str, AfterValidator(check_name)] = Field("exact", description=CHECK_DESCRIPTION)
-
     def build(self) -> Evaluator:
         """Load the check. Raises PluginError when a function of the recipe's cannot be imported."""
-        return _Verifier(self.check, load_check(self.check))
+        return _Verifier(self.checking(), {**self.signature, **versions()})
 
 
+@dataclass(frozen=True)
 class _Verifier:
-    def __init__(self, name: str, check: Check) -> None:
-        self._name, self._check = name, check
+    checking: Checking
+    names: Mapping[str, str]
 
     def evaluate(self, subject: Subject) -> Iterator[RowScore]:
         prompts = {prompt.id: prompt for prompt in subject.prompts}
         for answer in subject.answers:
             prompt = prompts[answer.prompt_id]
-            found = verdict(self._check, answer.text, prompt)
+            found = self.checking.verdict(answer.text, prompt)
             if found.score is not None:
                 yield RowScore(prompt.id, prompt.language, "verifier", found.score)
             yield RowScore(prompt.id, prompt.language, "unverified", float(found.score is None))
 
     def signature(self) -> Mapping[str, str]:
-        return {"check": self._name, **versions()}
+        return self.names

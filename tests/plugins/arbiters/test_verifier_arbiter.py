@@ -1,9 +1,17 @@
 """The verifier: one verdict per candidate, and a bad check hurts that candidate alone."""
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from aya_core.api import Case, Completion, PluginError, Verdict, user_prompt
+from aya_core.errors import RecipeError
+from aya_core.recipe import load_recipe
+from aya_core.registry import source_hash
+from aya_core.stages import make_plan
 from aya_plugins.arbiters.verifier import Verifier
 
 
@@ -37,3 +45,50 @@ def test_a_check_that_does_not_exist_is_refused_before_anything_is_judged():
         Verifier(check="exakt")
     with pytest.raises(PluginError, match="expected an importable module:function"):
         Verifier(check="no_such_module_here:check").build()
+
+
+def test_an_expression_with_a_typo_is_refused_before_anything_is_judged():
+    with pytest.raises(ValidationError, match="nothing named 'refrence' in an expression; did you mean 'reference'"):
+        Verifier(expression="answer == refrence")
+
+
+def test_rows_may_be_checked_each_in_its_own_way():
+    rows = [("unit", "3 km", "3000 m"), ("exact", "yes", "yes"), ("", "yes", "well, yes")]
+    cases = [
+        Case(user_prompt("p", "en", "?", reference, {"kind": kind}), (Completion("p", "t", 0, answer),))
+        for kind, reference, answer in rows
+    ]
+    judged = list(Verifier(by="kind", expression="reference in answer").build().judge(cases))
+    assert judged == [[Verdict(1.0)]] * 3
+
+
+def test_whose_code_a_check_is_counts_in_the_plan_of_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def versions(check: str) -> Mapping[str, str]:
+        source_hash.cache_clear()
+        spec = {"use": "verifier", "check": check}
+        read = {"use": "micro-world", "as_prompts": True, "split": "dev"}
+        stage = {
+            "do": "arbitrage",
+            "name": "a",
+            "prompts": read,
+            "teachers": {"t": {"use": "recorded", "path": "x.jsonl"}},
+        }
+        recipe = tmp_path / "r.yaml"
+        recipe.write_text(json.dumps({"name": "r", "languages": ["en"], "stages": [{**stage, "arbiter": spec}]}))
+        return make_plan(load_recipe(recipe)).nodes["a.verdicts"].plugins
+
+    (tmp_path / "x.jsonl").touch()
+    monkeypatch.chdir(tmp_path)  # the folder that the process doing the work imports from, too
+    (tmp_path / "my_folder").mkdir()
+    checks = {"my_checks:near": tmp_path / "my_checks.py", "my_folder.close:near": tmp_path / "my_folder" / "close.py"}
+    for path in checks.values():
+        path.write_text("def near(answer, prompt): return 1")
+    for check, path in checks.items():
+        top = check.split(":")[0].split(".")[0]
+        before = versions(check)
+        path.write_text("def near(answer, prompt): return 0")
+        after = versions(check)
+        assert before.keys() == after.keys() == {*versions("exact"), top}
+        assert "unknown" != before[top] != after[top] != "unknown"
+    with pytest.raises(RecipeError, match=r"stages\.a\.arbiter: no module 'mychecks'; expected one that is installed"):
+        versions("mychecks:near")

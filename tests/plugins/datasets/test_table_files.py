@@ -1,6 +1,7 @@
 """Laws of the data sets read from files: which record a row gives, and what every bad row is told."""
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,33 @@ def test_columns_of_other_names_are_read_where_they_are_named(tmp_path: Path):
     path = write(tmp_path / "m.jsonl", {"question_id": 7, "lang": "zh", "question": "几?", "answer_number": 18})
     columns = Columns(language="lang", prompt="question", reference="answer_number")
     assert read(path, columns=columns) == [user_prompt("7", "zh", "几?", "18")]
+
+
+def test_columns_of_ones_choice_are_kept_with_each_prompt_as_text(tmp_path: Path):
+    rows = [
+        {**ROW, "id": "a", "check": "unit", "level": 3, "easy": True, "steps": ["bir", 2]},
+        {**ROW, "id": "b", "check": "", "level": 2.5, "easy": None, "steps": {"ü": None}},
+    ]
+    columns = Columns(meta=("check", "level", "easy", "steps"))
+    found = [row.meta for row in read(write(tmp_path / "m.jsonl", *rows), columns=columns)]
+    assert found == [
+        {"check": "unit", "level": "3", "easy": "true", "steps": '["bir", 2]'},
+        {"check": "", "level": "2.5", "easy": "", "steps": '{"ü": null}'},
+    ]
+    completed = write(tmp_path / "d.jsonl", {**rows[0], "completion": "üç"})
+    assert read(completed, columns=Columns(meta=("check",)))[0].prompt.meta == {"check": "unit"}
+    assert read(tmp_path / "m.jsonl")[0].meta == {}
+
+
+def test_a_column_to_keep_must_be_in_every_row_and_be_writable_as_text(tmp_path: Path):
+    path = write(tmp_path / "m.jsonl", {**ROW, "check": "unit"}, {**ROW, "id": "b"})
+    with pytest.raises(DataError, match=r"m\.jsonl:2: no column 'check'; known: id, language, prompt"):
+        read(path, columns=Columns(meta=("check",)))
+    with pytest.raises(DataError, match="no column 'chek'; did you mean 'check'"):
+        read(path, columns=Columns(meta=("chek",)))
+    dated = write_parquet(tmp_path / "m.parquet", {**ROW, "day": date(2024, 1, 2)})
+    with pytest.raises(DataError, match="column 'day' is a date; expected what JSON can hold"):
+        read(dated, columns=Columns(meta=("day",)))
 
 
 def test_files_of_a_folder_are_read_in_name_order_and_name_their_language(tmp_path: Path):

@@ -174,9 +174,25 @@ def test_a_judge_that_gives_too_few_verdicts_is_an_error():
 def test_signatures_name_what_moves_the_numbers():
     signature = WinRate(against="rival", judge=Verifier(check="number")).build().signature()
     assert signature["against"] == "rival"
-    assert signature["judge"] == 'Verifier {"check": "number"}'
+    judge = 'Verifier {"by": null, "check": "number", "expression": null, "tolerance": 0.0}'
+    assert signature["judge"] == judge
     assert VerifierEvaluator(check="number").build().signature()["check"] == "number"
     assert VerifierEvaluator(check="number").build().signature().keys() >= {"aya-core"}
+    by_row = VerifierEvaluator(expression="number(answer, reference)", by="kind", tolerance=0.1).build().signature()
+    assert [by_row[name] for name in ("check", "by", "tolerance")] == ["number(answer, reference)", "kind", "0.1"]
+
+
+def test_the_evaluator_takes_every_kind_of_check():
+    prompts = [user_prompt(f"p{n}", "en", "?", "3 km", {"kind": ("unit", "exact")[n % 2]}) for n in range(4)]
+    own = answers(["3000 m"] * 4, prompts)
+    for options, mean in [
+        ({"check": "unit"}, 1),
+        ({"check": "number", "tolerance": 0.5}, 0),
+        ({"expression": "unit(answer, reference) and answer.endswith(' m')"}, 1),
+        ({"by": "kind"}, 0.5),
+    ]:
+        rows = VerifierEvaluator(**options).build().evaluate(subject(own, prompts=prompts))
+        assert means(rows) == {"verifier": mean, "unverified": 0}
 
 
 def test_checks_that_do_not_exist_are_refused():
