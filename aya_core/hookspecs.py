@@ -58,7 +58,7 @@ def aya_teachers() -> Mapping[str, type[Strategy[Teacher]]]:  # type: ignore[emp
 def aya_routers() -> Mapping[str, type[Strategy[Router]]]:  # type: ignore[empty-body]
     """Offer routers: they say which teachers answer which prompt.
 
-    Used by `arbitrage`, before anything is sampled. Bundled: all, single, random, fixed.
+    Used by `arbitrage`, before anything is sampled. Bundled: all, single, random, fixed, learned.
     """
 
 
@@ -83,7 +83,7 @@ def aya_objectives() -> Mapping[str, type[Strategy[Objective]]]:  # type: ignore
 def aya_trainers() -> Mapping[str, type[Strategy[Trainer]]]:  # type: ignore[empty-body]
     """Offer trainers: they make a checkpoint from a checkpoint and data.
 
-    Used by `train` and `online`. Bundled: initialise, sft, preference, reward.
+    Used by `train` and `online`. Bundled: initialise, sft, preference, reward, router.
     """
 
 

@@ -20,6 +20,8 @@ def unroll(stage: TrainStage, build: Builder) -> None:
     """Nodes that choose rows and train, once or once per cluster."""
     kind = reads(stage.trainer)
     check(build, stage.trainer, stage.objective)
+    if kind == "judged" and (stage.each is not None or stage.limit is not None):
+        raise build.error("data", "verdicts cannot be chosen from by row or language; remove `each` and `limit`")
     if stage.each is None:
         rows = build.rows(stage.data, "data", kind, f"{stage.name}.data")
         if stage.limit is not None:

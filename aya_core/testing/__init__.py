@@ -19,6 +19,7 @@ from aya_core.testing.router import check_router
 from aya_core.testing.samples import (
     sample_cases,
     sample_demonstrations,
+    sample_judged,
     sample_preferences,
     sample_prompts,
     sample_subject,
@@ -40,6 +41,7 @@ __all__ = [
     "check_trainer",
     "sample_cases",
     "sample_demonstrations",
+    "sample_judged",
     "sample_pairs",
     "sample_preferences",
     "sample_prompts",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aya_core.kinds import LogLikelihood, Subject
-from aya_core.records import Case, Completion, Demonstration, Preference, Prompt, user_prompt
+from aya_core.records import Case, Completion, Demonstration, Judged, Preference, Prompt, Verdict, user_prompt
 
 
 def sample_prompts() -> list[Prompt]:
@@ -49,6 +49,15 @@ def sample_preferences() -> list[Preference]:
     return [
         Preference(row.prompt, row.completion, f"{row.completion} perhaps", "ana", "bo", 1.0, 0.0)
         for row in sample_demonstrations()
+    ]
+
+
+def sample_judged() -> list[Judged]:
+    """Make a verdict on each candidate of the sample cases: shorter answers score higher, an empty one fails."""
+    return [
+        Judged(answer, Verdict(1 / len(answer.text)) if answer.text else Verdict.fail("no answer"))
+        for case in sample_cases()
+        for answer in case.candidates
     ]
 
 

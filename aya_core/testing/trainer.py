@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from aya_core.artifacts import describe_files, write_rows
 from aya_core.kinds import READS_DEFAULT, Objective, Trainer, TrainingJob
-from aya_core.records import Demonstration, Preference
+from aya_core.records import Demonstration, Judged, Preference
 from aya_core.strategies import Strategy
 from aya_core.testing.rules import expect
-from aya_core.testing.samples import sample_demonstrations, sample_preferences
+from aya_core.testing.samples import sample_demonstrations, sample_judged, sample_preferences
 from aya_core.testing.strategy import check_strategy
 from aya_core.testing.tiny import tiny_causal_lm
 
-READS = ("demonstrations", "preferences", "any")
+SAMPLES: Mapping[str, Callable[[], Sequence[Any]]] = {
+    "demonstrations": sample_demonstrations,
+    "preferences": sample_preferences,
+    "judged": sample_judged,
+    "any": sample_demonstrations,
+}
+"""What to train on, by what a trainer reads."""
 
 
 def check_trainer(
     strategy: Strategy[Trainer],
     folder: Path,
     *,
-    rows: Sequence[Demonstration] | Sequence[Preference] | None = None,
+    rows: Sequence[Demonstration] | Sequence[Preference] | Sequence[Judged] | None = None,
     objective: Objective | None = None,
     model_type: str | None = "cohere",
 ) -> None:
@@ -35,14 +41,14 @@ def check_trainer(
     """
     check_strategy(strategy)
     reads = getattr(strategy, "reads", READS_DEFAULT)
-    expect(reads in READS, strategy, f"`reads` is {reads!r}; expected one of {', '.join(READS)}")
+    expect(reads in SAMPLES, strategy, f"`reads` is {reads!r}; expected one of {', '.join(SAMPLES)}")
     needs_objective = getattr(strategy, "needs_objective", False)
     expect(
         objective is not None or not needs_objective, strategy, "it needs an objective; pass one (a built objective)"
     )
     start = None if model_type is None else tiny_causal_lm(folder / "start", model_type)
     if rows is None:
-        rows = sample_preferences() if reads == "preferences" else sample_demonstrations()
+        rows = SAMPLES[reads]()
     (folder / "rows").mkdir()
     write_rows(folder / "rows", type(rows[0]), rows)
     inputs = [path for path in (start, folder / "rows") if path is not None]

@@ -637,14 +637,21 @@ class WithObjective(Made):
     reads: ClassVar[str] = "preferences"
 
 
+class OfVerdicts(Made):
+    """Build what the test gives, which reads verdicts."""
+
+    reads: ClassVar[str] = "judged"
+
+
 class Illiterate(Made):
     """Build what the test gives, which reads something unheard of."""
 
     reads: ClassVar[str] = "minds"
 
 
-def test_trainers_are_accepted_with_and_without_an_objective(tmp_path):
+def test_trainers_are_accepted_whatever_they_read(tmp_path):
     check_trainer(Made(thing=Copying()), tmp_path / "plain")
+    check_trainer(OfVerdicts(thing=Copying()), tmp_path / "verdicts")
     check_trainer(WithObjective(thing=Copying()), tmp_path / "preferences", objective=hinge)
 
 

@@ -20,6 +20,7 @@ def refuse(edit, change, *parts):
     return str(caught.value)
 
 
+ROUTER = {"data": "arbitrage.verdicts", "trainer": {"use": "router", "prompts": "arbitrage.prompts"}}
 BAD = {
     "misspelt key": (
         lambda raw: stage(raw, "sft").update(trainr=1),
@@ -128,6 +129,14 @@ BAD = {
     "reuse and ask at once": (
         lambda raw: stage(raw, "arbitrage").update(answers="earlier"),
         ["stages.arbitrage", "expected either `prompts` and `teachers`, or `answers`"],
+    ),
+    "verdicts by cluster": (
+        lambda raw: stage(raw, "sft").update(ROUTER, own=1.0),
+        ["stages.sft.data", "verdicts cannot be chosen from by row or language"],
+    ),
+    "verdicts of a data set": (
+        lambda raw: stage(raw, "sft").update(ROUTER, own=1.0, each=None, data={"use": "sums"}),
+        ["stages.sft.data", "a data set yields no judged rows", "arbitrage.verdicts"],
     ),
     "no stages": (lambda raw: raw.update(stages=[]), ["stages"]),
 }

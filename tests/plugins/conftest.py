@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 from aya_core.api import Demonstration, Preference, TrainingJob, user_prompt
 from aya_core.artifacts import write_rows
@@ -76,6 +78,34 @@ def checkpoint(counting, rows_folder, run_trainer):
             settings = {"model_type": family, **SIZES, **FAMILIES.get(family, {}), "initializer_range": 0.3, **config}
             strategy = Initialise(config=settings, tokenizer={"kind": kind, "vocab_size": vocab_size})
             made[key] = run_trainer(strategy, rows)[0]
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def encoder_checkpoint(tmp_path_factory):
+    """Make an untrained masked language model of an encoder family; its tokenizer wraps a text as `<s> text </s>`."""
+    made = {}
+
+    def make(family, **config):
+        key = (family, *sorted(config.items()))
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp(family)
+            words = dict.fromkeys(("<s>", "<pad>", "</s>", "<unk>", "next", *WORDS))
+            vocabulary = {word: place for place, word in enumerate(words)}
+            tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+            tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+            tokenizer.post_processor = processors.TemplateProcessing(
+                single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+            )
+            special = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+            PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(made[key])
+            ids = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "cls_token_id": 0, "sep_token_id": 2}
+            sizes = {**SIZES, "vocab_size": len(words), "max_position_embeddings": 40, "initializer_range": 0.3}
+            torch.manual_seed(0)
+            settings = AutoConfig.for_model(family, **{**sizes, **ids, **config})
+            AutoModelForMaskedLM.from_config(settings).save_pretrained(made[key])
         return made[key]
 
     return make

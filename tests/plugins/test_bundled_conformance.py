@@ -70,6 +70,17 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def router_model(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("conformance")
+    start = tiny_causal_lm(folder / "start", "llama")
+    for name in ("out", "work"):
+        (folder / name).mkdir()
+    job = TrainingJob(data / Judged.__name__, folder / "out", folder / "work", seed=0, start=start)
+    offered("trainer", "router", prompts=str(data / Prompt.__name__), steps=1, batch_rows=4).build().train(job)
+    return str(folder / "out")
+
+
+@pytest.fixture(scope="session")
 def reward_model(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("conformance")
     start = tiny_causal_lm(folder / "start", "llama")
@@ -100,13 +111,14 @@ def test_teachers_conform(name: str, data: Path, model: str):
 
 
 @pytest.mark.parametrize("name", bundled("router"))
-def test_routers_conform(name: str, data: Path):
+def test_routers_conform(name: str, data: Path, router_model: str):
     verdicts, prompts = str(data / Judged.__name__), str(data / Prompt.__name__)
     settings = {
         "all": [{}],
         "random": [{}, {"k": 2}],
         "single": [{"teacher": "bo"}, {"verdicts": verdicts}],
         "fixed": [{"default": "ana", "teachers": {"tr": "bo"}}, {"verdicts": verdicts, "prompts": prompts}],
+        "learned": [{"model": router_model}, {"model": router_model, "k": 2, "batch_tokens": 20}],
     }
     for options in settings[name]:
         check_router(offered("router", name, **options))
@@ -143,7 +155,7 @@ def test_merges_conform(name: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", bundled("trainer"))
-def test_trainers_conform(name: str, tmp_path: Path):
+def test_trainers_conform(name: str, data: Path, tmp_path: Path):
     objective = offered("objective", "dpo").build()
     few = {"steps": 2, "batch_rows": 4}
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -152,6 +164,7 @@ def test_trainers_conform(name: str, tmp_path: Path):
         "sft": (few, "cohere"),
         "preference": (few, "cohere"),
         "reward": (few, "llama"),  # transformers has no sequence classifier for cohere
+        "router": ({**few, "prompts": str(data / Prompt.__name__)}, "llama"),
     }
     options, model_type = settings[name]
     check_trainer(offered("trainer", name, **options), tmp_path, objective=objective, model_type=model_type)

@@ -27,6 +27,9 @@ from aya_plugins.modelling.head import check_head
 Where = str | os.PathLike[str]
 """A checkpoint: a folder, or an id on the hub."""
 
+TOKENIZER_REMEDY = "copy tokenizer.json, tokenizer_config.json and chat_template.jinja from the model it was made of"
+REWARD_OTHERWISE = ", or set `score: likelihood`, by which a causal language model is its own reward model"
+
 
 def load_causal_lm(where: Where, *, dtype: torch.dtype | None, device: torch.device | str = "cpu") -> Any:
     """Load a causal language model, in evaluation mode. dtype None keeps the checkpoint's own."""
@@ -38,32 +41,45 @@ def load_causal_lm(where: Where, *, dtype: torch.dtype | None, device: torch.dev
 def load_reward_model(where: Where, *, dtype: torch.dtype | None, device: torch.device | str = "cpu") -> Any:
     """Load a sequence classifier with one label. Raises DataError for anything else."""
     config = load_config(where)
-    names = config.architectures or ["a model without a name"]
-    if config.num_labels != 1 or not any("SequenceClassification" in name for name in names):
+    if config.num_labels != 1 or not _is_classifier(config):
         raise DataError(
-            f"{where}: holds {names[0]} with {config.num_labels} labels; expected a sequence classifier "
+            f"{where}: holds {_architecture(config)} with {config.num_labels} labels; expected a sequence classifier "
             "with one "
             "label. For a causal language model use the arbiter 'likelihood'"
         )
     return _load(AutoModelForSequenceClassification, where, dtype, device)
 
 
-def load_unscored(where: Where, pad_id: int) -> Any:
-    """Load any checkpoint as a sequence classifier with one label; a head that it lacks starts at random.
+def load_router_model(where: Where, *, dtype: torch.dtype | None, device: torch.device | str = "cpu") -> Any:
+    """Load a sequence classifier with a label for each teacher. Raises DataError for anything else."""
+    config = load_config(where)
+    if config.num_labels < 2 or not _is_classifier(config):
+        raise DataError(
+            f"{where}: holds {_architecture(config)} with {config.num_labels} labels; expected a sequence classifier "
+            "with a label for each teacher, as the trainer 'router' writes it"
+        )
+    return _load(AutoModelForSequenceClassification, where, dtype, device)
 
-    Raises DataError for a family to which transformers gives no such class.
+
+def load_unscored(where: Where, pad_id: int, *, num_labels: int = 1, otherwise: str = REWARD_OTHERWISE) -> Any:
+    """Load any checkpoint as a sequence classifier; a head that it lacks, or has of another width, starts at random.
+
+    Raises DataError for a family to which transformers gives no such class. otherwise: what to do instead of starting
+    from another family.
     """
     config = load_config(where)
     if type(config) not in AutoModelForSequenceClassification._model_mapping:
         raise DataError(
             f"{where}: transformers has no sequence classifier for '{config.model_type}' models; start from "
-            "another "
-            "family, or set `score: likelihood`, by which a causal language model is its own reward model"
+            f"another family{otherwise}"
         )
-    config.num_labels = 1
+    has_other_head = _is_classifier(config) and config.num_labels != num_labels
+    config.num_labels = num_labels
     config.get_text_config().pad_token_id = pad_id  # the model finds the last token of a row by it
     with _explained(where, "model"), _quiet():
-        return AutoModelForSequenceClassification.from_pretrained(where, config=config, dtype=torch.float32)
+        return AutoModelForSequenceClassification.from_pretrained(
+            where, config=config, dtype=torch.float32, ignore_mismatched_sizes=has_other_head
+        )
 
 
 def load_config(where: Where) -> Any:
@@ -72,18 +88,23 @@ def load_config(where: Where) -> Any:
         return AutoConfig.from_pretrained(where)
 
 
+def load_tokenizer(where: Where) -> Any:
+    """Read the tokenizer of a checkpoint. Raises DataError for one that does not say which text a token is of."""
+    with _explained(where, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(where)
+    if not getattr(tokenizer, "is_fast", False):
+        raise DataError(f"{where}: its tokenizer has no tokenizer.json, which gives token offsets; {TOKENIZER_REMEDY}")
+    return tokenizer
+
+
 def load_encoder(where: Where, *, max_tokens: int, system: str | None = None) -> ChatEncoder:
     """Read the tokenizer of a checkpoint, with the tokens that end its turns.
 
     Raises DataError for one that cannot chat.
     """
-    with _explained(where, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(where)
-    remedy = "copy tokenizer.json, tokenizer_config.json and chat_template.jinja from the model it was made of"
-    if not getattr(tokenizer, "is_fast", False):
-        raise DataError(f"{where}: its tokenizer has no tokenizer.json, which gives token offsets; {remedy}")
+    tokenizer = load_tokenizer(where)
     if not tokenizer.chat_template:
-        raise DataError(f"{where}: its tokenizer has no chat template; {remedy}")
+        raise DataError(f"{where}: its tokenizer has no chat template; {TOKENIZER_REMEDY}")
     if tokenizer.eos_token_id is None:
         raise DataError(f"{where}: its tokenizer names no eos_token; add one to tokenizer_config.json")
     longest = getattr(load_config(where).get_text_config(), "max_position_embeddings", None) or max_tokens
@@ -142,6 +163,14 @@ def _load(auto: Any, where: Where, dtype: torch.dtype | None, device: torch.devi
     with _explained(where, "model"), _quiet():
         model = auto.from_pretrained(where, dtype="auto" if dtype is None else dtype)
     return model.to(device).eval()
+
+
+def _is_classifier(config: Any) -> bool:
+    return "SequenceClassification" in _architecture(config)
+
+
+def _architecture(config: Any) -> str:
+    return str((config.architectures or ["a model without a name"])[0])
 
 
 def _end_ids(where: Where) -> list[int]:

@@ -69,10 +69,8 @@ class Batch(NamedTuple):
 def collate(encoded: Encoded, rows: Ints, pad_id: int, device: torch.device | str = "cpu") -> Batch:
     """Lay the named rows out as one batch."""
     lengths, answers = encoded.lengths[rows], encoded.answers[rows]
-    time = numpy.arange(int(lengths.max()))
-    places = numpy.minimum(encoded.starts[rows][:, None] + time, len(encoded.ids) - 1)  # (rows, time)
-    is_inside = time < lengths[:, None]
-    ids = numpy.where(is_inside, encoded.ids[places], pad_id).astype(numpy.int64)
+    ids, is_inside = padded(encoded, rows, pad_id)
+    time = numpy.arange(ids.shape[1])
     # The first token of a row has no hidden state before it, so it cannot be scored.
     is_target = is_inside & (time >= numpy.maximum(answers, 1)[:, None])
     row, column = numpy.nonzero(is_target)
@@ -85,6 +83,15 @@ def collate(encoded: Encoded, rows: Ints, pad_id: int, device: torch.device | st
     )
     input_ids, predictors, targets, slots = (torch.from_numpy(array).to(device) for array in tensors)
     return Batch(input_ids, predictors, targets, slots, width)
+
+
+def padded(encoded: Encoded, rows: Ints, pad_id: int) -> tuple[Ints, NDArray[numpy.bool_]]:
+    """Pad the named rows on the right; return the ids and where they are no padding, both (rows, time)."""
+    lengths = encoded.lengths[rows]
+    time = numpy.arange(int(lengths.max()))
+    places = numpy.minimum(encoded.starts[rows][:, None] + time, len(encoded.ids) - 1)
+    is_inside = time < lengths[:, None]
+    return numpy.where(is_inside, encoded.ids[places], pad_id).astype(numpy.int64), is_inside
 
 
 def length_sorted(lengths: Ints, tokens: int) -> Iterator[Ints]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from aya_core.api import Router, Strategy, hookimpl
 from aya_plugins.routers.all_teachers import AllTeachers
 from aya_plugins.routers.fixed import Fixed
+from aya_plugins.routers.learned import Learned
 from aya_plugins.routers.random_teachers import RandomTeachers
 from aya_plugins.routers.single import Single
 
@@ -14,4 +15,4 @@ from aya_plugins.routers.single import Single
 @hookimpl
 def aya_routers() -> Mapping[str, type[Strategy[Router]]]:
     """Offer the bundled routers."""
-    return {"all": AllTeachers, "single": Single, "random": RandomTeachers, "fixed": Fixed}
+    return {"all": AllTeachers, "single": Single, "random": RandomTeachers, "fixed": Fixed, "learned": Learned}

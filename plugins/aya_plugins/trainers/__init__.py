@@ -8,10 +8,17 @@ from aya_core.api import Strategy, Trainer, hookimpl
 from aya_plugins.trainers.initialise import Initialise
 from aya_plugins.trainers.preference import PreferenceTraining
 from aya_plugins.trainers.reward import RewardTraining
+from aya_plugins.trainers.router import RouterTraining
 from aya_plugins.trainers.sft import Sft
 
 
 @hookimpl
 def aya_trainers() -> Mapping[str, type[Strategy[Trainer]]]:
     """Offer what the recipe trains with."""
-    return {"initialise": Initialise, "sft": Sft, "preference": PreferenceTraining, "reward": RewardTraining}
+    return {
+        "initialise": Initialise,
+        "sft": Sft,
+        "preference": PreferenceTraining,
+        "reward": RewardTraining,
+        "router": RouterTraining,
+    }

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
-from aya_core.api import UNKNOWN_LANGUAGE, DataError, Demonstration, Preference, Settings, TrainingJob
+from aya_core.api import UNKNOWN_LANGUAGE, DataError, Prompt, Settings, TrainingJob
 from aya_plugins.modelling.checkpoint import load_config, parents, save_checkpoint
 from aya_plugins.modelling.rows import Encoded, Ints
 from aya_plugins.trainers.runtime.loop import Trained
+
+
+class OfPrompt(Protocol):
+    """A row that teaches something about a prompt."""
+
+    @property
+    def prompt(self) -> Prompt:
+        """What is asked."""
 
 
 def start_of(job: TrainingJob, name: str) -> Path:
@@ -44,7 +52,7 @@ def write(
     *,
     name: str,
     settings: Settings,
-    rows: Sequence[Demonstration] | Sequence[Preference],
+    rows: Sequence[OfPrompt],
     account: Mapping[str, float],
 ) -> Mapping[str, float]:
     """Write the checkpoint from the main process.
