@@ -127,7 +127,7 @@ def test_arbiters_conform(name: str, model: str, reward_model: str):
             {"teacher": offered("teacher", "transformers", model=model), "mode": mode} for mode in ("pairwise", "score")
         ],
         "likelihood": [{"model": model}],
-        "reward-model": [{"model": reward_model}],
+        "reward-model": [{"model": reward_model}, {"model": reward_model, "normalise": "language"}],
         "ensemble": [
             {"gates": {"reference": Verifier()}, "scores": {"agreement": Consensus()}},
             {"scores": {"agreement": Consensus(), "right": Verifier(check="number")}, "normalise": "language"},

@@ -27,6 +27,9 @@ from aya_plugins.modelling.head import check_head
 Where = str | os.PathLike[str]
 """A checkpoint: a folder, or an id on the hub."""
 
+REMEDY = "copy tokenizer.json, tokenizer_config.json and chat_template.jinja from the model it was made of"
+"""What helps where a tokenizer is not whole."""
+
 
 def load_causal_lm(where: Where, *, dtype: torch.dtype | None, device: torch.device | str = "cpu") -> Any:
     """Load a causal language model, in evaluation mode. dtype None keeps the checkpoint's own."""
@@ -72,18 +75,23 @@ def load_config(where: Where) -> Any:
         return AutoConfig.from_pretrained(where)
 
 
+def load_tokenizer(where: Where) -> Any:
+    """Read the tokenizer of a checkpoint. Raises DataError for one that gives no token offsets."""
+    with _explained(where, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(where)
+    if not getattr(tokenizer, "is_fast", False):
+        raise DataError(f"{where}: its tokenizer has no tokenizer.json, which gives token offsets; {REMEDY}")
+    return tokenizer
+
+
 def load_encoder(where: Where, *, max_tokens: int, system: str | None = None) -> ChatEncoder:
     """Read the tokenizer of a checkpoint, with the tokens that end its turns.
 
     Raises DataError for one that cannot chat.
     """
-    with _explained(where, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(where)
-    remedy = "copy tokenizer.json, tokenizer_config.json and chat_template.jinja from the model it was made of"
-    if not getattr(tokenizer, "is_fast", False):
-        raise DataError(f"{where}: its tokenizer has no tokenizer.json, which gives token offsets; {remedy}")
+    tokenizer = load_tokenizer(where)
     if not tokenizer.chat_template:
-        raise DataError(f"{where}: its tokenizer has no chat template; {remedy}")
+        raise DataError(f"{where}: its tokenizer has no chat template; {REMEDY}")
     if tokenizer.eos_token_id is None:
         raise DataError(f"{where}: its tokenizer names no eos_token; add one to tokenizer_config.json")
     longest = getattr(load_config(where).get_text_config(), "max_position_embeddings", None) or max_tokens
