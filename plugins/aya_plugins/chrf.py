@@ -1,13 +1,15 @@
-"""Sentence chrF, with the n-grams of each text counted once however often it is compared."""
+"""Sentence chrF of several texts against one another, each counted once."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-Ngrams = Sequence["Counter[str]"]
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+    Ints: TypeAlias = NDArray[numpy.int64]
 
 
 class SentenceChrf:
@@ -15,8 +17,8 @@ class SentenceChrf:
 
     word_order: 0 is chrF, 2 is chrF++. beta: how much more recall counts than precision; 1 makes it symmetric.
 
-    Source: Popović 2015 (W15-3049), 2017 (W17-4770); Post 2018 (W18-6319) for sacrebleu, whose formula this
-    calls.
+    Source: Popović 2015 (W15-3049), 2017 (W17-4770); Post 2018 (W18-6319) for sacrebleu, whose words and formula
+    this uses.
     """
 
     def __init__(self, word_order: int, beta: float = 2) -> None:
@@ -24,21 +26,61 @@ class SentenceChrf:
 
         self._metric: Any = CHRF(word_order=word_order, beta=beta)
         self._metric.num_refs = 1  # for the signature
-        self._ngrams = lru_cache(maxsize=1024)(self._count)
 
     def __call__(self, hypothesis: str, reference: str) -> float:
         """Return the score. With beta above 1 it is not symmetric, because recall counts more than precision."""
-        statistics: list[int] = []
-        for ours, theirs in zip(self._ngrams(hypothesis), self._ngrams(reference), strict=True):
-            shared = ours.keys() & theirs.keys()
-            matches = sum(min(ours[ngram], theirs[ngram]) for ngram in shared)
-            statistics += [ours.total(), theirs.total(), matches]
-        return float(self._metric._compute_f_score(statistics))
+        return self.table([hypothesis, reference])[0][1]
+
+    def table(self, texts: Sequence[str]) -> list[list[float]]:
+        """Score each text as hypothesis (row) against each as reference (column). One text at least."""
+        totals, matches = self._statistics(texts)
+        places = range(len(texts))
+        return [[self._score(totals[row], totals[column], matches[row][column]) for column in places] for row in places]
 
     def signature(self) -> str:
         """Name the settings and the version, as sacrebleu does."""
         return str(self._metric.get_signature())
 
-    def _count(self, text: str) -> Ngrams:
-        counted: Ngrams = self._metric._extract_reference_info([text])["ref_ngrams"][0]
-        return counted
+    def _score(self, ours: Sequence[int], theirs: Sequence[int], matches: Sequence[int]) -> float:
+        statistics = [number for three in zip(ours, theirs, matches, strict=True) for number in three]
+        return float(self._metric._compute_f_score(statistics))
+
+    def _statistics(self, texts: Sequence[str]) -> tuple[list[list[int]], list[list[list[int]]]]:
+        """Count n-grams by text and order, and those shared by text, text and order."""
+        import numpy
+
+        characters = [list("".join(text.split())) for text in texts]
+        sequences = [(characters, self._metric.char_order)]
+        if self._metric.word_order:
+            words = [self._metric._remove_punctuation(text) for text in texts]
+            sequences.append((words, self._metric.word_order))
+        totals, matches = [], []
+        for symbols, order in sequences:
+            for counts in _ngram_counts(symbols, order):
+                totals.append(counts.sum(1))
+                matches.append(numpy.array([numpy.minimum(row, counts).sum(1) for row in counts]))
+        return numpy.stack(totals, -1).tolist(), numpy.stack(matches, -1).tolist()
+
+
+def _ngram_counts(texts: Sequence[Sequence[str]], order: int) -> Iterator[Ints]:
+    """Yield, for n = 1 to `order`, how often each text has each n-gram that any of them has: (texts, n-grams).
+
+    An n-gram is numbered by the number of the (n - 1)-gram that it starts with and that of its last symbol.
+    """
+    import numpy
+
+    lengths = numpy.array([len(text) for text in texts], numpy.int64)
+    alphabet: dict[str, int] = {}
+    symbols = numpy.array(
+        [alphabet.setdefault(symbol, len(alphabet)) for text in texts for symbol in text], numpy.int64
+    )
+    owner = numpy.repeat(numpy.arange(len(texts)), lengths)
+    left = numpy.repeat(lengths.cumsum(), lengths) - numpy.arange(len(symbols))  # symbols from here to the text's end
+    start, ngram, count = numpy.arange(len(symbols)), symbols, len(alphabet)
+    for n in range(1, order + 1):
+        if n > 1:
+            is_whole = left[start] >= n
+            start = start[is_whole]
+            found, ngram = numpy.unique(ngram[is_whole] * len(alphabet) + symbols[start + n - 1], return_inverse=True)
+            count = len(found)
+        yield numpy.bincount(owner[start] * count + ngram, minlength=len(texts) * count).reshape(len(texts), count)

@@ -24,6 +24,7 @@ from aya_core.testing import (
     sample_prompts,
     tiny_causal_lm,
 )
+from aya_plugins.arbiters.consensus import Consensus
 from aya_plugins.arbiters.verifier import Verifier
 from aya_plugins.merges import aya_merge_engine
 
@@ -138,7 +139,12 @@ def test_arbiters_conform(name: str, model: str, reward_model: str):
             {"teacher": offered("teacher", "transformers", model=model), "mode": mode} for mode in ("pairwise", "score")
         ],
         "likelihood": [{"model": model}],
-        "reward-model": [{"model": reward_model}],
+        "reward-model": [{"model": reward_model}, {"model": reward_model, "normalise": "language"}],
+        "ensemble": [
+            {"gates": {"reference": Verifier()}, "scores": {"agreement": Consensus()}},
+            {"scores": {"agreement": Consensus(), "right": Verifier(check="number")}, "normalise": "language"},
+            {"scores": {"right": Verifier(), "agreement": Consensus()}, "combine": "lexicographic"},
+        ],
     }
     for options in settings[name]:
         check_arbiter(offered("arbiter", name, **options))

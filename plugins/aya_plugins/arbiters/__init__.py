@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aya_core.api import Arbiter, Strategy, hookimpl
 from aya_plugins.arbiters.consensus import Consensus
+from aya_plugins.arbiters.ensemble import Ensemble
 from aya_plugins.arbiters.judge import Judge
 from aya_plugins.arbiters.likelihood import Likelihood
 from aya_plugins.arbiters.reward_model import RewardModel
@@ -21,4 +22,5 @@ def aya_arbiters() -> Mapping[str, type[Strategy[Arbiter]]]:
         "likelihood": Likelihood,
         "verifier": Verifier,
         "consensus": Consensus,
+        "ensemble": Ensemble,
     }

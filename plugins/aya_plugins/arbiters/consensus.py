@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from aya_core.api import Arbiter, Case, Field, Strategy, Verdict
 from aya_plugins.chrf import SentenceChrf
 
+ALONE = Verdict.abstain("there is no other answer to agree with")
+EMPTY = Verdict.abstain("the answer is empty")
+
 
 class Consensus(Strategy[Arbiter]):
     """Score each answer by its mean chrF against all the others: minimum Bayes risk, with chrF as the gain.
 
     The other candidates stand in for the unknown right answers. A single candidate has none, so it gets an
-    abstention.
+    abstention. So does an empty answer, and it counts for nothing in the scores of the others.
 
     Source: Kumar and Byrne 2004 (N04-1022), with the candidates as a uniform distribution; chrF as the
     gain: Popović 2015 (W15-3049).
@@ -41,12 +45,12 @@ class _Consensus:
 
     def judge(self, cases: Sequence[Case]) -> Iterator[Sequence[Verdict]]:
         for case in cases:
-            texts = [candidate.text for candidate in case.candidates]
-            if len(texts) < 2:
-                yield [Verdict.abstain("there is no other answer to agree with")] * len(texts)
-            else:
-                yield [Verdict(self._agreement(texts, place)) for place in range(len(texts))]
+            agreements = iter(self._agreements([one.text for one in case.candidates if one.text.strip()]))
+            yield [next(agreements) if one.text.strip() else EMPTY for one in case.candidates]
 
-    def _agreement(self, texts: Sequence[str], place: int) -> float:
-        others = [self._gain(texts[place], other) for index, other in enumerate(texts) if index != place]
-        return sum(others) / len(others)
+    def _agreements(self, texts: Sequence[str]) -> Sequence[Verdict]:
+        if len(texts) < 2:
+            return [ALONE] * len(texts)
+        table = self._gain.table(texts)
+        others = (row[:place] + row[place + 1 :] for place, row in enumerate(table))
+        return [Verdict(math.fsum(row) / len(row)) for row in others]  # fsum: equal answers tie, whatever their places

@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterable, Sequence
 
 import numpy
-import torch
 
 from aya_core.api import Case, Verdict
 from aya_plugins.arbiters.reward_model import RewardModel
-from aya_plugins.modelling.checkpoint import load_encoder, load_reward_model
+from aya_plugins.modelling.classifier import Classifier
 from aya_plugins.modelling.device import choose_device, choose_dtype
 from aya_plugins.modelling.memory import halving
-from aya_plugins.modelling.rows import Encoded, Ints, collate, length_sorted
+from aya_plugins.modelling.rows import Encoded, length_sorted
 from aya_plugins.modelling.scoring import Sums
 
 
@@ -23,13 +22,15 @@ class RewardModelArbiter:
     def __init__(self, settings: RewardModel) -> None:
         self.settings = settings
         device = choose_device(settings.device)
-        self.model = load_reward_model(settings.model, dtype=choose_dtype(settings.dtype, device), device=device)
-        self.encoder = load_encoder(settings.model, max_tokens=settings.max_tokens)
+        dtype = choose_dtype(settings.dtype, device)
+        self.classifier = Classifier(
+            settings.model, max_tokens=settings.max_tokens, system=settings.system, dtype=dtype, device=device
+        )
 
     def judge(self, cases: Sequence[Case]) -> Iterable[Sequence[Verdict]]:
         """Score all candidates of all cases together, so that batches are full."""
         pairs = [(case.prompt, candidate.text) for case in cases for candidate in case.candidates]
-        encoded = self.encoder.answers(pairs)
+        encoded = self.classifier.encoder.conversations(pairs)
         scores = self._scores(encoded)
         verdicts = iter([self._verdict(score, cut) for score, cut in zip(scores, encoded.truncated, strict=True)])
         for case in cases:
@@ -38,21 +39,12 @@ class RewardModelArbiter:
     def _scores(self, encoded: Encoded) -> Sums:
         scores = numpy.full(len(encoded), numpy.nan, dtype=numpy.float32)
         whole = numpy.flatnonzero(~encoded.truncated)
-
-        def run(rows: Ints) -> Sums:
-            batch = collate(encoded, rows, self.encoder.pad_id, self.model.device)
-            found: Sums = (
-                self.model(input_ids=batch.input_ids, use_cache=False).logits.squeeze(-1).float().cpu().numpy()
-            )
-            return found
-
-        with torch.inference_mode():
-            for places in length_sorted(encoded.lengths[whole], self.settings.batch_tokens):
-                for rows, found in halving(whole[places], run):
-                    scores[rows] = found
+        for places in length_sorted(encoded.lengths[whole], self.settings.batch_tokens):
+            for rows, found in halving(whole[places], lambda rows: self.classifier(encoded, rows)):
+                scores[rows] = found
         return scores
 
     def _verdict(self, score: float, was_cut: bool) -> Verdict:
         if was_cut:
-            return Verdict.fail(f"longer than {self.encoder.max_tokens} tokens")
+            return Verdict.fail(f"longer than {self.classifier.encoder.max_tokens} tokens")
         return Verdict(float(score)) if math.isfinite(score) else Verdict.fail(f"the reward model says {score}")

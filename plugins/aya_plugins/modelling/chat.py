@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jinja2
-import numpy
 
 from aya_core.api import DataError, Message, Prompt
-from aya_plugins.modelling.rows import Encoded
+from aya_plugins.modelling.rows import Encoded, RowGatherer
 
 CHUNK = 4096
 """Rows rendered and tokenized at a time, which bounds memory."""
@@ -53,18 +52,19 @@ class ChatEncoder:
 
     def prompts(self, prompts: Sequence[Prompt]) -> Encoded:
         """Encode prompts as a model reads them before it answers. None is truncated."""
-        rows = _Rows(self.max_tokens)
+        rows = RowGatherer(self.max_tokens)
         for start in range(0, len(prompts), CHUNK):
             for encoding in self._tokenize(self._render_prompts(prompts[start : start + CHUNK])):
                 rows.add(encoding.ids, len(encoding.ids), may_cut=False)
         return rows.encoded()
 
-    def answers(self, pairs: Sequence[tuple[Prompt, str]]) -> Encoded:
+    def answers(self, pairs: Sequence[tuple[Prompt, str]], *, is_whole: bool = False) -> Encoded:
         """Encode each prompt with its answer.
 
-        Raises DataError for a template that does not keep a prompt as it was.
+        is_whole: leave the end as the template writes it, as `conversations` does. Raises DataError for a template that
+        does not keep a prompt as it was.
         """
-        rows = _Rows(self.max_tokens)
+        rows = RowGatherer(self.max_tokens)
         for start in range(0, len(pairs), CHUNK):
             chunk = pairs[start : start + CHUNK]
             before = self._borders([prompt for prompt, _ in chunk])
@@ -76,7 +76,19 @@ class ChatEncoder:
                 first = _first_token_after(encoding, len(head), len(text))
                 # Templates may strip an answer. What follows it is the template's own.
                 after = _first_token_after(encoding, len(head) + len(answer.strip()), len(text))
-                rows.add(self._with_end(encoding.ids, after), first)
+                rows.add(encoding.ids if is_whole else self._with_end(encoding.ids, after), first)
+        return rows.encoded()
+
+    def conversations(self, pairs: Sequence[tuple[Prompt, str]]) -> Encoded:
+        """Encode each prompt with its answer exactly as the template renders them, to the last token.
+
+        A reward model is trained on that, and reads its score there. Where answers begin is not marked.
+        """
+        rows = RowGatherer(self.max_tokens)
+        for start in range(0, len(pairs), CHUNK):
+            turns = [[*prompt.messages, _answer(text)] for prompt, text in pairs[start : start + CHUNK]]
+            for encoding in self._tokenize(self._render(turns, is_complete=True)):
+                rows.add(encoding.ids, len(encoding.ids))
         return rows.encoded()
 
     def _rewritten(self, prompt: Prompt, head: str, text: str) -> DataError:
@@ -132,33 +144,6 @@ class ChatEncoder:
             verbose=False,
         ).encodings
         return encodings
-
-
-class _Rows:
-    """Gathers rows of ids into flat arrays."""
-
-    def __init__(self, max_tokens: int) -> None:
-        self.max_tokens = max_tokens
-        self.chunks: list[numpy.ndarray[Any, numpy.dtype[numpy.int32]]] = []
-        self.lengths: list[int] = [0]
-        self.answers: list[int] = []
-        self.truncated: list[bool] = []
-
-    def add(self, ids: list[int], first: int, *, may_cut: bool = True) -> None:
-        is_long = may_cut and len(ids) > self.max_tokens
-        kept = ids[: self.max_tokens] if is_long else ids
-        self.chunks.append(numpy.array(kept, dtype=numpy.int32))
-        self.lengths.append(len(kept))
-        self.answers.append(min(first, len(kept)))
-        self.truncated.append(is_long)
-
-    def encoded(self) -> Encoded:
-        return Encoded(
-            numpy.concatenate(self.chunks) if self.chunks else numpy.zeros(0, dtype=numpy.int32),
-            numpy.cumsum(self.lengths, dtype=numpy.int64),
-            numpy.array(self.answers, dtype=numpy.int64),
-            numpy.array(self.truncated, dtype=numpy.bool_),
-        )
 
 
 def _first_token_after(encoding: Any, border: int, end: int) -> int:

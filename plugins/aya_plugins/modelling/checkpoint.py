@@ -27,7 +27,9 @@ from aya_plugins.modelling.head import check_head
 Where = str | os.PathLike[str]
 """A checkpoint: a folder, or an id on the hub."""
 
-TOKENIZER_REMEDY = "copy tokenizer.json, tokenizer_config.json and chat_template.jinja from the model it was made of"
+REMEDY = "copy tokenizer.json, tokenizer_config.json and chat_template.jinja from the model it was made of"
+"""What helps where a tokenizer is not whole."""
+
 REWARD_OTHERWISE = ", or set `score: likelihood`, by which a causal language model is its own reward model"
 
 
@@ -89,11 +91,11 @@ def load_config(where: Where) -> Any:
 
 
 def load_tokenizer(where: Where) -> Any:
-    """Read the tokenizer of a checkpoint. Raises DataError for one that does not say which text a token is of."""
+    """Read the tokenizer of a checkpoint. Raises DataError for one that gives no token offsets."""
     with _explained(where, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(where)
     if not getattr(tokenizer, "is_fast", False):
-        raise DataError(f"{where}: its tokenizer has no tokenizer.json, which gives token offsets; {TOKENIZER_REMEDY}")
+        raise DataError(f"{where}: its tokenizer has no tokenizer.json, which gives token offsets; {REMEDY}")
     return tokenizer
 
 
@@ -104,7 +106,7 @@ def load_encoder(where: Where, *, max_tokens: int, system: str | None = None) ->
     """
     tokenizer = load_tokenizer(where)
     if not tokenizer.chat_template:
-        raise DataError(f"{where}: its tokenizer has no chat template; {TOKENIZER_REMEDY}")
+        raise DataError(f"{where}: its tokenizer has no chat template; {REMEDY}")
     if tokenizer.eos_token_id is None:
         raise DataError(f"{where}: its tokenizer names no eos_token; add one to tokenizer_config.json")
     longest = getattr(load_config(where).get_text_config(), "max_position_embeddings", None) or max_tokens

@@ -1,77 +1,107 @@
-"""Sequence classifiers over prompts, of encoder and decoder families alike."""
+"""Sequence classifiers with one label, of any family: one score for each row, whatever it is batched with."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from aya_plugins.modelling.checkpoint import Where, load_tokenizer
-from aya_plugins.modelling.memory import halving
-from aya_plugins.modelling.plain import PlainEncoder
-from aya_plugins.modelling.rows import Encoded, Ints, length_sorted, padded
+from aya_core.api import DataError
+from aya_plugins.modelling.chat import ChatEncoder
+from aya_plugins.modelling.checkpoint import REMEDY, Where, load_reward_model, load_tokenizer
+from aya_plugins.modelling.positions import longest_row
+from aya_plugins.modelling.rows import Encoded, Ints, padded
+from aya_plugins.modelling.text_pair import TextPairEncoder
 
-Logits = NDArray[numpy.float32]
 
+class Classifier:
+    """A sequence classifier with one label, and the encoder of what it reads.
 
-class PromptClassifier(nn.Module):
-    """Wraps a sequence classifier to give float32 logits, (rows, labels), of right-padded rows.
+    A tokenizer with a chat template renders the whole conversation. One without, but with a separator token (as those of
+    BERT, XLM-R and DeBERTa), encodes question and answer as a pair of texts. Rows are padded on the right and masked.
+    The layer that gives the score runs in float32, as bfloat16 would round scores to 8 bits and make ties.
 
-    Encoders need the mask so as not to read padding; decoders, by which the last token that is no padding is found in
-    `input_ids`, are not disturbed by it.
+    max_tokens: lowered to what the model has positions for. system: a system message before every conversation.
+    Raises DataError for a model that is no such classifier or cannot be fed like that.
     """
 
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-        config = model.config.get_text_config()
-        if hasattr(config, "use_cache"):
-            config.use_cache = False  # nothing is generated; encoders do not take it as an argument
+    def __init__(
+        self, where: Where, *, max_tokens: int, system: str | None, dtype: torch.dtype | None, device: torch.device
+    ) -> None:
+        tokenizer = load_tokenizer(where)
+        self._model = load_reward_model(where, dtype=dtype, device=device)
+        self._pad_id = _pad_id(self._model, tokenizer, where)
+        self._text_config.use_cache = False
+        _score_in_float32(self._model)
+        longest = min(max_tokens, longest_row(self._model) or max_tokens)
+        self.encoder: ChatEncoder | TextPairEncoder
+        if tokenizer.chat_template:
+            self.encoder = ChatEncoder(tokenizer, (), max_tokens=longest, where=str(where), system=system)
+        else:
+            _check_pairs(tokenizer, where)
+            longest = min(longest, tokenizer.model_max_length)  # which is huge where nobody has set it
+            self.encoder = TextPairEncoder(tokenizer, max_tokens=longest, system=system)
+        self._has_types = (
+            isinstance(self.encoder, TextPairEncoder)
+            and "token_type_ids" in tokenizer.model_input_names
+            and getattr(self._text_config, "type_vocab_size", 0) > 1
+        )
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Give the logits."""
-        logits: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
-        return logits.float()
+    def __call__(self, encoded: Encoded, rows: Ints) -> NDArray[Any]:
+        """Score the named rows, in one batch; float32 (rows,)."""
+        ids, is_inside = padded(encoded, rows, self._pad_id)
+        inputs = {"input_ids": ids, "attention_mask": is_inside.astype(ids.dtype)}
+        if self._has_types:  # 0 for the first text, 1 for the second
+            starts = encoded.answers[rows][:, None]
+            inputs["token_type_ids"] = (is_inside.cumsum(1) > starts).astype(ids.dtype) * inputs["attention_mask"]
+        device = self._model.device
+        with torch.inference_mode():
+            told = self._model(**{name: torch.from_numpy(value).to(device) for name, value in inputs.items()})
+            scores: NDArray[Any] = told.logits.squeeze(-1).float().cpu().numpy()
+        return scores
+
+    @property
+    def _text_config(self) -> Any:
+        return self._model.config.get_text_config()
 
 
-def plain_encoder(where: Where, model: Any, *, max_tokens: int) -> PlainEncoder:
-    """Read the tokenizer of a classifier; rows are kept within `max_tokens` and what the model can read."""
-    tokenizer = load_tokenizer(where)
-    longest = min(max_tokens, tokenizer.model_max_length, longest_row(model) or max_tokens)
-    return PlainEncoder(tokenizer, max_tokens=longest, where=str(where))
+def _pad_id(model: Any, tokenizer: Any, where: Where) -> int:
+    """What fills up short rows: what the model takes for padding, as decoders find the end of a row by it.
+
+    A model that names no padding gets a token that no conversation ends with.
+    """
+    config = model.config.get_text_config()
+    if config.pad_token_id is None:
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id != tokenizer.eos_token_id else None
+        found = [id for id in (pad, tokenizer.bos_token_id, tokenizer.unk_token_id) if id is not None]
+        if not found:
+            raise DataError(f"{where}: names no token for padding; set pad_token_id in its config.json")
+        config.pad_token_id = found[0]
+    return int(config.pad_token_id)
 
 
-def longest_row(model: Any) -> int | None:
-    """Say how many tokens a model can read; None where its configuration sets no limit."""
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if positions is None:
-        return None
-    # RoBERTa and its kin count positions from the padding index on.
-    tables = [part for name, part in model.named_modules() if name.endswith("position_embeddings")]
-    taken = [table.padding_idx + 1 for table in tables if getattr(table, "padding_idx", None) is not None]
-    return int(positions) - max(taken, default=0)
+def _check_pairs(tokenizer: Any, where: Where) -> None:
+    if tokenizer.sep_token_id is None:
+        raise DataError(
+            f"{where}: its tokenizer has no chat template, and no separator token for a pair of question and answer; "
+            f"{REMEDY}"
+        )
+    if tokenizer.padding_side != "right":
+        raise DataError(
+            f"{where}: its tokenizer has no chat template and pads on the left; expected an encoder that reads a pair of "
+            "texts from the left, such as BERT, XLM-R or DeBERTa"
+        )
 
 
-def batch_of(encoded: Encoded, rows: Ints, pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Lay out some rows: ids and mask, both (rows, time)."""
-    ids, is_inside = padded(encoded, rows, pad_id)
-    return torch.from_numpy(ids).to(device), torch.from_numpy(is_inside.astype(numpy.int64)).to(device)
-
-
-def classify(model: Any, encoded: Encoded, rows: Ints, pad_id: int, *, batch_tokens: int) -> Logits:
-    """Give the logits of the named rows, (rows, labels), without gradient; batches shrink where memory runs out."""
-    module = PromptClassifier(model).eval()
-    logits = numpy.zeros((len(rows), model.config.num_labels), dtype=numpy.float32)
-
-    def run(places: Ints) -> Logits:
-        found: Logits = module(*batch_of(encoded, rows[places], pad_id, model.device)).cpu().numpy()
-        return found
-
-    with torch.inference_mode():
-        for batch in length_sorted(encoded.lengths[rows], batch_tokens):
-            for places, found in halving(batch, run):
-                logits[places] = found
-    return logits
+def _score_in_float32(model: Any) -> None:
+    """Run the layer that gives the score, the last one with a single output outside the body, in float32."""
+    body = f"{model.base_model_prefix}."
+    layers = [
+        layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear) and layer.out_features == 1 and not name.startswith(body)
+    ]
+    for layer in layers[-1:]:
+        layer.float().register_forward_pre_hook(lambda _, inputs: tuple(value.float() for value in inputs))

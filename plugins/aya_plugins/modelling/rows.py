@@ -48,6 +48,35 @@ class Encoded:
         return ids
 
 
+class RowGatherer:
+    """Gathers rows of ids, one at a time, and cuts those that are longer than `max_tokens`."""
+
+    def __init__(self, max_tokens: int) -> None:
+        self.max_tokens = max_tokens
+        self.chunks: list[NDArray[numpy.int32]] = []
+        self.lengths: list[int] = [0]
+        self.answers: list[int] = []
+        self.truncated: list[bool] = []
+
+    def add(self, ids: list[int], first: int, *, may_cut: bool = True) -> None:
+        """Add a row. first: the token that its answer begins with."""
+        is_long = may_cut and len(ids) > self.max_tokens
+        kept = ids[: self.max_tokens] if is_long else ids
+        self.chunks.append(numpy.array(kept, dtype=numpy.int32))
+        self.lengths.append(len(kept))
+        self.answers.append(min(first, len(kept)))
+        self.truncated.append(is_long)
+
+    def encoded(self) -> Encoded:
+        """Lay the rows end to end."""
+        return Encoded(
+            numpy.concatenate(self.chunks) if self.chunks else numpy.zeros(0, dtype=numpy.int32),
+            numpy.cumsum(self.lengths, dtype=numpy.int64),
+            numpy.array(self.answers, dtype=numpy.int64),
+            numpy.array(self.truncated, dtype=numpy.bool_),
+        )
+
+
 class Batch(NamedTuple):
     """Right-padded rows, and where their answers are.
 
@@ -64,6 +93,14 @@ class Batch(NamedTuple):
     targets: Tensor
     slots: Tensor
     width: int
+
+
+def padded(encoded: Encoded, rows: Ints, pad_id: int) -> tuple[Ints, NDArray[numpy.bool_]]:
+    """Lay the named rows out under one another, padded on the right: ids, and where they are no padding, (rows, time)."""
+    time = numpy.arange(int(encoded.lengths[rows].max()))
+    places = numpy.minimum(encoded.starts[rows][:, None] + time, len(encoded.ids) - 1)
+    is_inside = time < encoded.lengths[rows][:, None]
+    return numpy.where(is_inside, encoded.ids[places], pad_id).astype(numpy.int64), is_inside
 
 
 def collate(encoded: Encoded, rows: Ints, pad_id: int, device: torch.device | str = "cpu") -> Batch:
@@ -83,15 +120,6 @@ def collate(encoded: Encoded, rows: Ints, pad_id: int, device: torch.device | st
     )
     input_ids, predictors, targets, slots = (torch.from_numpy(array).to(device) for array in tensors)
     return Batch(input_ids, predictors, targets, slots, width)
-
-
-def padded(encoded: Encoded, rows: Ints, pad_id: int) -> tuple[Ints, NDArray[numpy.bool_]]:
-    """Pad the named rows on the right; return the ids and where they are no padding, both (rows, time)."""
-    lengths = encoded.lengths[rows]
-    time = numpy.arange(int(lengths.max()))
-    places = numpy.minimum(encoded.starts[rows][:, None] + time, len(encoded.ids) - 1)
-    is_inside = time < lengths[:, None]
-    return numpy.where(is_inside, encoded.ids[places], pad_id).astype(numpy.int64), is_inside
 
 
 def length_sorted(lengths: Ints, tokens: int) -> Iterator[Ints]:

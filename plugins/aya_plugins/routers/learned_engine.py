@@ -8,8 +8,8 @@ import numpy
 
 from aya_core.api import AyaError, Pool, Prompt
 from aya_plugins.modelling.checkpoint import load_router_model
-from aya_plugins.modelling.classifier import classify, plain_encoder
 from aya_plugins.modelling.device import choose_device, choose_dtype
+from aya_plugins.modelling.prompt_classifier import classify, plain_encoder
 from aya_plugins.routers.learned import Learned
 
 

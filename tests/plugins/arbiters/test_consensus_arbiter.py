@@ -34,7 +34,15 @@ def test_sentence_chrf_has_the_signature_of_sacrebleu():
     assert SentenceChrf(2).signature() == str(official.get_signature())
 
 
-@given(st.lists(WORDS, min_size=2, max_size=4))
+@given(st.lists(WORDS | st.text(max_size=20), min_size=1, max_size=5), st.sampled_from([0, 2]))
+@settings(deadline=None)
+def test_a_table_holds_sacrebleus_chrf_of_each_text_against_each(texts: list[str], word_order: int):
+    official = CHRF(word_order=word_order)
+    table = [[official.sentence_score(ours, [theirs]).score for theirs in texts] for ours in texts]
+    assert SentenceChrf(word_order).table(texts) == table
+
+
+@given(st.lists(WORDS.filter(bool), min_size=2, max_size=4))
 @settings(deadline=None)
 def test_a_score_is_the_mean_chrf_against_all_other_candidates(texts: list[str]):
     metric = CHRF()
@@ -50,7 +58,7 @@ def test_the_odd_one_out_scores_least():
     assert scores[2] == min(scores)
 
 
-@given(WORDS, WORDS)
+@given(WORDS.filter(bool), WORDS.filter(bool))
 @settings(deadline=None)
 def test_two_answers_tie_when_recall_counts_as_much_as_precision(first: str, second: str):
     (verdicts,) = Consensus(beta=1).build().judge([case(first, second)])
@@ -65,15 +73,26 @@ def test_more_recall_favours_the_longer_of_two_answers():
     assert verdicts[0].score > verdicts[1].score
 
 
-def test_scores_follow_their_candidates_when_these_change_places():
-    texts = ["the cat sat", "the cat sits", "a dog ran"]
-    forwards, backwards = judge(*texts), judge(*texts[::-1])
-    assert [v.score for v in forwards] == pytest.approx([v.score for v in backwards[::-1]])
+@given(st.lists(WORDS, max_size=5).flatmap(lambda texts: st.tuples(st.just(texts), st.permutations(range(len(texts))))))
+@settings(deadline=None)
+def test_scores_follow_their_candidates_when_these_change_places(drawn: tuple[list[str], list[int]]):
+    texts, places = drawn
+    verdicts = judge(*texts)
+    assert judge(*(texts[place] for place in places)) == [verdicts[place] for place in places]
 
 
-def test_identical_answers_agree_fully_and_empty_ones_not_at_all():
+def test_identical_answers_agree_fully():
     assert [verdict.score for verdict in judge("same", "same")] == [100, 100]
-    assert [verdict.score for verdict in judge("", "")] == [0, 0]
+
+
+def test_empty_answers_are_not_judged_and_do_not_pull_the_consensus():
+    texts = ["the cat sat", "", "the cat sits", " \n", "a dog ran"]
+    verdicts = judge(*texts)
+    assert [verdict.status for verdict in verdicts] == ["scored", "abstained", "scored", "abstained", "scored"]
+    assert verdicts[::2] == judge(*texts[::2])
+    assert [verdict.reason for verdict in judge("", "alone")] == [
+        "the answer is empty", "there is no other answer to agree with",
+    ]  # fmt: skip
 
 
 def test_a_single_candidate_gets_an_abstention():

@@ -1,6 +1,7 @@
 """Arbiters that run a model: scores in order, in any batch; what cannot be judged is a failure, not a number."""
 
 import shutil
+from statistics import fmean, pstdev
 
 import pytest
 import torch
@@ -41,6 +42,17 @@ def test_a_reward_model_scores_whole_conversations_as_transformers_does(reward_m
             turns = [*case.prompt.messages, {"role": "assistant", "content": candidate.text}]
             inputs = tokenizer.apply_chat_template(turns, return_tensors="pt", return_dict=True)
             assert verdict.score == pytest.approx(model(inputs["input_ids"]).logits.item(), abs=1e-5)
+
+
+def test_a_reward_model_can_put_its_scores_on_one_scale(reward_model, cases):
+    raw = RewardModel(model=str(reward_model)).build().judge(cases)
+    arbiter = RewardModel(model=str(reward_model), normalise="language").build()
+    arbiter.calibrate(cases)
+    scores = [verdict.score for row in arbiter.judge(cases) for verdict in row]
+    assert fmean(scores) == pytest.approx(0, abs=1e-6)
+    assert pstdev(scores) == pytest.approx(1)
+    for plain, normalised in zip(raw, arbiter.judge(cases), strict=True):
+        assert [v.details["raw"] for v in normalised] == pytest.approx([v.score for v in plain], abs=1e-5)
 
 
 def test_the_likelihood_arbiter_gives_nats_per_token(checkpoint, cases):

@@ -109,6 +109,20 @@ def test_what_a_template_writes_after_the_end_of_turn_is_dropped(checkpoint):
     assert encoder.tokenizer.decode(encoded.row(0)[encoded.answers[0] :]) == "two<|END_OF_TURN_TOKEN|>"
 
 
+def test_what_a_reward_model_reads_is_the_template_to_its_last_token_in_training_as_in_judging(checkpoint):
+    encoder = load_encoder(checkpoint(kind="bpe", vocab_size=300), max_tokens=100)
+    encoder.tokenizer.chat_template = encoder.tokenizer.chat_template.replace(
+        "+ '<|END_OF_TURN_TOKEN|>' }}", "+ '<|END_OF_TURN_TOKEN|>\n' }}"
+    )
+    pairs = [(user_prompt("1", "en", "one"), "two"), (user_prompt("2", "en", "one two"), "")]
+    judged, trained = encoder.conversations(pairs), encoder.answers(pairs, is_whole=True)
+    for place, (prompt, answer) in enumerate(pairs):
+        turns = [*prompt.messages, {"role": "assistant", "content": answer}]
+        whole = encoder.tokenizer.apply_chat_template(turns, return_dict=True)["input_ids"]
+        assert judged.row(place) == trained.row(place) == whole
+        assert encoder.tokenizer.decode(whole[trained.answers[place] :]) == f"{answer}<|END_OF_TURN_TOKEN|>\n"
+
+
 def test_an_end_token_inside_an_answer_does_not_cut_it_short(merging_encoder):
     encoded = merging_encoder.answers([(user_prompt("1", "en", "c"), "a</s>cb")])
     assert encoded.row(0) == [2, 0, 4, 2, 1, 4]

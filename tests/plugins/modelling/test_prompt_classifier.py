@@ -7,8 +7,9 @@ from transformers import AutoTokenizer
 
 from aya_core.api import DataError, Prompt, user_prompt
 from aya_plugins.modelling.checkpoint import load_router_model, load_unscored
-from aya_plugins.modelling.classifier import classify, longest_row, plain_encoder
 from aya_plugins.modelling.plain import PlainEncoder
+from aya_plugins.modelling.positions import longest_row
+from aya_plugins.modelling.prompt_classifier import classify, plain_encoder
 
 ENCODERS = ("bert", "xlm-roberta", "modernbert", "distilbert")
 DECODERS = ("llama", "qwen3", "gemma2")

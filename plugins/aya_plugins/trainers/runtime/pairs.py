@@ -27,9 +27,12 @@ class EncodedPairs:
     pad_id: int
 
     @classmethod
-    def of(cls, encoder: ChatEncoder, rows: Sequence[Preference], where: Path, name: str) -> EncodedPairs:
-        """Encode pairs. Raises DataError when none is left."""
-        encoded = encoder.answers([(row.prompt, text) for row in rows for text in (row.chosen, row.rejected)])
+    def of(
+        cls, encoder: ChatEncoder, rows: Sequence[Preference], where: Path, name: str, *, is_whole: bool = False
+    ) -> EncodedPairs:
+        """Encode pairs, to the last token of the template if `is_whole`. Raises DataError when none is left."""
+        answers = [(row.prompt, text) for row in rows for text in (row.chosen, row.rejected)]
+        encoded = encoder.answers(answers, is_whole=is_whole)
         kept = numpy.flatnonzero((encoded.answer_tokens.reshape(-1, 2) > 0).all(1))
         if not len(kept):
             what = f"all {len(rows)} prompts reach max_tokens" if rows else "no rows"

@@ -32,7 +32,7 @@ class RewardTrainer:
         start = start_of(job, "reward")
         rows = list(read_rows(job.rows, Preference))
         encoder = load_encoder(start, max_tokens=settings.max_tokens)
-        pairs = EncodedPairs.of(encoder, rows, job.rows, "reward")
+        pairs = EncodedPairs.of(encoder, rows, job.rows, "reward", is_whole=settings.score == "head")
         accelerator = start_accelerator(settings)
         module = self._module(start, job.seed, encoder.pad_id)
         if settings.activation_checkpointing:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from aya_core.api import TrainingJob
 from aya_plugins.modelling.checkpoint import load_router_model, load_tokenizer, load_unscored
-from aya_plugins.modelling.classifier import PromptClassifier, batch_of, classify, plain_encoder
 from aya_plugins.modelling.device import choose_device
 from aya_plugins.modelling.plain import pad_id_of
+from aya_plugins.modelling.prompt_classifier import PromptClassifier, batch_of, classify, plain_encoder
 from aya_plugins.modelling.rows import Encoded, Ints
 from aya_plugins.trainers.router import RouterTraining
 from aya_plugins.trainers.runtime.finish import start_of, write
