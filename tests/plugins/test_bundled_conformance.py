@@ -117,6 +117,8 @@ def test_arbiters_conform(name: str, model: str, reward_model: str):
     settings = {
         "verifier": [{}, {"check": "number"}, {"check": "aya_plugins.datasets.micro_world_dataset:micro_world_score"}],
         "consensus": [{}, {"word_order": 2}],
+        "language": [{}, {"expected": {"tr": "en"}, "undetermined": "abstain"}],
+        "length": [{}, {"max_ratio": 2}],
         "likelihood": [{"model": model}],
         "reward-model": [{"model": reward_model}],
     }

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from aya_core.api import Arbiter, Strategy, hookimpl
 from aya_plugins.arbiters.consensus import Consensus
+from aya_plugins.arbiters.language import Language
+from aya_plugins.arbiters.length import Length
 from aya_plugins.arbiters.likelihood import Likelihood
 from aya_plugins.arbiters.reward_model import RewardModel
 from aya_plugins.arbiters.verifier import Verifier
@@ -19,4 +21,6 @@ def aya_arbiters() -> Mapping[str, type[Strategy[Arbiter]]]:
         "likelihood": Likelihood,
         "verifier": Verifier,
         "consensus": Consensus,
+        "language": Language,
+        "length": Length,
     }
