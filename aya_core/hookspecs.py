@@ -67,7 +67,7 @@ def aya_arbiters() -> Mapping[str, type[Strategy[Arbiter]]]:  # type: ignore[emp
     """Offer arbiters: they judge all the candidates of a prompt at once.
 
     Used by `arbitrage` and `online` to pick answers and pairs, and by the `win-rate` evaluator as judge. Bundled:
-    reward-model, judge, likelihood, verifier, consensus, ensemble.
+    reward-model, judge, likelihood, verifier, consensus, language, length, ensemble.
     """
 
 

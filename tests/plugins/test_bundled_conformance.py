@@ -138,6 +138,8 @@ def test_arbiters_conform(name: str, model: str, reward_model: str):
         "judge": [
             {"teacher": offered("teacher", "transformers", model=model), "mode": mode} for mode in ("pairwise", "score")
         ],
+        "language": [{}, {"expected": {"tr": "en"}, "undetermined": "abstain"}],
+        "length": [{}, {"max_ratio": 2}],
         "likelihood": [{"model": model}],
         "reward-model": [{"model": reward_model}, {"model": reward_model, "normalise": "language"}],
         "ensemble": [

@@ -8,6 +8,8 @@ from aya_core.api import Arbiter, Strategy, hookimpl
 from aya_plugins.arbiters.consensus import Consensus
 from aya_plugins.arbiters.ensemble import Ensemble
 from aya_plugins.arbiters.judge import Judge
+from aya_plugins.arbiters.language import Language
+from aya_plugins.arbiters.length import Length
 from aya_plugins.arbiters.likelihood import Likelihood
 from aya_plugins.arbiters.reward_model import RewardModel
 from aya_plugins.arbiters.verifier import Verifier
@@ -23,4 +25,6 @@ def aya_arbiters() -> Mapping[str, type[Strategy[Arbiter]]]:
         "verifier": Verifier,
         "consensus": Consensus,
         "ensemble": Ensemble,
+        "language": Language,
+        "length": Length,
     }
