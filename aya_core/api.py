@@ -51,6 +51,7 @@ from aya_core.records import (
 )
 from aya_core.seen import Seen, temporary_database
 from aya_core.strategies import LocalFile, ModelRef, RowsRef, Settings, Strategy, nested
+from aya_core.verdicts import checked_verdicts
 
 __all__ = [
     "LANGUAGES",
@@ -95,6 +96,7 @@ __all__ = [
     "TrainingJob",
     "Verdict",
     "check_language",
+    "checked_verdicts",
     "did_you_mean",
     "hookimpl",
     "language_name",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,16 +10,17 @@ from heapq import heappush, heappushpop
 from typing import Any, ClassVar
 
 from aya_core.artifacts import read_rows, stable_hash
-from aya_core.errors import DataError, PluginError
-from aya_core.kinds import Arbiter, CalibratedArbiter
+from aya_core.errors import DataError
+from aya_core.kinds import CalibratedArbiter
 from aya_core.plan import Builder
-from aya_core.records import Case, Completion, Judged, Verdict
+from aya_core.records import Case, Completion, Judged
 from aya_core.stages.asked import Lookahead, read_prompts, route_file, routes_of
 from aya_core.stages.keyed import case_key
 from aya_core.stages.sampling import read_answers
 from aya_core.stages.shards import Asking, chunked, fill
 from aya_core.stages.work import Work
 from aya_core.strategies import Strategy
+from aya_core.verdicts import checked_verdicts
 
 CHUNK_CASES = 2048
 """Cases handed to an arbiter at a time."""
@@ -54,7 +54,7 @@ def judge(work: Work) -> Mapping[str, Any]:
     made_by = _made_by(work, scale)
 
     def ask(cases: Sequence[Case]) -> Iterator[tuple[int, Sequence[Judged]]]:
-        for place, (case, verdicts) in enumerate(zip(cases, _verdicts(arbiter, cases), strict=True)):
+        for place, (case, verdicts) in enumerate(zip(cases, checked_verdicts(arbiter, cases), strict=True)):
             yield place, [Judged(*pair) for pair in zip(case.candidates, verdicts, strict=True)]
 
     cases: Iterable[Case] = read_cases(work)
@@ -93,32 +93,6 @@ def read_cases(work: Work) -> Iterator[Case]:
                 candidates += answers
         if candidates:
             yield Case(prompt, tuple(candidates))
-
-
-def _verdicts(arbiter: Arbiter, cases: Sequence[Case]) -> Iterator[Sequence[Verdict]]:
-    """Check what an arbiter says, case by case, as it comes."""
-    given = iter(arbiter.judge(cases))
-    for number, case in enumerate(cases):
-        verdicts = next(given, None)
-        if verdicts is None:
-            raise PluginError(
-                f"the arbiter judged {number} of {len(cases)} cases; expected verdicts for each, in order"
-            )
-        if len(verdicts) != len(case.candidates):
-            raise PluginError(
-                f"the arbiter gave {len(verdicts)} verdicts on the {len(case.candidates)} candidates of '{case.prompt.id}'"
-            )
-        yield [_checked(verdict, case) for verdict in verdicts]
-    if next(given, None) is not None:
-        raise PluginError(f"the arbiter judged more than {len(cases)} cases; expected verdicts for each, in order")
-
-
-def _checked(verdict: Verdict, case: Case) -> Verdict:
-    if not isinstance(verdict, Verdict):
-        raise PluginError(f"the arbiter gave {verdict!r} on '{case.prompt.id}'; expected a Verdict")
-    if verdict.status == "scored" and (verdict.score is None or not math.isfinite(verdict.score)):
-        return Verdict.fail(f"the score is {verdict.score}")
-    return verdict
 
 
 def _is_no_failure(rows: Sequence[Judged]) -> bool:

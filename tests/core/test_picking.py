@@ -1,14 +1,16 @@
 """Picking: laws of best answers and pairs over made-up verdicts."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aya_core.records import Completion, Judged, Verdict, user_prompt
+from aya_core.records import Case, Completion, Judged, Verdict, user_prompt
 from aya_core.stages import picking
 from aya_core.stages.asked import share
-from aya_core.stages.judging import _checked
 from aya_core.stages.picking import eligible, normalise
+from aya_core.verdicts import checked_verdicts
 
 PROMPT = user_prompt("p", "en", "?")
 
@@ -83,7 +85,9 @@ def test_a_score_of_zero_is_a_score():
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), None])
 def test_a_score_that_is_no_number_is_a_failure(score):
-    assert _checked(Verdict(score), None).status == "failed"
+    case = Case(PROMPT, (Completion("p", "a", 0, "x"),))
+    ((verdict,),) = checked_verdicts(SimpleNamespace(judge=lambda cases: [[Verdict(score)]]), [case])
+    assert verdict.status == "failed"
 
 
 def test_rules_name_which_answer_is_rejected():

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from aya_core.api import Arbiter, CalibratedArbiter, Case, Verdict
-from aya_plugins.arbiters.asking import ask
+from aya_core.api import Arbiter, CalibratedArbiter, Case, Verdict, checked_verdicts
 from aya_plugins.arbiters.combining import Combine
 
 
@@ -116,7 +115,7 @@ def _passed(name: str, gate: Arbiter, docket: Docket) -> Docket:
 
 
 def _said(name: str, arbiter: Arbiter, docket: Docket) -> Iterator[tuple[list[Ruling], list[Verdict]]]:
-    judged = ask(arbiter, [case for case, _ in docket], name)
+    judged = list(checked_verdicts(arbiter, [case for case, _ in docket], f"arbiter '{name}'"))
     return ((rulings, verdicts) for (_, rulings), verdicts in zip(docket, judged, strict=True))
 
 

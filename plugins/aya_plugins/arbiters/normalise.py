@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean, pstdev
 from typing import NamedTuple
 
-from aya_core.api import Arbiter, CalibratedArbiter, Case, DataError, PluginError, Verdict
-from aya_plugins.arbiters.asking import ask
+from aya_core.api import Arbiter, CalibratedArbiter, Case, DataError, PluginError, Verdict, checked_verdicts
 
 MIN_SCORES = 30
 """Fewer scores than this are no scale of their own: from 30, a standard deviation is known to about 13%."""
@@ -50,7 +49,7 @@ class ZNormalised:
         if isinstance(self._inner, CalibratedArbiter):
             self._inner.calibrate(cases)
         scores: dict[str, list[float]] = defaultdict(list)
-        for case, verdicts in zip(cases, ask(self._inner, cases, self._name), strict=True):
+        for case, verdicts in zip(cases, checked_verdicts(self._inner, cases, f"arbiter '{self._name}'"), strict=True):
             scores[case.prompt.language] += [verdict.score for verdict in verdicts if verdict.score is not None]
         everything = [score for found in scores.values() for score in found]
         self._overall = _scale(everything)
@@ -72,7 +71,7 @@ class ZNormalised:
                 f"arbiter '{self._name}' has no scale to judge on: calibrate() was not called, or no case was left to call "
                 "it with; call it first with a sample of the cases, or set `normalise: none`"
             )
-        for case, verdicts in zip(cases, ask(self._inner, cases, self._name), strict=True):
+        for case, verdicts in zip(cases, checked_verdicts(self._inner, cases, f"arbiter '{self._name}'"), strict=True):
             scale = self._scales.get(case.prompt.language, self._overall)
             yield [_normalised(verdict, scale) for verdict in verdicts]
 

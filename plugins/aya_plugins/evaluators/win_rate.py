@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from aya_core.api import (
     Arbiter,
+    CalibratedArbiter,
     Case,
     Completion,
     Evaluator,
     Field,
-    PluginError,
     Prompt,
     RowScore,
     Strategy,
     Subject,
-    Verdict,
+    checked_verdicts,
     nested,
     stable_hash,
 )
@@ -52,14 +51,15 @@ class _WinRate:
 
     def evaluate(self, subject: Subject) -> Iterator[RowScore]:
         battles = list(_battles(subject))
-        verdicts = iter(self._judge.judge([case for _, _, case in battles if case is not None]))
+        cases = [case for _, _, case in battles if case is not None]
+        if isinstance(self._judge, CalibratedArbiter):  # the scale does not change who of two is better
+            self._judge.calibrate(cases)
+        verdicts = checked_verdicts(self._judge, cases, "the judge of 'win-rate'")
         for prompt, swapped, case in battles:
             ours = theirs = None
             if case is not None:
-                given = next(verdicts, None)
-                if given is None or len(given) != 2:
-                    raise PluginError(f"the judge of 'win-rate' gave {given!r:.80} for '{prompt.id}', not 2 verdicts")
-                ours, theirs = (_score(verdict) for verdict in (reversed(given) if swapped else given))
+                given = next(verdicts)
+                ours, theirs = (verdict.score for verdict in (reversed(given) if swapped else given))
             judged = ours is not None and theirs is not None
             yield RowScore(prompt.id, prompt.language, "unjudged", float(not judged))
             if ours is not None and theirs is not None:
@@ -69,12 +69,6 @@ class _WinRate:
 
     def signature(self) -> Mapping[str, str]:
         return {"against": self._settings.against, "judge": settings_of(self._settings.judge), **versions()}
-
-
-def _score(verdict: Verdict) -> float | None:
-    """The score, where there is one that is a number."""
-    is_scored = verdict.status == "scored" and verdict.score is not None and math.isfinite(verdict.score)
-    return verdict.score if is_scored else None
 
 
 def _battles(subject: Subject) -> Iterator[tuple[Prompt, bool, Case | None]]:

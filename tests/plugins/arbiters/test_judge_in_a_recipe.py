@@ -98,12 +98,11 @@ def test_a_judge_whose_every_verdict_is_unreadable_stops_the_run_with_the_reason
     done = aya_command("run", recipe, "--set", "stages.critic.trainer.verdict=neither", cwd=recipe.parent)
     assert done.returncode == 2
     assert "the arbiter scored none of 18 answers (6 abstentions, 12 failures)" in done.stderr
-    (verdicts,) = recipe.parent.glob("runs/judged/artifacts/arbitrage.verdicts/*/payload/*.parquet")
-    reasons = {row["reason"] for row in pyarrow.parquet.read_table(verdicts).to_pylist()}
-    assert reasons == {
-        "the answer is empty",
-        "no comparison stands: the judge prefers 'answer ?'; expected Answer (A), Answer (B) or TIE",
-    }
+    for reason in (
+        "the answer is empty (6)",
+        "no comparison stands: the judge prefers 'answer ?'; expected Answer (A), Answer (B) or TIE (12)",
+    ):
+        assert reason in done.stderr.replace("\n", " ")
 
 
 def test_a_judge_is_checked_before_anything_runs(recipe: Path, aya_command):
