@@ -53,8 +53,7 @@ class Diagnosis:
         self.url = url
         self.model = model
         self._variable = variable
-        written = {key, json.dumps(key)[1:-1], html.escape(key), quote(key, safe="")} if key else set()
-        forms = sorted(map(re.escape, filter(None, written)), key=len, reverse=True)
+        forms = ["".join(map(_any_form, key))] if key else []
         self._secret = re.compile("|".join([*forms, r"\bbearer(\s|%20|\+)+[^\s\"'<>,;]+"]), re.IGNORECASE)
 
     def of(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Exception:
@@ -115,6 +114,15 @@ class Diagnosis:
         if self._variable is None:
             return "it wants a key: name the environment variable that holds it with `api_key_env`"
         return f"check the key in the environment variable '{self._variable}', and what it may use"
+
+
+def _any_form(character: str) -> str:
+    """A pattern of the ways in which JSON, HTML and addresses write a character of a key."""
+    if character.isalnum():
+        return character
+    code = ord(character)
+    forms = {character, f"\\{character}", f"\\u{code:04x}", html.escape(character), f"&#{code};", f"&#x{code:x};"}
+    return f"(?:{'|'.join(map(re.escape, sorted({*forms, quote(character, safe='')})))})"
 
 
 def is_html(body: bytes) -> bool:

@@ -1,9 +1,11 @@
 """The openai teacher: nothing lost or doubled whatever the server does, limits kept, keys kept secret."""
 
 import gc
+import html
 import json
 import logging
 import time
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
@@ -12,6 +14,7 @@ from faulty_server import FAULTS, FaultyServer, broken, busy, chat_completion, c
 from aya_core.api import AyaError, DataError, Sampling, user_prompt
 from aya_core.testing import check_teacher
 from aya_plugins.teachers.openai import OpenAI
+from aya_plugins.teachers.openai_trouble import QUOTED, Diagnosis
 
 KEY = "sk-Geheim+with/odd=signs&7QxZp2VwL9"
 GREEDY = Sampling(temperature=0, max_tokens=8)
@@ -373,6 +376,20 @@ def test_the_key_is_sent_and_never_told(monkeypatch, caplog, echo):
     for text in told:
         for part in (KEY, "Geheim", "7QxZp2VwL9"):
             assert part not in text
+
+
+FORMS = {
+    "plain": KEY, "unicode": KEY.replace("&", "\\u0026"), "entities": KEY.replace("+", "&#43;").replace("/", "&#x2F;"), "json": json.dumps({"seen": KEY}).replace("/", "\\/"), "html": html.escape(KEY), "url": quote(KEY, safe=""),
+    "small letters": KEY.lower(), "far back": "x" * (QUOTED - 10) + KEY, "bearer": f"Bearer%20{KEY[:20]} was seen",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_key_is_taken_out_of_what_a_server_says_in_every_form(form):
+    diagnosis = Diagnosis("http://host/v1", "m", KEY, "AYA_TEST_KEY")
+    said = diagnosis.quote(f"you sent {FORMS[form]}, which is wrong".encode())
+    assert said.startswith("you sent ")
+    assert not any(part in said.lower() for part in ("sk-g", "geheim", "7qxzp"))
 
 
 def test_a_missing_key_is_told_by_the_name_of_its_variable(monkeypatch):
