@@ -35,15 +35,21 @@ def test_it_conforms(served):
     check_teacher(served())
 
 
+def said(found):
+    """Everything but the teacher's name. Spaces at the ends are the detokenizer's: vLLM's puts one where a special token,
+    which it drops, began the answer."""
+    return {
+        key: (one.text.strip(), one.prompt_tokens, one.completion_tokens, one.finish_reason)
+        for key, one in found.items()
+    }
+
+
 @pytest.mark.parametrize("system", [None, "nine nine"])
 def test_greedy_answers_are_those_of_transformers(served, vllm_server, prompts, system):
     """So the chat template is applied exactly once, and tokens are counted alike."""
     local = answers(Transformers(model=str(vllm_server.checkpoint), system=system), prompts)
     assert len({one.text for one in local.values()}) > 5
-    assert answers(served(system=system), prompts) == {
-        key: type(one)(one.prompt_id, "openai", *(getattr(one, name) for name in list(one.columns)[2:]))
-        for key, one in local.items()
-    }
+    assert said(answers(served(system=system), prompts)) == said(local)
 
 
 def test_stop_texts_are_cut_off_alike(served, vllm_server, prompts):
@@ -51,9 +57,8 @@ def test_stop_texts_are_cut_off_alike(served, vllm_server, prompts):
     word = next(words[1] for words in texts if len(set(words)) > 1)
     stopped = GREEDY.model_copy(update={"stop": (word,)})
     local = answers(Transformers(model=str(vllm_server.checkpoint)), prompts, stopped)
-    assert {key: one.text.strip() for key, one in answers(served(), prompts, stopped).items()} == {
-        key: one.text.strip() for key, one in local.items()
-    }
+    assert said(answers(served(), prompts, stopped)) == said(local)
+    assert any(one.completion_tokens < GREEDY.max_tokens for one in local.values())
 
 
 def test_samples_differ_and_follow_from_the_seed_alone(served, prompts):
