@@ -39,10 +39,11 @@ check: .venv/installed ## format, lint, types, generated docs
 	$(BIN)/mypy
 	$(BIN)/python docs/generate.py --check
 
-bench: .venv/installed ## time the kernels and merges against their references and peers, in one run
+bench: .venv/installed ## time the kernels, merges and the openai teacher against their references and peers, in one run
 	$(BIN)/python kernels/benchmarks/token_logps.py
 	$(BIN)/python kernels/benchmarks/weighted_sum.py
 	$(BIN)/python benchmarks/merges.py
+	$(BIN)/python benchmarks/openai_teacher.py
 
 replicate: .venv/installed ## run the micro recipe on five fresh seeds and write docs/replication.md (about 25 minutes)
 	$(BIN)/python examples/replicate.py

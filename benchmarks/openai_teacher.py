@@ -1,8 +1,9 @@
 """Count the short completions a second that the `openai` teacher takes from a server that costs next to nothing.
 
 python benchmarks/openai_teacher.py [--prompts N] [--concurrency N] [--repeats N] prints a table: completions a second (median and
-best of the repeats), processor seconds of the client for 1,000 completions, and how many were lost or doubled. Where the official
-client (`openai`, over httpx) is installed, it asks the same questions.
+best of the repeats), processor seconds of the client for 1,000 completions, and how many were lost or doubled. The server waits 50
+ms before each reply, so that as many requests as allowed are in flight, and no client can do more than concurrency / 0.05. Where the
+official client (`openai`, over httpx) is installed, it asks the same questions.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ STUB = Path(__file__).parent / "stub_server.py"
 def stub(faults: float) -> Iterator[str]:
     """Start the server in a process of its own."""
     process = subprocess.Popen(
-        [sys.executable, STUB, "--faults", str(faults)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+        [sys.executable, STUB, "--faults", str(faults), "--milliseconds", "50"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
     assert process.stdin
     assert process.stdout
     try:

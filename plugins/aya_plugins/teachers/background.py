@@ -48,6 +48,8 @@ def in_background(produce: Callable[[Give[Item]], Coroutine[Any, Any, None]], *,
             asyncio.run(main())
         except BaseException as raised:
             error = raised
+            if not running.done():  # there is no loop to be had: too many open files, say
+                running.set_exception(raised)
         items.put(_End(error))
 
     thread = Thread(target=run, name="in_background", daemon=True)

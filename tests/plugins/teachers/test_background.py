@@ -93,3 +93,16 @@ def test_it_works_in_a_thread_that_runs_a_loop_already():
         return list(in_background(produce, room=1))
 
     assert asyncio.run(notebook()) == [1]
+
+
+def test_a_loop_that_cannot_be_had_is_an_error(monkeypatch):
+    def no_files_left(main):
+        main.close()
+        raise OSError(24, "Too many open files")
+
+    async def produce(give):
+        await give(1)
+
+    monkeypatch.setattr(asyncio, "run", no_files_left)
+    with pytest.raises(OSError, match="Too many open files"):
+        next(in_background(produce, room=1))

