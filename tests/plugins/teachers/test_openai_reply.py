@@ -1,0 +1,82 @@
+"""What is read out of a chat completion, and what is none."""
+
+import json
+
+import pytest
+
+from aya_plugins.teachers.openai_reply import NotACompletionError, read_reply
+
+
+def choice(content, *, index=0, finish_reason="stop", **more):
+    message = {"role": "assistant", "content": content, **more.pop("message", {})}
+    return {"index": index, "message": message, "finish_reason": finish_reason, **more}
+
+
+def reply(*choices, **usage):
+    return read_reply(json.dumps({"choices": choices, "usage": usage}).encode())
+
+
+def texts(*choices):
+    return [one.text for one in reply(*choices).choices]
+
+
+def test_choices_come_in_the_order_of_their_index():
+    assert texts(choice("b", index=1), choice("a", index=0), choice("c", index=2)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_reasoning_is_no_part_of_the_answer(field):
+    assert texts(choice("42", message={field: "Let me think."})) == ["42"]
+    assert texts(choice(None, finish_reason="length", message={field: "Let me think for"})) == [""]
+    assert texts(choice([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "42"}])) == ["42"]
+
+
+def test_what_a_filter_kept_back_is_counted_and_what_it_cut_is_kept():
+    found = reply(choice(None, finish_reason="content_filter"), choice("half", finish_reason="content_filter"))
+    assert found.withheld == 1
+    assert [(one.text, one.finish_reason) for one in found.choices] == [("half", "content_filter")]
+
+
+def test_half_of_a_surrogate_pair_is_mended_and_a_whole_one_kept():
+    body = b'{"choices": [{"message": {"content": "a\\ud83d b\\ud83d\\ude00"}}]}'
+    assert read_reply(body).choices[0].text == "a\N{REPLACEMENT CHARACTER} b\N{GRINNING FACE}"
+
+
+def test_tokens_of_one_choice_are_the_usage():
+    found = reply(choice("four"), prompt_tokens=9, completion_tokens=5)
+    assert (found.prompt_tokens, found.choices[0].tokens, found.used_tokens) == (9, 5, 14)
+
+
+@pytest.mark.parametrize("total", [0, 1, 7, 1000])
+def test_tokens_of_several_choices_are_split_by_length_and_add_up(total):
+    tokens = [one.tokens for one in reply(choice(""), choice("ab"), choice("a" * 50), completion_tokens=total).choices]
+    assert sum(tokens) == total
+    assert tokens == sorted(tokens)
+
+
+def test_tokens_that_are_listed_are_counted():
+    listed = [choice("a", token_ids=[5, 6, 7]), choice("b" * 99, logprobs={"content": [{"token": "b"}]})]
+    assert [one.tokens for one in reply(*listed, completion_tokens=100).choices] == [3, 1]
+
+
+def test_what_is_not_told_is_zero_or_unknown():
+    found = read_reply(b'{"choices": [{"message": {"content": "x"}}], "usage": null}')
+    assert (found.prompt_tokens, found.choices[0].tokens, found.choices[0].finish_reason) == (0, 0, "unknown")
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        (b"", "malformed JSON"),
+        (b'{"choices": [', "malformed JSON"),
+        (b"\xff\xfe", "malformed JSON"),
+        (b"[1, 2]", "no choices"),
+        (b'{"error": {"message": "tired"}}', "no choices"),
+        (b'{"choices": []}', "no choices"),
+        (b'{"choices": [{"text": "an old completion"}]}', "a choice has no message"),
+        (b'{"choices": [{"message": {"content": 5}}]}', "the content is no text"),
+    ],
+)
+def test_what_is_no_chat_completion_says_why(body, what):
+    with pytest.raises(NotACompletionError, match=what):
+        read_reply(body)
