@@ -27,6 +27,7 @@ class Node:
     """One step of a run.
 
     action: what is done, a function in `stages/`. kind: of the artifact it makes. inputs: node ids by role.
+    identity: the settings without what is incidental; by them it is told whether its result stands.
     parts: the one file of an input that it reads, by role, so that changes in others do not concern it.
     external: files, folders and local models of the user's by role. plugins: versions of what its strategies come from.
     imports: modules its strategies import, loaded before it starts; needs: those that it loads itself. elsewhere:
@@ -38,6 +39,7 @@ class Node:
     action: str
     kind: str
     settings: Mapping[str, Any]
+    identity: Mapping[str, Any]
     inputs: Mapping[str, str]
     external: Mapping[str, str]
     seed: int
@@ -105,13 +107,15 @@ class Builder:
         node_inputs = {role: str(value) for role, value in (inputs or {}).items()}
         external = {role: node_inputs.pop(role) for role in list(node_inputs) if node_inputs[role] not in self.nodes}
         specs: dict[str, Any] = {}
+        essential: dict[str, Any] = {}
         plugins = {"aya_core": f"{__version__}+{source_hash('aya_core')}"}
         imports: dict[str, None] = {}
         needs: dict[str, None] = {}
         places: set[bool] = set()
         for key, (strategy_kind, strategy) in (strategies or {}).items():
             spec = self.registry.dump(strategy_kind, strategy)
-            self._take_references(key, strategy, spec, node_inputs, external, model)
+            essential[key] = self.registry.dump(strategy_kind, strategy, essential=True)
+            self._take_references(key, strategy, (spec, essential[key]), node_inputs, external, model)
             specs[key] = spec
             for inner in strategies_in(strategy):
                 origin = self.registry.origin_of(inner)
@@ -132,8 +136,8 @@ class Builder:
             )
         seed = int(stable_hash([self.recipe.seed, id])[:8], 16) >> 1
         self.nodes[id] = Node(
-            id, self.stage, action, kind, {**settings, **specs}, node_inputs, external, seed, plugins, tuple(imports),
-            tuple(needs), places == {True}, dict(parts or {}),
+            id, self.stage, action, kind, {**settings, **specs}, {**settings, **essential}, node_inputs, external,
+            seed, plugins, tuple(imports), tuple(needs), places == {True}, dict(parts or {}),
         )  # fmt: skip
         return id
 
@@ -217,7 +221,7 @@ class Builder:
         return names[: names.index(self.stage)]
 
     def _take_references(
-        self, key: str, strategy: Strategy[Any], spec: dict[str, Any], inputs: dict[str, str], external: dict[str, str],
+        self, key: str, strategy: Strategy[Any], specs: Sequence[dict[str, Any]], inputs: dict[str, str], external: dict[str, str],
         model: str | None,
     ) -> None:  # fmt: skip
         for path, reference in find(strategy, Reference):
@@ -234,7 +238,8 @@ class Builder:
                 external[role] = target
             else:
                 continue  # a hub id: it is its own name
-            _set(spec, path, f"${role}")
+            for spec in specs:
+                _set(spec, path, f"${role}")
         for path, file in find(strategy, LocalFile):
             role = ".".join((key, *map(str, path)))
             full = (self.loaded.folder / Path(file).expanduser()).resolve()
@@ -243,7 +248,8 @@ class Builder:
                     role, f"no file or folder {full}; expected data there, or another path (relative to the recipe)"
                 )
             external[role] = str(full)
-            _set(spec, path, f"${role}")
+            for spec in specs:
+                _set(spec, path, f"${role}")
 
     def _outside(self, reference: Reference, where: str) -> str:
         text = str(reference)

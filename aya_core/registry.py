@@ -108,10 +108,17 @@ class Registry:
         except ValidationError as error:
             raise SettingsError(explain(error, strategy)) from None
 
-    def dump(self, kind: str, strategy: Strategy[Any]) -> dict[str, Any]:
-        """Write a strategy as `{use: name, ...}`, every setting spelled out, as JSON can hold it."""
-        name = self.name_of(kind, strategy)
-        return {"use": name, **strategy.model_dump(mode="json", context={"registry": self})}
+    def dump(self, kind: str, strategy: Strategy[Any], *, essential: bool = False) -> dict[str, Any]:
+        """Write a strategy as `{use: name, ...}`, every setting spelled out, as JSON can hold it.
+
+        essential: leave out what is `incidental`, here and in strategies inside.
+        """
+        left_out = set(strategy.incidental) if essential else None
+        context = {"registry": self, "essential": essential}
+        return {
+            "use": self.name_of(kind, strategy),
+            **strategy.model_dump(mode="json", context=context, exclude=left_out),
+        }
 
     def name_of(self, kind: str, strategy: Strategy[Any]) -> str:
         """The name under which a strategy's class is offered."""

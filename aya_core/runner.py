@@ -133,7 +133,7 @@ class Inventory:
     def fingerprint(self, node: Node, contents: Mapping[str, str]) -> str:
         """What makes a node's artifact what it is: action, settings, seed, plugins, and the content of its inputs."""
         made_of = {
-            "format": artifacts.FORMAT, "action": node.action, "kind": node.kind, "settings": node.settings,
+            "format": artifacts.FORMAT, "action": node.action, "kind": node.kind, "settings": node.identity,
             "seed": node.seed, "plugins": node.plugins, "inputs": contents,
         }  # fmt: skip
         return stable_hash(made_of)

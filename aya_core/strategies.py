@@ -52,6 +52,10 @@ class Strategy(Settings, Generic[Built]):
     """Whether the work is done by a server. Nodes whose heavy strategies all work elsewhere run beside others, whatever
     `machine.jobs` is."""
 
+    incidental: ClassVar[frozenset[str]] = frozenset()
+    """Settings that say where and how fast the work is done, not what comes of it (but for rounding). Changing them redoes
+    nothing."""
+
     extra: ClassVar[str | None] = None
     """The extra of the distribution that brings `imports`, named in the message when one is missing."""
 
@@ -179,8 +183,11 @@ def _nested(
     def dump(value: Any, info: SerializationInfo) -> Any:
         if not isinstance(value, Strategy):
             return value if value is None else str(value)
-        registry = (info.context or {}).get("registry") if isinstance(info.context, dict) else None
-        return registry.dump(kind, value) if registry else value.model_dump()
+        context = info.context if isinstance(info.context, dict) else {}
+        registry = context.get("registry")
+        if registry is None:
+            return value.model_dump()
+        return registry.dump(kind, value, essential=context.get("essential", False))
 
     schema: dict[str, Any] = {KIND_KEY: definition or kind}
     if reference is not None:

@@ -117,7 +117,7 @@ def _key(case: Case) -> int:
 def _made_by(work: Work, scale: str) -> str:
     """Name all that decides a verdict beside its case."""
     contents = {role: content for role, content in work.contents.items() if role.startswith("arbiter")}
-    return stable_hash([work.node.settings["arbiter"], contents, work.node.plugins, scale])
+    return stable_hash([work.node.identity["arbiter"], contents, work.node.plugins, scale])
 
 
 def _nothing_scored(work: Work, counts: Counter[str]) -> DataError:

@@ -127,5 +127,5 @@ def _made_by(work: Work, seed: int) -> str:
     """Name all that decides an answer beside its prompt."""
     which = {"prompts", "route"}
     contents = {role: content for role, content in work.contents.items() if role not in which}
-    settings = {key: work.node.settings[key] for key in ("name", "sampling", "greedy", "teacher")}
+    settings = {key: work.node.identity[key] for key in ("name", "sampling", "greedy", "teacher")}
     return stable_hash([settings, contents, work.node.plugins, seed])

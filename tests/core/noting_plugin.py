@@ -15,6 +15,9 @@ def note(path, line):
 class Noting(Strategy):
     """Answer with a hash of seed and prompt, and note every prompt."""
 
+    incidental: ClassVar[frozenset[str]] = frozenset({"speed"})
+
+    speed: int = Field(1, description="How fast.")
     notes: str = Field(description="File of the prompts asked.")
     word: str = Field("", description="Said before each answer.")
     leaves_out: str = Field("", description="Prompts whose id ends so are not answered while `stop` is there.")

@@ -150,6 +150,17 @@ def test_changing_the_arbiter_asks_no_teacher(folder):
     assert folder.notes("judged") == shown
 
 
+def test_what_is_incidental_redoes_nothing(folder):
+    folder.run()
+    folder.forget()
+    folder.stage["teachers"]["ana"]["speed"] = 9
+    folder.run()
+    assert not folder.notes("ana")
+    folder.stage["teachers"]["ana"]["word"] = "other "
+    folder.run()
+    assert len(folder.notes("ana")) == 24
+
+
 def test_other_sampling_settings_are_other_answers(folder):
     folder.run()
     first = folder.answers("ana")

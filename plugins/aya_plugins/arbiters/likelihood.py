@@ -26,6 +26,7 @@ class Likelihood(Strategy[Arbiter]):
         "aya_plugins.teachers.transformers_engine",
     )
     extra = "train"
+    incidental = frozenset({"batch_tokens"})
     pointwise: ClassVar[bool] = True
 
     model: ModelRef = Field(description="The causal language model that judges.")

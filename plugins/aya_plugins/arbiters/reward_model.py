@@ -23,6 +23,7 @@ class RewardModel(Strategy[Arbiter]):
         "aya_plugins.arbiters.reward_model_engine",
     )
     extra = "train"
+    incidental = frozenset({"batch_tokens"})
     pointwise: ClassVar[bool] = True
 
     model: ModelRef = Field(description="The reward model, such as one trained by `reward` with `score: head`.")

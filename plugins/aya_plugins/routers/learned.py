@@ -18,6 +18,7 @@ class Learned(Strategy[Router]):
 
     imports = ("torch", "transformers.modeling_utils", "aya_plugins.routers.learned_engine")
     extra = "train"
+    incidental = frozenset({"batch_tokens"})
 
     model: ModelRef = Field(description="The router, as the trainer `router` makes it: a label for each teacher.")
     k: int = Field(1, ge=1, description="Teachers per prompt.")

@@ -32,8 +32,16 @@ class OpenAI(Strategy[Teacher]):
     imports = ("aiohttp", "aya_plugins.teachers.openai_engine")
     elsewhere = True
     extra = "api"
+    incidental = frozenset(
+        {
+            "base_url", "api_key_env", "concurrency", "requests_per_minute", "tokens_per_minute", "timeout_seconds", "retries",
+            "backoff_seconds", "max_failures", "max_tokens_field",
+        }
+    )  # fmt: skip
 
-    base_url: str = Field(description="Where the server is, usually up to /v1: http://localhost:8000/v1.")
+    base_url: str = Field(
+        description="Where the server is, usually up to /v1: http://localhost:8000/v1. What `model` said at another address stands."
+    )
     model: str = Field(min_length=1, description="The model that answers, by the name that the server knows.")
     system: str | None = Field(None, description="A system message put before every prompt.")
     api_key_env: str | None = Field(

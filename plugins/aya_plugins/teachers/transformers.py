@@ -18,6 +18,7 @@ class Transformers(Strategy[Teacher]):
         "aya_plugins.teachers.transformers_engine",
     )
     extra = "train"
+    incidental = frozenset({"batch_tokens"})
 
     model: ModelRef = Field(description="The checkpoint that answers.")
     system: str | None = Field(None, description="A system message put before every prompt.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from aya_core.api import Field, Settings
 
@@ -22,6 +22,10 @@ class LoopSettings(Settings):
 
     Results do not depend on `forward_tokens`, the number of devices or on interruptions, but for rounding.
     """
+
+    incidental: ClassVar[frozenset[str]] = frozenset(
+        {"forward_tokens", "activation_checkpointing", "log_every", "checkpoint_seconds"}
+    )
 
     learning_rate: float = Field(1e-5, gt=0, description="Peak learning rate of AdamW.")
     schedule: Literal["constant", "linear", "cosine"] = Field(

@@ -126,4 +126,4 @@ def test_what_an_arbiter_asks_of_another_is_checked():
     with pytest.raises(PluginError, match="'told' gave 3 verdicts on the 1 candidates of 'en-0'"):
         calibrated(cases("en", [1.0]), Odd())
     with pytest.raises(PluginError, match="'told' judged 1 of 2 cases"):
-        calibrated(cases("en", [1.0], [1.0]), Odd())
+        calibrated(cases("en", [1.0, 2.0, 3.0], [1.0]), Odd())
