@@ -39,11 +39,12 @@ check: .venv/installed ## format, lint, types, generated docs
 	$(BIN)/mypy
 	$(BIN)/python docs/generate.py --check
 
-bench: .venv/installed ## time the kernels, merges and the openai teacher against their references and peers, in one run
+bench: .venv/installed ## time kernels, merges, teachers and arbitrage against their references and peers, in one run (about 15 minutes)
 	$(BIN)/python kernels/benchmarks/token_logps.py
 	$(BIN)/python kernels/benchmarks/weighted_sum.py
 	$(BIN)/python benchmarks/merges.py
 	$(BIN)/python benchmarks/openai_teacher.py
+	$(BIN)/python benchmarks/arbitrage.py
 
 replicate: .venv/installed ## run the micro recipe on five fresh seeds and write docs/replication.md (about 25 minutes)
 	$(BIN)/python examples/replicate.py

@@ -24,7 +24,10 @@ class SettingsError(ValueError):
 def explain(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
     """List the problems of a validation, those of nested strategies at their full path."""
     problems: list[Problem] = []
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    for detail in details:
+        if detail["type"] == "too_short" and any(_is_inside(other["loc"], detail["loc"]) for other in details):
+            continue  # elements that do not validate are missing from their list; they say what is wrong themselves
         if detail["type"] == "none_required" and error.error_count() > 1:
             continue  # the other branch of an optional field says what is wrong
         path = tuple(part for part in detail["loc"] if not _is_union_branch(part))
@@ -49,6 +52,10 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
 def sentence(path: Sequence[str | int], what: str) -> str:
     """Join a path and what is wrong there."""
     return f"{'.'.join(str(part) for part in path)}: {what}" if path else what
+
+
+def _is_inside(path: Sequence[str | int], outer: Sequence[str | int]) -> bool:
+    return len(path) > len(outer) and tuple(path[: len(outer)]) == tuple(outer)
 
 
 def _is_union_branch(part: str | int) -> bool:

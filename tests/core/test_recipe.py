@@ -157,6 +157,11 @@ def test_every_problem_is_told_at_once(edit):
     assert len(told.splitlines()) == 2
 
 
+def test_the_only_stage_being_wrong_is_told_once(edit):
+    told = refuse(edit, lambda raw: raw.update(stages=[{**raw["stages"][0], "do": "trian"}]), "did you mean 'train'")
+    assert len(told.splitlines()) == 1
+
+
 def test_overrides_reach_stages_by_name(cheap):
     loaded = load_recipe(cheap, ["stages.base.trainer.off=4", "seed=8", "stages.online.sampling.n=2"])
     assert loaded.recipe.seed == 8
