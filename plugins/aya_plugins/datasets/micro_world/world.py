@@ -158,7 +158,8 @@ def _solve(task: Integers, problem: Integers) -> Integers:
     largest = np.where(problem == _EMPTY, -1, problem).max(axis=1, keepdims=True)
     largest = np.where(place == 0, largest, _EMPTY)
     answers = np.stack([problem, backwards, np.sort(problem, axis=1), successor, largest])  # (tasks, rows, width)
-    return answers[task, np.arange(len(task))]
+    right: Integers = answers[task, np.arange(len(task))]
+    return right
 
 
 def _lengths(rows: Integers) -> Integers:
