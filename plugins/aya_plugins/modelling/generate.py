@@ -126,11 +126,17 @@ def read_answers(encoder: ChatEncoder, made: NDArray[numpy.int64], sampling: Sam
     texts: Sequence[str] = encoder.tokenizer.batch_decode(rows, skip_special_tokens=True)
     answers = []
     for row, ended, text in zip(rows, has_ended, texts, strict=True):
-        places = [place for place in (text.find(stop) for stop in sampling.stop) if place >= 0]
-        if places and not ended:  # after it, a row that waits for the others is padded
+        kept = before_stop(text, sampling.stop)
+        was_stopped = kept != text
+        if was_stopped and not ended:  # after it, a row that waits for the others is padded
             row = row[: len(row) - _padding(row, encoder.pad_id)]
-        answers.append(Answer(text[: min(places)] if places else text, len(row), not ended and not places))
+        answers.append(Answer(kept, len(row), not ended and not was_stopped))
     return answers
+
+
+def before_stop(text: str, stops: Sequence[str]) -> str:
+    """Cut a text at the first of some texts that stands in it."""
+    return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
 
 
 def _padding(row: list[int], pad_id: int) -> int:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from aya_core.api import Strategy, Teacher, hookimpl
 from aya_plugins.teachers.recorded import Recorded
 from aya_plugins.teachers.transformers import Transformers
+from aya_plugins.teachers.vllm import Vllm
 
 
 @hookimpl
 def aya_teachers() -> Mapping[str, type[Strategy[Teacher]]]:
     """Offer the bundled teachers."""
-    return {"transformers": Transformers, "recorded": Recorded}
+    return {"transformers": Transformers, "vllm": Vllm, "recorded": Recorded}
