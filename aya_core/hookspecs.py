@@ -50,7 +50,7 @@ def aya_teachers() -> Mapping[str, type[Strategy[Teacher]]]:  # type: ignore[emp
     """Offer teachers: they answer prompts, and may also say how likely they find an answer.
 
     Used by `arbitrage` for the pool, by `online` and `evaluate` for the model itself. A teacher that runs a
-    checkpoint has a field `model: ModelRef`. Bundled: transformers, openai, recorded.
+    checkpoint has a field `model: ModelRef`. Bundled: transformers, vllm, openai, recorded.
     """
 
 

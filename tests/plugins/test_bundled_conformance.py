@@ -1,7 +1,9 @@
 """Every bundled strategy passes the conformance check of its kind; a new one fails here until it has its line."""
 
+import gc
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 import pyarrow.parquet
@@ -83,6 +85,11 @@ def router_model(tmp_path_factory, data):
 
 
 @pytest.fixture(scope="session")
+def wide_model(tmp_path_factory, wide_heads):
+    return str(tiny_causal_lm(tmp_path_factory.mktemp("conformance") / "model", **wide_heads))
+
+
+@pytest.fixture(scope="session")
 def reward_model(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("conformance")
     start = tiny_causal_lm(folder / "start", "llama")
@@ -106,15 +113,18 @@ def test_data_sets_conform(name: str, data: Path):
         check_dataset(offered("dataset", name, **options))
 
 
+@pytest.mark.filterwarnings("ignore:Unclosed context <zmq:ResourceWarning")
 @pytest.mark.parametrize("name", bundled("teacher"))
-def test_teachers_conform(name: str, data: Path, model: str):
+def test_teachers_conform(name: str, data: Path, model: str, wide_model: str, vllm_options: dict[str, Any]):
     with FaultyServer().running() as url:
         settings = {
             "transformers": {"model": model},
+            "vllm": {"model": wide_model, **vllm_options},
             "openai": {"base_url": url, "model": "good-model"},
             "recorded": {"path": f"{data}/answers.jsonl"},
         }
         check_teacher(offered("teacher", name, **settings[name]))
+    gc.collect()  # vLLM's engine warns of a context that it left open: here, not in the test that comes next
 
 
 @pytest.mark.parametrize("name", bundled("router"))

@@ -9,10 +9,20 @@ import numpy
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from aya_core.api import Sampling
 from aya_plugins.modelling.chat import ChatEncoder
+from aya_plugins.modelling.draws import Draw, Keys
 from aya_plugins.modelling.rows import Encoded, Ints
 
 
@@ -25,26 +35,25 @@ class Answer(NamedTuple):
 
 
 def generation_config(encoder: ChatEncoder, sampling: Sampling) -> GenerationConfig:
-    """Say all of how to sample."""
-    is_greedy = sampling.temperature == 0
-    how = (
-        {"do_sample": False}
-        if is_greedy
-        else {
-            "do_sample": True,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "top_k": sampling.top_k,  # 0 turns it off; unset would be 50
-        }
-    )
+    """Say all of how to answer. Always greedy: among what `samplers` leave."""
     return GenerationConfig(
-        **how,
+        do_sample=False,
         max_new_tokens=sampling.max_tokens,
-        num_return_sequences=1 if is_greedy else sampling.n,
         eos_token_id=sorted(encoder.end_ids),
         pad_token_id=encoder.pad_id,
         bos_token_id=encoder.tokenizer.bos_token_id,
     )
+
+
+def samplers(sampling: Sampling, draw: Draw) -> LogitsProcessorList:
+    """Shape the distribution in the order of transformers' own sampling, and draw from it. Nothing for greedy answers."""
+    steps: list[LogitsProcessor] = []
+    if sampling.temperature > 0:
+        steps += [TemperatureLogitsWarper(sampling.temperature)]
+        steps += [TopKLogitsWarper(sampling.top_k)] if sampling.top_k else []
+        steps += [TopPLogitsWarper(sampling.top_p)] if sampling.top_p < 1 else []
+        steps += [draw]
+    return LogitsProcessorList(steps)
 
 
 def forget_suggestions(model: Any) -> None:
@@ -62,29 +71,29 @@ def left_padded(prompts: Encoded, rows: Ints, pad_id: int) -> tuple[NDArray[nump
 
 
 def generate(
-    model: Any, encoder: ChatEncoder, prompts: Encoded, rows: Ints, sampling: Sampling, seed: int
+    model: Any, encoder: ChatEncoder, prompts: Encoded, rows: Ints, sampling: Sampling, keys: Keys
 ) -> list[list[Answer]]:
     """Answer the named prompts in one batch: `sampling.n` answers for each, in order.
 
-    Greedy answers are made once and repeated. The random numbers are those of `seed`; torch's own state is
-    left as it was.
+    keys: of each answer's random numbers, (rows, n). Greedy answers are made once and repeated.
     """
-    ids, mask = left_padded(prompts, rows, encoder.pad_id)
-    device = model.device
-    stops = [StopTexts(encoder.tokenizer, sampling.stop, ids.shape[1])] if sampling.stop else []
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
-        torch.manual_seed(seed)
+    is_greedy = sampling.temperature == 0
+    n = 1 if is_greedy else sampling.n
+    ids, mask = left_padded(prompts, rows.repeat(n), encoder.pad_id)
+    width = ids.shape[1]
+    stops = [StopTexts(encoder.tokenizer, sampling.stop, width)] if sampling.stop else []
+    with torch.inference_mode():
         output = model.generate(
-            input_ids=torch.from_numpy(ids).to(device),
-            attention_mask=torch.from_numpy(mask).to(device),
+            input_ids=torch.from_numpy(ids).to(model.device),
+            attention_mask=torch.from_numpy(mask).to(model.device),
             generation_config=generation_config(encoder, sampling),
+            logits_processor=samplers(sampling, Draw(keys.reshape(-1), width, encoder.where)),
             stopping_criteria=StoppingCriteriaList(stops),
         )
-    made = output[:, ids.shape[1] :].cpu().numpy()
-    answers = read_answers(encoder, made, sampling)
-    if sampling.temperature == 0:
+    answers = read_answers(encoder, output[:, width:].cpu().numpy(), sampling)
+    if is_greedy:
         return [[answer] * sampling.n for answer in answers]
-    return [answers[start : start + sampling.n] for start in range(0, len(answers), sampling.n)]
+    return [answers[start : start + n] for start in range(0, len(answers), n)]
 
 
 class StopTexts(StoppingCriteria):  # type: ignore[misc]
@@ -117,11 +126,17 @@ def read_answers(encoder: ChatEncoder, made: NDArray[numpy.int64], sampling: Sam
     texts: Sequence[str] = encoder.tokenizer.batch_decode(rows, skip_special_tokens=True)
     answers = []
     for row, ended, text in zip(rows, has_ended, texts, strict=True):
-        places = [place for place in (text.find(stop) for stop in sampling.stop) if place >= 0]
-        if places and not ended:  # after it, a row that waits for the others is padded
+        kept = before_stop(text, sampling.stop)
+        was_stopped = kept != text
+        if was_stopped and not ended:  # after it, a row that waits for the others is padded
             row = row[: len(row) - _padding(row, encoder.pad_id)]
-        answers.append(Answer(text[: min(places)] if places else text, len(row), not ended and not places))
+        answers.append(Answer(kept, len(row), not ended and not was_stopped))
     return answers
+
+
+def before_stop(text: str, stops: Sequence[str]) -> str:
+    """Cut a text at the first of some texts that stands in it."""
+    return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
 
 
 def _padding(row: list[int], pad_id: int) -> int:

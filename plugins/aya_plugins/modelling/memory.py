@@ -12,13 +12,20 @@ from aya_plugins.modelling.rows import Ints
 Result = TypeVar("Result")
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether a smaller batch might do. What a CPU's allocator raises is known by its words alone."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: " in str(error)
+
+
 def halving(rows: Ints, run: Callable[[Ints], Result]) -> Iterator[tuple[Ints, Result]]:
     """Run a batch, or its halves where it does not fit in memory. A single row that does not fit raises."""
     result: Result | None = None
     try:
         result = run(rows)
-    except torch.OutOfMemoryError:
-        if len(rows) == 1:
+    except (RuntimeError, MemoryError) as error:  # an OutOfMemoryError is a RuntimeError
+        if len(rows) == 1 or not is_out_of_memory(error):
             raise
     if result is not None:
         yield rows, result

@@ -8,9 +8,10 @@ from aya_core.api import Strategy, Teacher, hookimpl
 from aya_plugins.teachers.openai import OpenAI
 from aya_plugins.teachers.recorded import Recorded
 from aya_plugins.teachers.transformers import Transformers
+from aya_plugins.teachers.vllm import Vllm
 
 
 @hookimpl
 def aya_teachers() -> Mapping[str, type[Strategy[Teacher]]]:
     """Offer the bundled teachers."""
-    return {"transformers": Transformers, "openai": OpenAI, "recorded": Recorded}
+    return {"transformers": Transformers, "vllm": Vllm, "openai": OpenAI, "recorded": Recorded}

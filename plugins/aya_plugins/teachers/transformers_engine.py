@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy
 
-from aya_core.api import Completion, LogLikelihood, Prompt, Sampling, stable_hash
+from aya_core.api import Completion, LogLikelihood, Prompt, Sampling
 from aya_plugins.modelling.checkpoint import load_causal_lm, load_encoder
 from aya_plugins.modelling.device import choose_device, choose_dtype
+from aya_plugins.modelling.draws import answer_keys
 from aya_plugins.modelling.generate import Answer, forget_suggestions, generate
 from aya_plugins.modelling.head import AnswerLogps
 from aya_plugins.modelling.memory import halving
@@ -32,16 +33,16 @@ class TransformersTeacher:
     def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion]:
         """Yield the answers batch by batch, longest prompts first.
 
-        A prompt that leaves no room for `max_tokens` in the model's context is left out. The random numbers
-        of a batch follow from the seed and its prompts.
+        A prompt that leaves no room for `max_tokens` in the model's context is left out. The random numbers of an
+        answer follow from the seed, its prompt's id and its index alone.
         """
         encoded = self.encoder.prompts(prompts)
         lengths = encoded.lengths
+        keys = answer_keys(seed, [prompt.id for prompt in prompts], sampling.n)
         fitting = numpy.flatnonzero(lengths + sampling.max_tokens <= self.encoder.max_tokens)
 
         def run(rows: Ints) -> list[list[Answer]]:
-            batch_seed = int(stable_hash([seed, [prompts[row].id for row in rows]])[:15], 16)
-            return generate(self.model, self.encoder, encoded, rows, sampling, batch_seed)
+            return generate(self.model, self.encoder, encoded, rows, sampling, keys[rows])
 
         samples = 1 if sampling.temperature == 0 else sampling.n
         for batch in length_sorted(samples * (lengths[fitting] + sampling.max_tokens), self.settings.batch_tokens):

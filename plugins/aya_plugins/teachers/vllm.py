@@ -1,0 +1,62 @@
+"""A teacher that runs a checkpoint with vLLM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import field_validator
+
+from aya_core.api import Field, ModelRef, Strategy, Teacher
+
+
+class Vllm(Strategy[Teacher]):
+    """Run a checkpoint with vLLM in the step's own process: the fastest on GPUs, and the one for large models.
+
+    Over several machines, or in several copies, serve the model with `vllm serve` and ask it with the teacher
+    `openai`.
+    """
+
+    imports = ("torch", "transformers.modeling_utils", "aya_plugins.modelling.checkpoint")
+    needs = ("vllm",)
+    extra = "vllm"
+
+    model: ModelRef = Field(description="The checkpoint that answers.")
+    system: str | None = Field(None, description="A system message put before every prompt.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Of the weights: auto is vLLM's choice, the checkpoint's own or 16 bits for float32."
+    )
+    tensor_parallel_size: int = Field(1, ge=1, description="GPUs that share every layer.")
+    pipeline_parallel_size: int = Field(1, ge=1, description="Groups of GPUs that share the layers out.")
+    data_parallel_size: int = Field(
+        1, ge=1, description="Copies of the model. One here; vLLM runs more than one only behind a server."
+    )
+    gpu_memory_utilization: float | None = Field(
+        None, gt=0, le=1, description="Share of a GPU's memory that the engine takes; None is vLLM's default."
+    )
+    max_model_len: int | None = Field(
+        None, ge=1, description="Longest prompt and answer together, in tokens; None is the checkpoint's own."
+    )
+    enable_prefix_caching: bool = Field(True, description="Keep the computed state of what prompts have in common.")
+    quantization: str | None = Field(
+        None, description="How the weights are quantized, as fp8; None is what the checkpoint says."
+    )
+    engine: Mapping[str, Any] = Field(
+        {}, description="More of vLLM's engine arguments, by their names in Python; passed on as they are."
+    )
+
+    @field_validator("data_parallel_size")
+    @classmethod
+    def _one_copy(cls, value: int) -> int:
+        if value > 1:
+            raise ValueError(
+                f"vLLM runs one copy of a model in a process, not {value}; start "
+                f"`vllm serve MODEL --data-parallel-size {value}` and ask it with the teacher 'openai'"
+            )
+        return value
+
+    def build(self) -> Teacher:
+        """Start the engine."""
+        from aya_plugins.teachers.vllm_engine import VllmTeacher
+
+        return VllmTeacher(self)

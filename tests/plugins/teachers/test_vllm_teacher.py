@@ -1,0 +1,181 @@
+"""The vllm teacher runs the real engine: it answers as the transformers teacher does, and by the same rules."""
+
+import json
+
+import pytest
+
+from aya_core.api import AyaError, Completion, DataError, LikelihoodTeacher, Sampling, read_rows, user_prompt
+from aya_core.testing import sample_demonstrations, sample_prompts, tiny_causal_lm
+from aya_plugins.teachers.transformers import Transformers
+from aya_plugins.teachers.vllm import Vllm
+
+GREEDY = Sampling(temperature=0, max_tokens=12)
+WARM = Sampling(temperature=1.0, max_tokens=12, n=3)
+CONTEXT = 40
+"""Tokens that the engines of these tests hold."""
+
+
+def answers(teacher, prompts, sampling=GREEDY, seed=0):
+    return {(one.prompt_id, one.index): one for one in teacher.answer(prompts, sampling, seed)}
+
+
+@pytest.fixture(scope="module")
+def prompts():
+    """More prompts than there are samples: the same words in other orders."""
+    return [
+        user_prompt(f"{prompt.id}-{turn}", prompt.language, " ".join(words[turn:] + words[:turn]))
+        for prompt in sample_prompts()
+        for words in [prompt.text.split()]
+        for turn in range(4)
+    ]
+
+
+@pytest.fixture(scope="module", params=["cohere", "llama"])
+def model(request, tmp_path_factory, wide_heads):
+    """A checkpoint whose greedy answers differ from prompt to prompt."""
+    return str(tiny_causal_lm(tmp_path_factory.mktemp("vllm") / request.param, request.param, **wide_heads))
+
+
+@pytest.fixture(scope="module")
+def teachers(model, vllm_options):
+    """The same checkpoint in vLLM and in transformers."""
+    teacher = Vllm(model=model, max_model_len=CONTEXT, **vllm_options).build()
+    yield teacher, Transformers(model=model).build()
+    core = teacher.engine.llm_engine.engine_core
+    core.shutdown()
+    core.ctx.destroy()  # vLLM leaves it to the collector, which then warns in whatever test is next
+
+
+def test_greedy_answers_and_counts_are_those_of_the_transformers_teacher(teachers, prompts):
+    ours, theirs = (answers(teacher, prompts, GREEDY.model_copy(update={"n": 2})) for teacher in teachers)
+    assert len({one.text for one in theirs.values()}) > len(prompts) / 2
+    fields = ("text", "prompt_tokens", "completion_tokens", "finish_reason")
+    assert {key: [getattr(one, name) for name in fields] for key, one in ours.items()} == {
+        key: [getattr(one, name) for name in fields] for key, one in theirs.items()
+    }
+
+
+def test_stop_texts_end_an_answer_as_with_the_transformers_teacher(teachers, prompts):
+    whole = answers(teachers[1], prompts)
+    long = max(whole.values(), key=lambda one: len(set(one.text.split())))
+    stop = Sampling(temperature=0, max_tokens=12, stop=(long.text.split()[2],))
+    ours, theirs = (answers(teacher, prompts, stop) for teacher in teachers)
+    assert [one.text for _, one in sorted(ours.items())] == [one.text for _, one in sorted(theirs.items())]
+    assert any(one.text != whole[key].text for key, one in ours.items())
+
+
+def test_likelihoods_are_those_of_the_transformers_teacher(teachers):
+    assert isinstance(teachers[0], LikelihoodTeacher)
+    pairs = [(row.prompt, row.completion) for row in sample_demonstrations() if len(row.completion.split()) < 9]
+    for ours, theirs in zip(*(teacher.log_likelihoods(pairs) for teacher in teachers), strict=True):
+        assert ours.tokens == theirs.tokens
+        assert ours.nats == pytest.approx(theirs.nats, rel=1e-5)
+
+
+def test_an_answer_does_not_depend_on_the_prompts_asked_beside_it(teachers, prompts):
+    teacher = teachers[0]
+    together = answers(teacher, prompts, WARM, 5)
+    assert set(together) == {(prompt.id, index) for prompt in prompts for index in range(3)}
+    assert answers(teacher, prompts[::-1], WARM, 5) == together
+    alone = [answers(teacher, [prompt], WARM, 5) for prompt in prompts[:4]]
+    assert all(one == together[key] for found in alone for key, one in found.items())
+
+
+def test_seeds_and_samples_differ(teachers, prompts):
+    first, other = (answers(teachers[0], prompts, WARM, seed) for seed in (5, 6))
+    assert first != other
+    assert len({one.text for one in first.values()}) > 2 * len(prompts)
+
+
+@pytest.mark.parametrize("how", [{"top_k": 1}, {"top_p": 1e-6}])
+def test_sampling_that_leaves_one_choice_is_greedy(teachers, prompts, how):
+    narrow = Sampling(temperature=1.0, max_tokens=12, **how)
+    texts = [{key: one.text for key, one in answers(teachers[0], prompts, kind).items()} for kind in (narrow, GREEDY)]
+    assert texts[0] == texts[1]
+
+
+def test_a_prompt_that_leaves_no_room_is_left_out(teachers, prompts):
+    lengths = {one.prompt_id: one.prompt_tokens for one in answers(teachers[1], prompts).values()}
+    middle = sorted(lengths.values())[len(lengths) // 2]
+    found = answers(teachers[0], prompts, Sampling(temperature=0, max_tokens=CONTEXT - middle))
+    assert {id for id, _ in found} == {id for id, length in lengths.items() if length <= middle}
+    assert 0 < len(found) < len(prompts)
+
+
+def test_an_answer_too_long_for_the_context_has_no_likelihood(teachers):
+    long = " ".join(["two"] * CONTEXT)
+    found = teachers[0].log_likelihoods([(user_prompt("1", "en", "one"), text) for text in ("two", long)])
+    assert found[0].nats < 0
+    assert found[1].nats != found[1].nats
+
+
+def test_answers_that_are_not_waited_for_are_given_up(teachers, prompts):
+    teacher = teachers[0]
+    asked = teacher.answer(prompts, WARM, 5)
+    first = next(asked)
+    asked.close()
+    assert not teacher.engine.llm_engine.has_unfinished_requests()
+    assert answers(teacher, prompts, WARM, 5)[first.prompt_id, first.index] == first
+
+
+def test_nothing_asked_is_nothing_answered(teachers):
+    assert list(teachers[0].answer([], GREEDY, 0)) == []
+    assert list(teachers[0].log_likelihoods([])) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"engine": {"max_num_seq": 4}}, "vLLM has no engine argument 'max_num_seq'; did you mean 'max_num_seqs'"),
+        ({"engine": {"dtype": "float32"}}, "'dtype' is a setting of the teacher itself"),
+        ({"engine": {"max_num_seqs": 0}}, "(?s)vLLM refuses these settings: .*max_num_seqs"),
+    ],
+)
+def test_engine_arguments_that_vllm_does_not_take_are_mistakes_of_the_user(model, settings, message):
+    with pytest.raises(AyaError, match=message):
+        Vllm(model=model, **settings).build()
+
+
+def test_several_copies_of_a_model_are_refused_with_what_to_do_instead():
+    with pytest.raises(
+        ValueError, match="`vllm serve MODEL --data-parallel-size 2` and ask it with the teacher 'openai'"
+    ):
+        Vllm(model="a/b", data_parallel_size=2)
+
+
+def test_a_missing_model_is_a_data_error(tmp_path):
+    with pytest.raises(DataError, match="expected a Hugging Face checkpoint"):
+        Vllm(model=str(tmp_path)).build()
+
+
+RECIPE = """
+name: engines
+languages: [en]
+stages:
+  - name: answers
+    do: arbitrage
+    prompts: {{use: jsonl, path: prompts.jsonl, language: en}}
+    teachers:
+      plain: {{use: transformers, model: {model}}}
+      fast: {{use: vllm, model: {model}, dtype: float32, max_model_len: 40, engine: {engine}}}
+    sampling: {{temperature: 0, max_tokens: 8}}
+    arbiter: {{use: likelihood, model: {model}}}
+"""
+
+
+def test_a_run_has_vllm_and_transformers_answer_each_in_a_process_of_its_own(
+    tmp_path, tmp_path_factory, wide_heads, vllm_options, aya_command
+):
+    model = tiny_causal_lm(tmp_path_factory.mktemp("vllm") / "model", **wide_heads)
+    rows = [{"id": prompt.id, "prompt": prompt.text} for prompt in sample_prompts()]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "recipe.yaml").write_text(RECIPE.format(model=model, engine=json.dumps(vllm_options["engine"])))
+    done = aya_command("run", tmp_path / "recipe.yaml", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    plain, fast = (
+        {row.prompt_id: row.text for row in read_rows(artifact, Completion)}
+        for name in ("plain", "fast")
+        for artifact in (tmp_path / "run" / "artifacts" / f"answers.answers@{name}").glob("*/payload")
+    )
+    assert len(plain) == len(rows)
+    assert fast == plain
