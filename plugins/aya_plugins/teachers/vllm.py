@@ -20,6 +20,9 @@ class Vllm(Strategy[Teacher]):
     imports = ("torch", "transformers.modeling_utils", "aya_plugins.modelling.checkpoint")
     needs = ("vllm",)
     extra = "vllm"
+    incidental = frozenset(
+        {"tensor_parallel_size", "pipeline_parallel_size", "gpu_memory_utilization", "enable_prefix_caching"}
+    )
 
     model: ModelRef = Field(description="The checkpoint that answers.")
     system: str | None = Field(None, description="A system message put before every prompt.")
