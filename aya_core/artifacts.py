@@ -61,7 +61,14 @@ class Artifact:
 def stable_hash(value: Any) -> str:
     """Hash anything that JSON can hold; equal values give equal hashes on any machine. 64 hexadecimal digits."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def replace_text(file: Path, text: str) -> None:
+    """Write a small file in one step: killed at any moment, the old text or the new one is there."""
+    partial = file.with_name(f".{file.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.rename(file)
 
 
 def file_hash(path: Path) -> str:
@@ -106,19 +113,21 @@ def finish(
 ) -> Artifact:  # fmt: skip
     """Describe the payload that lies beside `folder`, and give it its final name in one step."""
     partial = begin(folder, keep_payload=True)
-    for scratch in partial.iterdir():
-        if scratch.name not in (PAYLOAD, "log.jsonl"):
-            shutil.rmtree(scratch) if scratch.is_dir() else scratch.unlink()
     files = describe_files(partial / PAYLOAD)
     content = stable_hash({name: entry["sha256"] for name, entry in files.items()})
     artifact = Artifact(
         folder, node, kind, fingerprint, content, inputs, settings, plugins, seed, seconds, measures, files
     )
     written = {name: value for name, value in asdict(artifact).items() if name != "folder"}
-    with (partial / MANIFEST).open("w") as file:
+    unfinished = partial / f".{MANIFEST}.partial"
+    with unfinished.open("w") as file:
         json.dump(written, file, indent=1, sort_keys=True, ensure_ascii=False)
         file.flush()
         os.fsync(file.fileno())
+    unfinished.rename(partial / MANIFEST)
+    for scratch in partial.iterdir():  # after the manifest, which says from now on what made the payload
+        if scratch.name not in (PAYLOAD, MANIFEST, "log.jsonl"):
+            shutil.rmtree(scratch) if scratch.is_dir() else scratch.unlink()
     partial.rename(folder)
     return artifact
 

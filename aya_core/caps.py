@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from aya_core.artifacts import stable_hash
 from aya_core.drawing import Draw
 
 
@@ -52,9 +53,14 @@ def quotas(wins: Mapping[str, int], most: int | None, share: float | None) -> di
         cap = _cap(sorted(wins.values(), reverse=True), max(share, 1 / len(wins)))
         kept = {teacher: min(n, cap) for teacher, n in kept.items()}
     total = sum(kept.values())
-    if most is not None and total > most:
-        kept = {teacher: n * most / total for teacher, n in kept.items()}
-    return {teacher: int(n + 1e-9) for teacher, n in kept.items()}
+    if most is None or total <= most:
+        return {teacher: int(n + 1e-9) for teacher, n in kept.items()}
+    scaled = {teacher: n * most / total for teacher, n in kept.items()}
+    whole = {teacher: int(n + 1e-9) for teacher, n in scaled.items()}
+    left = min(most, int(total + 1e-9)) - sum(whole.values())
+    for teacher in sorted(scaled, key=lambda teacher: (whole[teacher] - scaled[teacher], stable_hash(teacher)))[:left]:
+        whole[teacher] += 1  # to the largest remainders
+    return whole
 
 
 def _cap(counts: list[int], share: float) -> float:

@@ -1,4 +1,4 @@
-"""Drawing rows by hash: a share of a stream, in fixed memory, the same whatever the order of the others."""
+"""Drawing rows by hash: a share of a stream, in fixed memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ BITS = 12
 class Draw:
     """Keeps at most so many of a stream's rows, those with the smallest hashes. Show it every row, then ask of each again.
 
-    The hashes' first 12 bits are counted; in the one bucket that the limit cuts, the first rows of the stream are kept.
+    The hashes' first 12 bits are counted; in the one bucket of 4,096 that the limit cuts, the first rows of the stream are
+    kept. So all but a few rows are the same ones whatever the order.
     """
 
     def __init__(self, most: int, seed: int) -> None:

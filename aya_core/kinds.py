@@ -61,7 +61,8 @@ class Teacher(Protocol):
         The teacher's name in the completion is filled in by the stage. The same call gives the same answers, and what is
         answered to a prompt does not depend on which others are asked beside it (as far as the engine's arithmetic
         allows): a run that was stopped asks only for what is missing. `seed` already holds `sampling.seed`, where that
-        is set. A prompt may be left out (the account counts it as unanswered); an unknown prompt id is an error.
+        is set. The reference is for judges; an answer stands when it changes. A prompt may be left out (the account
+        counts it as unanswered); an unknown prompt id is an error.
         """
 
 

@@ -211,6 +211,7 @@ class Runner:
 
     def __init__(self, loaded: LoadedRecipe, plan: Plan, folder: Path, *, ask_again: bool = False) -> None:
         self.ask_again = ask_again
+        self.asked_again: set[str] = set()
         self.loaded = loaded
         self.plan = plan
         self.run = Run(folder)
@@ -239,12 +240,19 @@ class Runner:
 
     def _reuse(self, waiting: dict[str, Node]) -> None:
         for node in list(waiting.values()):
-            artifact = self.inventory.look(node)
-            if artifact is not None and self.ask_again and _is_incomplete(artifact):
-                self.inventory.set_aside(artifact)
-            elif artifact is not None:
+            artifact = self._look(node)
+            if artifact is not None:
                 del waiting[node.id]
                 self._finished(node, artifact, reused=True)
+
+    def _look(self, node: Node) -> Artifact | None:
+        """Find what stands; what is incomplete is set aside, once, where it is to be asked again."""
+        artifact = self.inventory.look(node)
+        if artifact is None or not self.ask_again or node.id in self.asked_again or not _is_incomplete(artifact):
+            return artifact
+        self.asked_again.add(node.id)
+        self.inventory.set_aside(artifact)
+        return None
 
     def _work(self, waiting: dict[str, Node], lock: int) -> None:
         at_work: dict[str, Node] = {}
@@ -284,7 +292,7 @@ class Runner:
             if contents is None:
                 continue
             del waiting[node.id]
-            artifact = self.inventory.look(node)
+            artifact = self._look(node)
             if artifact is not None:  # its inputs were made anew and came out the same
                 self._finished(node, artifact, reused=True)
                 continue

@@ -33,6 +33,17 @@ def checked_verdicts(arbiter: Arbiter, cases: Sequence[Case], who: str = "the ar
 def _checked(verdict: Verdict, case: Case, who: str) -> Verdict:
     if not isinstance(verdict, Verdict):
         raise PluginError(f"{who} gave {verdict!r} on '{case.prompt.id}'; expected a Verdict")
-    if verdict.status == "scored" and (verdict.score is None or not math.isfinite(verdict.score)):
-        return Verdict.fail(f"the score is {verdict.score}", verdict.details)
-    return verdict
+    try:
+        details = {name: float(value) for name, value in verdict.details.items()} if verdict.details else {}
+        score = None if verdict.score is None else float(verdict.score)
+    except (TypeError, ValueError):
+        raise PluginError(
+            f"{who} gave {verdict!r} on '{case.prompt.id}'; expected numbers as score and details"
+        ) from None
+    if not all(map(math.isfinite, details.values())):
+        raise PluginError(f"{who} gave the details {details} on '{case.prompt.id}'; expected finite numbers")
+    if verdict.status != "scored":
+        return Verdict(None, verdict.status, str(verdict.reason), details)
+    if score is None or not math.isfinite(score):
+        return Verdict.fail(f"the score is {verdict.score}", details)
+    return Verdict(score, "scored", str(verdict.reason), details)

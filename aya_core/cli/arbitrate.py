@@ -118,7 +118,7 @@ def _show(account: dict[str, Any], stage: str, folder: Path, console: Console) -
     _print(console, f"{stage}: {account['prompts']} prompts, {account['best']} best answers", header, rows)
     teachers = list(account["teachers"])
     wins = [
-        [code, *(f"{100 * won.get(t, 0) / sum(won.values()):.0f}" for t in teachers), str(sum(won.values()))]
+        [code, *(f"{100 * won.get(t, 0) / max(sum(won.values()), 1):.0f}" for t in teachers), str(sum(won.values()))]
         for code, won in account["wins"].items()
     ]
     _print(console, "Prompts won, %, by language", ["language", *teachers, "n"], wins)

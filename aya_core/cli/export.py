@@ -48,11 +48,16 @@ def write_jsonl(artifact: Artifact, out: Path | None) -> int:
     """Write the rows of an artifact as JSON objects, one a line, in UTF-8; return how many. A file appears when it is whole."""
     if out is None:
         return _write(artifact, sys.stdout)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.is_dir():
+        raise DataError(f"{out}: is a folder; expected the name of a file to write")
     partial = out.with_name(out.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        count = _write(artifact, file)
-    partial.rename(out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8") as file:
+            count = _write(artifact, file)
+        partial.rename(out)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error.strerror})") from None
     return count
 
 

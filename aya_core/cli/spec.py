@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ def strategy(text: str, option: str) -> dict[str, Any]:
         if not isinstance(read, dict):
             raise RecipeError(f"{option} {text}: expected a mapping such as {{use: name, key: value}}")
         return read
-    use, *words = text.split(",")
+    use, *words = re.split(r",(?![^\[{]*[\]}])", text)  # not inside brackets
     return {"use": use.strip(), **settings(words, option)}
 
 
@@ -31,6 +32,8 @@ def settings(words: list[str], option: str) -> dict[str, Any]:
         here = read
         for parent in parents:
             here = here.setdefault(parent, {})
+            if not isinstance(here, dict):
+                raise RecipeError(f"{option}: '{word}': '{parent}' has a value already; give one or the other")
         here[last] = yaml12.parse(value, f"{option} {key}")
     return read
 

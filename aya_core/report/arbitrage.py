@@ -1,9 +1,9 @@
 """The account of an arbitrage stage, from what its steps recorded: no row is read again.
 
-- prompts, unrouted: how many there are, and how many no teacher was asked
+- prompts, unrouted, best: how many there are, how many no teacher was asked, and how many best answers were kept
 - teachers: totals of each
 - by_language: the same by teacher and language; languages: how well the arbiter told answers apart there
-- wins: prompts won, by language and teacher; pairs: how many, and what was dropped; dropped: of the best answers
+- wins: prompts won, by language and teacher, before caps; pairs: how many, and what was dropped; dropped: of the best answers
 - warnings: in which languages scores hardly separate the candidates
 
 Of each teacher (and language): prompts asked, answers; of these scored, abstained on, failed and empty; prompts won, mean margin
@@ -46,11 +46,11 @@ def gather(stage: ArbitrageStage, plan: Plan, standing: Mapping[str, Artifact]) 
         rows = {code: _row(judged.get(code), asked.get(code, 0)) for code in sorted({*asked, *judged})}
         by_language[teacher] = _with_seconds(rows, seconds)
         teachers[teacher] = _total(rows.values(), seconds)
-    wins: dict[str, Row] = defaultdict(dict)
+    wins: dict[str, Row] = {code: {} for code in account["languages"]}
     for teacher, rows in by_language.items():
         for code, row in rows.items():
             if row["won"]:
-                wins[code][teacher] = row["won"]
+                wins.setdefault(code, {})[teacher] = row["won"]
     pairs = standing[f"{stage.name}.pairs"].measures if f"{stage.name}.pairs" in standing else {}
     return {
         "prompts": routes["prompts"],
@@ -75,7 +75,9 @@ def by_reason(dropped: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _row(judged: Mapping[str, Any] | None, asked: int) -> Row:
-    nothing: Row = {**dict.fromkeys(SUMS, 0), "mean_score": None, "mean_margin": None, "details": {}}
+    nothing: Row = {
+        **dict.fromkeys(SUMS, 0), "mean_score": None, "mean_margin": None, "margins": 0, "details": {}, "detailed": {},
+    }  # fmt: skip
     return {**nothing, **(judged or {}), "asked": asked}
 
 
@@ -94,12 +96,13 @@ def _total(rows: Iterable[Row], seconds: float | None) -> Row:
     rows = list(rows)
     names = sorted({name for row in rows for name in row["details"]})
     details = {
-        name: [(row["details"][name], row["answers"]) for row in rows if name in row["details"]] for name in names
+        name: [(row["details"][name], row["detailed"][name]) for row in rows if name in row["details"]]
+        for name in names
     }
     return {
         **{name: sum(row[name] for row in rows) for name in SUMS},
         "mean_score": _mean([(row["mean_score"], row["scored"]) for row in rows]),
-        "mean_margin": _mean([(row["mean_margin"], row["won"]) for row in rows]),
+        "mean_margin": _mean([(row["mean_margin"], row["margins"]) for row in rows]),
         "details": {name: _mean(pairs) for name, pairs in details.items()},
         "seconds": seconds,
     }

@@ -39,7 +39,7 @@ def _bars(wins: Mapping[str, Mapping[str, int]], colours: Mapping[str, str], top
         y, x, total = top + (BAR + GAP) * line, float(LEFT), sum(won.values())
         yield f'<text x="{LEFT - 8}" y="{y + 12}" text-anchor="end">{escape(language)}</text>'
         for teacher, colour in colours.items():
-            if width := WIDTH * won.get(teacher, 0) / total:
+            if width := WIDTH * won.get(teacher, 0) / max(total, 1):
                 yield (
                     f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" fill="{colour}">'
                     f"<title>{escape(teacher)}: {won[teacher]} of {total}</title></rect>"

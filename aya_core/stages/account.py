@@ -79,7 +79,9 @@ class _Tally:
             },
             "mean_score": self.score / self.scored if self.scored else None,
             "mean_margin": self.margin / self.margins if self.margins else None,
+            "margins": self.margins,
             "details": {name: total / n for name, (total, n) in sorted(self.details.items())},
+            "detailed": {name: n for name, (_, n) in sorted(self.details.items())},
         }
 
 
@@ -97,9 +99,10 @@ class _Spread:
 
     def add(self, judged: Sequence[Judged]) -> None:
         self.prompts += 1
-        scores = [row.verdict.score for row in judged if row.verdict.score is not None]
-        if len(scores) < 2 or len({row.completion.text for row in judged}) < 2:
+        scored = [row for row in judged if row.verdict.score is not None]
+        if len(scored) < 2 or len({row.completion.text for row in scored}) < 2:
             return
+        scores = [row.verdict.score or 0.0 for row in scored]
         n, total = len(scores), sum(scores)
         squares = sum([score * score for score in scores])
         self.compared += 1
@@ -114,8 +117,9 @@ class _Spread:
 
     def separation(self) -> float | None:
         """The spread of scores within prompts over that of all scores: 0 to 1."""
-        overall = self.squares - self.total**2 / self.scores if self.scores else 0.0
-        return math.sqrt(min(1.0, max(0.0, self.within / overall))) if overall > 0 else None
+        overall = self.squares - self.total * self.total / self.scores if self.scores else 0.0
+        ratio = self.within / overall if overall > 0 else math.nan
+        return math.sqrt(min(1.0, max(0.0, ratio))) if math.isfinite(ratio) else None
 
 
 class Account:

@@ -17,9 +17,9 @@ from aya_core.stages import judging, picking, sampling
 def unroll(stage: ArbitrageStage, build: Builder) -> None:
     """Nodes for prompts, routes, each teacher's answers, verdicts, best answers and pairs."""
     if stage.answers is not None:
-        source = _pool(stage, build)
-        prompts, answers = source["prompts"], {k[8:]: v for k, v in source.items() if k.startswith("answers@")}
-        rerouted: str | None = _route(stage, build, prompts, dict.fromkeys(answers), {})
+        prompts, answers = _pool(stage, build)
+        languages = _languages(stage, build)
+        rerouted: str | None = _route(stage, build, prompts, {name: languages.get(name) for name in answers}, {})
     else:
         assert stage.prompts is not None  # the recipe checks that there are prompts or answers
         pool: Mapping[str, Teaching] = stage.teachers or {}
@@ -57,15 +57,17 @@ def _route(
     )
 
 
-def _pool(stage: ArbitrageStage, build: Builder) -> Mapping[str, str]:
-    """The prompts and answers of the earlier stage that this one draws from, by role."""
+def _pool(stage: ArbitrageStage, build: Builder) -> tuple[str, Mapping[str, str]]:
+    """The prompts of the earlier stage that this one draws from, and the answers to them by teacher."""
     pools = {name.removesuffix(".answers") for name in build.names if name.endswith(".answers")}
     if stage.answers not in pools:
         raise build.error(
             "answers", f"no earlier arbitrage stage named '{stage.answers}'; {did_you_mean(str(stage.answers), pools)}"
         )
-    answers = build.names[f"{stage.answers}.answers"]
-    return {
-        "prompts": build.names[f"{stage.answers}.prompts"][""],
-        **{f"answers@{name}": id for name, id in answers.items()},
-    }
+    return build.names[f"{stage.answers}.prompts"][""], build.names[f"{stage.answers}.answers"]
+
+
+def _languages(stage: ArbitrageStage, build: Builder) -> Mapping[str, tuple[str, ...] | None]:
+    """What the teachers of the earlier stage are asked in."""
+    (earlier,) = [other for other in build.recipe.stages if other.name == stage.answers]
+    return {name: teaching.languages for name, teaching in (earlier.teachers or {}).items()}

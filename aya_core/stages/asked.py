@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from aya_core.artifacts import read_rows
+from aya_core.errors import DataError
 from aya_core.records import Columns, Prompt
 from aya_core.stages.work import Work
 
@@ -49,6 +50,14 @@ class Lookahead(Generic[Row]):
             taken.append(self._next)
             self._next = next(self._rows, None)
         return taken
+
+    def check_done(self) -> None:
+        """Raise DataError if rows are left: they are of a prompt that did not come, or came too early."""
+        if self._next is not None:
+            raise DataError(
+                f"rows of '{self._prompt_id(self._next)}' do not follow the order of the prompts; delete the artifact that "
+                "holds them, and run again"
+            )
 
 
 def route_file(teacher: str) -> str:

@@ -2,95 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from aya_core.artifacts import MANIFEST, PAYLOAD, is_whole, load, read_rows
+from aya_core.artifacts import MANIFEST, PAYLOAD, load, read_rows
+from aya_core.errors import ArtifactError, DataError
 from aya_core.seen import temporary_database
-from aya_core.stages.journal import Journal
-from aya_core.stages.keyed import ITEM, keyed
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """The key of a row alone."""
-
-    item: int
-
-    columns: ClassVar[Mapping[str, str]] = {ITEM: "int"}
-
-    def to_values(self) -> Sequence[Any]:
-        return (self.item,)
-
-    @classmethod
-    def from_values(cls, *values: Any) -> _Item:
-        return cls(*values)
+from aya_core.stages.journal import Journal, journal_files
+from aya_core.stages.keyed import keyed
 
 
 class Earlier:
     """The rows of other folders of the same node that were made by the same engine, settings and seed.
 
-    partial: the node's own folder. part: of the payload. Memory stays bounded: which file holds an item stands in a
-    temporary database.
+    partial: the node's own folder. part: of the payload. stands: whether the rows of an item are all that is wanted of it.
+    They are copied to a temporary database when they are first looked for, so that memory stays bounded and their order
+    does not matter. Newer folders go before older ones, and rows that stand before those that do not.
     """
 
-    def __init__(self, partial: Path, part: str, made_by: str, record: type[Any]) -> None:
+    def __init__(
+        self, partial: Path, part: str, made_by: str, record: type[Any], stands: Callable[[Sequence[Any]], bool]
+    ) -> None:
         self._partial = partial
         self._part = part
         self._made_by = made_by
         self._record = record
+        self._stands = stands
 
-    def take(self, keys: Sequence[int]) -> dict[int, Sequence[Any]]:
-        """Find the rows of these items."""
-        if not self._files or not keys:
-            return {}
-        wanted: dict[int, set[int]] = {}
-        for key in keys:
-            for (file,) in self._index.execute("SELECT file FROM items WHERE item = ?", (key,)):
-                wanted.setdefault(file, set()).add(key)
-        found: dict[int, Sequence[Any]] = {}
-        for file, inside in sorted(wanted.items()):
-            for key, rows in self._rows(self._files[file]):
-                if key in inside:
-                    found[key] = rows
-        return found
+    def take(self, keys: Sequence[int]) -> tuple[dict[int, Sequence[Any]], dict[int, Sequence[Any]]]:
+        """Find the rows of these items: those that stand, and those that will do where nothing better comes."""
+        standing: dict[int, Sequence[Any]] = {}
+        incomplete: dict[int, Sequence[Any]] = {}
+        if self._folders:
+            for key in keys:
+                for rows, stands in self._items.execute("SELECT rows, stands FROM items WHERE item = ?", (key,)):
+                    (standing if stands else incomplete)[key] = [
+                        self._record.from_values(*row) for row in json.loads(rows)
+                    ]
+        return standing, incomplete
 
     @cached_property
-    def _files(self) -> list[Path]:
-        found: list[Path] = []
-        for folder in sorted(self._partial.parent.iterdir()):
-            if folder == self._partial or not folder.is_dir():
-                continue
-            if (folder / MANIFEST).is_file():
-                made_by = load(folder).measures.get("made_by")
-            else:
-                note = folder / "work" / "made_by"
-                made_by = note.read_text() if note.is_file() else None
-            if made_by == self._made_by:
-                shards = sorted((folder / PAYLOAD / self._part).glob("*.parquet"))
-                found += filter(is_whole, shards)
-                found += sorted((folder / "work").glob(f"{self._part or 'journal'}-*.jsonl"))
-        return found
+    def _folders(self) -> list[Path]:
+        """The folders that count, newest first."""
+        found = []
+        for folder in self._partial.parent.iterdir():
+            if folder != self._partial and folder.is_dir() and _made_by(folder) == self._made_by:
+                found.append(folder)
+        return sorted(found, key=lambda folder: (-folder.stat().st_mtime_ns, folder.name))
 
     @cached_property
-    def _index(self) -> Any:
-        index = temporary_database()
-        index.execute("CREATE TABLE items (item INTEGER PRIMARY KEY, file INTEGER)")
-        for number, file in enumerate(self._files):
-            if file.suffix == ".jsonl":
-                keys: Iterable[int] = Journal(file, self._record).read()
-            else:
-                keys = (row.item for row in read_rows(file, _Item))
-            index.executemany("INSERT OR IGNORE INTO items VALUES (?, ?)", ((key, number) for key in keys))
-        return index
+    def _items(self) -> Any:
+        database = temporary_database()
+        database.execute("CREATE TABLE items (item INTEGER PRIMARY KEY, rows TEXT, stands INTEGER)")
+        add = (
+            "INSERT INTO items VALUES (?, ?, ?) ON CONFLICT (item) DO UPDATE SET rows = excluded.rows, stands = 1 "
+            "WHERE stands = 0 AND excluded.stands = 1"
+        )
+        for folder in self._folders:
+            for key, rows in self._rows(folder):
+                told = json.dumps([row.to_values() for row in rows])
+                database.execute(add, (key, told, int(self._stands(rows))))
+        return database
 
-    def _rows(self, file: Path) -> Iterator[tuple[int, Sequence[Any]]]:
-        if file.suffix == ".jsonl":
-            yield from Journal(file, self._record).read().items()
-            return
-        for key, rows in groupby(read_rows(file, keyed(self._record)), lambda row: int(row.item)):
-            yield key, [row.row for row in rows]
+    def _rows(self, folder: Path) -> Iterator[tuple[int, Sequence[Any]]]:
+        for shard in sorted((folder / PAYLOAD / self._part).glob("*.parquet")):
+            try:
+                for key, rows in groupby(read_rows(shard, keyed(self._record)), lambda row: int(row.item)):
+                    yield key, [row.row for row in rows]
+            except DataError as error:  # another run's file, which this one can do without
+                print(f"not taken over: {error}", file=sys.stderr)
+        for journal in journal_files(folder / "work", self._part):
+            yield from Journal(journal, self._record).read().items()
+
+
+def _made_by(folder: Path) -> str | None:
+    """What made the rows of a folder, finished or not; None where it does not say."""
+    if (folder / MANIFEST).is_file():
+        try:
+            told = load(folder).measures.get("made_by")
+        except ArtifactError:
+            return None
+        return None if told is None else str(told)
+    note = folder / "work" / "made_by"
+    return note.read_text() if note.is_file() else None

@@ -14,6 +14,16 @@ PATIENCE_SECONDS = 0.5
 """Chunks that are done within this time are not written to a journal: doing them again costs less."""
 
 
+def journal_file(scratch: Path, part: str, shard: str) -> Path:
+    """Where the journal of a shard lies."""
+    return scratch / f"journal-{part}-{shard}.jsonl"
+
+
+def journal_files(scratch: Path, part: str) -> list[Path]:
+    """The journals of all shards of a part."""
+    return sorted(scratch.glob(journal_file(Path(), part, "*").name))
+
+
 class Journal:
     """Items with their rows, a JSON list a line. A line cut short by a kill is dropped when it is read."""
 
@@ -30,7 +40,7 @@ class Journal:
             return {}
         found: dict[int, Sequence[Any]] = {}
         for line in self._whole().splitlines():
-            with suppress(ValueError):  # damaged, where a machine went down: its item is asked about again
+            with suppress(ValueError, TypeError):  # damaged, where a machine went down: its item is asked about again
                 key, rows = json.loads(line)
                 found[key] = [self._record.from_values(*row) for row in rows]
         return found

@@ -93,6 +93,8 @@ def read_cases(work: Work) -> Iterator[Case]:
                 candidates += answers
         if candidates:
             yield Case(prompt, tuple(candidates))
+    for answers_left in streams.values():
+        answers_left.check_done()
 
 
 def _is_no_failure(rows: Sequence[Judged]) -> bool:

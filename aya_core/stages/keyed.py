@@ -40,17 +40,20 @@ def _keyed(record: Any) -> Any:
 
 
 def prompt_key(prompt: Prompt) -> int:
-    """Name a prompt by its id and what is asked."""
-    return _hash((prompt.id, prompt.language, *(text for turn in prompt.messages for text in turn.values())))
+    """Name a prompt by its id, what is asked, and what its source says of it. The reference is no part of the question."""
+    turns = [text for turn in prompt.messages for text in (turn["role"], turn["content"])]
+    meta = [text for pair in sorted(prompt.meta.items()) for text in pair]
+    return _hash(("prompt", prompt.id, prompt.language, str(len(turns)), *turns, *meta))
 
 
 def case_key(prompt: Prompt, candidates: tuple[Completion, ...]) -> int:
     """Name a case by its prompt, the reference it is judged by, and its candidates."""
     texts = [text for c in candidates for text in (c.teacher, str(c.index), c.finish_reason, c.text)]
-    about = (prompt.reference or "", *(f"{key}={value}" for key, value in sorted(prompt.meta.items())))
-    return _hash((str(prompt_key(prompt)), *about, *texts))
+    reference = ("no reference",) if prompt.reference is None else ("reference", prompt.reference)
+    return _hash(("case", str(prompt_key(prompt)), *reference, *texts))
 
 
-def _hash(texts: tuple[Any, ...]) -> int:
-    digest = blake2b("\x00".join(texts).encode(errors="surrogatepass"), digest_size=8).digest()
+def _hash(texts: tuple[str, ...]) -> int:
+    counted = "".join([f"{len(text)}:{text}" for text in texts])
+    digest = blake2b(counted.encode(errors="surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)

@@ -42,18 +42,18 @@ def pick_best(work: Work) -> Mapping[str, Any]:
     def best(prompt: Prompt, judged: Sequence[Judged], drops: Drops) -> Iterator[_Picked]:
         ranked = eligible(prompt, judged)
         if not ranked:
-            drops.count("no scored answer", prompt.language)
+            drops.count(_why_none(judged), prompt.language)
         elif ties == "drop" and _is_tied(ranked):
             drops.count("tied for best", prompt.language, ranked[0].completion.teacher)
         else:
             yield _Picked(prompt, ranked[0], ranked, prompt.id)
 
     def rows(drops: Drops) -> Iterator[Demonstration]:
-        picked = _picked(work, best, drops, account.judged)
-        for pick in picked:
+        for pick, is_kept in _picked(work, best, drops, account.judged):
             won = pick.best
             account.won(pick.prompt, won.completion.teacher, _margin_over_others(pick.ranked))
-            yield Demonstration(pick.prompt, won.completion.text, won.completion.teacher, won.verdict.score)
+            if is_kept:
+                yield Demonstration(pick.prompt, won.completion.text, won.completion.teacher, won.verdict.score)
 
     drops = Drops()
     count = write_rows(work.out, Demonstration, rows(drops))
@@ -81,12 +81,12 @@ def pick_pairs(work: Work) -> Mapping[str, Any]:
                 yield _Picked(prompt, better, ranked, id, worse)
 
     def rows(drops: Drops) -> Iterator[Preference]:
-        for pick in _picked(work, pairs, drops, lambda prompt, judged: None):
-            assert pick.worse is not None
-            yield Preference(
-                pick.prompt, pick.best.completion.text, pick.worse.completion.text, pick.best.completion.teacher,
-                pick.worse.completion.teacher, pick.best.verdict.score, pick.worse.verdict.score, round,
-            )  # fmt: skip
+        for pick, is_kept in _picked(work, pairs, drops):
+            if is_kept and pick.worse is not None:
+                yield Preference(
+                    pick.prompt, pick.best.completion.text, pick.worse.completion.text, pick.best.completion.teacher,
+                    pick.worse.completion.teacher, pick.best.verdict.score, pick.worse.verdict.score, round,
+                )  # fmt: skip
 
     drops = Drops()
     count = write_rows(work.out, Preference, rows(drops))
@@ -105,40 +105,58 @@ class _Picked:
 
 
 Chooser = Callable[[Prompt, Sequence[Judged], Drops], Iterator[_Picked]]
+Look = Callable[[Prompt, Sequence[Judged]], None]
 
 
 def _picked(
-    work: Work, choose: Chooser, drops: Drops, see: Callable[[Prompt, Sequence[Judged]], None]
-) -> Iterator[_Picked]:  # fmt: skip
-    """Choose from every prompt, in one pass, or in two where there are caps. see: is shown the verdicts once."""
+    work: Work, choose: Chooser, drops: Drops, look: Look = lambda prompt, judged: None
+) -> Iterator[tuple[_Picked, bool]]:  # fmt: skip
+    """Choose from every prompt, and say whether a cap keeps what was chosen; two passes, where there are caps.
+
+    look: is shown all verdicts, once.
+    """
     most, share = work.setting("most_per_language"), work.setting("teacher_share")
-    if most is None and share is None:
-        yield from _chosen(work, choose, drops, see)
-        return
-    caps = Caps(most, share, work.node.seed)
-    for pick in _chosen(work, choose, Drops(), lambda prompt, judged: None):
-        caps.show(pick.prompt.language, pick.best.completion.teacher, pick.id)
-    for pick in _chosen(work, choose, drops, see):
+    caps = Caps(most, share, work.node.seed) if most is not None or share is not None else None
+    if caps is not None:
+        for pick in _chosen(work, choose, Drops()):
+            caps.show(pick.prompt.language, pick.best.completion.teacher, pick.id)
+    for pick in _chosen(work, choose, drops, look):
         language, teacher = pick.prompt.language, pick.best.completion.teacher
-        if caps.keeps(language, teacher, pick.id):
-            yield pick
-        else:
+        is_kept = caps is None or caps.keeps(language, teacher, pick.id)
+        if not is_kept:
             drops.count("over the cap of its language or teacher", language, teacher)
+        yield pick, is_kept
 
 
 def _chosen(
-    work: Work, choose: Chooser, drops: Drops, see: Callable[[Prompt, Sequence[Judged]], None]
+    work: Work, choose: Chooser, drops: Drops, look: Look = lambda prompt, judged: None
 ) -> Iterator[_Picked]:  # fmt: skip
     alike = work.setting("near_duplicates")
     seen = NearDuplicates(alike) if alike is not None else None
     verdicts = Lookahead(read_rows(work.inputs["verdicts"], Judged), lambda judged: judged.completion.prompt_id)
     for prompt in read_prompts(work):
         judged = verdicts.take(prompt.id)
-        see(prompt, judged)
-        if seen is not None and not seen.add(prompt.language, prompt.text):
+        look(prompt, judged)
+        if seen is not None and seen.has(prompt.language, prompt.text):
             drops.count("near-duplicate of an earlier prompt", prompt.language)
-        else:
-            yield from choose(prompt, judged, drops)
+            continue
+        chosen = list(choose(prompt, judged, drops))
+        if chosen and seen is not None:  # a prompt that gave nothing stands in nobody's way
+            seen.remember(prompt.language, prompt.text)
+        yield from chosen
+    verdicts.check_done()
+
+
+def _why_none(judged: Sequence[Judged]) -> str:
+    """Why a prompt has no eligible answer."""
+    statuses = {row.verdict.status for row in judged}
+    if not judged:
+        return "no answer"
+    if statuses == {"abstained"}:
+        return "the arbiter abstained on every answer"
+    if statuses == {"failed"}:
+        return "no answer could be judged"
+    return "no scored answer"
 
 
 def eligible(prompt: Prompt, judged: Sequence[Judged]) -> list[Judged]:

@@ -13,7 +13,7 @@ from aya_core.drawing import Draw
 from aya_core.errors import DataError, PluginError
 from aya_core.kinds import Pool, Router
 from aya_core.records import Prompt
-from aya_core.stages.asked import Route, route_file
+from aya_core.stages.asked import Route, route_file, routes_of
 from aya_core.stages.shards import chunked
 from aya_core.stages.work import Work
 
@@ -37,11 +37,15 @@ def route(work: Work) -> Mapping[str, Any]:
                     files[name].write(Route(prompt.id, prompt.language))
                     routed[name][prompt.language] += 1
             prompts += len(chunk)
+    was_limited = False
     for name in pool:
         if (limit := limits.get(name)) is not None and files[name].count > limit:
+            was_limited = True
             routed[name] = _limit(work.out / route_file(name), limit, work.node.seed)
     if not any(routed.values()):
         raise DataError("the router sends no prompt to any teacher; check the teachers' languages")
+    if was_limited:
+        unrouted = prompts - _asked_at_all(work, pool)
     by_language = {name: dict(sorted(count.items())) for name, count in routed.items()}
     return {"prompts": prompts, "unrouted": unrouted, "routed": by_language}
 
@@ -51,11 +55,21 @@ def _routes(router: Router, prompts: Sequence[Prompt], pool: Pool, seed: int) ->
     if len(named) != len(prompts):
         raise PluginError(f"the router named teachers for {len(named)} of {len(prompts)} prompts; expected each")
     for prompt, teachers in zip(prompts, named, strict=True):
-        if isinstance(teachers, str) or not set(teachers) <= set(pool):
+        if isinstance(teachers, str) or not set(teachers) <= set(pool) or len(set(teachers)) < len(teachers):
             raise PluginError(
-                f"the router named {teachers!r} for '{prompt.id}'; expected a list from {', '.join(pool)}"
+                f"the router named {teachers!r} for '{prompt.id}'; expected a list from {', '.join(pool)}, each once"
             )
     return named
+
+
+def _asked_at_all(work: Work, pool: Pool) -> int:
+    """How many prompts at least one teacher is asked."""
+    routes = [routes_of(work.out / route_file(name)) for name in pool]
+    asked = 0
+    for prompt in read_rows(work.inputs["prompts"], Prompt):
+        taken = [route.take(prompt.id) for route in routes]
+        asked += any(taken)
+    return asked
 
 
 def _limit(file: Path, most: int, seed: int) -> Counter[str]:

@@ -67,7 +67,10 @@ def sample(work: Work) -> Mapping[str, Any]:
         def ask(prompts: Sequence[Prompt], how: Sampling = how) -> Iterator[tuple[int, Sequence[Completion]]]:
             return answers(teacher(), prompts, how, seed, name)
 
-        asking = Asking(Completion, prompt_key, ask, made_by, lambda row: row.completion_tokens)
+        def is_whole(rows: Sequence[Completion], how: Sampling = how) -> bool:
+            return len(rows) == how.n
+
+        asking = Asking(Completion, prompt_key, ask, made_by, lambda row: row.completion_tokens, is_whole)
         chunks = chunked(read_prompts(work), max(1, min(SHARD_PROMPTS, SHARD_TOKENS // (how.n * how.max_tokens))))
         filled[part] = fill(work, asking, chunks, part=part, total=total)
     answered = sum(one.rows for one in filled.values())
@@ -94,8 +97,7 @@ def answers(
     coming: dict[int, dict[int, Completion]] = {}
     complete: set[int] = set()
     for answer in teacher.answer(prompts, sampling, seed):
-        if not isinstance(answer, Completion) or not isinstance(answer.text, str):
-            raise PluginError(f"teacher '{name}' yielded {answer!r:.200}; expected a Completion with a text")
+        _check(answer, name)
         if answer.prompt_id not in order:
             raise PluginError(f"teacher '{name}' answered '{answer.prompt_id}', which it was not asked")
         if not 0 <= answer.index < sampling.n:
@@ -114,12 +116,22 @@ def answers(
             yield place, [samples[index] for index in sorted(samples)]
 
 
+def _check(answer: Any, name: str) -> None:
+    if not isinstance(answer, Completion) or not isinstance(answer.text, str):
+        raise PluginError(f"teacher '{name}' yielded {answer!r:.200}; expected a Completion with a text")
+    counts = (answer.index, answer.prompt_tokens, answer.completion_tokens)
+    if not all(isinstance(count, int) for count in counts) or not isinstance(answer.finish_reason, str):
+        raise PluginError(
+            f"teacher '{name}' yielded {answer!r:.200}; expected whole numbers of tokens (0 where unknown) and a "
+            "finish_reason"
+        )
+
+
 def _named(answer: Completion, name: str) -> Completion:
-    if answer.teacher == name:
-        return answer
+    """The answer under the teacher's name in the recipe; halves of characters, which no file can hold, are replaced."""
     return Completion(
-        answer.prompt_id, name, answer.index, answer.text, answer.prompt_tokens, answer.completion_tokens,
-        answer.finish_reason,
+        answer.prompt_id, name, answer.index, answer.text.encode(errors="replace").decode(), answer.prompt_tokens,
+        answer.completion_tokens, answer.finish_reason,
     )  # fmt: skip
 
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from aya_core.artifacts import count_rows, is_whole, write_rows
+from aya_core.artifacts import count_rows, is_whole, replace_text, write_rows
 from aya_core.stages.earlier import Earlier
-from aya_core.stages.journal import Journal
+from aya_core.stages.journal import Journal, journal_file
 from aya_core.stages.keyed import keyed
 from aya_core.stages.work import Work
 
@@ -33,7 +33,8 @@ class Asking(Generic[Item, Row]):
 
     record: of the rows that it gives. key: names an item by its content. ask: hands items to the engine and yields the
     place of each with its rows, in any order, as they are finished. made_by: names all else that decides what comes
-    back. tokens: of a row, for the speed that is reported. stands: whether rows of an earlier run are good enough.
+    back. tokens: of a row, for the speed that is reported. stands: whether rows of an earlier run are all that is wanted;
+    where they are not, the item is asked about again, and they serve if nothing comes of it.
     """
 
     record: type[Row]
@@ -65,13 +66,13 @@ def fill(
     folder.mkdir(exist_ok=True)
     for unfinished in folder.glob(".*.tmp"):
         unfinished.unlink()
-    (work.scratch / "made_by").write_text(asking.made_by)
-    earlier = Earlier(work.partial, part, asking.made_by, asking.record)
+    replace_text(work.scratch / "made_by", asking.made_by)
+    earlier = Earlier(work.partial, part, asking.made_by, asking.record, asking.stands)
     clock = _Clock(work, part, total)
     filled = Filled()
     index = 0
     for index, items in enumerate(_at_least_one(chunks)):
-        shard = folder / f"rows-{index:05d}.parquet"
+        shard = folder / f"rows-{index:08d}.parquet"
         if not is_whole(shard):  # it may be there and damaged, where a machine went down
             filled.taken += _make(work, asking, items, shard, part, earlier, clock)
         filled.items += len(items)
@@ -86,10 +87,9 @@ def _make(
 ) -> int:  # fmt: skip
     """Make one shard; return how many items an earlier run had asked about."""
     keys = [asking.key(item) for item in items]
-    journal = Journal(work.scratch / f"{part or 'journal'}-{shard.stem}.jsonl", asking.record)
+    journal = Journal(journal_file(work.scratch, part, shard.stem), asking.record)
     found: dict[int, Sequence[Any]] = journal.read()
-    taken = earlier.take([key for key in keys if key not in found])
-    taken = {key: rows for key, rows in taken.items() if asking.stands(rows)}
+    taken, incomplete = earlier.take([key for key in keys if key not in found])
     found.update(taken)
     left = [place for place, key in enumerate(keys) if key not in found]
     if left:
@@ -100,6 +100,7 @@ def _make(
             journal.write(key, rows)
             clock.tick(sum(map(asking.tokens, rows)))
         journal.close()
+    found = {**incomplete, **found}
     record = keyed(asking.record)
     rows_of = (record(row, key) for key in keys for row in found.get(key, ()))
     write_rows(shard.parent, record, rows_of, f".{shard.name}.tmp")
@@ -163,5 +164,5 @@ class _Clock:
         measures: dict[str, float] = {"seconds": round(seconds, 3)}
         if self.tokens:
             measures = {"tokens_per_second": self.tokens / max(seconds, 1e-9), **measures}
-        self.file.write_text(str(self.before + seconds))
+        replace_text(self.file, str(self.before + seconds))
         self.work.log(self.done + self.at_work, self.total, measures)

@@ -21,6 +21,7 @@ class Noting(Strategy):
     notes: str = Field(description="File of the prompts asked.")
     word: str = Field("", description="Said before each answer.")
     leaves_out: str = Field("", description="Prompts whose id ends so are not answered while `stop` is there.")
+    halves: str = Field("", description="Prompts whose id ends so get one sample while `stop` is there.")
     stop: str = Field("", description="While this file is there, the teacher hangs after `most` answers.")
     most: int = Field(10**9, description="See `stop`.")
 
@@ -41,7 +42,8 @@ class Noting(Strategy):
                 while number >= self.most and Path(self.stop).exists():
                     time.sleep(0.01)
             note(self.notes, prompt.id)
-            for index in reversed(range(sampling.n)):
+            is_half = bool(self.halves) and prompt.id.endswith(self.halves) and Path(self.stop).exists()
+            for index in [0] if is_half else reversed(range(sampling.n)):
                 yield Completion(prompt.id, "?", index, self.word + stable_hash([seed, prompt.id, index])[:8], 3, 2)
 
 
@@ -90,6 +92,24 @@ class Scale:
             yield [Verdict(len(c.text) - self.mean) for c in case.candidates]
 
 
+class LanguageShy(Strategy):
+    """Abstain in one language."""
+
+    language: str = Field(description="Code.")
+    make: str = Field("float", description="`numpy`: scores and details are numpy's.")
+
+    def build(self):
+        return self
+
+    def judge(self, cases):
+        number = __import__("numpy").float32 if self.make == "numpy" else float
+        for case in cases:
+            if case.prompt.language == self.language:
+                yield [Verdict.abstain("shy") for _ in case.candidates]
+            else:
+                yield [Verdict(number(len(c.teacher)), details={"n": number(1)}) for c in case.candidates]
+
+
 class Failing(Strategy):
     """Fail on answers to some prompts while a file is there."""
 
@@ -113,4 +133,10 @@ def aya_teachers():
 
 @hookimpl
 def aya_arbiters():
-    return {"judging": Judging, "judging-alone": JudgingAlone, "scaled": Scaled, "failing": Failing}
+    return {
+        "judging": Judging,
+        "judging-alone": JudgingAlone,
+        "scaled": Scaled,
+        "failing": Failing,
+        "language-shy": LanguageShy,
+    }

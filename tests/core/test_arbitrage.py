@@ -238,7 +238,7 @@ def test_a_damaged_shard_of_a_killed_run_is_made_again(folder):
     partial = whole.with_name(whole.name + ".partial")
     whole.rename(partial)
     (partial / "artifact.json").unlink()
-    shard = partial / "payload" / "rows-00000.parquet"
+    shard = partial / "payload" / "rows-00000000.parquet"
     expected = shard.read_bytes()
     shard.write_bytes(expected[: len(expected) // 2])
     folder.run()
@@ -247,10 +247,10 @@ def test_a_damaged_shard_of_a_killed_run_is_made_again(folder):
 
 def test_a_damaged_shard_of_finished_work_is_named(folder):
     folder.run()
-    shard = folder.payload("arbitrage.answers@ana") / "rows-00000.parquet"
+    shard = folder.payload("arbitrage.answers@ana") / "rows-00000000.parquet"
     shard.write_bytes(shard.read_bytes()[:-9])
     told = folder.run(check=2).stderr
-    assert "rows-00000.parquet" in told
+    assert "rows-00000000.parquet" in told
     assert "delete" in told
 
 
@@ -267,6 +267,128 @@ def test_asking_again_asks_only_what_had_no_answer(folder):
     assert folder.notes("ana") == ["p-5", "p-15"]
     assert folder.measures("arbitrage.answers@ana")["unanswered"] == 0
     assert len(folder.answers("ana")) == 24
+
+
+def test_asking_again_judges_again_where_an_answer_stays_missing(folder):
+    folder.stop.touch()
+    folder.stage["teachers"]["ana"] |= {"stop": str(folder.stop), "leaves_out": "5"}
+    folder.stage["arbiter"] = {
+        "use": "failing",
+        "notes": str(folder.path / "judged"),
+        "stop": str(folder.path / "down"),
+    }
+    (folder.path / "down").touch()
+    folder.run()
+    (folder.path / "down").unlink()
+    folder.forget()
+    folder.aya("arbitrate", folder.write(), "--out", folder.out, "-q", "--ask-again", check=0)
+    assert folder.measures("arbitrage.answers@ana")["unanswered"] == 2
+    assert sorted(folder.notes("judged")) == sorted(f"p-{n}" for n in range(0, 24, 3))
+    assert "failed" not in folder.measures("arbitrage.verdicts")
+
+
+def test_some_samples_of_a_prompt_are_no_answer_but_are_not_lost(folder):
+    folder.stop.touch()
+    folder.stage["sampling"] = {"n": 3}
+    folder.stage["teachers"]["ana"] |= {"stop": str(folder.stop), "halves": "5"}
+    folder.run()
+    assert folder.measures("arbitrage.answers@ana")["unanswered"] == 4
+    folder.forget()
+    folder.aya("arbitrate", folder.write(), "--out", folder.out, "-q", "--ask-again", check=0)
+    assert folder.notes("ana") == ["p-5", "p-15"]
+    assert len(folder.answers("ana")) == 24 * 3 - 4
+    folder.stop.unlink()
+    folder.forget()
+    folder.aya("arbitrate", folder.write(), "--out", folder.out, "-q", "--ask-again", check=0)
+    assert folder.notes("ana") == ["p-5", "p-15"]
+    assert len(folder.answers("ana")) == 24 * 3
+
+
+def test_a_success_goes_before_an_older_failure(folder):
+    folder.stop.touch()
+    folder.stage["arbiter"] = {"use": "failing", "notes": str(folder.path / "judged"), "stop": str(folder.stop)}
+    folder.run()
+    folder.stop.unlink()
+    folder.ask(range(30))
+    folder.run()
+    folder.forget()
+    folder.ask(range(31))
+    folder.run()
+    assert folder.notes("judged") == ["p-30"]
+
+
+@pytest.mark.parametrize("name", ["rows.seconds", "made_by"])
+def test_a_note_cut_short_by_a_kill_does_no_harm(folder, name):
+    folder.run()
+    whole = folder.payload("arbitrage.answers@ana").parent
+    partial = whole.with_name(whole.name + ".partial")
+    whole.rename(partial)
+    (partial / "artifact.json").unlink()
+    (partial / "work").mkdir()
+    (partial / "work" / f".{name}.partial").write_text("")
+    other = whole.with_name("0123456789ab.partial")
+    other.mkdir()
+    (other / "artifact.json").write_text('{"half')
+    folder.forget()
+    folder.run()
+    assert not folder.notes("ana")
+
+
+def test_meta_is_part_of_the_question_and_the_reference_of_the_case(folder):
+    rows = [{"id": f"p-{n}", "language": "en", "prompt": "?", "persona": "a king", "reference": None} for n in range(4)]
+
+    def write():
+        (folder.path / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+    folder.stage["prompts"]["columns"] = {"meta": ["persona"]}
+    write()
+    folder.run()
+    folder.forget()
+    rows[0]["reference"] = ""
+    write()
+    folder.run()
+    assert (folder.notes("ana"), folder.notes("judged")) == ([], ["p-0 2"])
+    rows[1]["persona"] = "a fool"
+    write()
+    folder.run()
+    assert (folder.notes("ana"), folder.notes("judged")) == (["p-1"], ["p-1 2"])
+
+
+def test_half_a_character_is_named_in_prompts_and_mended_in_answers(folder):
+    folder.stage["teachers"]["ana"]["word"] = "cut \ud83d"
+    folder.run()
+    assert all(answer.text.startswith("cut ?") for answer in folder.answers("ana"))
+    (folder.path / "prompts.jsonl").write_text(json.dumps({"id": "p", "language": "en", "prompt": "cut \ud83d"}))
+    told = folder.run(check=2).stderr.replace("\n", " ")
+    assert "prompts.jsonl:1: holds half a character" in told
+
+
+def test_a_control_asks_teachers_only_what_they_were_asked(folder):
+    folder.stage["teachers"]["ana"]["languages"] = ["en"]
+    control = {"name": "control", "do": "arbitrage", "answers": "arbitrage", "router": {"use": "random"}}
+    folder.raw["stages"].append({**control, "arbiter": folder.stage["arbiter"]})
+    folder.run()
+    account = json.loads((folder.out / "report.json").read_text())["arbitrage"]["control"]
+    assert account["by_language"]["ana"].keys() == {"en"}
+    assert account["best"] == 24
+
+
+def test_a_language_in_which_nothing_wins_is_in_the_account(folder):
+    folder.stage["arbiter"] = {"use": "language-shy", "language": "de"}
+    folder.run()
+    account = json.loads((folder.out / "report.json").read_text())["arbitrage"]["arbitrage"]
+    assert account["wins"]["de"] == {}
+    assert {"reason": "the arbiter abstained on every answer", "language": "de", "teacher": "", "count": 8} in account[
+        "dropped"
+    ]
+    assert ">de<" in (folder.out / "pictures" / "arbitrage.svg").read_text()
+
+
+def test_verdicts_are_numbers_of_any_make(folder):
+    folder.stage["arbiter"] = {"use": "language-shy", "language": "tr", "make": "numpy"}
+    folder.run()
+    rows = list(read_rows(folder.payload("arbitrage.verdicts"), Judged))
+    assert {type(row.verdict.score) for row in rows if row.verdict.status == "scored"} == {float}
 
 
 def test_verdicts_that_failed_are_judged_again_on_demand(folder):
@@ -389,6 +511,10 @@ def test_a_stage_can_be_made_of_options_and_exported(folder, aya):
     exported = aya("export", folder.out, "arbitrage.best", cwd=folder.path, check=0).stdout
     assert [json.loads(line) for line in exported.splitlines()] == best
     assert "did you mean 'arbitrage.best'" in aya("export", folder.out, "arbitrage.bst", check=2).stderr
+
+
+def account(folder):
+    return json.loads((folder.out / "report.json").read_text())["arbitrage"]["arbitrage"]
 
 
 def lines(path):

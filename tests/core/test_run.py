@@ -156,7 +156,7 @@ def test_shards_of_answers_that_a_killed_run_finished_are_kept(cheap, tmp_path, 
     assert len(whole.files) == 5  # 36 prompts
     partial = tmp_path / "again.partial" / "payload"
     partial.mkdir(parents=True)
-    first = partial / "rows-00000.parquet"
+    first = partial / "rows-00000000.parquet"
     first.write_bytes((whole.payload / first.name).read_bytes())
     before = first.stat().st_mtime_ns
     again = make("arbitrage.answers@clever", tmp_path / "again")

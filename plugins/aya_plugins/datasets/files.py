@@ -61,9 +61,22 @@ def json_lines(file: Path) -> Iterator[Line]:
                 row = json.loads(text)
             except ValueError as error:
                 raise DataError(f"{place}: not JSON ({error}); expected one object on each line") from None
+            if "\\u" in text and "\\ud" in text.lower() and not _is_text(row):
+                raise DataError(
+                    f"{place}: holds half a character (\\ud800 to \\udfff without its other half); mend the text"
+                )
             if not isinstance(row, dict):
                 raise DataError(f"{place}: a JSON {type(row).__name__}; expected one object on each line")
             yield Line(place, file.stem, number, row)
+
+
+def _is_text(row: Any) -> bool:
+    """Whether everything in a row can be written as UTF-8."""
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def parquet_lines(file: Path) -> Iterator[Line]:
