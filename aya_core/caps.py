@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from aya_core.artifacts import stable_hash
 from aya_core.drawing import Draw
 
+EPSILON = 1e-9
+"""What rounding may take from a whole number."""
+
 
 class Caps:
     """Shown every row once, it says on a second pass over the same rows which of them stay.
@@ -43,23 +46,32 @@ class Caps:
 
 
 def quotas(wins: Mapping[str, int], most: int | None, share: float | None) -> dict[str, int]:
-    """How many rows each teacher of a language keeps.
+    """How many rows each teacher of a language keeps: as many as can be, in proportion to its wins below the cap.
 
-    With a share s, the largest count c at which all who have more are cut so that c is at most s of what is left. With a
-    most, all are then scaled down alike.
+    Of all that is kept, no teacher has more than the share (1 / k of k teachers, if that is more; one row, if that is
+    less), and all together have no more than `most`.
     """
-    kept = {teacher: float(n) for teacher, n in wins.items()}
-    if share is not None:
-        cap = _cap(sorted(wins.values(), reverse=True), max(share, 1 / len(wins)))
-        kept = {teacher: min(n, cap) for teacher, n in kept.items()}
-    total = sum(kept.values())
-    if most is None or total <= most:
-        return {teacher: int(n + 1e-9) for teacher, n in kept.items()}
-    scaled = {teacher: n * most / total for teacher, n in kept.items()}
-    whole = {teacher: int(n + 1e-9) for teacher, n in scaled.items()}
-    left = min(most, int(total + 1e-9)) - sum(whole.values())
-    for teacher in sorted(scaled, key=lambda teacher: (whole[teacher] - scaled[teacher], stable_hash(teacher)))[:left]:
-        whole[teacher] += 1  # to the largest remainders
+    allowed = 1.0 if share is None else max(share, 1 / len(wins))
+    cap = _cap(sorted(wins.values(), reverse=True), allowed)
+    wanted = {teacher: min(float(n), cap) for teacher, n in wins.items()}
+    total = int(sum(wanted.values()) + EPSILON)
+    total = total if most is None else min(total, most)
+    while True:  # whole rows may have to be a few fewer
+        room = {teacher: min(n, max(1, int(allowed * total + EPSILON))) for teacher, n in wins.items()}
+        if sum(room.values()) >= total:
+            return _apportion(wanted, room, total)
+        total -= 1
+
+
+def _apportion(wanted: Mapping[str, float], room: Mapping[str, int], total: int) -> dict[str, int]:
+    """Share whole rows out by what is wanted, the rest to the largest remainders that have room."""
+    scale = total / max(sum(wanted.values()), 1.0)
+    exact = {teacher: n * scale for teacher, n in wanted.items()}
+    whole = {teacher: min(int(n + EPSILON), room[teacher]) for teacher, n in exact.items()}
+    while (left := total - sum(whole.values())) > 0:
+        waiting = [teacher for teacher in whole if whole[teacher] < room[teacher]]
+        for teacher in sorted(waiting, key=lambda name: (whole[name] - exact[name], stable_hash(name)))[:left]:
+            whole[teacher] += 1
     return whole
 
 
@@ -69,7 +81,7 @@ def _cap(counts: list[int], share: float) -> float:
         return counts[0]
     for cut in range(1, len(counts) + 1):
         rest, left = sum(counts[cut:]), 1 - share * cut
-        cap = share * rest / left if left > 1e-12 else float(counts[cut - 1])
+        cap = share * rest / left if left > EPSILON else float(counts[cut - 1])
         if cap >= (counts[cut] if cut < len(counts) else 0):
             return cap
     return float(counts[-1])

@@ -96,13 +96,14 @@ class Builder:
     def add(
         self, id: str, action: str, kind: str, settings: Mapping[str, Any], inputs: Mapping[str, str | Reference] | None = None,
         strategies: Mapping[str, tuple[str, Strategy[Any]]] | None = None, *, model: str | None = None,
-        parts: Mapping[str, str] | None = None,
+        parts: Mapping[str, str] | None = None, at: Mapping[str, str] | None = None,
     ) -> str:  # fmt: skip
         """Add a node and return its id.
 
         inputs: node ids by role. strategies: (kind, strategy) by the setting that will hold them; the references and
         files inside them become inputs. model: node or model for the strategies that are applied to each model in
-        turn. parts: the one file of an input that is read, by role.
+        turn. parts: the one file of an input that is read, by role. at: where in the stage a strategy stands, for messages, if not
+        under its setting.
         """
         node_inputs = {role: str(value) for role, value in (inputs or {}).items()}
         external = {role: node_inputs.pop(role) for role in list(node_inputs) if node_inputs[role] not in self.nodes}
@@ -115,7 +116,9 @@ class Builder:
         for key, (strategy_kind, strategy) in (strategies or {}).items():
             spec = self.registry.dump(strategy_kind, strategy)
             essential[key] = self.registry.dump(strategy_kind, strategy, essential=True)
-            self._take_references(key, strategy, (spec, essential[key]), node_inputs, external, model)
+            self._take_references(
+                key, strategy, (spec, essential[key]), node_inputs, external, model, (at or {}).get(key, key)
+            )
             specs[key] = spec
             for inner in strategies_in(strategy):
                 origin = self.registry.origin_of(inner)
@@ -214,7 +217,7 @@ class Builder:
             )
         kind = "demonstrations" if kind == "any" else kind
         settings = {"kind": kind, "languages": list(self.recipe.languages)}
-        return self.add(id, "read", kind, settings, strategies={"dataset": ("dataset", source)})
+        return self.add(id, "read", kind, settings, strategies={"dataset": ("dataset", source)}, at={"dataset": where})
 
     def _begun(self) -> list[str]:
         names = [stage.name for stage in self.recipe.stages]
@@ -222,16 +225,16 @@ class Builder:
 
     def _take_references(
         self, key: str, strategy: Strategy[Any], specs: Sequence[dict[str, Any]], inputs: dict[str, str], external: dict[str, str],
-        model: str | None,
+        model: str | None, at: str,
     ) -> None:  # fmt: skip
         for path, reference in find(strategy, Reference):
-            role = ".".join((key, *map(str, path)))
+            role, where = (".".join((start, *map(str, path))) for start in (key, at))
             if str(reference) == EACH:
                 if model is None:
-                    raise self.error(role, "no model is given here; expected a stage, a folder or a hub id")
+                    raise self.error(where, "no model is given here; expected a stage, a folder or a hub id")
                 target = model
             else:
-                target = self.resolve(reference, role)
+                target = self.resolve(reference, where)
             if target in self.nodes:
                 inputs[role] = target
             elif Path(target).is_absolute():
@@ -241,11 +244,11 @@ class Builder:
             for spec in specs:
                 _set(spec, path, f"${role}")
         for path, file in find(strategy, LocalFile):
-            role = ".".join((key, *map(str, path)))
+            role, where = (".".join((start, *map(str, path))) for start in (key, at))
             full = (self.loaded.folder / Path(file).expanduser()).resolve()
             if not full.exists() and not list(full.parent.glob(full.name)):
                 raise self.error(
-                    role, f"no file or folder {full}; expected data there, or another path (relative to the recipe)"
+                    where, f"no file or folder {full}; expected data there, or another path (relative to the recipe)"
                 )
             external[role] = str(full)
             for spec in specs:

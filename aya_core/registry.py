@@ -242,9 +242,9 @@ def source_hash(package: str) -> str:
 
 
 def find_module(package: str) -> ModuleSpec | None:
-    """Find a top-level package or module as the process that does the work will: first in the current folder."""
+    """Find a top-level package or module as the process that does the work will: last in the current folder."""
     try:
-        return PathFinder.find_spec(package, [os.getcwd()]) or importlib.util.find_spec(package)
+        return importlib.util.find_spec(package) or PathFinder.find_spec(package, [os.getcwd()])
     except ValueError:  # a module without a specification, such as __main__
         return None
 

@@ -348,7 +348,7 @@ class _Pool:
 
     def __enter__(self) -> _Pool:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "aya_core.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.environment,
+            [sys.executable, "-P", "-m", "aya_core.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.environment,
             start_new_session=True, pass_fds=[self.lock],
         )  # fmt: skip
         self.start(self.setup)

@@ -47,6 +47,7 @@ def main() -> None:
     events = os.dup(1)
     os.dup2(2, 1)  # what libraries print is not an event
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides what an interrupt means
+    sys.path.append(os.getcwd())  # for checks of the user's; last, so that no file there stands in for a library
     lines = _Lines()
     setup = json.loads(lines.wait())
     registry = Registry([Path(file) for file in setup["plugins"]])

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from aya_core.cli import spec
 from aya_core.cli.export import write_jsonl
@@ -17,8 +15,7 @@ from aya_core.cli.progress import Progress
 from aya_core.cli.recipe_argument import load, override_option
 from aya_core.errors import RecipeError, did_you_mean
 from aya_core.recipe import ArbitrageStage, LoadedRecipe, validate_recipe
-from aya_core.report import files, gather
-from aya_core.report.markdown import account_table
+from aya_core.report import files, gather, terminal
 from aya_core.runner import Runner
 from aya_core.stages import make_plan
 
@@ -37,7 +34,7 @@ from aya_core.stages import make_plan
 @click.option("--jsonl", "as_jsonl", is_flag=True, help="Write best.jsonl and pairs.jsonl into the run folder, too.")
 @click.option("--ask-again", is_flag=True, help="Ask again what had no answer, and judge again what failed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the account as JSON on stdout; progress goes to stderr.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress; the account is shown.")
 def command(
     recipe: str | None, stage: str | None, prompts: str | None, teachers: tuple[str, ...], arbiter: str | None,
     router: str | None, overrides: tuple[str, ...], out: Path | None, as_jsonl: bool, ask_again: bool, as_json: bool, quiet: bool,
@@ -74,7 +71,12 @@ def command(
     if as_json:
         click.echo(json.dumps(account, ensure_ascii=False))
         return
-    _show(account, stage, folder, progress.console)
+    console = Console(stderr=True, highlight=False)
+    terminal.show_account(stage, account, console)
+    console.print(
+        f"{folder / 'report.html'}, {folder / 'pictures' / f'{stage}.svg'}; rows: aya export {folder} {stage}.best",
+        soft_wrap=True,
+    )
 
 
 def _from_options(
@@ -110,30 +112,3 @@ def _choose(loaded: LoadedRecipe, named: str | None) -> str:
         found = f"has {', '.join(names)}; say which with --stage" if names else "has no arbitrage stage"
         raise RecipeError(f"{loaded.source}: {found}")
     return names[0]
-
-
-def _show(account: dict[str, Any], stage: str, folder: Path, console: Console) -> None:
-    """Print who answered, was scored and won, and where."""
-    header, *rows = account_table(account)
-    _print(console, f"{stage}: {account['prompts']} prompts, {account['best']} best answers", header, rows)
-    teachers = list(account["teachers"])
-    wins = [
-        [code, *(f"{100 * won.get(t, 0) / max(sum(won.values()), 1):.0f}" for t in teachers), str(sum(won.values()))]
-        for code, won in account["wins"].items()
-    ]
-    _print(console, "Prompts won, %, by language", ["language", *teachers, "n"], wins)
-    for warning in account["warnings"]:
-        console.print(f"[yellow]warning[/yellow]: {warning}", soft_wrap=True)
-    console.print(
-        f"{folder / 'report.html'}, {folder / 'pictures' / f'{stage}.svg'}; rows: {folder / 'artifacts'}",
-        soft_wrap=True,
-    )
-
-
-def _print(console: Console, title: str, header: Any, rows: Any) -> None:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for index, name in enumerate(header):
-        table.add_column(name, justify="left" if index == 0 else "right", no_wrap=index == 0, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)

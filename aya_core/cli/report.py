@@ -29,7 +29,10 @@ def command(folder: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report, ensure_ascii=False))
         return
-    terminal.show(report, Console())
+    console = Console()
+    terminal.show(report, console)
+    for name, account in report["arbitrage"].items():
+        terminal.show_account(name, account, console)
     click.echo(
         f"{len(standing)} of {len(plan.nodes)} steps stand. Report: {folder / 'report.html'} (also .md and .json)"
     )

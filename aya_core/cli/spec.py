@@ -41,6 +41,11 @@ def settings(words: list[str], option: str) -> dict[str, Any]:
 def dataset(text: str, option: str) -> dict[str, Any]:
     """Read a data set: a JSONL or Parquet file, or a strategy."""
     ending = Path(text).suffix
+    if Path(text).is_dir():
+        endings = {file.suffix for file in Path(text).iterdir()} & {".jsonl", ".parquet"}
+        if len(endings) != 1:
+            raise RecipeError(f"{option} {text}: a folder; expected .jsonl or .parquet files in it, of one kind")
+        return {"use": endings.pop()[1:], "path": text}
     if ending in (".jsonl", ".parquet") and "," not in text and not text.lstrip().startswith("{"):
         return {"use": ending[1:], "path": text}
     return strategy(text, option)

@@ -7,13 +7,14 @@
 - warnings: in which languages scores hardly separate the candidates
 
 Of each teacher (and language): prompts asked, answers; of these scored, abstained on, failed and empty; prompts won, mean margin
-over the best answer of another teacher, mean score, tokens, seconds, and means of the arbiter's details. Seconds are the
+over the best answer of another teacher (on the prompts won), mean score, tokens, seconds, means of the arbiter's details, and the
+commonest reasons for abstentions and failures. Seconds are the
 wall-clock time of asking, loading included, shared out by tokens (by answers where tokens are not known).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -62,8 +63,18 @@ def gather(stage: ArbitrageStage, plan: Plan, standing: Mapping[str, Artifact]) 
         "wins": dict(sorted(wins.items())),
         "dropped": best["dropped"],
         "pairs": pairs,
-        "warnings": warnings(account),
+        "warnings": [*_left_out(stage, plan, standing), *warnings(account)],
     }
+
+
+def _left_out(stage: ArbitrageStage, plan: Plan, standing: Mapping[str, Artifact]) -> list[str]:
+    """Say which rows of the prompts' data set were left out for their language."""
+    id = plan.nodes[f"{stage.name}.routes"].inputs.get("prompts")
+    left_out = standing[id].measures.get("left_out") if id is not None else None
+    if not left_out:
+        return []
+    told = ", ".join(f"{code} {count}" for code, count in left_out.items())
+    return [f"prompts in languages that the recipe does not name were left out: {told}"]
 
 
 def by_reason(dropped: Iterable[Mapping[str, Any]]) -> dict[str, int]:
@@ -76,7 +87,7 @@ def by_reason(dropped: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
 def _row(judged: Mapping[str, Any] | None, asked: int) -> Row:
     nothing: Row = {
-        **dict.fromkeys(SUMS, 0), "mean_score": None, "mean_margin": None, "margins": 0, "details": {}, "detailed": {},
+        **dict.fromkeys(SUMS, 0), "mean_score": None, "mean_margin": None, "margins": 0, "details": {}, "detailed": {}, "reasons": {},
     }  # fmt: skip
     return {**nothing, **(judged or {}), "asked": asked}
 
@@ -104,8 +115,16 @@ def _total(rows: Iterable[Row], seconds: float | None) -> Row:
         "mean_score": _mean([(row["mean_score"], row["scored"]) for row in rows]),
         "mean_margin": _mean([(row["mean_margin"], row["margins"]) for row in rows]),
         "details": {name: _mean(pairs) for name, pairs in details.items()},
+        "reasons": _added([row["reasons"] for row in rows]),
         "seconds": seconds,
     }
+
+
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+    return dict(total.most_common())
 
 
 def _mean(pairs: Iterable[tuple[float | None, int]]) -> float | None:

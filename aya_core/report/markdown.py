@@ -85,45 +85,57 @@ def _languages(report: Mapping[str, Any]) -> Iterator[str]:
 def _arbitrage(report: Mapping[str, Any]) -> Iterator[str]:
     for name, account in report["arbitrage"].items():
         yield f"\n## {name}: who won where\n"
-        header, *rows = account_table(account)
-        yield from table(header, rows)
-        yield ""
-        yield from table(
-            ["language", *account["teachers"]],
-            [[code, *(str(wins.get(t, 0)) for t in account["teachers"])] for code, wins in account["wins"].items()],
-        )
-        dropped = {
-            **by_reason(account["dropped"]),
-            **{f"{k} (pairs)": n for k, n in by_reason(account["pairs"].get("dropped", ())).items()},
-        }
-        if dropped:
-            yield "\nDropped: " + ", ".join(f"{reason} {count}" for reason, count in dropped.items()) + "."
-        yield from (f"\n**Warning**: {warning}." for warning in account["warnings"])
+        yield summary(account)
+        yield "\nScores compare within a prompt only; the margin is over the best answer of another teacher, on the prompts won.\n"
+        for rows in (account_table(account), details_table(account), wins_table(account)):
+            header, *body = list(rows) or [[]]
+            if header:
+                yield from table(header, body)
+                yield ""
+        yield from (f"**Warning**: {warning}.\n" for warning in account["warnings"])
 
 
-def account_table(account: Mapping[str, Any], language: str | None = None) -> Iterator[Sequence[str]]:
-    """An account as text, its header first: totals by teacher, or one language of it."""
-    rows = account["teachers"] if language is None else {
-        teacher: by[language] for teacher, by in account["by_language"].items() if language in by
-    }  # fmt: skip
-    details = sorted({name for row in rows.values() for name in row["details"]})
+def account_table(account: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+    """The totals of an account by teacher as text, the header first."""
     counts = ("asked", "answers", "scored", "abstained", "failed", "won")
-    yield [
-        "teacher",
-        *counts,
-        "score",
-        "margin",
-        "tokens",
-        "seconds",
-        *(name.replace("_", " ") for name in details),
-    ]
-    for teacher, row in rows.items():
+    yield ["teacher", *(name.replace("abstained", "abst.") for name in counts), "score", "margin", "tokens", "s"]
+    for teacher, row in account["teachers"].items():
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
         means = [number(row["mean_score"]), number(row["mean_margin"])]
-        yield [
-            teacher, *(str(row[key]) for key in counts), *means, str(row["tokens"]), seconds,
-            *(number(row["details"].get(name)) for name in details),
-        ]  # fmt: skip
+        yield [teacher, *(str(row[key]) for key in counts), *means, str(row["tokens"] or ""), seconds]
+
+
+def details_table(account: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+    """Means of the arbiter's details by teacher as text, the header first; nothing where it gives none."""
+    teachers = account["teachers"]
+    names = sorted({name for row in teachers.values() for name in row["details"]})
+    if names:
+        yield ["mean of", *teachers]
+    for name in names:
+        yield [name, *(number(row["details"].get(name)) for row in teachers.values())]
+
+
+def wins_table(account: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+    """Prompts won by language and teacher, before caps, in percent and as n, the header first; empty where not answered."""
+    yield ["language", *account["teachers"], "n"]
+    for code, won in account["wins"].items():
+        total = sum(won.values())
+        answered = [bool(account["by_language"][t].get(code, {}).get("answers")) for t in account["teachers"]]
+        shares = [
+            f"{100 * won.get(t, 0) / max(total, 1):.0f}" if known else ""
+            for t, known in zip(account["teachers"], answered, strict=True)
+        ]
+        yield [code, *shares, str(total)]
+
+
+def summary(account: Mapping[str, Any]) -> str:
+    """What came of an arbitrage, in a sentence."""
+    pairs = account["pairs"]
+    dropped = [f"{reason} {n}" for reason, n in by_reason(account["dropped"]).items()]
+    dropped += [f"{reason} {n} (pairs)" for reason, n in by_reason(pairs.get("dropped", ())).items()]
+    unrouted = f", {account['unrouted']} asked of nobody" if account["unrouted"] else ""
+    made = f"{account['prompts']} prompts{unrouted}: {account['best']} best answers, {pairs.get('rows', 0)} pairs"
+    return f"{made}. Dropped: {', '.join(dropped)}." if dropped else f"{made}."
 
 
 def _online(report: Mapping[str, Any]) -> Iterator[str]:

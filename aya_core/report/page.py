@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from aya_core.report.gather import rows_of
-from aya_core.report.markdown import COLUMNS, account_table, cells
+from aya_core.report.markdown import COLUMNS, account_table, cells, details_table, summary
 from aya_core.report.wins import COLOURS, picture
 
 STYLE = """
@@ -52,8 +52,10 @@ def _body(report: Mapping[str, Any]) -> Iterator[str]:
         yield from _languages(report)
     for name, account in report["arbitrage"].items():
         yield f"<h2>{escape(name)}</h2>"
-        yield from (f"<p>{escape(warning)}</p>" for warning in account["warnings"])
-        yield from _table(*account_table(account))
+        yield f"<p>{escape(summary(account))}</p>"
+        yield from (f"<p><b>{escape(warning)}</b></p>" for warning in account["warnings"])
+        for rows in (account_table(account), details_table(account)):
+            yield from _table(*rows)
         yield picture(account, f"{name}: whose answer won where")
     yield f"<details><summary>Signature</summary><pre>{escape(str(report['signature']))}</pre></details>"
 
@@ -68,7 +70,7 @@ def _gains(report: Mapping[str, Any]) -> Iterator[str]:
                 yield '<p class="quiet">Controls:</p>'
 
 
-def _table(header: Sequence[str], *rows: Sequence[str]) -> Iterator[str]:
+def _table(header: Sequence[str] = (), *rows: Sequence[str]) -> Iterator[str]:
     yield "<table><tr>" + "".join(f"<th>{escape(name)}</th>" for name in header) + "</tr>"
     for row in rows:
         yield "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"

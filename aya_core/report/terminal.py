@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
-from aya_core.report.markdown import COLUMNS, cells
+from aya_core.report.markdown import COLUMNS, account_table, cells, details_table, summary, wins_table
 
 
 def show(report: Mapping[str, Any], console: Console) -> None:
@@ -29,3 +30,26 @@ def show(report: Mapping[str, Any], console: Console) -> None:
         table.add_row(*(cell.replace(" ± ", "±") for cell in row), style="dim" if group == "control" else None)
         last = group
     console.print(table)
+
+
+def show_account(name: str, account: Mapping[str, Any], console: Console) -> None:
+    """Print what came of an arbitrage: who answered, was scored and won, and where."""
+    console.print(f"[bold]{name}[/bold]: {summary(account)}", soft_wrap=True)
+    _table("Margins are over the best answer of another teacher, on the prompts won", account_table(account), console)
+    _table("The arbiter's details", details_table(account), console)
+    _table("Prompts won, %, by language", wins_table(account), console)
+    for warning in account["warnings"]:
+        console.print(f"[yellow]warning[/yellow]: {warning}", soft_wrap=True)
+
+
+def _table(title: str, rows: Iterator[Sequence[str]], console: Console) -> None:
+    header = next(rows, None)
+    if header is None:
+        return
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for index, name in enumerate(header):
+        table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    whole = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+    console.print(table, width=whole, crop=False)  # a narrow terminal wraps lines, but no number is cut

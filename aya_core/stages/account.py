@@ -19,7 +19,10 @@ HARDLY_SEPARATES = 0.1
 MOSTLY_TIED = 0.5
 """Share of prompts with unlike answers that all score the same, above which one is warned."""
 
-ENOUGH = 20
+MOST_REASONS = 20
+"""Different reasons for abstentions and failures that are kept of a teacher in a language."""
+
+ENOUGH = 5
 """Prompts with unlike answers in a language, below which no warning is worth much."""
 
 
@@ -54,6 +57,7 @@ class _Tally:
     margins: int = 0
     margin: float = 0.0
     details: dict[str, tuple[float, int]] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
 
     def add(self, row: Judged) -> None:
         verdict = row.verdict
@@ -67,6 +71,8 @@ class _Tally:
             self.abstained += 1
         else:
             self.failed += 1
+        if verdict.status != "scored" and (verdict.reason in self.reasons or len(self.reasons) < MOST_REASONS):
+            self.reasons[verdict.reason] = self.reasons.get(verdict.reason, 0) + 1
         for name, value in verdict.details.items():
             total, n = self.details.get(name, (0.0, 0))
             self.details[name] = (total + value, n + 1)
@@ -82,6 +88,7 @@ class _Tally:
             "margins": self.margins,
             "details": {name: total / n for name, (total, n) in sorted(self.details.items())},
             "detailed": {name: n for name, (_, n) in sorted(self.details.items())},
+            "reasons": dict(sorted(self.reasons.items(), key=lambda entry: -entry[1])),
         }
 
 
@@ -155,8 +162,17 @@ class Account:
 
 
 def warnings(account: Mapping[str, Any]) -> list[str]:
-    """Say in which languages the scores hardly separate the candidates."""
+    """Say in which languages the scores hardly separate the candidates, and of which teachers no answer was scored."""
     told = []
+    for teacher, rows in account["teachers"].items():
+        if not any(row["scored"] for row in rows.values()):
+            reasons: Counter[str] = Counter()
+            for row in rows.values():
+                reasons.update(row["reasons"])
+            why = "; ".join(f"{reason} ({n})" for reason, n in reasons.most_common(3))
+            told.append(
+                f"{teacher}: none of its {sum(row['answers'] for row in rows.values())} answers was scored: {why}"
+            )
     for language, found in account["languages"].items():
         if found["compared"] < ENOUGH:
             continue

@@ -32,6 +32,7 @@ def unroll(stage: ArbitrageStage, build: Builder) -> None:
             name: sampling.add(
                 build, f"{stage.name}.answers@{name}", prompts, teaching.teacher, teaching.sampling or stage.sampling,
                 name=name, routes=routes,
+                at=f"teachers.{name}",
             )
             for name, teaching in pool.items()
         }  # fmt: skip

@@ -10,7 +10,7 @@ from aya_core.artifacts import read_rows, stable_hash, write_rows
 from aya_core.errors import DataError, PluginError
 from aya_core.plan import Builder
 from aya_core.recipe import DataStage
-from aya_core.records import Demonstration, ExampleRow, Preference, Prompt
+from aya_core.records import UNKNOWN_LANGUAGE, Demonstration, ExampleRow, Preference, Prompt
 from aya_core.seen import Seen
 from aya_core.stages.work import Work
 
@@ -76,11 +76,14 @@ def read(work: Work) -> Mapping[str, Any]:
 
     count = write_rows(work.out, record, wanted())
     if count == 0:
-        others = (
-            f"; it has {sum(left_out.values())} rows in other languages: {', '.join(sorted(left_out))}"
-            if left_out
-            else ""
-        )
+        others = ""
+        if left_out:
+            codes = ", ".join(sorted(left_out))
+            others = f"; it has {sum(left_out.values())} rows in other languages: {codes}"
+            if UNKNOWN_LANGUAGE in left_out:
+                others += f". '{UNKNOWN_LANGUAGE}' are rows that do not say: set language, language_from_name or columns.language"
+            elif any(code.split("-")[0] in languages for code in left_out):
+                others += "; write the code as the recipe does, or add it to the recipe's `languages`"
         raise DataError(f"the data set has no rows in the recipe's languages{others}")
     return {"rows": count, **({"left_out": dict(sorted(left_out.items()))} if left_out else {})}
 

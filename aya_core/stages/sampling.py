@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aya_core.artifacts import count_rows, read_rows, stable_hash
-from aya_core.errors import PluginError
+from aya_core.errors import DataError, PluginError
 from aya_core.kinds import Sampling, Teacher
 from aya_core.plan import Builder
 from aya_core.records import Completion, Prompt
@@ -30,17 +30,18 @@ GREEDY = "greedy"
 def add(
     build: Builder, id: str, prompts: str, teacher: Strategy[Any], sampling: Sampling, *, name: str,
     routes: str | None = None, model: str | None = None, greedy: bool = False, part: tuple[int, int] | None = None,
+    at: str = "teacher",
 ) -> str:  # fmt: skip
     """Add the node in which one teacher answers, and return its id.
 
     routes: only the prompts routed to `name` are asked. greedy: ask once more at temperature 0. part: (k, n) asks
-    only the k-th of n equal parts of the prompts.
+    only the k-th of n equal parts of the prompts. at: where in the stage the teacher stands, for messages.
     """
     inputs = {"prompts": prompts, **({"route": routes} if routes else {})}
     settings = {"name": name, "sampling": sampling.model_dump(mode="json"), "greedy": greedy, "part": part}
     return build.add(
         id, "sample", "completions", settings, inputs, {"teacher": ("teacher", teacher)}, model=model,
-        parts={"route": route_file(name)} if routes else {},
+        parts={"route": route_file(name)} if routes else {}, at={"teacher": at},
     )  # fmt: skip
 
 
@@ -74,6 +75,12 @@ def sample(work: Work) -> Mapping[str, Any]:
         chunks = chunked(read_prompts(work), max(1, min(SHARD_PROMPTS, SHARD_TOKENS // (how.n * how.max_tokens))))
         filled[part] = fill(work, asking, chunks, part=part, total=total)
     answered = sum(one.rows for one in filled.values())
+    if filled[""].items and not answered:
+        first = next(read_prompts(work)).id
+        raise DataError(
+            f"teacher '{name}' answered none of {filled[''].items} prompts; their ids are like '{first}': are those of recorded "
+            "answers alike? Other teachers say in the log why they left prompts out"
+        )
     return {
         "prompts": filled[""].items,
         "answers": answered,

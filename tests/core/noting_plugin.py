@@ -21,6 +21,7 @@ class Noting(Strategy):
     notes: str = Field(description="File of the prompts asked.")
     word: str = Field("", description="Said before each answer.")
     leaves_out: str = Field("", description="Prompts whose id ends so are not answered while `stop` is there.")
+    breaks: bool = Field(False, description="Answers end in half a character.")
     halves: str = Field("", description="Prompts whose id ends so get one sample while `stop` is there.")
     stop: str = Field("", description="While this file is there, the teacher hangs after `most` answers.")
     most: int = Field(10**9, description="See `stop`.")
@@ -44,7 +45,14 @@ class Noting(Strategy):
             note(self.notes, prompt.id)
             is_half = bool(self.halves) and prompt.id.endswith(self.halves) and Path(self.stop).exists()
             for index in [0] if is_half else reversed(range(sampling.n)):
-                yield Completion(prompt.id, "?", index, self.word + stable_hash([seed, prompt.id, index])[:8], 3, 2)
+                yield Completion(
+                    prompt.id,
+                    "?",
+                    index,
+                    self.word + stable_hash([seed, prompt.id, index])[:8] + "\ud83d" * self.breaks,
+                    3,
+                    2,
+                )
 
 
 class Judging(Strategy):

@@ -355,9 +355,9 @@ def test_meta_is_part_of_the_question_and_the_reference_of_the_case(folder):
 
 
 def test_half_a_character_is_named_in_prompts_and_mended_in_answers(folder):
-    folder.stage["teachers"]["ana"]["word"] = "cut \ud83d"
+    folder.stage["teachers"]["ana"]["breaks"] = True
     folder.run()
-    assert all(answer.text.startswith("cut ?") for answer in folder.answers("ana"))
+    assert all(answer.text.endswith("?") for answer in folder.answers("ana"))
     (folder.path / "prompts.jsonl").write_text(json.dumps({"id": "p", "language": "en", "prompt": "cut \ud83d"}))
     told = folder.run(check=2).stderr.replace("\n", " ")
     assert "prompts.jsonl:1: holds half a character" in told

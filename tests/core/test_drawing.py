@@ -59,7 +59,9 @@ def test_no_teacher_has_more_than_its_share_and_nothing_is_cut_in_vain(wins, sha
 def test_a_language_has_at_most_its_cap(wins, most, share):
     cut = quotas(wins, most, share)
     assert sum(cut.values()) <= most
-    assert sum(cut.values()) >= min(most, sum(quotas(wins, None, share).values()))
+    total, allowed = sum(cut.values()), max(share or 1, 1 / len(wins))
+    assert max(cut.values()) <= max(1, allowed * total + 1e-6)
+    assert total >= min(most, sum(quotas(wins, None, share).values())) - (len(wins) if share else 0)
     assert all(cut[teacher] <= wins[teacher] for teacher in wins)
 
 
