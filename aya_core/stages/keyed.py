@@ -54,6 +54,6 @@ def case_key(prompt: Prompt, candidates: tuple[Completion, ...]) -> int:
 
 
 def _hash(texts: tuple[str, ...]) -> int:
-    counted = "".join([f"{len(text)}:{text}" for text in texts])
+    counted = f"{list(map(len, texts))}{''.join(texts)}"  # lengths first: no two lists of texts give the same
     digest = blake2b(counted.encode(errors="surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)

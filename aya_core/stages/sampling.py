@@ -136,10 +136,10 @@ def _check(answer: Any, name: str) -> None:
 
 def _named(answer: Completion, name: str) -> Completion:
     """The answer under the teacher's name in the recipe; halves of characters, which no file can hold, are replaced."""
+    text = answer.text if answer.text.isascii() else answer.text.encode(errors="replace").decode()
     return Completion(
-        answer.prompt_id, name, answer.index, answer.text.encode(errors="replace").decode(), answer.prompt_tokens,
-        answer.completion_tokens, answer.finish_reason,
-    )  # fmt: skip
+        answer.prompt_id, name, answer.index, text, answer.prompt_tokens, answer.completion_tokens, answer.finish_reason
+    )
 
 
 def _made_by(work: Work, seed: int) -> str:
