@@ -43,6 +43,7 @@ bench: .venv/installed ## time kernels, merges, teachers and arbitrage against t
 	$(BIN)/python kernels/benchmarks/token_logps.py
 	$(BIN)/python kernels/benchmarks/weighted_sum.py
 	$(BIN)/python benchmarks/merges.py
+	$(BIN)/python benchmarks/teachers.py --prompts 500
 	$(BIN)/python benchmarks/openai_teacher.py
 	$(BIN)/python benchmarks/arbitrage.py
 

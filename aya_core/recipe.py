@@ -37,7 +37,9 @@ Name = Annotated[str, AfterValidator(_name)]
 class Machine(Settings):
     """How a run uses the machine. Changes how fast results come, not what they are, as long as `threads` stays."""
 
-    jobs: int = Field(1, ge=1, description="Independent nodes that run at the same time.")
+    jobs: int = Field(
+        1, ge=1, description="Independent nodes that run at the same time; those whose work a server does come on top."
+    )
     threads: int | None = Field(None, ge=1, description="CPU threads of each node; None leaves it to the libraries.")
 
 

@@ -33,7 +33,12 @@ def checked_verdicts(arbiter: Arbiter, cases: Sequence[Case], who: str = "the ar
 def _checked(verdict: Verdict, case: Case, who: str) -> Verdict:
     if not isinstance(verdict, Verdict):
         raise PluginError(f"{who} gave {verdict!r} on '{case.prompt.id}'; expected a Verdict")
-    if type(verdict.score) is float and verdict.status == "scored" and not verdict.details and math.isfinite(verdict.score):
+    if (
+        type(verdict.score) is float
+        and verdict.status == "scored"
+        and not verdict.details
+        and math.isfinite(verdict.score)
+    ):
         return verdict  # most are like this, and they are many
     try:
         details = {name: float(value) for name, value in verdict.details.items()} if verdict.details else {}

@@ -1,7 +1,7 @@
-"""Time the bundled teachers against their engines called directly, on the same work in one run.
+"""Time the sampling of a stage, teacher, journal and shards included, against the engine called directly, on the same work in one run.
 
 python benchmarks/teachers.py [--prompts N] [--samples N] [--max-tokens N] [--repeats N] prints a table: seconds to answer (the best of the
-repeats; loading left out) of the teacher and of the engine. The direct call does what one would write by hand: chat template,
+repeats; loading left out) of the stage and of the engine. The direct call does what one would write by hand: chat template,
 tokens, length-sorted batches of the same size for transformers, everything at once for vLLM, texts. vLLM is left out where it
 is not installed.
 """
@@ -23,7 +23,13 @@ os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # on a CPU vLLM's first sampl
 import torch
 import transformers
 
-from aya_core.api import Prompt, Sampling, Teacher, user_prompt
+from aya_core.api import Completion, Prompt, Sampling, Teacher, user_prompt
+from aya_core.artifacts import begin
+from aya_core.registry import Registry
+from aya_core.stages.keyed import prompt_key
+from aya_core.stages.sampling import SHARD_PROMPTS, answers, read_answers
+from aya_core.stages.shards import Asking, chunked, fill
+from aya_core.stages.work import Work
 from aya_core.testing import tiny_causal_lm
 from aya_plugins.teachers.transformers import Transformers
 from aya_plugins.teachers.vllm import Vllm
@@ -52,8 +58,15 @@ def best(repeats: int, work: Callable[[], int]) -> tuple[float, int]:
 
 
 def ask(teacher: Teacher, prompts: Sequence[Prompt], sampling: Sampling) -> int:
-    """Let a teacher answer all; returns the tokens that it made."""
-    return sum(one.completion_tokens for one in teacher.answer(prompts, sampling, 0))
+    """Let a teacher answer all as a stage does, into shards on disk; returns the tokens that it made."""
+    with tempfile.TemporaryDirectory() as folder:
+        node: Any = None  # nothing is asked of it here
+        work = Work(node, Registry(), {}, begin(Path(folder) / "answers"), lambda done, total, measures: None)
+        asking = Asking(
+            Completion, prompt_key, lambda some: answers(teacher, some, sampling, 0, "teacher"), "benchmark"
+        )
+        fill(work, asking, chunked(prompts, SHARD_PROMPTS))
+        return sum(one.completion_tokens for one in read_answers(work.out))
 
 
 def call_transformers(model: Any, tokenizer: Any, prompts: Sequence[Prompt], sampling: Sampling) -> int:
@@ -121,7 +134,7 @@ def main() -> None:
             f"{len(prompts)} prompts, {options.samples} samples each, at most {options.max_tokens} tokens, best of {options.repeats}"
         )
         print(
-            f"{'engine':14}{'answers':10}{'teacher s':>10}{'direct s':>10}{'overhead':>10}{'teacher tok/s':>15}{'direct tok/s':>14}"
+            f"{'engine':14}{'answers':10}{'stage s':>10}{'direct s':>10}{'overhead':>10}{'stage tok/s':>15}{'direct tok/s':>14}"
         )
         for name, sampling in kinds.items():
             ours = best(options.repeats, lambda how=sampling: ask(teacher, prompts, how))  # type: ignore[misc]

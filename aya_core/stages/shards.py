@@ -70,7 +70,6 @@ def fill(
     earlier = Earlier(work.partial, part, asking.made_by, asking.record, asking.stands)
     clock = _Clock(work, part, total)
     filled = Filled()
-    index = 0
     for index, items in enumerate(_at_least_one(chunks)):
         shard = folder / f"rows-{index:08d}.parquet"
         if not is_whole(shard):  # it may be there and damaged, where a machine went down
