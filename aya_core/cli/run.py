@@ -44,6 +44,8 @@ def command(
         click.echo(json.dumps(report, ensure_ascii=False))
         return
     terminal.show(report, progress.console)
+    for name, account in report["arbitrage"].items():
+        terminal.show_warnings(name, account, progress.console)
     progress.console.print(
         f"{report['seconds']} s. Report: {folder / 'report.html'} (also .md and .json)", soft_wrap=True
     )

@@ -38,8 +38,13 @@ def show_account(name: str, account: Mapping[str, Any], console: Console) -> Non
     _table("Margins are over the best answer of another teacher, on the prompts won", account_table(account), console)
     _table("The arbiter's details", details_table(account), console)
     _table("Prompts won, %, by language", wins_table(account), console)
+    show_warnings(name, account, console)
+
+
+def show_warnings(name: str, account: Mapping[str, Any], console: Console) -> None:
+    """Print what an arbitrage warns of."""
     for warning in account["warnings"]:
-        console.print(f"[yellow]warning[/yellow]: {warning}", soft_wrap=True)
+        console.print(f"[yellow]warning[/yellow]: {name}: {warning}", soft_wrap=True)
 
 
 def _table(title: str, rows: Iterator[Sequence[str]], console: Console) -> None:
