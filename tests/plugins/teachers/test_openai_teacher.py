@@ -433,10 +433,13 @@ def test_closing_early_cancels_what_is_in_flight_and_leaves_nothing_open(caplog)
                 next(stream)
             stream.close()
         gc.collect()  # an unclosed session or socket would warn
-        asked = len(server.requests)
-        assert asked < 1000  # requests are made when there is room for them
-        time.sleep(0.05)
-        assert len(server.requests) == asked
+        asked = -1
+        while asked < len(
+            server.requests
+        ):  # what was in flight reaches a busy server late; without an end, nothing is cancelled
+            asked = len(server.requests)
+            assert asked < 1000  # of 10,000: requests are made when there is room for them
+            time.sleep(0.3)
     assert "Unclosed" not in caplog.text
     assert "never retrieved" not in caplog.text
 
