@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -136,7 +137,11 @@ class _Clock:
         self.work = work
         self.total = total
         self.file = work.scratch / f"{part or 'rows'}.seconds"
-        self.before = float(self.file.read_text()) if self.file.is_file() else 0.0
+        self.before = 0.0
+        with suppress(
+            FileNotFoundError, ValueError
+        ):  # empty, where a machine went down: no reason to ask anything again
+            self.before = float(self.file.read_text())
         self.started = self.last = time.perf_counter()
         self.done = self.at_work = self.tokens = 0
 

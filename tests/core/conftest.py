@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from noting_folder import Folder
 
 from aya_core import yaml12
 
@@ -30,6 +31,12 @@ def edit(cheap):
         return cheap
 
     return change
+
+
+@pytest.fixture
+def folder(tmp_path, aya):
+    """A folder with an arbitrage recipe whose teachers and arbiter take notes."""
+    return Folder(tmp_path, aya)
 
 
 @pytest.fixture
