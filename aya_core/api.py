@@ -15,12 +15,10 @@ from aya_core.hookspecs import hookimpl
 from aya_core.kinds import (
     Arbiter,
     CalibratedArbiter,
-    CheckpointMerge,
     Dataset,
     Evaluator,
     LikelihoodTeacher,
     LogLikelihood,
-    MergeJob,
     Objective,
     PairLogps,
     PairLoss,
@@ -29,11 +27,29 @@ from aya_core.kinds import (
     Sampling,
     Subject,
     Teacher,
-    TensorMerge,
     Trainer,
     TrainingJob,
 )
 from aya_core.languages import check_language, language_name
+from aya_core.merges import (
+    AnyMerge,
+    CheckpointMerge,
+    Means,
+    MergeEngine,
+    MergeInput,
+    MergeJob,
+    Part,
+    Piece,
+    PieceMerge,
+    Pieces,
+    Place,
+    TensorMerge,
+    TokenRow,
+    TokenSettings,
+    Vocabulary,
+    WholeModelMerge,
+)
+from aya_core.optimisers import MakeOptimiser, Optimiser
 from aya_core.records import (
     LANGUAGES,
     UNKNOWN_LANGUAGE,
@@ -51,11 +67,13 @@ from aya_core.records import (
 )
 from aya_core.seen import Seen, temporary_database
 from aya_core.strategies import LocalFile, ModelRef, RowsRef, Settings, Strategy, nested
+from aya_core.varying import Rule, Varying
 from aya_core.verdicts import checked_verdicts
 
 __all__ = [
     "LANGUAGES",
     "UNKNOWN_LANGUAGE",
+    "AnyMerge",
     "Arbiter",
     "AyaError",
     "CalibratedArbiter",
@@ -72,12 +90,22 @@ __all__ = [
     "LikelihoodTeacher",
     "LocalFile",
     "LogLikelihood",
+    "MakeOptimiser",
+    "Means",
+    "MergeEngine",
+    "MergeInput",
     "MergeJob",
     "Message",
     "ModelRef",
     "Objective",
+    "Optimiser",
     "PairLogps",
     "PairLoss",
+    "Part",
+    "Piece",
+    "PieceMerge",
+    "Pieces",
+    "Place",
     "PluginError",
     "Pool",
     "Preference",
@@ -85,6 +113,7 @@ __all__ = [
     "Router",
     "RowScore",
     "RowsRef",
+    "Rule",
     "Sampling",
     "Seen",
     "Settings",
@@ -92,9 +121,14 @@ __all__ = [
     "Subject",
     "Teacher",
     "TensorMerge",
+    "TokenRow",
+    "TokenSettings",
     "Trainer",
     "TrainingJob",
+    "Varying",
     "Verdict",
+    "Vocabulary",
+    "WholeModelMerge",
     "check_language",
     "checked_verdicts",
     "did_you_mean",

@@ -5,13 +5,13 @@ Eight hooks offer strategies. Each is called once, when plugins load, and return
 says after `use:` to a strategy class. Names are lower case with hyphens. A name that another plugin has taken is an
 error naming both.
 
-One hook lifts tensor merges to checkpoints. Four hooks observe a run; they return nothing, and what they raise ends
-the run.
+One hook lifts merges of tensors to checkpoints, and one optimises what a search is over. Four hooks observe a run; they
+return nothing, and what they raise ends the run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,15 @@ import pluggy
 
 from aya_core.kinds import (
     Arbiter,
-    CheckpointMerge,
     Dataset,
     Evaluator,
     Objective,
     Router,
     Teacher,
-    TensorMerge,
     Trainer,
 )
+from aya_core.merges import AnyMerge, MergeEngine
+from aya_core.optimisers import MakeOptimiser
 from aya_core.strategies import Strategy
 
 PROJECT = "aya"
@@ -88,10 +88,11 @@ def aya_trainers() -> Mapping[str, type[Strategy[Trainer]]]:  # type: ignore[emp
 
 
 @hookspec
-def aya_merges() -> Mapping[str, type[Strategy[TensorMerge | CheckpointMerge]]]:  # type: ignore[empty-body]
+def aya_merges() -> Mapping[str, type[Strategy[AnyMerge]]]:  # type: ignore[empty-body]
     """Offer merges: they make one checkpoint of several, by tensor or as a whole.
 
-    Used by `merge` and `online`, and by the command `aya merge`. Bundled: weighted, slerp, ties, dare-ties.
+    Used by `merge`, `search` and `online`, and by the command `aya merge`. Bundled: weighted, slerp, ties, dare-ties,
+    multislerp, karcher, task-arithmetic, dare-linear, della, breadcrumbs, model-stock, nearswap, sce, passthrough, mergekit.
     """
 
 
@@ -99,16 +100,25 @@ def aya_merges() -> Mapping[str, type[Strategy[TensorMerge | CheckpointMerge]]]:
 def aya_evaluators() -> Mapping[str, type[Strategy[Evaluator]]]:  # type: ignore[empty-body]
     """Offer evaluators: they score a model.
 
-    Used by `evaluate`. Bundled: verifier, win-rate, perplexity, chrf, preference-accuracy.
+    Used by `evaluate`, and by `search` to choose. Bundled: verifier, win-rate, perplexity, chrf, preference-accuracy.
     """
 
 
 @hookspec(firstresult=True)
-def aya_merge_engine() -> Callable[[TensorMerge], CheckpointMerge] | None:
-    """Offer the engine that lifts a merge of one tensor to a merge of checkpoints.
+def aya_merge_engine() -> MergeEngine | None:
+    """Offer the engine that lifts merges of one tensor to merges of checkpoints.
 
-    Asked each time a merge that works by tensor is run; the last registered plugin that returns an engine wins, so
+    Asked each time merges that work by tensor are run; the last registered plugin that returns an engine wins, so
     that yours can replace the bundled one, which streams safetensors.
+    """
+
+
+@hookspec(firstresult=True)
+def aya_optimiser() -> MakeOptimiser | None:
+    """Offer the optimiser by which `search` finds the weights of a merge.
+
+    Asked when a recipe with a search is planned, and when it is run; raise PluginError where a library is missing. The last
+    registered plugin that returns an optimiser wins, so that yours can replace the bundled one, which is CMA-ES.
     """
 
 

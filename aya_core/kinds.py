@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import Field
 
@@ -196,42 +196,6 @@ class Trainer(Protocol):
         """Train, write the checkpoint to `job.out`, and return the final measures."""
 
 
-class TensorMerge(Protocol):
-    """Merges one tensor; the merge engine lifts it to whole checkpoints."""
-
-    needs_base: bool
-
-    def __call__(self, tensors: Sequence[Tensor], weights: Sequence[float], base: Tensor | None, key: int) -> Tensor:
-        """Merge the same tensor of several models.
-
-        tensors: float32, one per model, equal shapes; must not be modified.
-        weights: one per model, as the recipe gives them (1.0 each when it does not).
-        base: the base model's tensor, or None where the merge has no base.
-        key: a seed of this tensor alone, the same on any machine, thread count or shard layout. Draw random numbers
-        from it.
-        """
-
-
-@dataclass(frozen=True)
-class MergeJob:
-    """One merge, as the stage hands it over. models, base: checkpoint folders. out: an empty folder."""
-
-    models: tuple[Path, ...]
-    weights: tuple[float, ...]
-    out: Path
-    seed: int
-    base: Path | None = None
-    dtype: str | None = None
-
-
-@runtime_checkable
-class CheckpointMerge(Protocol):
-    """Merges whole checkpoints."""
-
-    def merge(self, job: MergeJob) -> Mapping[str, Any]:
-        """Write the merged checkpoint to `job.out` and return the account: tensors, bytes, and what was copied."""
-
-
 @dataclass(frozen=True)
 class Subject:
     """A model under evaluation, as the stage hands it to an evaluator.
@@ -253,7 +217,8 @@ class Evaluator(Protocol):
     """Scores a model.
 
     Its strategy class may set `needs_answers`, and have a field `against` that names a rival model of the same stage. One
-    that yields several metrics sets `headline`, the name of the main one.
+    that yields several metrics sets `headline`, the name of the main one. `goal`, "max" or "min", says which end of that one is
+    better, for searches.
     """
 
     def evaluate(self, subject: Subject) -> Iterable[RowScore]:

@@ -97,13 +97,14 @@ class Builder:
         self, id: str, action: str, kind: str, settings: Mapping[str, Any], inputs: Mapping[str, str | Reference] | None = None,
         strategies: Mapping[str, tuple[str, Strategy[Any]]] | None = None, *, model: str | None = None,
         parts: Mapping[str, str] | None = None, at: Mapping[str, str] | None = None,
+        incidental: Mapping[str, Any] | None = None,
     ) -> str:  # fmt: skip
         """Add a node and return its id.
 
         inputs: node ids by role. strategies: (kind, strategy) by the setting that will hold them; the references and
         files inside them become inputs. model: node or model for the strategies that are applied to each model in
         turn. parts: the one file of an input that is read, by role. at: where in the stage a strategy stands, for messages, if not
-        under its setting.
+        under its setting. incidental: settings that change how the work is done, not what comes of it.
         """
         node_inputs = {role: str(value) for role, value in (inputs or {}).items()}
         external = {role: node_inputs.pop(role) for role in list(node_inputs) if node_inputs[role] not in self.nodes}
@@ -139,7 +140,7 @@ class Builder:
             )
         seed = int(stable_hash([self.recipe.seed, id])[:8], 16) >> 1
         self.nodes[id] = Node(
-            id, self.stage, action, kind, {**settings, **specs}, {**settings, **essential}, node_inputs, external,
+            id, self.stage, action, kind, {**settings, **(incidental or {}), **specs}, {**settings, **essential}, node_inputs, external,
             seed, plugins, tuple(imports), tuple(needs), places == {True}, dict(parts or {}),
         )  # fmt: skip
         return id

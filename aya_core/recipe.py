@@ -18,9 +18,12 @@ from aya_core.errors import RecipeError, did_you_mean
 from aya_core.explain import SettingsError, explain, sentence
 from aya_core.kinds import Sampling
 from aya_core.languages import check_language
+from aya_core.merges import Means, Vocabulary
 from aya_core.records import LANGUAGES
 from aya_core.registry import NAME, Registry
+from aya_core.searched import Over
 from aya_core.strategies import ModelRef, RowsRef, Settings, nested, nested_for_each_model, reference_or_nested
+from aya_core.varying import Varying
 
 Language = Annotated[str, AfterValidator(check_language)]
 
@@ -148,12 +151,59 @@ class MergeStage(StageSettings):
         description="A stage with a model per cluster, or a list of models."
     )
     merge: nested("merge") = Field(description="How to merge.")  # type: ignore[valid-type]
-    weights: dict[str, float] | tuple[float, ...] | None = Field(
-        None, description="Weight of each model, by cluster or in the order of `models`; None means 1 each."
+    weights: dict[str, Varying] | tuple[float, ...] | None = Field(
+        None,
+        description="Weight of each model, by cluster or in the order of `models`; None means 1 each. By cluster, one "
+        "may be a gradient over the layers, or have rules by tensor.",
     )
     base: ModelRef | None = Field(None, description="The model they all came from, for merges that need it.")
     dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
         None, description="Stored as; None keeps the input's."
+    )
+    tokenizer: Vocabulary = Field(Vocabulary(), description="Whose tokens the merge has, where the models' differ.")
+    chat_template: str | None = Field(None, description="A chat template to store, as text; None keeps the base's.")
+    max_shard_gb: float = Field(4.0, gt=0, description="Largest file of weights, GB (10^9 bytes).")
+    means: Means = Field(Means(), description="With how many threads, how much memory and on what it is done.")
+
+
+class SearchStage(StageSettings):
+    """Make one checkpoint of several, by the weights that score best on validation data."""
+
+    do: Literal["search"] = "search"
+    models: ModelRef | tuple[ModelRef, ...] = Field(
+        description="A stage with a model per cluster, or a list of models."
+    )
+    merge: nested("merge") = Field(description="How to merge; the search starts from its settings.")  # type: ignore[valid-type]
+    over: Over = Field(
+        default="weights",
+        validate_default=True,
+        description="What is searched: `weights`, one for each model, 1 in the mean; or a mapping of `weights: simplex` and of "
+        "settings of the merge to [low, high].",
+    )
+    base: ModelRef | None = Field(None, description="The model they all came from, for merges that need it.")
+    dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
+        None, description="Stored as; None keeps the input's."
+    )
+    tokenizer: Vocabulary = Field(Vocabulary(), description="Whose tokens the merge has, where the models' differ.")
+    chat_template: str | None = Field(None, description="A chat template to store, as text; None keeps the base's.")
+    max_shard_gb: float = Field(4.0, gt=0, description="Largest file of weights, GB (10^9 bytes).")
+    means: Means = Field(Means(), description="With how many threads, how much memory and on what it is done.")
+    prompts: reference_or_nested(RowsRef, "dataset") | None = Field(  # type: ignore[valid-type]
+        None, description="Validation prompts to be answered, for an evaluator of answers."
+    )
+    teacher: nested_for_each_model() = Field(  # type: ignore[valid-type]
+        default={"use": "transformers"}, validate_default=True, description="How each candidate is run."
+    )
+    sampling: Sampling = Field(
+        Sampling(temperature=0.0), description="How candidates are asked; greedily, unless this says otherwise."
+    )
+    evaluator: nested("evaluator") = Field(description="Its main metric decides, on validation data.")  # type: ignore[valid-type]
+    goal: Literal["max", "min"] | None = Field(
+        None, description="Which end of the metric is better; None where the evaluator knows."
+    )
+    budget: int = Field(32, ge=2, description="Merges that are tried, the uniform one first and among them.")
+    population: int | None = Field(
+        None, ge=3, description="Merges in a generation, all on disk at the same time; None leaves it to the optimiser."
     )
 
 
@@ -234,11 +284,11 @@ class EvaluateStage(StageSettings):
     evaluators: dict[Name, nested("evaluator")] = Field(min_length=1, description="By name; the first is the headline.")  # type: ignore[valid-type]
 
 
-Stage = DataStage | TrainStage | MergeStage | ArbitrageStage | OnlineStage | EvaluateStage
+Stage = DataStage | TrainStage | MergeStage | SearchStage | ArbitrageStage | OnlineStage | EvaluateStage
 
 STAGES: Mapping[str, type[StageSettings]] = {
     str(stage.model_fields["do"].default): stage
-    for stage in (DataStage, TrainStage, MergeStage, ArbitrageStage, OnlineStage, EvaluateStage)
+    for stage in (DataStage, TrainStage, MergeStage, SearchStage, ArbitrageStage, OnlineStage, EvaluateStage)
 }
 """What a stage can do."""
 

@@ -11,6 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from aya_core.records import RowScore
 
@@ -35,6 +36,11 @@ class Estimate:
     def high(self) -> float:
         """Upper end of the interval."""
         return self.value + Z95 * self.standard_error
+
+    def among(self, count: int) -> tuple[float, float]:
+        """The 95% interval where this is the most striking of `count` estimates: each is held to 5% / count (Bonferroni)."""
+        half = NormalDist().inv_cdf(1 - 0.025 / count) * self.standard_error
+        return self.value - half, self.value + half
 
     def as_row(self) -> dict[str, float | int | None]:
         """For a report. One prompt has no error: what is not known is None."""

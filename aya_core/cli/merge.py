@@ -1,9 +1,10 @@
-"""`aya merge`: one checkpoint of several, without a recipe."""
+"""`aya merge`: checkpoints of several others, without a recipe."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,62 +13,116 @@ import click
 from aya_core import yaml12
 from aya_core.errors import DataError, RecipeError
 from aya_core.explain import SettingsError
-from aya_core.kinds import MergeJob
-from aya_core.merge_config import read_merge_config
+from aya_core.merge_config import MergeConfig, ModelSpec, read_merge_config
+from aya_core.merges import Means, MergeInput, MergeJob
 from aya_core.registry import Registry
 from aya_core.stages import merging
+from aya_core.strategies import Strategy
 
 
 @click.command(name="merge")
-@click.argument("config", type=click.Path(path_type=Path), metavar="CONFIG")
+@click.argument("configs", type=click.Path(path_type=Path), metavar="CONFIG...", nargs=-1, required=True)
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
 @click.option("--seed", default=0, show_default=True, help="Seed of merges that draw at random.")
+@click.option("--threads", type=click.IntRange(1), help="Pieces worked on at once. [default: every core]")
+@click.option("--memory", default=1024, show_default=True, type=click.IntRange(16), help="Most memory for pieces, MiB.")
+@click.option("--device", default="cpu", show_default=True, help="Where the arithmetic is done: cpu, cuda, cuda:1.")
+@click.option("--max-shard-gb", default=4.0, show_default=True, help="Largest file of weights, GB (10^9 bytes).")
 @click.option("--json", "as_json", is_flag=True, help="Print the account as JSON.")
-def command(config: Path, out: Path, seed: int, as_json: bool) -> None:
-    """Merge checkpoints as the mergekit-style YAML file CONFIG says, into the new folder OUT.
+def command(
+    configs: Sequence[Path], out: Path, seed: int, threads: int | None, memory: int, device: str, max_shard_gb: float,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Merge checkpoints as the mergekit YAML file CONFIG says, into the new folder OUT.
 
-    Paths in CONFIG are relative to it. OUT appears only when it is whole.
+    Several files make OUT/NAME of each NAME.yml, all from one read of the models. Paths in a file are relative to it. OUT
+    appears only when it is whole; a merge that was stopped goes on when the same command is given again.
     """
-    if not config.is_file():
-        raise RecipeError(f"{config}: no such file; expected a merge configuration in YAML")
+    for config in configs:
+        if not config.is_file():
+            raise RecipeError(f"{config}: no such file; expected a merge configuration in YAML")
     if out.exists():
         raise DataError(f"{out}: exists already; choose another folder, or remove it")
-    read = read_merge_config(yaml12.parse(config.read_text(encoding="utf-8"), str(config)), str(config))
+    names = [config.stem for config in configs]
+    if len(set(names)) < len(names):
+        raise RecipeError(
+            f"two configurations are named {max(names, key=names.count)}; each makes a folder of its name"
+        )
     registry = Registry()
+    partial = out.with_name(out.name + ".partial")
+    means = Means(threads=threads, memory=memory, device=device)
+    merges = []
+    for config, name in zip(configs, names, strict=True):
+        read = read_merge_config(yaml12.parse(config.read_text(encoding="utf-8"), str(config)), str(config))
+        made = partial / "made" / name if len(configs) > 1 else partial / "made"
+        job = _job(read, config, made, partial / "work" / name, seed, means, int(max_shard_gb * 1e9))
+        merges.append((_strategy(registry, read, config), job))
+    accounts = _merge(registry, merges, partial)
+    (partial / "made").rename(out)
+    shutil.rmtree(partial)
+    for name, account in zip(names, accounts, strict=True):
+        _show(account, out / name if len(configs) > 1 else out, as_json)
+
+
+def _merge(
+    registry: Registry, merges: Sequence[tuple[Strategy[Any], MergeJob]], partial: Path
+) -> Sequence[Mapping[str, Any]]:
+    shutil.rmtree(partial / "made", ignore_errors=True)
+    for _, job in merges:
+        job.out.mkdir(parents=True)
+        assert job.scratch is not None
+        job.scratch.mkdir(parents=True, exist_ok=True)
     try:
-        strategy = registry.validate("merge", {"use": read.use, **read.settings})
+        return merging.run_all(registry, merges)
+    except BaseException:
+        shutil.rmtree(partial / "made", ignore_errors=True)
+        if not any(partial.rglob("*.safetensors")):
+            shutil.rmtree(partial)
+        raise
+
+
+def _strategy(registry: Registry, read: MergeConfig, config: Path) -> Strategy[Any]:
+    try:
+        return registry.validate("merge", {"use": read.use, **read.settings})
     except SettingsError as error:
         raise RecipeError(f"{config}: {error}") from None
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        account = merging.run(
-            registry,
-            strategy,
-            MergeJob(
-                models=tuple(_folder(model, config) for model in read.models),
-                weights=tuple(read.weights),
-                out=partial,
-                seed=seed,
-                base=_folder(read.base, config) if read.base else None,
-                dtype=read.dtype,
-            ),
-        )
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    _show(account, out, as_json)
 
 
-def _folder(model: str, config: Path) -> Path:
-    folder = merging.checkpoint_folder(str(config.parent / Path(model).expanduser()))
+def _job(
+    read: MergeConfig, config: Path, out: Path, scratch: Path, seed: int, means: Means, shard_bytes: int
+) -> MergeJob:
+    vocabulary = read.vocabulary
+    if vocabulary.source not in ("same", "base", "union"):
+        vocabulary = vocabulary.model_copy(update={"source": str(_folder(vocabulary.source, config))})
+    return MergeJob(
+        models=tuple(_input(model, config) for model in read.models),
+        out=out,
+        weights=read.weights,
+        seed=seed,
+        base=_input(read.base, config) if read.base else None,
+        dtype=read.dtype,
+        shard_bytes=shard_bytes,
+        scratch=scratch,
+        parts=read.parts,
+        vocabulary=vocabulary,
+        chat_template=read.chat_template,
+        means=means,
+    )
+
+
+def _input(model: ModelSpec, config: Path) -> MergeInput:
+    adapter = _folder(model.adapter, config) if model.adapter else None
+    return MergeInput(model.name, _folder(model.path, config), adapter)
+
+
+def _folder(path: str, config: Path) -> Path:
+    folder = merging.checkpoint_folder(str(config.parent / Path(path).expanduser()))
     if not folder.is_dir():
         raise RecipeError(f"{config}: no folder {folder}; expected a checkpoint there (download hub models first)")
     return folder
 
 
-def _show(account: Any, out: Path, as_json: bool) -> None:
+def _show(account: Mapping[str, Any], out: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"out": str(out), **account}))
         return

@@ -33,6 +33,7 @@ def command(folder: Path, as_json: bool) -> None:
     terminal.show(report, console)
     for name, account in report["arbitrage"].items():
         terminal.show_account(name, account, console)
+    terminal.show_searches(report, console)
     click.echo(
         f"{len(standing)} of {len(plan.nodes)} steps stand. Report: {folder / 'report.html'} (also .md and .json)"
     )

@@ -46,6 +46,7 @@ def command(
     terminal.show(report, progress.console)
     for name, account in report["arbitrage"].items():
         terminal.show_warnings(name, account, progress.console)
+    terminal.show_searches(report, progress.console)
     progress.console.print(
         f"{report['seconds']} s. Report: {folder / 'report.html'} (also .md and .json)", soft_wrap=True
     )

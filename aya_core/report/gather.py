@@ -5,6 +5,7 @@
 - controls: the same for models beside the line
 - languages: the headline metric of every model in each language
 - arbitrage: for each arbitrage stage, its account (see `arbitrage.py`)
+- search: for each search stage, the best merge and how it compares with the uniform one
 - online: for each round, pairs, dropped prompts and mean margin
 - evaluations: as stages and controls, for evaluate stages before the last
 - signature: everything that moved the numbers
@@ -22,7 +23,7 @@ from typing import Any
 from aya_core import __version__, statistics
 from aya_core.artifacts import Artifact, read_rows
 from aya_core.plan import Plan
-from aya_core.recipe import ArbitrageStage, EvaluateStage, LoadedRecipe, OnlineStage
+from aya_core.recipe import ArbitrageStage, EvaluateStage, LoadedRecipe, OnlineStage, SearchStage
 from aya_core.records import Preference, RowScore
 from aya_core.report import arbitrage
 from aya_core.stages.evaluation import GREEDY
@@ -36,7 +37,7 @@ def gather(loaded: LoadedRecipe, plan: Plan, standing: Standing, seconds: float)
     recipe = loaded.recipe
     report: dict[str, Any] = {
         "recipe": recipe.name, "seed": recipe.seed, "aya_core": __version__, "stages": [], "controls": [], "languages": {},
-        "arbitrage": {}, "online": {}, "evaluations": {}, "signature": {},
+        "arbitrage": {}, "search": {}, "online": {}, "evaluations": {}, "signature": {},
     }  # fmt: skip
     evaluations = [stage for stage in recipe.stages if isinstance(stage, EvaluateStage)]
     for stage in recipe.stages:
@@ -48,6 +49,8 @@ def gather(loaded: LoadedRecipe, plan: Plan, standing: Standing, seconds: float)
                 report.update(scored)
         elif isinstance(stage, ArbitrageStage) and f"{stage.name}.best" in standing:
             report["arbitrage"][stage.name] = arbitrage.gather(stage, plan, standing)
+        elif isinstance(stage, SearchStage) and stage.name in standing:
+            report["search"][stage.name] = dict(standing[stage.name].measures)
         elif isinstance(stage, OnlineStage):
             report["online"][stage.name] = list(_rounds(stage, standing))
     report["seconds"] = round(seconds, 1)

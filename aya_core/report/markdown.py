@@ -7,6 +7,7 @@ from typing import Any
 
 from aya_core.report.arbitrage import by_reason
 from aya_core.report.gather import rows_of
+from aya_core.report.search import sentences
 
 COLUMNS = ("model", "score", "gain on the row above", "greedy", "win/loss/tie vs base, %", "n")
 
@@ -58,6 +59,8 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
         yield from _metrics(report)
         yield from _languages(report)
     yield from _arbitrage(report)
+    for name, account in report["search"].items():
+        yield f"\n## {name}: searched\n\n{sentences(account)}"
     yield from _online(report)
     yield f"\nTook {report['seconds']} s. aya-core {report['aya_core']}. Signature: `{report['signature']}`"
 

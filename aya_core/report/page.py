@@ -8,6 +8,7 @@ from typing import Any
 
 from aya_core.report.gather import rows_of
 from aya_core.report.markdown import COLUMNS, account_table, cells, details_table, summary
+from aya_core.report.search import sentences
 from aya_core.report.wins import COLOURS, picture
 
 STYLE = """
@@ -57,6 +58,8 @@ def _body(report: Mapping[str, Any]) -> Iterator[str]:
         for rows in (account_table(account), details_table(account)):
             yield from _table(*rows)
         yield picture(account, f"{name}: whose answer won where")
+    for name, account in report["search"].items():
+        yield f"<h2>{escape(name)}</h2><p>{escape(sentences(account))}</p>"
     yield f"<details><summary>Signature</summary><pre>{escape(str(report['signature']))}</pre></details>"
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
 from aya_core.report.markdown import COLUMNS, account_table, cells, details_table, summary, wins_table
+from aya_core.report.search import sentences
 
 
 def show(report: Mapping[str, Any], console: Console) -> None:
@@ -45,6 +47,12 @@ def show_warnings(name: str, account: Mapping[str, Any], console: Console) -> No
     """Print what an arbitrage warns of."""
     for warning in account["warnings"]:
         console.print(f"[yellow]warning[/yellow]: {name}: {warning}", soft_wrap=True)
+
+
+def show_searches(report: Mapping[str, Any], console: Console) -> None:
+    """Print what each search found."""
+    for name, account in report["search"].items():
+        console.print(f"[bold]{name}[/bold]: {escape(sentences(account))}", soft_wrap=True)
 
 
 def _table(title: str, rows: Iterator[Sequence[str]], console: Console) -> None:

@@ -17,6 +17,8 @@ from aya_core.stages import (
     reading,
     routing,
     sampling,
+    search,
+    search_refusals,
     training,
 )
 from aya_core.stages.work import Work
@@ -25,6 +27,7 @@ UNROLL: Mapping[str, Callable[[Any, Builder], None]] = {
     "data": reading.unroll,
     "train": training.unroll,
     "merge": merging.unroll,
+    "search": search.unroll,
     "arbitrage": arbitrage.unroll,
     "online": online.unroll,
     "evaluate": evaluation.unroll,
@@ -41,6 +44,8 @@ ACTIONS: Mapping[str, Callable[[Work], Mapping[str, Any]]] = {
     "pick-pairs": picking.pick_pairs,
     "train": training.train,
     "merge": merging.merge,
+    "hold-apart": search_refusals.hold_apart,
+    "search": search.search,
     "evaluate": evaluation.evaluate,
 }
 """What a node does, by its action. Each returns the measures that its artifact records."""
@@ -56,4 +61,5 @@ def make_plan(loaded: LoadedRecipe) -> Plan:
     for stage in loaded.recipe.stages:
         build.stage = stage.name
         UNROLL[stage.do](stage, build)
+    search_refusals.check(build)
     return Plan(loaded.recipe.name, build.nodes, build.names)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from aya_core.artifacts import read_rows, write_rows
 from aya_core.errors import DataError, PluginError, did_you_mean
-from aya_core.kinds import LikelihoodTeacher, LogLikelihood, Subject
+from aya_core.kinds import Evaluator, LikelihoodTeacher, LogLikelihood, Subject, Teacher
 from aya_core.plan import Builder
 from aya_core.recipe import EvaluateStage
 from aya_core.records import Completion, Prompt, RowScore
@@ -25,7 +25,7 @@ def unroll(stage: EvaluateStage, build: Builder) -> None:
     """A node per model for its answers, and a node per model and evaluator for its scores."""
     models = {str(model): build.resolve(model, f"models.{i}") for i, model in enumerate(stage.models)}
     models |= {str(model): build.resolve(model, f"controls.{i}") for i, model in enumerate(stage.controls)}
-    asked = any(_needs_answers(evaluator) for evaluator in stage.evaluators.values())
+    asked = any(needs_answers(evaluator) for evaluator in stage.evaluators.values())
     prompts = None
     answers: dict[str, str] = {}
     if asked:
@@ -45,7 +45,7 @@ def unroll(stage: EvaluateStage, build: Builder) -> None:
             )
         for name, model in models.items():
             inputs: dict[str, str] = {}
-            if _needs_answers(evaluator) and prompts is not None:
+            if needs_answers(evaluator) and prompts is not None:
                 inputs = {"prompts": prompts, "answers": answers[name]}
                 if rival is not None:
                     inputs["rival"] = answers[rival]
@@ -54,7 +54,8 @@ def unroll(stage: EvaluateStage, build: Builder) -> None:
             build.add(f"{stage.name}.{label}@{name}", "evaluate", "scores", settings, inputs, strategies, model=model)
 
 
-def _needs_answers(evaluator: Strategy[Any]) -> bool:
+def needs_answers(evaluator: Strategy[Any]) -> bool:
+    """Whether it scores answers to the stage's prompts."""
     return bool(getattr(evaluator, "needs_answers", False))
 
 
@@ -67,30 +68,34 @@ def evaluate(work: Work) -> Mapping[str, Any]:
     for greedy in (False, True) if work.setting("greedy") else (False,):
         subject = Subject(
             work.setting("name"), list(_prompts(work)), _answers(work, "answers", greedy), _answers(work, "rival", greedy),
-            _likelihoods(work),
+            likelihoods(lambda: work.strategy("teacher").build()),
         )  # fmt: skip
         unanswered += len({prompt.id for prompt in subject.prompts} - {answer.prompt_id for answer in subject.answers})
-        for row in evaluator.evaluate(subject):
-            if not isinstance(row, RowScore) or not math.isfinite(row.value):
-                raise PluginError(
-                    f"the evaluator gave {row!r} for '{subject.name}'; expected RowScore with a finite value"
-                )
+        for row in score(evaluator, subject):
             if greedy:
                 row = RowScore(row.prompt_id, row.language, GREEDY + row.metric, row.value, row.weight)
             rows.append(row)
     if not rows:
         raise DataError("the evaluator scored nothing; check that its rows are in the recipe's languages")
     write_rows(work.out, RowScore, rows)
-    headline = _headline(strategy, {row.metric.removeprefix(GREEDY) for row in rows})
+    headline = headline_of(strategy, {row.metric.removeprefix(GREEDY) for row in rows})
     return {
         "headline": headline,
         "rows": len(rows),
         "unanswered": unanswered,
-        "signature": _signature(work, evaluator.signature()),
+        "signature": signature_of(work, evaluator),
     }
 
 
-def _headline(strategy: Strategy[Any], metrics: set[str]) -> str:
+def score(evaluator: Evaluator, subject: Subject) -> Iterator[RowScore]:
+    """Score a model, and check what the evaluator says. Raises PluginError."""
+    for row in evaluator.evaluate(subject):
+        if not isinstance(row, RowScore) or not math.isfinite(row.value):
+            raise PluginError(f"the evaluator gave {row!r} for '{subject.name}'; expected RowScore with a finite value")
+        yield row
+
+
+def headline_of(strategy: Strategy[Any], metrics: set[str]) -> str:
     """The evaluator's main metric: the one it names, or the only one it yields."""
     named = getattr(strategy, "headline", None)
     if named is None and len(metrics) == 1:
@@ -102,9 +107,9 @@ def _headline(strategy: Strategy[Any], metrics: set[str]) -> str:
     return str(named)
 
 
-def _signature(work: Work, told: Mapping[str, str]) -> dict[str, str]:
+def signature_of(work: Work, evaluator: Evaluator) -> dict[str, str]:
     """What the evaluator says moved its numbers, with steps of the run named instead of where their folders are."""
-    signature = dict(told)
+    signature = dict(evaluator.signature())
     for role, path in work.inputs.items():
         name = work.node.inputs.get(role, path.name)
         signature = {key: str(value).replace(str(path), name) for key, value in signature.items()}
@@ -120,13 +125,13 @@ def _answers(work: Work, role: str, greedy: bool) -> Sequence[Completion]:
     return list(sampling.read_answers(folder, greedy=greedy)) if folder else []
 
 
-def _likelihoods(work: Work) -> Any:
-    """The model's own likelihoods, its weights loaded on first use."""
+def likelihoods(build: Callable[[], Teacher]) -> Callable[[Sequence[tuple[Prompt, str]]], Sequence[LogLikelihood]]:
+    """A model's own likelihoods, for a `Subject`. build: loads the model; called on first use."""
     loaded: list[LikelihoodTeacher] = []
 
     def log_likelihoods(pairs: Sequence[tuple[Prompt, str]]) -> Sequence[LogLikelihood]:
         if not loaded:
-            teacher = work.strategy("teacher").build()
+            teacher = build()
             if not isinstance(teacher, LikelihoodTeacher):
                 raise PluginError("this evaluator needs log-likelihoods, which the stage's teacher does not give")
             loaded.append(teacher)

@@ -2,57 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from aya_core.errors import PluginError
-from aya_core.kinds import CheckpointMerge, MergeJob
+from aya_core.merges import (
+    AnyMerge,
+    CheckpointMerge,
+    Means,
+    MergeInput,
+    MergeJob,
+    PieceMerge,
+    TensorMerge,
+    Vocabulary,
+    WholeModelMerge,
+)
 from aya_core.plan import Builder
 from aya_core.recipe import MergeStage
 from aya_core.registry import Registry
 from aya_core.stages.work import Work
-from aya_core.strategies import Reference, Strategy
+from aya_core.strategies import ModelRef, Reference, Strategy
+from aya_core.varying import Varying
 
 
 def unroll(stage: MergeStage, build: Builder) -> None:
     """One node that merges."""
-    if isinstance(stage.models, Reference):
-        models = dict(build.resolve_group(stage.models, "models"))
+    models, base = resolve(build, stage.models, stage.base)
+    settings = {
+        "dtype": stage.dtype,
+        "tokenizer": stage.tokenizer.model_dump(mode="json"),
+        "chat_template": stage.chat_template,
+        "max_shard_gb": stage.max_shard_gb,
+    }
+    weights = _weights(stage, build, list(models))
+    build.name(stage.name, add(build, stage.name, models, stage.merge, weights, base, settings, stage.means))
+
+
+def resolve(
+    build: Builder, models: ModelRef | Sequence[ModelRef], base: ModelRef | None
+) -> tuple[dict[str, str], str | None]:
+    """Find the models of a merge, by cluster or as the recipe names them, and its base. Raises RecipeError."""
+    if isinstance(models, Reference):
+        found = dict(build.resolve_group(models, "models"))
     else:
-        models = {str(model): build.resolve(model, f"models.{index}") for index, model in enumerate(stage.models)}
-        if len(models) < len(stage.models):
+        found = {str(model): build.resolve(model, f"models.{index}") for index, model in enumerate(models)}
+        if len(found) < len(models):
             raise build.error("models", "a model is listed twice; give it a larger weight instead")
-    base = build.resolve(stage.base, "base") if stage.base else None
-    for model in (*models.values(), *([base] if base else [])):
+    start = build.resolve(base, "base") if base else None
+    for model in (*found.values(), *([start] if start else [])):
         if model not in build.nodes and not Path(model).is_absolute():
             raise build.error(
                 "models", f"no folder {model}; a merge reads local checkpoints, so fetch hub models first"
             )
-    weights = _weights(stage, build, list(models))
-    build.name(stage.name, add(build, stage.name, models, stage.merge, weights, base, stage.dtype))
+    return found, start
 
 
 def add(
-    build: Builder, id: str, models: Mapping[str, str], merge: Strategy[Any], weights: Mapping[str, float],
-    base: str | None = None, dtype: str | None = None,
+    build: Builder, id: str, models: Mapping[str, str], merge: Strategy[Any], weights: Mapping[str, Any],
+    base: str | None = None, settings: Mapping[str, Any] | None = None, means: Means | None = None,
 ) -> str:  # fmt: skip
     """Add the node of one merge, and return its id. models: node ids or folders, by cluster or reference."""
     inputs = {f"model.{name}": model for name, model in models.items()}
     if base is not None:
         inputs["base"] = base
-    settings = {"models": list(models), "weights": [weights[name] for name in models], "dtype": dtype}
-    return build.add(id, "merge", "checkpoint", settings, inputs, {"merge": ("merge", merge)})
+    known = {"models": list(models), "weights": [weights[name] for name in models], **(settings or {})}
+    incidental = {"means": (means or Means()).model_dump(mode="json")}
+    return build.add(id, "merge", "checkpoint", known, inputs, {"merge": ("merge", merge)}, incidental=incidental)
 
 
-def _weights(stage: MergeStage, build: Builder, models: list[str]) -> dict[str, float]:
+def _weights(stage: MergeStage, build: Builder, models: list[str]) -> dict[str, Any]:
     given = stage.weights
     if given is None:
         return dict.fromkeys(models, 1.0)
     if isinstance(given, dict):
         if set(given) != set(models):
             raise build.error("weights", f"expected one weight for each of {', '.join(models)}; got {', '.join(given)}")
-        return given
+        return {name: weight.written for name, weight in given.items()}
     if len(given) != len(models):
         raise build.error("weights", f"expected {len(models)} weights, one per model; got {len(given)}")
     return dict(zip(models, given, strict=True))
@@ -60,33 +86,59 @@ def _weights(stage: MergeStage, build: Builder, models: list[str]) -> dict[str, 
 
 def merge(work: Work) -> Mapping[str, Any]:
     """Run one merge."""
-    job = MergeJob(
-        models=tuple(work.inputs[f"model.{name}"] for name in work.setting("models")),
-        weights=tuple(work.setting("weights")),
-        out=work.out,
+    weights = dict(zip(work.setting("models"), work.setting("weights"), strict=True))
+    (account,) = run_all(work.registry, [(work.strategy("merge"), job(work, work.out, weights))])
+    return account
+
+
+def job(work: Work, out: Path, weights: Mapping[str, Any], scratch: Path | None = None) -> MergeJob:
+    """Make the job of a node that merges. weights: by model. scratch: the node's own if None."""
+    base = work.inputs.get("base")
+    settings = work.node.settings
+    tokenizer = settings.get("tokenizer")
+    return MergeJob(
+        models=tuple(MergeInput(name, work.inputs[f"model.{name}"]) for name in work.setting("models")),
+        out=out,
+        weights=Varying(dict(weights)),
         seed=work.node.seed,
-        base=work.inputs.get("base"),
-        dtype=work.setting("dtype"),
+        base=MergeInput("base", base) if base else None,
+        dtype=settings.get("dtype"),
+        shard_bytes=int(settings.get("max_shard_gb", 4.0) * 1e9),
+        scratch=scratch or work.scratch,
+        vocabulary=Vocabulary.model_validate(tokenizer) if tokenizer else Vocabulary(),
+        chat_template=settings.get("chat_template"),
+        means=Means.model_validate(settings["means"]),
+        report=lambda done, total: work.report(done, total, {}),
     )
-    return run(work.registry, work.strategy("merge"), job)
 
 
-def run(registry: Registry, strategy: Strategy[Any], job: MergeJob) -> Mapping[str, Any]:
-    """Merge with a strategy, lifted by the installed engine where it works by tensor. job.out is filled."""
-    built = strategy.build()
-    if isinstance(built, CheckpointMerge):
-        return built.merge(job)
-    if not callable(built):
-        raise PluginError(
-            f"merge '{registry.name_of('merge', strategy)}' built {type(built).__name__}; expected a TensorMerge or a CheckpointMerge"
-        )
-    lift = registry.manager.hook.aya_merge_engine()
-    if lift is None:
-        raise PluginError(
-            "no plugin offers a merge engine (hook aya_merge_engine); unblock 'aya-merges' or install one"
-        )
-    merged: Mapping[str, Any] = lift(built).merge(job)
-    return merged
+def run_all(registry: Registry, merges: Sequence[tuple[Strategy[AnyMerge], MergeJob]]) -> list[Mapping[str, Any]]:
+    """Merge with strategies, lifted by the installed engine where they work by tensor, and return the accounts.
+
+    Merges by tensor go through their models together. Each `job.out` is filled.
+    """
+    accounts: dict[int, Mapping[str, Any]] = {}
+    lifted: dict[int, tuple[TensorMerge | PieceMerge | WholeModelMerge, MergeJob]] = {}
+    for index, (strategy, given) in enumerate(merges):
+        built = strategy.build()
+        described = given.described(registry.dump("merge", strategy))
+        if isinstance(built, CheckpointMerge):
+            accounts[index] = built.merge(described)
+        elif isinstance(built, (PieceMerge, WholeModelMerge)) or callable(built):
+            lifted[index] = (built, described)
+        else:
+            raise PluginError(
+                f"merge '{registry.name_of('merge', strategy)}' built {type(built).__name__}; expected a merge "
+                "of tensors, in pieces, of whole models or of checkpoints (aya_core.merges)"
+            )
+    if lifted:
+        engine = registry.manager.hook.aya_merge_engine()
+        if engine is None:
+            raise PluginError(
+                "no plugin offers a merge engine (hook aya_merge_engine); unblock 'aya-merges' or install one"
+            )
+        accounts.update(zip(lifted, engine.merge(list(lifted.values())), strict=True))
+    return [accounts[index] for index in range(len(merges))]
 
 
 def checkpoint_folder(text: str) -> Path:

@@ -5,7 +5,7 @@
     def test_my_arbiter_behaves():
         check_arbiter(MyArbiter())
 
-Each check raises AssertionError with the rule of the contract that is broken; the rules are those of `kinds.py`.
+Each check raises AssertionError with the rule of the contract that is broken; the rules are those of `kinds.py` and `merges.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from aya_core.testing.arbiter import check_arbiter
 from aya_core.testing.dataset import check_dataset
 from aya_core.testing.evaluator import check_evaluator
-from aya_core.testing.merge import check_merge
+from aya_core.testing.merge import check_merge, merge_whole
 from aya_core.testing.objective import check_objective, sample_pairs
 from aya_core.testing.router import check_router
 from aya_core.testing.samples import (
@@ -39,6 +39,7 @@ __all__ = [
     "check_strategy",
     "check_teacher",
     "check_trainer",
+    "merge_whole",
     "sample_cases",
     "sample_demonstrations",
     "sample_judged",

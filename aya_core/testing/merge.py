@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aya_core.artifacts import describe_files
-from aya_core.kinds import CheckpointMerge, MergeJob, TensorMerge
+from aya_core.merges import (
+    AnyMerge,
+    CheckpointMerge,
+    MergeEngine,
+    MergeInput,
+    MergeJob,
+    Piece,
+    PieceMerge,
+    Place,
+    TensorMerge,
+    WholeModelMerge,
+)
 from aya_core.strategies import Strategy
 from aya_core.testing.rules import expect
 from aya_core.testing.strategy import check_strategy
 from aya_core.testing.tiny import tiny_causal_lm
+from aya_core.varying import Varying
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MODELS = 2
+Found = TypeVar("Found")
 
 
 def check_merge(
-    strategy: Strategy[TensorMerge | CheckpointMerge],
+    strategy: Strategy[AnyMerge],
     folder: Path | None = None,
     *,
-    engine: Callable[[TensorMerge], CheckpointMerge] | None = None,
+    engine: MergeEngine | None = None,
+    models: int = 2,
 ) -> None:
-    """Check a merge of two models. Raises AssertionError that says which rule is broken. Needs torch.
+    """Check a merge of so many models. Raises AssertionError that says which rule is broken. Needs torch.
 
     A merge of tensors is checked on tensors; with a folder to work in, a merge of checkpoints is checked on tiny ones,
     and so is a merge of tensors that an engine lifts.
@@ -34,32 +48,99 @@ def check_merge(
     check_strategy(strategy)
     merge = strategy.build()
     if not isinstance(merge, CheckpointMerge):
-        _check_tensors(strategy, merge)
+        _check_tensors(strategy, merge, models)
         if engine is None:
             return
-        merge = engine(merge)
     expect(folder is not None, strategy, "a merge of checkpoints is checked in a folder; pass one (tmp_path)")
     if folder is not None:
-        _check_checkpoints(strategy, merge, folder)
+        _check_checkpoints(strategy, merge, folder, engine, models)
 
 
-def _check_tensors(strategy: Strategy[Any], merge: TensorMerge) -> None:
+def merge_whole(
+    merge: TensorMerge | PieceMerge | WholeModelMerge,
+    tensors: Sequence[Tensor],
+    weights: Sequence[float],
+    base: Tensor | None = None,
+    place: Place | None = None,
+    *,
+    rows: int | None = None,
+) -> Tensor:
+    """Apply a merge of tensors to whole tensors in memory, float32.
+
+    place: a made-up one if None. rows: how many rows a piece has, for merges in pieces; None means all.
+    """
+    import torch
+
+    place = place or Place("model.weight", tuple(f"model-{index}" for index in range(len(tensors))), key=42)
+    pieces = InMemory(tuple(tensors), base, rows)
+    if isinstance(merge, WholeModelMerge):
+        merge = merge.survey_all([(place, pieces)])
+    if not isinstance(merge, PieceMerge):
+        return merge(tensors, weights, base, place)
+    merged = torch.cat(pieces.map(merge.survey(pieces, weights, place)))
+    return merged.reshape(tensors[0].shape)
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """Whole tensors of several models as pieces. rows: of a piece; None means all."""
+
+    tensors: tuple[Tensor, ...]
+    base: Tensor | None
+    rows: int | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the whole tensor."""
+        return tuple(self.tensors[0].shape)
+
+    def map(self, function: Callable[[Piece], Found]) -> list[Found]:
+        """Apply a function to every piece."""
+        return [function(self._piece(row)) for row in self._first_rows]
+
+    def map_some(self, function: Callable[[Piece], Found]) -> list[Found]:
+        """Apply a function to some pieces."""
+        rows = self._first_rows
+        return [function(self._piece(row)) for row in rows[:: max(1, len(rows) // 16)]]
+
+    @property
+    def _columns(self) -> int:
+        return self.shape[-1] if self.shape else 1
+
+    @property
+    def _first_rows(self) -> range:
+        length = self.tensors[0].numel() // self._columns
+        return range(0, length, self.rows or max(length, 1))
+
+    def _piece(self, row: int) -> Piece:
+        def cut(tensor: Tensor) -> Tensor:
+            matrix = tensor.reshape(-1, self._columns)
+            return matrix[row : row + (self.rows or len(matrix))]
+
+        return Piece(
+            tuple(cut(tensor) for tensor in self.tensors),
+            None if self.base is None else cut(self.base),
+            row * self._columns,
+        )
+
+
+def _check_tensors(strategy: Strategy[Any], merge: TensorMerge | PieceMerge | WholeModelMerge, models: int) -> None:
     import torch
 
     needs_base = getattr(merge, "needs_base", None)
     expect(isinstance(needs_base, bool), strategy, "a merge of tensors must say `needs_base`, True or False")
     for shape in ((6, 10), (64,), (1,), (3, 4, 5)):
         generator = torch.Generator().manual_seed(0)
-        tensors = [torch.randn(shape, generator=generator) for _ in range(MODELS)]
+        tensors = [torch.randn(shape, generator=generator) for _ in range(models)]
         base = torch.randn(shape, generator=generator) if needs_base else None
         before = [tensor.clone() for tensor in (*tensors, *([] if base is None else [base]))]
 
-        def merged(seed: int, tensors: list[Tensor] = tensors, base: Tensor | None = base) -> Tensor:
+        def merged(seed: int, rows: int | None, tensors: list[Tensor] = tensors, base: Tensor | None = base) -> Tensor:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                return merge(tensors, (0.5, 0.5), base, 42)
+                return merge_whole(merge, tensors, [1 / models] * models, base, rows=rows)
 
-        found = merged(0)
+        found = merged(0, None)
         expect(
             tuple(found.shape) == shape and found.is_floating_point(),
             strategy,
@@ -69,16 +150,23 @@ def _check_tensors(strategy: Strategy[Any], merge: TensorMerge) -> None:
         after = [*tensors, *([] if base is None else [base])]
         expect(all(map(torch.equal, before, after)), strategy, "must not modify the tensors it merges")
         expect(
-            torch.equal(found, merged(1)),
+            torch.equal(found, merged(1, None)),
             strategy,
-            "the same tensors and key must give the same result; draw random numbers from a generator seeded by key",
+            "the same tensors and key must give the same result; draw random numbers from a generator seeded by place.key",
+        )
+        expect(
+            torch.allclose(found, merged(0, 2), rtol=1e-5, atol=1e-6),
+            strategy,
+            "must not depend on how a tensor is cut into pieces; look at it whole in `survey`, and draw by `piece.start`",
         )
 
 
-def _check_checkpoints(strategy: Strategy[Any], merge: CheckpointMerge, folder: Path) -> None:
+def _check_checkpoints(
+    strategy: Strategy[Any], merge: AnyMerge, folder: Path, engine: MergeEngine | None, count: int
+) -> None:
     import torch
 
-    base, *models = (tiny_causal_lm(folder / f"input-{seed}", seed=seed) for seed in range(MODELS + 1))
+    base, *models = (tiny_causal_lm(folder / f"input-{seed}", seed=seed) for seed in range(count + 1))
     before = [describe_files(path) for path in (base, *models)]
     outputs = []
     threads = torch.get_num_threads()
@@ -87,7 +175,17 @@ def _check_checkpoints(strategy: Strategy[Any], merge: CheckpointMerge, folder: 
             out = folder / f"output-{run}"
             out.mkdir()
             torch.set_num_threads(run)
-            account = merge.merge(MergeJob(tuple(models), (0.5, 0.5), out, seed=0, base=base))
+            job = MergeJob(
+                tuple(MergeInput(model.name, model) for model in models),
+                out,
+                Varying(1 / count),
+                base=MergeInput(base.name, base),
+            )
+            if isinstance(merge, CheckpointMerge):
+                account = merge.merge(job)
+            else:
+                assert engine is not None
+                (account,) = engine.merge([(merge, job)])
             outputs.append(_tensors(out))
     finally:
         torch.set_num_threads(threads)

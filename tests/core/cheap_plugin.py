@@ -173,8 +173,9 @@ class Mean(Strategy):
         return self
 
     def merge(self, job):
-        offs = [json.loads((model / "model.json").read_text())["off"] for model in job.models]
-        off = round(sum(w * o for w, o in zip(job.weights, offs, strict=True)) / sum(job.weights))
+        offs = [json.loads((model.folder / "model.json").read_text())["off"] for model in job.models]
+        weights = [job.weights.at("", model=model.name) for model in job.models]
+        off = round(sum(w * o for w, o in zip(weights, offs, strict=True)) / sum(weights))
         (job.out / "model.json").write_text(json.dumps({"off": off}))
         return {"tensors": 1}
 

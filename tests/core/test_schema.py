@@ -40,6 +40,20 @@ def test_a_misspelt_key_and_strategy_do_not_fit():
     assert not fits(stage(merge={"use": "ties", "desnity": 0.2}))
 
 
+def test_what_a_search_is_over_is_part_of_the_schema():
+    def stage(**changes):
+        search = {"name": "m", "do": "search", "models": "a", "merge": {"use": "ties"}, **changes}
+        return {"name": "x", "stages": [{**search, "evaluator": {"use": "perplexity", "rows": "dev"}}]}
+
+    fits = validator().is_valid
+    assert fits(stage())
+    assert fits(stage(over="weights"))
+    assert fits(stage(over={"weights": "simplex", "density": [0.1, 1]}))
+    assert not fits(stage(over="density"))
+    assert not fits(stage(over={"density": 0.5}))
+    assert not fits(stage(over={"density": [0.1]}))
+
+
 def test_plugins_are_part_of_the_schema(tmp_path):
     plugin = Path(__file__).parent / "cheap_plugin.py"
     schema = recipe_schema(Registry([plugin]))

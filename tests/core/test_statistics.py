@@ -70,3 +70,20 @@ def test_one_prompt_has_no_error_that_json_could_not_hold():
 
 def test_no_prompt_in_common_means_no_gain():
     assert statistics.gain(statistics.sums(rows([1], "en")), statistics.sums(rows([1], "de"))) is None
+
+
+def test_the_best_of_many_is_seldom_held_to_differ_where_none_does():
+    """Of 31 differences that are zero but for noise, one leaves its own 95% interval in half of all cases."""
+    draw = random.Random(3)
+    naive = honest = 0
+    for _ in range(400):
+        best = max((statistics.Estimate(draw.gauss(0, 1), 1.0, 50) for _ in range(31)), key=lambda one: one.value)
+        naive += best.low > 0
+        honest += best.among(31)[0] > 0
+    assert naive > 0.4 * 400
+    assert honest < 0.05 * 400
+
+
+def test_of_one_the_interval_is_the_usual_one():
+    estimate = statistics.Estimate(0.3, 0.1, 9)
+    assert estimate.among(1) == pytest.approx((estimate.low, estimate.high))

@@ -13,6 +13,11 @@ from triton import compile
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+census = importlib.import_module("aya_kernels.census.kernel")
+draws = importlib.import_module("aya_kernels.draws.kernel")
+gram = importlib.import_module("aya_kernels.gram.kernel")
+kth_magnitude = importlib.import_module("aya_kernels.kth_magnitude.kernel")
+merge_task_vectors = importlib.import_module("aya_kernels.merge_task_vectors.kernel")
 token_logps = importlib.import_module("aya_kernels.token_logps.kernel")
 weighted_sum = importlib.import_module("aya_kernels.weighted_sum.kernel")
 
@@ -40,6 +45,21 @@ product = {"left": "*fp32", "right": "*bf16", "total": "*fp32"}
 check(token_logps._product_kernel, product, [], blocks | {"CONTINUES": True, "PRECISION": "tf32"})
 check(weighted_sum._weighted_sum_kernel, {"total": "*fp32", "out": "*bf16"}, [],
       {"CONTINUES": True, "BLOCK": weighted_sum._BLOCK}, inputs=("*bf16", "*fp32"), weights=("fp32", "fp32"))
+check(draws._draws_kernel, {"key": "*i64", "start": "*i64", "out": "*i64"}, [], {"BLOCK": draws._BLOCK})
+models = {name: ("*fp32", "*fp32") for name in ("tensors", "masks")}
+numbers = {name: ("fp32", "fp32") for name in ("weights", "lows", "highs", "scales")}
+for elects in (True, False):
+    check(merge_task_vectors._merge_kernel, {"base": "*fp32", "streams": "*i64", "out": "*fp32"}, ["factor"],
+          {"DRAWS": 2, "MASKED": 1, "ELECTS": elects, "WEIGH_VOTES": True, "NORMALIZE": True,
+           "BLOCK": merge_task_vectors._BLOCK}, **models, **numbers)
+check(gram._gram_kernel, {"base": "*fp32", "out": "*fp64"}, [], {"HAS_BASE": True, "BLOCK": gram._BLOCK},
+      tensors=("*fp32", "*fp32"))
+picked = {"tensor": "*fp32", "base": "*fp32"}
+shape = {"HAS_BASE": True, "BLOCK": census._BLOCK}
+check(census._count_kernel, picked | {"counts": "*i64"}, ["low", "high"], shape)
+check(census._write_kernel, picked | {"ends": "*i64", "out": "*fp32"}, ["low", "high"], shape)
+check(kth_magnitude._histogram_kernel, {"tensor": "*fp32", "counts": "*i64"}, [],
+      {"LOWER": True, "BLOCK": kth_magnitude._BLOCK})
 """
 
 

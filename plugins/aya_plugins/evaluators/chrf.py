@@ -22,6 +22,7 @@ class Chrf(Strategy[Evaluator]):
     imports: ClassVar[tuple[str, ...]] = ("sacrebleu",)
     extra: ClassVar[str | None] = "eval"
     needs_answers: ClassVar[bool] = True
+    goal: ClassVar[str] = "max"
 
     word_order: int = Field(2, ge=0, le=4, description="Longest word n-grams beside those of characters; 0 is chrF.")
 

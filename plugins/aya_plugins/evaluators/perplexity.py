@@ -32,6 +32,7 @@ class Perplexity(Strategy[Evaluator]):
     """
 
     headline: ClassVar[str] = "bits_per_byte"
+    goal: ClassVar[str] = "min"
 
     rows: RowsRef = Field(description="Demonstrations whose answers are to be predicted.")
 

@@ -36,6 +36,7 @@ class PreferenceAccuracy(Strategy[Evaluator]):
     """
 
     headline: ClassVar[str] = "preference_accuracy"
+    goal: ClassVar[str] = "max"
 
     rows: RowsRef = Field(description="Preferences to be told apart.")
     reference: nested("teacher") | None = Field(  # type: ignore[valid-type]

@@ -20,6 +20,7 @@ class VerifierEvaluator(CheckOptions, Strategy[Evaluator]):
 
     needs_answers: ClassVar[bool] = True
     headline: ClassVar[str] = "verifier"
+    goal: ClassVar[str] = "max"
 
     def build(self) -> Evaluator:
         """Load the check. Raises PluginError when a function of the recipe's cannot be imported."""

@@ -34,6 +34,7 @@ class WinRate(Strategy[Evaluator]):
 
     needs_answers: ClassVar[bool] = True
     headline: ClassVar[str] = "win"
+    goal: ClassVar[str] = "max"
 
     against: str = Field(min_length=1, description="The rival: a model of the same stage.")
     judge: nested("arbiter") = Field(description="The arbiter whose scores decide.")  # type: ignore[valid-type]

@@ -1,8 +1,10 @@
-"""Read a Hugging Face checkpoint, in one file or in shards, by memory map, and find its faults first."""
+"""Read a Hugging Face checkpoint, in one file or in shards, and find its faults first."""
 
 from __future__ import annotations
 
 import json
+import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,14 +24,18 @@ _BYTES = {
 }  # fmt: skip
 FLOATS = ("F32", "BF16", "F16")
 INTEGERS = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64")
+_LONGEST_HEADER = 100 * 10**6
+_KEPT = 1 << 20
+_thread = threading.local()
 
 
 class Entry(NamedTuple):
-    """A tensor as its file announces it. dtype: safetensors' name for it."""
+    """A tensor as its file announces it. dtype: safetensors' name for it. offset: of its first byte in the file."""
 
-    file: Any
     shape: tuple[int, ...]
     dtype: str
+    file: Path = Path()
+    offset: int = 0
 
     @property
     def values(self) -> int:
@@ -52,45 +58,119 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint folder, opened. config: its config.json. entries: its tensors by name."""
+    """A checkpoint folder, opened. name: in messages. config: its config.json. entries: its tensors by name."""
 
+    name: str
     folder: Path
     config: Mapping[str, Any]
     entries: Mapping[str, Entry]
 
-    @property
-    def name(self) -> str:
-        """Its name in messages and model cards: the folder's, or that of the artifact it belongs to."""
-        folder = self.folder.absolute()
-        return folder.parent.name if folder.name == "payload" else folder.name
-
-    def read(self, name: str) -> Tensor:
-        """Map one tensor; its pages are read when they are used."""
-        tensor: Tensor = self.entries[name].file.get_tensor(name)
-        return tensor
-
     @cached_property
-    def vocabulary(self) -> Mapping[str, Any]:
-        """Token ids by token, or the bytes of the files that define them; empty without a tokenizer."""
-        path = self.folder / "tokenizer.json"
-        if path.is_file():
-            return {"tokenizer.json": _token_ids(_read_json(path))}
-        names = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json", "vocab.txt")
-        return {name: (self.folder / name).read_bytes() for name in names if (self.folder / name).is_file()}
+    def _open(self) -> dict[Path, OpenFile]:
+        return {path: OpenFile(path) for path in self.files}
+
+    @property
+    def files(self) -> list[Path]:
+        """Its weight files."""
+        return sorted({entry.file for entry in self.entries.values()})
+
+    def source(self, name: str) -> Stored:
+        """Open one tensor."""
+        entry = self.entries[name]
+        return Stored(self._open[entry.file], entry)
 
 
-def open_checkpoint(folder: Path) -> Checkpoint:
+class OpenFile:
+    """A weight file, open for reading at any offset by several threads at once."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it."""
+        self._path, self._descriptor = path, os.open(path, os.O_RDONLY)
+
+    def read(self, into: memoryview, offset: int) -> None:
+        """Fill a buffer. Raises DataError where the file has become shorter."""
+        while len(into):
+            count = os.preadv(self._descriptor, [into], offset)
+            if count == 0:
+                raise DataError(f"{self._path}: became shorter while it was read; leave inputs alone during a merge")
+            into, offset = into[count:], offset + count
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One tensor of a checkpoint: a `Source` that reads its file.
+
+    It reads into its own memory rather than mapping the file: as fast, but memory stays as small as a piece, and a disk
+    that fails raises an error that can be told.
+    """
+
+    file: OpenFile
+    entry: Entry
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        return self.entry.shape
+
+    @property
+    def dtype(self) -> str:
+        """What it is stored in, safetensors' name."""
+        return self.entry.dtype
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes it takes in its file."""
+        return self.entry.bytes
+
+    def read(self, start: int, stop: int) -> Tensor:
+        """Give the values [start, stop) in float32, flat."""
+        import torch
+
+        values, _ = self.read_raw(start, stop)
+        return values.to(torch.float32, copy=True)
+
+    def read_raw(self, start: int, stop: int) -> tuple[Tensor, memoryview]:
+        """Give the values [start, stop) as they are stored, and their bytes; both until this thread reads again."""
+        import torch
+
+        dtype = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}[self.dtype]
+        size = (stop - start) * self.entry.item_bytes
+        raw = _buffer(size)
+        self.file.read(raw, self.entry.offset + start * self.entry.item_bytes)
+        return torch.frombuffer(raw, dtype=dtype, count=stop - start), raw
+
+    def raw(self, start: int, stop: int) -> bytearray:
+        """Give the bytes of the values [start, stop)."""
+        size = self.entry.item_bytes
+        content = bytearray((stop - start) * size)
+        self.file.read(memoryview(content), self.entry.offset + start * size)
+        return content
+
+
+def _buffer(size: int) -> memoryview:
+    """Give this thread's buffer, which stays in its core's cache; a large one is not kept."""
+    if size > _KEPT:
+        return memoryview(bytearray(size))
+    if not hasattr(_thread, "buffer"):
+        _thread.buffer = memoryview(bytearray(_KEPT))
+    kept: memoryview = _thread.buffer
+    return kept[:size]
+
+
+def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
     """Open a checkpoint and check its files against its index. Raises DataError naming the file at fault."""
+    name = name or folder.name
     if not (folder / "config.json").is_file():
-        if (folder / "adapter_config.json").is_file():
-            raise DataError(f"{folder}: an adapter, not a whole model; merge it into its base model first")
         raise DataError(f"{folder}: no config.json here; expected the folder of a Hugging Face checkpoint")
-    config = _read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
     index, single = folder / INDEX, folder / SINGLE
     if index.is_file():
-        return Checkpoint(folder, config, _sharded_entries(folder, index))
+        return Checkpoint(name, folder, config, _sharded_entries(folder, index))
     if single.is_file():
-        return Checkpoint(folder, config, _entries(single))
+        return Checkpoint(name, folder, config, read_entries(single))
     if pickles := sorted(folder.glob("pytorch_model*.bin")):
         raise DataError(
             f"{pickles[0]}: pickled weights can run code when they are read, so we do not; convert the "
@@ -99,37 +179,39 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     raise DataError(f"{folder}: no weights here; expected {SINGLE}, or shards with {INDEX}")
 
 
-def _sharded_entries(folder: Path, index: Path) -> dict[str, Entry]:
-    weight_map = _read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict):
-        raise DataError(f"{index}: no 'weight_map' in it; expected the index of a sharded checkpoint")
-    entries: dict[str, Entry] = {}
-    for file in sorted(set(weight_map.values())):
-        path = folder / file
-        if path.parent != folder or not path.is_file():
-            raise DataError(f"{path}: a shard that {INDEX} names is missing; fetch or save the checkpoint again")
-        found = _entries(path)
-        listed = {name for name, place in weight_map.items() if place == file}
-        if absent := sorted(listed - set(found)):
-            raise DataError(f"{path}: no tensor '{absent[0]}' in it, though {INDEX} says so; save the checkpoint again")
-        if unlisted := sorted(set(found) - listed):
-            raise DataError(f"{path}: {INDEX} does not list its tensor '{unlisted[0]}'; save the checkpoint again")
-        entries |= found
-    return entries
-
-
-def _entries(path: Path) -> dict[str, Entry]:
-    from safetensors import SafetensorError, safe_open
-
+def read_entries(path: Path) -> dict[str, Entry]:
+    """Read what a safetensors file announces. Raises DataError where it is not whole."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(size - 8, _LONGEST_HEADER):
+            raise _broken(path, f"its header has {length:,} bytes and the file {size:,}")
+        text = file.read(length)
     try:
-        file: Any = safe_open(path, framework="pt")
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        return {name: Entry(file, tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{path}: not a whole safetensors file ({error}); fetch or save the checkpoint again") from None
+        header = json.loads(text)
+        announced = {name: about for name, about in header.items() if name != "__metadata__"}
+        entries = {
+            name: (Entry(tuple(about["shape"]), about["dtype"], path, 8 + length + about["data_offsets"][0]), about)
+            for name, about in announced.items()
+        }
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+        raise _broken(path, "its header is not one") from None
+    end = 8 + length
+    for name, (entry, about) in sorted(entries.items(), key=lambda item: (item[1][0].offset, item[1][0].values)):
+        if entry.dtype not in _BYTES:
+            raise DataError(
+                f"{path}: tensor '{name}' has dtype {entry.dtype}, which is not known here; convert it first"
+            )
+        if entry.offset != end or entry.offset + entry.bytes != 8 + length + about["data_offsets"][1]:
+            raise _broken(path, f"tensor '{name}' does not lie where the one before it ends")
+        end += entry.bytes
+    if end != size:
+        raise _broken(path, f"it should have {end:,} bytes and has {size:,}")
+    return {name: entry for name, (entry, _) in entries.items()}
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object. Raises DataError where it is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -139,8 +221,24 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _token_ids(tokenizer: Mapping[str, Any]) -> dict[str, int]:
-    vocabulary = tokenizer.get("model", {}).get("vocab", {})
-    if isinstance(vocabulary, list):  # unigram: [token, score] in order of id
-        vocabulary = {entry[0]: position for position, entry in enumerate(vocabulary)}
-    return {**vocabulary, **{token["content"]: token["id"] for token in tokenizer.get("added_tokens", ())}}
+def _broken(path: Path, why: str) -> DataError:
+    return DataError(f"{path}: not a whole safetensors file ({why}); fetch or save the checkpoint again")
+
+
+def _sharded_entries(folder: Path, index: Path) -> dict[str, Entry]:
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise DataError(f"{index}: no 'weight_map' in it; expected the index of a sharded checkpoint")
+    entries: dict[str, Entry] = {}
+    for file in sorted(set(weight_map.values())):
+        path = folder / file
+        if path.parent != folder or not path.is_file():
+            raise DataError(f"{path}: a shard that {INDEX} names is missing; fetch or save the checkpoint again")
+        found = read_entries(path)
+        listed = {name for name, place in weight_map.items() if place == file}
+        if absent := sorted(listed - set(found)):
+            raise DataError(f"{path}: no tensor '{absent[0]}' in it, though {INDEX} says so; save the checkpoint again")
+        if unlisted := sorted(set(found) - listed):
+            raise DataError(f"{path}: {INDEX} does not list its tensor '{unlisted[0]}'; save the checkpoint again")
+        entries |= found
+    return entries

@@ -1,89 +1,64 @@
-"""Lift a merge of one tensor to a merge of checkpoints: stream, account for every tensor, round once."""
+"""Lift merges of one tensor to merges of checkpoints: stream, account for every tensor, round once."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aya_core.api import AyaError, DataError, MergeJob, PluginError, TensorMerge, did_you_mean
-from aya_plugins.merges.agreement import Sources, agree
-from aya_plugins.merges.card import model_card
-from aya_plugins.merges.checkpoint import FLOATS, Checkpoint, Entry, open_checkpoint
-from aya_plugins.merges.shards import MAX_SHARD_BYTES, write_shards
-from aya_plugins.merges.sums import pieces
+from aya_core.api import DataError, MergeJob, PieceMerge, Pieces, Place, TensorMerge, WholeModelMerge
+from aya_plugins.merges.agreement import same_bytes
+from aya_plugins.merges.checkpoint import FLOATS, Stored
+from aya_plugins.merges.crew import Crew, crew
+from aya_plugins.merges.inputs import Inputs
+from aya_plugins.merges.output import Output, check_space, open_output
+from aya_plugins.merges.planning import Input, Line
+from aya_plugins.merges.shards import natural
+from aya_plugins.merges.sources import Source
+from aya_plugins.merges.tensors import OpenTensor, Wanted, write
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
-"""What a merge can be stored in, by torch's name and by safetensors'."""
-
-COPIED = (
-    "generation_config.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
-    "chat_template.*", "additional_chat_templates/*", "*.py", "LICENSE*",
-)  # fmt: skip
-"""Files that go with the weights, beside config.json. *.py: the code of models that bring their own."""
+_COPY = 1 << 20
+"""Values of an integer tensor that are copied at a time."""
 
 
-@dataclass(frozen=True)
 class StreamingMerge:
-    """Merges whole checkpoints with a merge of one tensor.
+    """Merges whole checkpoints with merges of one tensor.
 
-    One tensor is merged at a time, in float32, and rounded once to the dtype it is stored in: that of
-    `job.dtype`, or that which the same tensor has in the base, or in the first model where there is no base.
-    Memory holds that tensor of every model in float32 and two merged ones. A merge that sets `is_elementwise
-    = True` (each output value depends on the values at its place alone, and on no random number) gets flat
-    pieces of some 260,000 values instead, so that its memory does not grow with the model.
+    Inputs are mapped, not loaded. A tensor is read in pieces of some 65,000 values, merged in float32 by as many threads as
+    there are cores, and rounded once to the dtype it is stored in: that of `job.dtype`, or that which the same tensor has in
+    the base, or in the first model where there is no base. Several jobs go through the tensors together, so that each is read
+    once for all of them. Memory holds some pieces per thread, and does not grow with the model; a merge that takes whole
+    tensors (`TensorMerge`) holds one of them in every model.
 
-    The merged checkpoint has the tensors, config, tokenizer and chat template of the base, or of the first
-    model; all others must have the same tensors. A tensor that some models leave out because it is tied
-    (`lm_head.weight` as a copy of the embedding) is not a difference. Integer tensors must be equal and are
-    copied. No architecture is known by name.
+    The merged checkpoint has the tensors, config, tokenizer and chat template of the base, or of the first model; all others
+    must have the same tensors. A tensor that some models leave out because it is tied (`lm_head.weight` as a copy of the
+    embedding) is not a difference. Integer tensors must be equal and are copied. No architecture is known by name.
 
-    The files written depend on the weights, the settings and the seed; not on threads, shards or paths.
+    The files written depend on the weights, the settings and the seed; not on threads, shards or paths. A shard that is
+    whole is kept in `job.scratch`, so that a merge that was killed goes on after it.
     """
 
-    tensor_merge: TensorMerge
-    max_shard_bytes: int = MAX_SHARD_BYTES
-
-    def merge(self, job: MergeJob) -> Mapping[str, Any]:
-        """Write the merged checkpoint and return the account. Raises DataError where that cannot be done."""
-        _check(job, self.tensor_merge)
-        models = [open_checkpoint(folder) for folder in job.models]
-        base = open_checkpoint(job.base) if job.base else None
-        donor = base or models[0]
-        sources = agree(donor, [*models, *([base] if base else [])])
-        entries = _planned(donor, job.dtype)
-        run = _Run(self.tensor_merge, job, models, base if self.tensor_merge.needs_base else None, sources, entries)
-        files = write_shards(job.out, entries, self.max_shard_bytes, run.merged)
-        copied = _copy_files(donor, job.out, job.dtype)
-        account = {
-            "tensors": len(entries),
-            "parameters": sum(entry.values for entry in entries.values()),
-            "bytes_read": sum(
-                model.entries[sources.of(model, name)].bytes for model in run.read_models for name in entries
-            ),
-            "bytes_written": sum(path.stat().st_size for path in files),
-            "dtype": _dtypes_of(entries),
-            "copied": copied,
-            "integer_tensors": sorted(name for name, entry in entries.items() if entry.dtype not in FLOATS),
-            "tied": dict(sources.tied),
-            "inputs": [
-                {"model": model.name, "weight": weight, "tensors": len(model.entries)}
-                for model, weight in zip(models, job.weights, strict=True)
-            ],
-            "base": base.name if base else None,
-        }
-        card = model_card(getattr(self.tensor_merge, "settings", None), job.seed, account)
-        (job.out / "README.md").write_text(card, encoding="utf-8")
-        return account
+    def merge(
+        self, jobs: Sequence[tuple[TensorMerge | PieceMerge | WholeModelMerge, MergeJob]]
+    ) -> list[Mapping[str, Any]]:
+        """Write the merged checkpoints and return the accounts. Raises DataError where that cannot be done."""
+        if not jobs:
+            return []
+        inputs = Inputs()
+        outputs = [open_output(merge, job, inputs) for merge, job in jobs]
+        check_space(outputs)
+        means = jobs[0][1].means
+        try:
+            with crew(means.threads, means.memory * 2**20) as workers:
+                run = _Run(outputs, inputs, workers, means.device)
+                run.survey_models()
+                run.all_tensors()
+        except BaseException:
+            for output in outputs:
+                output.shards.abandon()
+            raise
+        return [output.finish(inputs) for output in outputs]
 
 
 def tensor_key(seed: int, name: str) -> int:
@@ -91,125 +66,150 @@ def tensor_key(seed: int, name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "little")
 
 
+class _Tensor:
+    """One tensor's sources in all models that several outputs want it from, by a key of each.
+
+    names: for messages. origins: the input, and the tensor's name there.
+    """
+
+    def __init__(self) -> None:
+        self.sources: dict[int, Source] = {}
+        self.names: dict[int, str] = {}
+        self.origins: dict[int, tuple[Input, str]] = {}
+        self._keys: dict[tuple[Any, str, int], int] = {}
+
+    def open(self, output: Output, line: Line) -> tuple[tuple[int, ...], int | None]:
+        """Open what an output wants; give the keys of its models, and of its base where the merge needs one."""
+        keys: list[int | None] = []
+        for input, name in zip(output.inputs[: output.read], line.inputs, strict=False):
+            if name is None:
+                keys.append(None)
+                continue
+            key = self._keys.setdefault((input.identity, name, id(output.tokens)), len(self._keys))
+            keys.append(key)
+            if key not in self.sources:
+                self.sources[key] = output.source(input, line)
+                self.names[key] = f"'{input.name}': tensor '{name}'"
+                self.origins[key] = (input, name)
+        models = tuple([key for key in keys[: len(output.job.models)] if key is not None])
+        if not output.merge.needs_base:
+            return models, None
+        if keys[-1] is None:
+            raise DataError(f"tensor '{line.name}': no layer of the base goes with it, and the merge needs one")
+        return models, keys[-1]
+
+
 @dataclass(frozen=True)
 class _Run:
-    """One merge under way: everything that is needed to make one output tensor."""
+    """Merges under way."""
 
-    tensor_merge: TensorMerge
-    job: MergeJob
-    models: Sequence[Checkpoint]
-    base: Checkpoint | None
-    sources: Sources
-    entries: Mapping[str, Entry]
+    outputs: Sequence[Output]
+    inputs: Inputs
+    crew: Crew
+    device: str
 
-    @property
-    def read_models(self) -> list[Checkpoint]:
-        """The checkpoints whose tensors are read."""
-        return [*self.models, *([self.base] if self.base else [])]
+    def all_tensors(self) -> None:
+        """Make every tensor of every output, in natural order of the names, and take all digests."""
+        done = 0
+        total = sum(line.entry.bytes for output in self.outputs for line in output.plan.lines)
+        for name in sorted({name for output in self.outputs for name in output.lines}, key=natural):
+            wanting = [output for output in self.outputs if name in output.lines]
+            missing = [output for output in wanting if not output.shards.has(name)]
+            for output in missing:
+                if output.shards.is_full_before(name):
+                    self._close_shard(output)
+            by_shape: dict[tuple[int, ...], list[Output]] = {}
+            for output in missing:
+                by_shape.setdefault(output.lines[name].shape, []).append(output)
+            for same in by_shape.values():
+                self._tensor(name, same)
+            done += sum(output.lines[name].entry.bytes for output in wanting)
+            for output in self.outputs:
+                output.job.report(done, total)
+        for output in self.outputs:
+            self._close_shard(output)
+        for output in self.outputs:
+            for input in output.inputs:
+                for name in input.checkpoint.entries:
+                    self.inputs.digest(input, name, self.crew)
+        self.crew.finish()
 
-    def merged(self, name: str) -> Tensor:
-        """Make one output tensor."""
-        import torch
+    def _close_shard(self, output: Output) -> None:
+        self.crew.finish()
+        notes: dict[str, dict[str, str]] = {}
+        for name in output.shards.open_names:
+            for number, (input, tensor) in enumerate(zip(output.inputs, output.lines[name].inputs, strict=True)):
+                if tensor is not None and number < output.read:
+                    notes.setdefault(str(number), {}).update(self.inputs.digests(input, [tensor]))
+        output.shards.close(notes)
 
-        entry = self.entries[name]
-        inputs = [model.read(self.sources.of(model, name)) for model in self.read_models]
-        if entry.dtype not in FLOATS or entry.values == 0:
-            return self._common(name, inputs)
-        out = torch.empty(entry.shape, dtype=_torch_dtype(entry.dtype))
+    def _tensor(self, name: str, outputs: Sequence[Output]) -> None:
+        """Make one tensor of several outputs, in which it has one shape."""
+        tensor = _Tensor()
+        wanted: list[Wanted] = []
+        for output in outputs:
+            line = output.lines[name]
+            if line.dtype not in FLOATS or line.entry.values == 0:
+                self._copy(output, line)
+                continue
+            models, base = tensor.open(output, line)
+            place = self._place(output, line)
+            weights = place.values(output.job.weights)
+            slot = output.shards.slot(name)
+            wanted.append(Wanted(output.merge_in_pieces, place, weights, models, base, line.dtype, slot))
+        if wanted:
+            # Where blocks of the tensor pass by as they are stored, they are hashed on the way.
+            on_the_way = self.device == "cpu" and any(_in_flat_pieces(one.merge) for one in wanted)
+            digests = {}
+            for key, (input, stored) in tensor.origins.items():
+                if on_the_way and isinstance(tensor.sources[key], Stored):
+                    if digest := self.inputs.begin_digest(input, stored):
+                        digests[key] = digest
+                else:
+                    self.inputs.digest(input, stored, self.crew)
+            OpenTensor(
+                tensor.sources, tensor.names, digests, outputs[0].lines[name].shape, self.crew, self.device
+            ).merge(wanted)
+
+    def survey_models(self) -> None:
+        """Let merges that look at all tensors first do so."""
+        for output in self.outputs:
+            if isinstance(output.merge, WholeModelMerge):
+                seen: list[tuple[Place, Pieces]] = []
+                for line in sorted(output.plan.lines, key=lambda line: natural(line.name)):
+                    if line.dtype in FLOATS and line.entry.values and line.twin is None:
+                        tensor = _Tensor()
+                        models, base = tensor.open(output, line)
+                        opened = OpenTensor(tensor.sources, tensor.names, {}, line.shape, self.crew, self.device)
+                        seen.append((self._place(output, line), opened.pieces(models, base)))
+                output.merge = output.merge.survey_all(seen)
+
+    def _place(self, output: Output, line: Line) -> Place:
         # The key of a tied tensor is that of its twin, so that random merges keep them equal.
-        key = tensor_key(self.job.seed, self.sources.tied.get(name, name))
-        if getattr(self.tensor_merge, "is_elementwise", False):
-            flats = [tensor.reshape(-1) for tensor in inputs]
-            for piece in pieces(entry.values):
-                self._merge_into(out.view(-1)[piece], [flat[piece] for flat in flats], key, name)
-        else:
-            self._merge_into(out, inputs, key, name)
-        return out
+        return output.place(line, tensor_key(output.job.seed, line.twin or line.name))
 
-    def _merge_into(self, out: Tensor, inputs: Sequence[Tensor], key: int, name: str) -> None:
-        import torch
-
-        wide = [tensor.to(torch.float32) for tensor in inputs]
-        for model, tensor in zip(self.read_models, wide, strict=True):
-            if not _is_finite(tensor):
+    def _copy(self, output: Output, line: Line) -> None:
+        """Copy a tensor of integers, which all models must have the same."""
+        stored: list[tuple[str, Stored]] = [
+            (input.name, input.checkpoint.source(name))
+            for input, name in zip(output.inputs[: output.read], line.inputs, strict=False)
+            if name is not None
+        ]
+        for input, name in zip(output.inputs[: output.read], line.inputs, strict=False):
+            if name is not None:
+                self.inputs.digest(input, name, self.crew)
+        first, source = stored[0]
+        for other, theirs in stored[1:]:
+            if theirs.dtype != source.dtype or not same_bytes(source, theirs):
                 raise DataError(
-                    f"model '{model.name}': tensor '{self.sources.of(model, name)}' has NaN or infinite "
-                    "values; its training broke, or its file is damaged"
+                    f"integer tensor '{line.name}' differs between '{first}' and '{other}'; integers are copied, not "
+                    "merged, so all models must have the same"
                 )
-        base = wide.pop() if self.base else None
-        merged = self.tensor_merge(wide, self.job.weights, base, key)
-        if merged.shape != out.shape or not merged.is_floating_point():
-            raise PluginError(
-                f"merge '{type(self.tensor_merge).__name__}' made {merged.dtype} of shape "
-                f"{tuple(merged.shape)} of '{name}'; expected floating point of shape {tuple(out.shape)}"
-            )
-        out.copy_(merged)
-        if not _is_finite(out):
-            raise DataError(
-                f"merged tensor '{name}' has values that {str(out.dtype).removeprefix('torch.')} "
-                "cannot hold; store it in bfloat16 or float32, or make the weights smaller"
-            )
-
-    def _common(self, name: str, inputs: Sequence[Tensor]) -> Tensor:
-        import torch
-
-        for model, tensor in zip(self.read_models, inputs, strict=True):
-            if not torch.equal(tensor, inputs[0]):
-                raise DataError(
-                    f"integer tensor '{name}' differs between '{self.read_models[0].name}' and "
-                    f"'{model.name}'; integers are copied, not merged, so all models must have the same"
-                )
-        return inputs[0]
+        slot = output.shards.slot(line.name)
+        for start in range(0, source.entry.values, _COPY):
+            raw = source.raw(start, min(start + _COPY, source.entry.values))
+            write(slot.file, memoryview(raw), slot.offset + start * source.entry.item_bytes)
 
 
-def _check(job: MergeJob, merge: TensorMerge) -> None:
-    if not job.models:
-        raise AyaError("a merge needs at least one model")
-    if len(job.weights) != len(job.models):
-        raise AyaError(f"got {len(job.models)} models and {len(job.weights)} weights; expected one weight per model")
-    if not all(math.isfinite(weight) for weight in job.weights):
-        raise AyaError(f"weights {list(job.weights)}: expected finite numbers")
-    if job.dtype is not None and job.dtype not in DTYPES:
-        raise AyaError(f"dtype '{job.dtype}': cannot store a merge in it; {did_you_mean(job.dtype, DTYPES)}")
-    if merge.needs_base and job.base is None:
-        raise AyaError("this merge works on differences from a base model; name it with `base:`")
-
-
-def _planned(donor: Checkpoint, dtype: str | None) -> dict[str, Entry]:
-    return {
-        name: entry._replace(dtype=DTYPES[dtype]) if dtype and entry.dtype in FLOATS else entry
-        for name, entry in donor.entries.items()
-    }
-
-
-def _dtypes_of(entries: Mapping[str, Entry]) -> str:
-    """Name the dtype of the merged tensors; several are joined."""
-    found = {entry.dtype for entry in entries.values()}
-    return "+".join(name for name, code in DTYPES.items() if code in found)
-
-
-def _torch_dtype(code: str) -> torch.dtype:
-    import torch
-
-    return {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}[code]
-
-
-def _is_finite(tensor: Tensor) -> bool:
-    # One pass in the usual case: NaN and infinity survive a sum. A sum may overflow by itself, hence the
-    # second look.
-    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
-
-
-def _copy_files(donor: Checkpoint, out: Path, dtype: str | None) -> list[str]:
-    """Copy what goes with the weights, and name it; config.json tells the new dtype."""
-    config = dict(donor.config)
-    if dtype:
-        config["torch_dtype" if "torch_dtype" in config else "dtype"] = dtype
-    (out / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    copied = ["config.json"]
-    for path in sorted({path for pattern in COPIED for path in donor.folder.glob(pattern) if path.is_file()}):
-        name = path.relative_to(donor.folder)
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-        (out / name).write_bytes(path.read_bytes())
-        copied.append(name.as_posix())
-    return copied
+def _in_flat_pieces(merge: TensorMerge | PieceMerge) -> bool:
+    return isinstance(merge, PieceMerge) and not getattr(merge, "whole_rows", False)

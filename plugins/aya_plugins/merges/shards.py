@@ -1,31 +1,36 @@
-"""Write safetensors as tensors come, so that no more than two of them are in memory."""
+"""Write a checkpoint's shards as their tensors come, and keep those that are whole."""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
+from aya_core.api import AyaError
 from aya_plugins.merges.checkpoint import INDEX, SINGLE, Entry
 
-if TYPE_CHECKING:
-    from torch import Tensor
 
-MAX_SHARD_BYTES = 4 * 10**9
+class Slot(NamedTuple):
+    """Where a tensor's bytes go: an open file, and the offset of the first."""
+
+    file: int
+    offset: int
 
 
-def plan_shards(entries: dict[str, Entry], max_bytes: int) -> dict[str, list[str]]:
+def plan_shards(entries: Mapping[str, Entry], max_bytes: int) -> dict[str, list[str]]:
     """Lay tensors out over files, in natural order of their names, each of at most max_bytes.
 
-    A larger tensor has a file of its own. The layout depends on names, shapes and dtypes alone, not
-    on how any input was laid out.
+    A larger tensor has a file of its own. The layout depends on names, shapes and dtypes alone, not on how any input was
+    laid out.
     """
     shards: list[list[str]] = [[]]
     filled = 0
-    for name in sorted(entries, key=_natural):
+    for name in sorted(entries, key=natural):
         if shards[-1] and filled + entries[name].bytes > max_bytes:
             shards.append([])
             filled = 0
@@ -36,35 +41,127 @@ def plan_shards(entries: dict[str, Entry], max_bytes: int) -> dict[str, list[str
     return {f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors": shard for i, shard in enumerate(shards)}
 
 
-def write_shards(out: Path, entries: dict[str, Entry], max_bytes: int, make: Callable[[str], Tensor]) -> list[Path]:
-    """Write what `make` returns for each name; return the weight files.
+class Shards:
+    """The shards of one checkpoint. Tensors are asked for in natural order of their names, and written in any.
 
-    More than one file come with an index. A tensor is made while the one before it is being written.
+    folder: where shards are made. One that is whole has its name there, and notes beside it; those found there are kept.
     """
-    shards = plan_shards(entries, max_bytes)
-    for file_name, names in shards.items():
-        # Widest dtype first, so that every tensor starts at a multiple of its item size, as safetensors
-        # itself does it.
-        ordered = sorted(names, key=lambda name: (-entries[name].item_bytes, _natural(name)))
-        with (out / file_name).open("wb") as file, ThreadPoolExecutor(max_workers=1) as writer:
-            file.write(_header(ordered, entries))
-            pending: Future[int] | None = None
-            for name in ordered:
-                tensor = make(name)
-                if pending:
-                    pending.result()
-                pending = writer.submit(file.write, _raw(tensor))
-            if pending:
-                pending.result()
-    if len(shards) > 1:
-        weight_map = {name: file_name for file_name, names in shards.items() for name in names}
-        total = sum(entry.bytes for entry in entries.values())
-        index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
-        (out / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-    return [out / file_name for file_name in shards]
+
+    def __init__(self, folder: Path, entries: Mapping[str, Entry], max_bytes: int) -> None:
+        self.folder, self._entries = folder, entries
+        self._layout = plan_shards(entries, max_bytes)
+        self._file_of = {name: file for file, names in self._layout.items() for name in names}
+        self._offsets: dict[str, int] = {}
+        self._open: tuple[str, int] | None = None
+        self.kept = {file for file in self._layout if self._notes(file).is_file() and (folder / file).is_file()}
+
+    def has(self, name: str) -> bool:
+        """Whether a tensor lies in a shard that was whole already."""
+        return self._file_of[name] in self.kept
+
+    def notes(self) -> dict[str, Any]:
+        """What was noted of the shards that are whole, in one."""
+        noted: dict[str, Any] = {}
+        for file in self._layout:
+            if self._notes(file).is_file():
+                noted |= json.loads(self._notes(file).read_text(encoding="utf-8"))
+        return noted
+
+    @property
+    def missing_bytes(self) -> int:
+        """Bytes of the tensors that are still to be written."""
+        return sum(entry.bytes for name, entry in self._entries.items() if not self.has(name))
+
+    @property
+    def open_names(self) -> list[str]:
+        """The tensors of the shard that is being written."""
+        return self._layout[self._open[0]] if self._open else []
+
+    def is_full_before(self, name: str) -> bool:
+        """Whether another shard is open than this tensor's: all of its tensors have been asked for."""
+        return self._open is not None and self._open[0] != self._file_of[name]
+
+    def slot(self, name: str) -> Slot:
+        """Say where a tensor's bytes go. Opens its shard. Raises AyaError where there is no room for it."""
+        file = self._file_of[name]
+        if self._open is None:
+            self._open = (file, self._opened(file))
+        return Slot(self._open[1], self._offsets[name])
+
+    def close(self, notes: Mapping[str, Any]) -> None:
+        """Give the open shard its name; all its tensors have been written. notes: to keep beside it."""
+        if self._open is None:
+            return
+        file, descriptor = self._open
+        os.close(descriptor)
+        self._open = None
+        self._building(file).rename(self.folder / file)
+        unfinished = self._notes(file).with_suffix(".partial")
+        unfinished.write_text(json.dumps(notes), encoding="utf-8")
+        unfinished.rename(self._notes(file))
+
+    def abandon(self) -> None:
+        """Close the open shard without giving it its name."""
+        if self._open is not None:
+            os.close(self._open[1])
+            self._building(self._open[0]).unlink(missing_ok=True)
+            self._open = None
+
+    def move(self, out: Path) -> list[Path]:
+        """Move all shards to the checkpoint's folder, with an index where there are several; return them."""
+        for file in self._layout:
+            shutil.move(self.folder / file, out / file)
+            self._notes(file).unlink()
+        if len(self._layout) > 1:
+            total = sum(entry.bytes for entry in self._entries.values())
+            index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(self._file_of.items()))}
+            (out / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+        return [out / file for file in self._layout]
+
+    def _notes(self, file: str) -> Path:
+        return self.folder / f"{file}.json"
+
+    def _building(self, file: str) -> Path:
+        return self.folder / f"{file}.building"
+
+    def _opened(self, file: str) -> int:
+        # Widest dtype first, so that every tensor starts at a multiple of its item size, as safetensors itself does it.
+        names = sorted(self._layout[file], key=lambda name: (-self._entries[name].item_bytes, natural(name)))
+        header = _header(names, self._entries)
+        offset = len(header)
+        for name in names:
+            self._offsets[name] = offset
+            offset += self._entries[name].bytes
+        path = self._building(file)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(descriptor, 0, offset)
+            os.pwrite(descriptor, header, 0)
+        except OSError as error:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise no_space(self.folder, offset) from None
+            raise
+        return descriptor
 
 
-def _header(names: Sequence[str], entries: dict[str, Entry]) -> bytes:
+def no_space(folder: Path, needed: int) -> AyaError:
+    """Say that a disk is full."""
+    free = shutil.disk_usage(folder).free
+    return AyaError(
+        f"{folder}: no space left: {needed / 2**30:.2f} GiB are needed and {free / 2**30:.2f} are free; "
+        "make room and run again, finished shards are kept"
+    )
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sort key by which layer 2 comes before layer 10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _header(names: Sequence[str], entries: Mapping[str, Entry]) -> bytes:
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}  # transformers refuses a file without it
     offset = 0
     for name in names:
@@ -75,14 +172,3 @@ def _header(names: Sequence[str], entries: dict[str, Entry]) -> bytes:
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
-
-
-def _raw(tensor: Tensor) -> memoryview:
-    import torch
-
-    values: Any = tensor.contiguous().view(-1).view(torch.uint8).numpy()
-    return memoryview(values)
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_core.api import AyaError, Field, Strategy, TensorMerge
+from aya_core.api import Field, Piece, PieceMerge, Pieces, Place, Strategy, Varying
+from aya_plugins.merges.gram import combination, gram
+from aya_plugins.merges.refusals import refuse_number, refuse_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +21,7 @@ SHORTEST = 1e-8
 """A tensor of at most this norm has no direction."""
 
 
-class Slerp(Strategy[TensorMerge]):
+class Slerp(Strategy[PieceMerge]):
     """Merge two models along the arc between them.
 
     For each tensor, flattened, with omega the angle between a and b: (sin((1 - t) omega) a + sin(t omega) b)
@@ -27,7 +29,7 @@ class Slerp(Strategy[TensorMerge]):
     0.9995 it is (1 - t) a + t b. A tensor of zeros counts as orthogonal to the other.
 
     It takes exactly two models, the first at t = 0. Weights are refused unless they are equal: t says the
-    same thing, and a spherical mean of more models is another merge. (mergekit calls the first model
+    same thing; for more models there are `multislerp` and `karcher`. (mergekit calls the first model
     base_model and has no default t.)
 
     Source: Shoemake 1985, "Animating rotation with quaternion curves", section 3.3; the form over weights is
@@ -37,9 +39,9 @@ class Slerp(Strategy[TensorMerge]):
     imports = ("torch", "aya_kernels")
     extra = "train"
 
-    t: float = Field(0.5, ge=0, le=1, description="Where on the arc: 0 is the first model, 1 the second.")
+    t: Varying = Field(Varying(0.5), ge=0, le=1, description="Where on the arc: 0 is the first model, 1 the second.")
 
-    def build(self) -> TensorMerge:
+    def build(self) -> PieceMerge:
         """Make the merge."""
         return SlerpMerge(self)
 
@@ -51,20 +53,15 @@ class SlerpMerge:
     settings: Slerp
     needs_base = False
 
-    def __call__(self, tensors: Sequence[Tensor], weights: Sequence[float], base: Tensor | None, key: int) -> Tensor:
+    def survey(self, pieces: Pieces, weights: Sequence[float], place: Place) -> Callable[[Piece], Tensor]:
         """Return the point at t on the arc of one tensor. Raises AyaError for all but two equal weights."""
-        from aya_kernels import weighted_sum
-
-        if len(tensors) != 2:
-            raise AyaError(
-                f"merge 'slerp': got {len(tensors)} models, expected two; merge more with 'weighted', or two at a time"
-            )
-        if weights[0] != weights[1]:
-            raise AyaError(
-                f"merge 'slerp': weights {list(weights)} have no meaning here; "
-                "drop them and set t (0 is the first model)"
-            )
-        return weighted_sum(tensors, arc(_cosine(*tensors), self.settings.t))
+        if len(weights) != 2:
+            refuse_number("slerp", len(weights), "two", "merge more with 'weighted', or two at a time")
+        refuse_weights("slerp", weights, "drop them and set t (0 is the first model)")
+        products = gram(pieces)
+        lengths = [math.sqrt(products[i][i]) for i in range(2)]
+        cosine = products[0][1] / math.prod(length if length > SHORTEST else 1 for length in lengths)
+        return combination(arc(cosine, place.value(self.settings.t)))
 
 
 def arc(cosine: float, t: float) -> tuple[float, float]:
@@ -73,11 +70,3 @@ def arc(cosine: float, t: float) -> tuple[float, float]:
         return 1 - t, t
     angle = math.acos(cosine)
     return math.sin((1 - t) * angle) / math.sin(angle), math.sin(t * angle) / math.sin(angle)
-
-
-def _cosine(a: Tensor, b: Tensor) -> float:
-    from aya_plugins.merges.sums import ordered_sum
-
-    a_norm, b_norm = (math.sqrt(ordered_sum([x, x])) for x in (a, b))
-    dot = ordered_sum([a, b])
-    return dot / ((a_norm if a_norm > SHORTEST else 1) * (b_norm if b_norm > SHORTEST else 1))

@@ -2,50 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from aya_core.api import Field, Strategy, TensorMerge
-from aya_plugins.merges.consensus import merge_task_vectors, task_vectors
+from aya_core.api import AyaError, Field, Piece, PieceMerge, Pieces, Place, Strategy, Varying, WholeModelMerge
+from aya_plugins.merges.differences import Density, add_task_vectors, l1_scales
+from aya_plugins.merges.selection import Cut, Wanted, cuts, keep_largest
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from aya_kernels import Keep
 
-class Ties(Strategy[TensorMerge]):
+
+class Ties(Strategy[PieceMerge | WholeModelMerge]):
     """Keep each model's largest changes to the base, and average those that agree in sign.
 
     tau_i = theta_i - theta_base, of which the `density` largest in magnitude are kept; gamma = sign(sum_i w_i
-    tau_i); theta = theta_base + lambda * mean of the tau_i that have sign gamma, by weight.
+    tau_i); theta = theta_base + lambda * mean of the tau_i that have sign gamma, by weight. A sum of exactly zero
+    elects plus, as in mergekit. A parameter that nobody changes stays the base's.
 
     Where the paper is open or practice differs:
 
-    - Trimming is by tensor, as in mergekit; the authors' code trims each model's whole vector at one
-      threshold. It keeps max(1, floor(density * n)) of n values; among equal magnitudes those that come first
-      in the tensor.
+    - Trimming is by tensor, as in mergekit; `trim: global` is the authors' code, which trims each model's whole
+      vector at one threshold. Either keeps max(1, floor(density * n)) of n values; among equal magnitudes those
+      that come first in the tensor (the authors keep one value more, and all its equals; mergekit any of them). A density of 0 keeps none.
     - The paper has no weights. Here, as in mergekit, they count in the average and, unless `weigh_election`
-      is false, in the election.
+      is false, in the election. They need not sum to one.
     - The default density is the paper's 0.2. mergekit's is 1, which trims nothing.
 
     Source: Yadav et al. 2023, "TIES-Merging", arXiv 2306.01708, algorithm 1.
     """
 
-    imports = ("torch", "numpy")
+    imports = ("torch", "numpy", "aya_kernels")
     extra = "train"
 
-    density: float = Field(
-        0.2, gt=0, le=1, description="Share of each task vector that is kept, by tensor; 1 keeps all."
+    density: Density = Field(Varying(0.2), description="Share of each task vector that is kept; 1 keeps all.")
+    trim: Literal["per-tensor", "global"] = Field(
+        "per-tensor",
+        description="Keep the largest of each tensor, or of all tensors together, as the authors' code does.",
     )
-    lambda_: float = Field(1.0, description="Scale of the merged task vector, lambda in the paper.")
+    lambda_: Varying = Field(Varying(1.0), description="Scale of the merged task vector, lambda in the paper.")
     weigh_election: bool = Field(True, description="Let weights count in the election of signs, as in mergekit.")
     normalize: bool = Field(
         True, description="Divide by the weights of those who agree; false sums (no disjoint mean)."
     )
+    rescale: Literal["none", "l1"] = Field(
+        "none", description="Give what is kept of a tensor the L1 norm of all of it (l1, mergekit's rescale: true)."
+    )
 
-    def build(self) -> TensorMerge:
+    def build(self) -> PieceMerge | WholeModelMerge:
         """Make the merge."""
-        return TiesMerge(self)
+        return TiesMerge(self) if self.trim == "per-tensor" else GlobalTies(self)
 
 
 @dataclass(frozen=True)
@@ -55,34 +65,71 @@ class TiesMerge:
     settings: Ties
     needs_base = True
 
-    def __call__(self, tensors: Sequence[Tensor], weights: Sequence[float], base: Tensor | None, key: int) -> Tensor:
-        """Return the merge of one tensor. Raises AyaError without a base."""
-        settings = self.settings
-        vectors = task_vectors("ties", tensors, base)
-        assert base is not None
-        for vector in vectors:
-            trim(vector, settings.density)
-        return merge_task_vectors(
-            base, vectors, weights,
-            weigh_election=settings.weigh_election, normalize=settings.normalize, lambda_=settings.lambda_,
-        )  # fmt: skip
+    def survey(self, pieces: Pieces, weights: Sequence[float], place: Place) -> Callable[[Piece], Tensor]:
+        """Trim each model, and return the merge of what is left. Raises AyaError without a base."""
+        length = math.prod(pieces.shape)
+        (found,) = cuts([pieces], [
+            Wanted(model, number_kept(density, length))
+            for model, density in enumerate(place.values(self.settings.density))
+        ])  # fmt: skip
+        return merge_trimmed(self.settings, pieces, found, weights, place)
 
 
-def trim(vector: Tensor, density: float) -> None:
-    """Keep, in place, the max(1, floor(density * n)) largest magnitudes; of equal ones, the first."""
-    import numpy as np
+@dataclass(frozen=True)
+class GlobalTies:
+    """See `Ties`; one threshold per model holds for all tensors."""
 
-    flat = vector.view(-1)
-    length = flat.numel()
-    kept = max(1, int(density * length))
-    if kept >= length:
-        return
-    # Selection, not a sort; numpy's is some thirty times faster than torch.kthvalue on a CPU.
-    magnitudes = flat.abs()
-    threshold = float(np.partition(magnitudes.numpy(), length - kept)[length - kept])
-    if threshold == 0:  # fewer values than `kept` differ from zero, and all of them stay
-        return
-    keep = magnitudes > threshold
-    at_threshold = (magnitudes == threshold).nonzero().view(-1)
-    keep[at_threshold[: kept - int(keep.sum())]] = True
-    flat.masked_fill_(~keep, 0.0)
+    settings: Ties
+    needs_base = True
+
+    def survey_all(self, tensors: Sequence[tuple[Place, Pieces]]) -> PieceMerge:
+        """Find each model's threshold over all tensors. Raises AyaError where density differs between tensors."""
+        densities = {place.values(self.settings.density) for place, _ in tensors}
+        if len(densities) > 1:
+            raise AyaError(
+                "merge 'ties': with trim: global one threshold holds for all tensors, so density cannot differ between "
+                "them; give one number, or one for each model, or set trim: per-tensor"
+            )
+        length = sum(math.prod(pieces.shape) for _, pieces in tensors)
+        found = cuts([pieces for _, pieces in tensors], [
+            Wanted(model, number_kept(density, length))
+            for densities_ in densities
+            for model, density in enumerate(densities_)
+        ])  # fmt: skip
+        return TrimmedTies(self.settings, {place.name: of for (place, _), of in zip(tensors, found, strict=True)})
+
+
+@dataclass(frozen=True)
+class TrimmedTies:
+    """See `Ties`; where each model is trimmed is known. cuts: by the name of a tensor, one per model."""
+
+    settings: Ties
+    cuts: dict[str, list[Cut]]
+    needs_base = True
+
+    def survey(self, pieces: Pieces, weights: Sequence[float], place: Place) -> Callable[[Piece], Tensor]:
+        """Return the merge of what is left of each model."""
+        return merge_trimmed(self.settings, pieces, self.cuts[place.name], weights, place)
+
+
+def merge_trimmed(
+    settings: Ties, pieces: Pieces, found: Sequence[Cut], weights: Sequence[float], place: Place
+) -> Callable[[Piece], Tensor]:
+    """Make the function that elects signs and averages what the cuts leave of a piece."""
+    scales = [1.0] * len(found)
+
+    def keeps(piece: Piece) -> list[Keep]:
+        return [keep_largest(piece, cut, scale=scale) for cut, scale in zip(found, scales, strict=True)]
+
+    if settings.rescale == "l1":
+        scales = l1_scales("ties", pieces, keeps)
+    return add_task_vectors(
+        "ties", weights, keeps,
+        elect="weighted" if settings.weigh_election else "plain",
+        normalize=settings.normalize, lambda_=place.value(settings.lambda_),
+    )  # fmt: skip
+
+
+def number_kept(density: float, length: int) -> int:
+    """Say how many of so many values a density keeps: at least one, unless it is 0."""
+    return max(1, int(density * length)) if density > 0 and length else 0

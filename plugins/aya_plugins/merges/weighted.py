@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_core.api import AyaError, Field, Strategy, TensorMerge
+from aya_core.api import Field, Piece, PieceMerge, Pieces, Place, Strategy
+from aya_plugins.merges.differences import check_total
+from aya_plugins.merges.gram import combination
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Weighted(Strategy[TensorMerge]):
+class Weighted(Strategy[PieceMerge]):
     """Average models, each with its weight.
 
     theta = sum_i w_i theta_i / sum_i w_i, in float32, in the order of the models.
+
+    Weights need not sum to one: they are divided by their sum. With `normalize: false` they are taken as they
+    are, and weights that do not sum to one change the scale of the model.
 
     Source: Wortsman et al. 2022, "Model soups", arXiv 2203.05482, section 2; the merge of Aya Expanse, arXiv
     2412.04261, section 2.3. The same as mergekit's `linear`.
@@ -26,7 +31,7 @@ class Weighted(Strategy[TensorMerge]):
 
     normalize: bool = Field(True, description="Divide the weights by their sum; false takes them as they are.")
 
-    def build(self) -> TensorMerge:
+    def build(self) -> PieceMerge:
         """Make the merge."""
         return WeightedMerge(self)
 
@@ -37,16 +42,11 @@ class WeightedMerge:
 
     settings: Weighted
     needs_base = False
-    is_elementwise = True
 
-    def __call__(self, tensors: Sequence[Tensor], weights: Sequence[float], base: Tensor | None, key: int) -> Tensor:
-        """Return the weighted average of one tensor. Raises AyaError where normalised weights sum to zero."""
-        from aya_kernels import weighted_sum
-
-        total = sum(weights) if self.settings.normalize else 1.0
-        if total == 0:
-            raise AyaError(
-                f"merge 'weighted': weights {list(weights)} sum to 0 and cannot be normalised; "
-                "change them, or set normalize: false"
-            )
-        return weighted_sum(tensors, [weight / total for weight in weights])
+    def survey(self, pieces: Pieces, weights: Sequence[float], place: Place) -> Callable[[Piece], Tensor]:
+        """Return the weighted average. Raises AyaError where normalised weights sum to zero."""
+        if not self.settings.normalize:
+            return combination(weights)
+        check_total("weighted", weights)
+        total = sum(weights)
+        return combination([weight / total for weight in weights])

@@ -40,6 +40,29 @@ def load_causal_lm(where: Where, *, dtype: torch.dtype | None, device: torch.dev
     return model
 
 
+def load_with_faults(
+    where: Where, *, dtype: torch.dtype | None, device: torch.device | str = "cpu"
+) -> tuple[Any, dict[str, list[str]]]:
+    """Load a causal language model, and list the tensors in which its files and its architecture differ.
+
+    The lists are `missing` (started at random), `unexpected` (left out) and `mismatched` (of another shape, started at
+    random); only those that name something are there. A head tied to the embeddings is not missing.
+    """
+    with _explained(where, "model"), _quiet(), _silent():
+        model, found = AutoModelForCausalLM.from_pretrained(
+            where, dtype="auto" if dtype is None else dtype, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    faults = {
+        "missing": sorted(found["missing_keys"]),
+        "unexpected": sorted(found["unexpected_keys"]),
+        "mismatched": sorted(
+            f"{name}: {tuple(stored)} in the file, {tuple(expected)} expected"
+            for name, stored, expected in found["mismatched_keys"]
+        ),
+    }
+    return model.to(device).eval(), {kind: names for kind, names in faults.items() if names}
+
+
 def load_reward_model(where: Where, *, dtype: torch.dtype | None, device: torch.device | str = "cpu") -> Any:
     """Load a sequence classifier with one label. Raises DataError for anything else."""
     config = load_config(where)
@@ -205,3 +228,14 @@ def _quiet() -> Iterator[None]:
     finally:
         if was_shown:
             logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep transformers' table of loading faults to itself, for who reports them otherwise."""
+    was = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(was)

@@ -60,3 +60,9 @@ def out(tmp_path: Path) -> Path:
     folder = tmp_path / "out"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def three(write_model, random_tensors) -> list[Path]:
+    """Write a base and two models of five tensors."""
+    return [write_model(name, random_tensors(seed)) for seed, name in enumerate(("base", "a", "b"))]

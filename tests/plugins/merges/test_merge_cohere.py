@@ -2,11 +2,10 @@
 
 import pytest
 import torch
+from checkpoints import merge
 from transformers import AutoModelForCausalLM, CohereConfig, CohereForCausalLM
 
-from aya_core.api import MergeJob
 from aya_plugins.merges import DareTies, Slerp, Ties, Weighted
-from aya_plugins.merges.engine import StreamingMerge
 
 
 def tiny_cohere(folder, seed, **save):
@@ -34,10 +33,7 @@ def tiny_cohere(folder, seed, **save):
 def test_a_merged_cohere_model_loads_and_gives_finite_logits(settings, tmp_path):
     folders = [tiny_cohere(tmp_path / str(seed), seed, max_shard_size="20KB") for seed in range(3)]
     out = tmp_path / "out"
-    out.mkdir()
-    merge = settings.build()
-    job = MergeJob(tuple(folders[1:]), (1.0, 1.0), out, 0, folders[0] if merge.needs_base else None)
-    StreamingMerge(merge, max_shard_bytes=20_000).merge(job)
+    merge(settings, folders[1:], out, base=folders[0], shard_bytes=20_000)
 
     model, report = AutoModelForCausalLM.from_pretrained(out, output_loading_info=True)
     assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
@@ -51,8 +47,7 @@ def test_a_merged_cohere_model_loads_and_gives_finite_logits(settings, tmp_path)
 def test_the_average_in_memory_is_the_average_on_disk(tmp_path):
     folders = [tiny_cohere(tmp_path / str(seed), seed) for seed in range(2)]
     out = tmp_path / "out"
-    out.mkdir()
-    StreamingMerge(Weighted().build()).merge(MergeJob(tuple(folders), (0.25, 0.75), out, 0))
+    merge(Weighted(), folders, out, weights=[0.25, 0.75])
     merged, first, second = (AutoModelForCausalLM.from_pretrained(folder).state_dict() for folder in (out, *folders))
     assert merged.keys() == first.keys()
     for name, value in merged.items():

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from applying import apply, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,26 +13,21 @@ seeds = st.integers(0, 2**32)
 places = st.floats(0, 1)
 
 
-def two(seed, shape=(7, 13)):
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(shape, generator=generator) for _ in range(2)]
-
-
 def slerp(models, t):
-    return Slerp(t=t).build()(models, [1.0, 1.0], None, 0)
+    return apply(Slerp(t=t), models, [1.0, 1.0])
 
 
 @settings(max_examples=25, deadline=None)
 @given(seeds, places)
 def test_slerp_of_a_model_with_itself_is_that_model(seed, t):
-    model = two(seed)[0]
+    model = normal(seed, 2)[0]
     torch.testing.assert_close(slerp([model, model], t), model, rtol=1e-6, atol=0)
 
 
 @settings(max_examples=25, deadline=None)
 @given(seeds)
 def test_the_ends_of_the_arc_are_the_models_to_the_bit(seed):
-    models = two(seed)
+    models = normal(seed, 2)
     assert torch.equal(slerp(models, 0.0), models[0])
     assert torch.equal(slerp(models, 1.0), models[1])
 
@@ -39,14 +35,14 @@ def test_the_ends_of_the_arc_are_the_models_to_the_bit(seed):
 @settings(max_examples=25, deadline=None)
 @given(seeds, places)
 def test_the_arc_is_the_same_from_both_ends(seed, t):
-    models = two(seed)
+    models = normal(seed, 2)
     torch.testing.assert_close(slerp(models, t), slerp(models[::-1], 1 - t), rtol=1e-6, atol=1e-6)
 
 
 @settings(max_examples=25, deadline=None)
 @given(seeds, places)
 def test_a_point_between_unit_vectors_is_a_unit_vector(seed, t):
-    models = [model / model.norm() for model in two(seed)]
+    models = [model / model.norm() for model in normal(seed, 2)]
     assert slerp(models, t).norm().item() == pytest.approx(1.0, abs=1e-5)
 
 
@@ -69,17 +65,17 @@ def test_zeros_stay_zeros():
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_any_number_of_models_but_two_is_refused(count):
-    with pytest.raises(AyaError, match=f"got {count} models, expected two"):
-        Slerp().build()([torch.ones(2)] * count, [1.0] * count, None, 0)
+    with pytest.raises(AyaError, match=f"got {count} models?, expected two"):
+        apply(Slerp(), [torch.ones(2)] * count, [1.0] * count)
 
 
 def test_weights_are_refused():
     with pytest.raises(AyaError, match="set t"):
-        Slerp().build()(two(0), [0.3, 0.7], None, 0)
+        apply(Slerp(), normal(0, 2), [0.3, 0.7])
 
 
 def test_the_angle_does_not_depend_on_threads():
-    models = two(3, (3, 999_983))
+    models = normal(3, 2, (3, 999_983))
     threads = torch.get_num_threads()
     try:
         results = []

@@ -1,0 +1,84 @@
+"""Model breadcrumbs: drop the largest changes as well as the smallest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from aya_core.api import Field, Piece, PieceMerge, Pieces, Place, Strategy, Varying
+from aya_plugins.merges.differences import Density, Elect, add_task_vectors, l1_scales
+from aya_plugins.merges.selection import Wanted, cuts, keep_largest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from aya_kernels import Keep
+
+
+class Breadcrumbs(Strategy[PieceMerge]):
+    """Drop each model's largest and smallest changes to the base, and add the rest.
+
+    tau_i = m_i * (theta_i - theta_base), where m_i is 0 for the `gamma` largest magnitudes of a tensor and for so
+    many of the smallest that `density` are kept; theta = theta_base + lambda * sum_i w_i tau_i.
+
+    Where practice differs, as mergekit: density wins over gamma, so that density 1 drops nothing, and both are
+    rounded down to whole numbers of values. Of equal magnitudes, those that come first in the tensor count as
+    larger. With `elect` models first agree on a sign, as in TIES (mergekit's `breadcrumbs_ties`). Weights need not
+    sum to one, as in `task-arithmetic`. A density of 0 keeps nothing. The paper keeps about a tenth; the default
+    density is that of our other merges, mergekit's is 1.
+
+    Source: Davari and Belilovsky 2023, "Model Breadcrumbs", arXiv 2312.06795, section 3.
+    """
+
+    imports = ("torch", "numpy", "aya_kernels")
+    extra = "train"
+
+    density: Density = Field(Varying(0.2), description="Share of each tensor's changes that is kept; 1 keeps all.")
+    gamma: Varying = Field(Varying(0.01), ge=0, lt=1, description="Share of the largest changes that is dropped.")
+    lambda_: Varying = Field(Varying(1.0), description="Scale of the merged task vector; the paper's alpha.")
+    rescale: Literal["none", "l1"] = Field(
+        "none", description="Give what is kept of a tensor the L1 norm of all of it (l1, mergekit's rescale: true)."
+    )
+    elect: Elect = Field(
+        "none", description="Let models elect signs, by w_i tau_i (weighted) or tau_i (plain), before adding."
+    )
+    normalize: bool = Field(False, description="Divide by the sum of the weights (of those who agree).")
+
+    def build(self) -> PieceMerge:
+        """Make the merge."""
+        return BreadcrumbsMerge(self)
+
+
+@dataclass(frozen=True)
+class BreadcrumbsMerge:
+    """See `Breadcrumbs`."""
+
+    settings: Breadcrumbs
+    needs_base = True
+
+    def survey(self, pieces: Pieces, weights: Sequence[float], place: Place) -> Callable[[Piece], Tensor]:
+        """Find both ends of what is kept, and return the merge. Raises AyaError without a base."""
+        settings = self.settings
+        length = math.prod(pieces.shape)
+        wanted = []
+        for model, (density, gamma) in enumerate(
+            zip(place.values(settings.density), place.values(settings.gamma), strict=True)
+        ):
+            kept = int(density * length)
+            dropped = min(int(gamma * length), length - kept)
+            wanted += [Wanted(model, dropped + kept if kept else 0), Wanted(model, dropped if kept else 0)]
+        (found,) = cuts([pieces], wanted)
+        scales = [1.0] * len(weights)
+
+        def keeps(piece: Piece) -> list[Keep]:
+            pairs = zip(found[::2], found[1::2], scales, strict=True)
+            return [keep_largest(piece, cut, but=largest, scale=scale) for cut, largest, scale in pairs]
+
+        if settings.rescale == "l1":
+            scales = l1_scales("breadcrumbs", pieces, keeps)
+        return add_task_vectors(
+            "breadcrumbs", weights, keeps,
+            elect=settings.elect, normalize=settings.normalize, lambda_=place.value(settings.lambda_),
+        )  # fmt: skip

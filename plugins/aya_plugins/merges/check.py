@@ -1,0 +1,188 @@
+"""Check a merged checkpoint: it loads whole, and finds a few lines of each language about as likely as its inputs do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+from aya_core.api import DataError, MergeInput
+from aya_plugins.datasets.files import read_lines
+from aya_plugins.evaluators.signatures import versions
+from aya_plugins.merges.adapter import open_adapter
+from aya_plugins.merges.check_lines import Lines, encode_lines
+from aya_plugins.modelling.checkpoint import load_config, load_tokenizer, load_with_faults
+from aya_plugins.modelling.device import choose_device, choose_dtype
+from aya_plugins.modelling.head import AnswerLogps, check_head
+from aya_plugins.modelling.scoring import answer_logps
+
+BATCH_TOKENS = 4096
+MAX_TOKENS = 4096
+
+
+def lines_of_file(path: Path, *, per_language: int) -> dict[str, list[str]]:
+    """Read the first lines of each language from a JSONL or Parquet file with the columns text and language.
+
+    Lines without text do not count. Raises DataError with the place of a row that lacks a column.
+    """
+    found: dict[str, list[str]] = {}
+    for line in read_lines(str(path), ".jsonl", ".parquet"):
+        for column in ("text", "language"):
+            if not isinstance(line.row.get(column), str):
+                raise DataError(f"{line.place}: no text in column '{column}'; expected the columns text and language")
+        lines = found.setdefault(line.row["language"], [])
+        if line.row["text"].strip() and len(lines) < per_language:
+            lines.append(line.row["text"])
+    return found
+
+
+def compare_perplexity(
+    models: Sequence[MergeInput], lines: Mapping[str, Sequence[str]], *, device: str = "cpu"
+) -> dict[str, Any]:
+    """Load checkpoints in turn, the merged one first, and score the same lines with each.
+
+    bits_per_byte = -log2 p(line) / bytes of the line in UTF-8, over all lines of a language together; perplexity is e to
+    the nats per token. Each line is read alone, as plain text after the token that begins texts. Log-probabilities are in
+    float32 on a CPU, in the checkpoint's dtype elsewhere, with the model's logit scale and cap.
+
+    lines: by language. Empty ones are dropped, and so are those longer than 4,096 tokens or than some model's context;
+    both are counted.
+
+    Returns what JSON can hold: `models` by name, each with `faults` and `languages`; `languages` with lines, bytes and
+    what was dropped; `same_tokens`, whether all models split the lines alike, without which only bits per byte can be
+    compared; `signature`. A model's `languages` have bits_per_byte, its standard_error over lines (None for one line),
+    perplexity (None where it is beyond numbers) and tokens. Its `faults`, none where all is well, name what is `missing`,
+    `unexpected`, `mismatched`, `tokens without a row` of embeddings, and languages whose score is `not finite`. A model
+    with any of these but unexpected tensors, which are left out, is not scored.
+
+    Raises DataError for a folder that is no checkpoint, and where no line is left.
+    """
+    encoded = _encode(models, lines)
+    report: dict[str, Any] = {
+        "models": {},
+        "languages": encoded.account,
+        "same_tokens": encoded.are_same_tokens,
+        "signature": {"unit": "bits per UTF-8 byte", **versions("torch", "transformers")},
+    }
+    for model in models:
+        loaded, faults = _load(model, device)
+        faults |= _vocabulary_faults(loaded, encoded, model.name)
+        scores: dict[str, Any] = {}
+        if not set(faults) - {"unexpected"}:
+            check_head(loaded, str(model.folder))
+            scores = _score(loaded, encoded, model.name)
+            if broken := [language for language, score in scores.items() if not math.isfinite(score["bits_per_byte"])]:
+                faults["not finite"] = broken
+                scores = {language: score for language, score in scores.items() if language not in broken}
+        report["models"][model.name] = {"faults": faults, "languages": scores}
+        del loaded
+    return report
+
+
+def perplexity_table(report: Mapping[str, Any]) -> str:
+    """Render a report of `compare_perplexity`: bits per byte, and perplexity per token where tokenizers agree."""
+    models = report["models"]
+    same = report["same_tokens"]
+    rows = [["language", "lines", *models]]
+    for language, account in report["languages"].items():
+        cells = []
+        for model in models.values():
+            score = model["languages"].get(language)
+            cells.append("-" if score is None else f"{score['bits_per_byte']:.4f}")
+            if score is not None and same:
+                cells[-1] += f" ({score['perplexity']:.4g})" if score["perplexity"] is not None else " (-)"
+        rows.append([language, str(account["lines"]), *cells])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    unit = "Bits per byte (perplexity per token); less is better."
+    if not same:
+        unit = "Bits per byte; less is better. The tokenizers split lines differently, so perplexities per token cannot be compared."
+    notes = [
+        f"{name}: {kind}: {', '.join(what)}" for name, model in models.items() for kind, what in model["faults"].items()
+    ]
+    for reason in ("empty", "too_long"):
+        if count := sum(account[reason] for account in report["languages"].values()):
+            notes.append(f"Left out as {reason.replace('_', ' ')}: {count} lines.")
+    return "\n".join([*text, "", unit, *notes])
+
+
+def _encode(models: Sequence[MergeInput], lines: Mapping[str, Sequence[str]]) -> Lines:
+    tokenizers = {}
+    longest = MAX_TOKENS
+    for model in models:
+        tokenizers[model.name] = load_tokenizer(model.folder)
+        limit = getattr(load_config(model.folder).get_text_config(), "max_position_embeddings", None)
+        longest = min(longest, limit or longest)
+    return encode_lines(tokenizers, lines, longest)
+
+
+def _load(model: MergeInput, device: str) -> tuple[Any, dict[str, list[str]]]:
+    place = choose_device(device)
+    loaded, faults = load_with_faults(model.folder, dtype=choose_dtype("auto", place), device=place)
+    if model.adapter is not None:
+        _adapt(loaded, model.adapter)
+    return loaded, faults
+
+
+def _adapt(model: Any, folder: Path) -> None:
+    tensors = {}
+    seen = set()
+    for name, tensor in model.state_dict().items():
+        if tensor.data_ptr() not in seen:  # a tied head is the embeddings again
+            tensors[name] = tensor
+        seen.add(tensor.data_ptr())
+    adapter = open_adapter(folder, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    for name in adapter.changes:
+        tensor = tensors[name]
+        changed = adapter.source(name, _InMemory(tensor)).read(0, tensor.numel())
+        tensor.copy_(changed.view(tensor.shape))
+
+
+class _InMemory:
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self._tensor = tensor.flatten()
+        self.shape = tuple(tensor.shape)
+        self.dtype = "F32"
+        self.bytes = tensor.numel() * tensor.element_size()
+
+    def read(self, start: int, stop: int) -> torch.Tensor:
+        return self._tensor[start:stop].to("cpu", torch.float32, copy=True)
+
+
+def _vocabulary_faults(model: Any, lines: Lines, name: str) -> dict[str, list[str]]:
+    last, rows = int(lines.encoded[name].ids.max()), model.get_input_embeddings().weight.shape[0]
+    return {"tokens without a row": [f"id {last}, but {rows} rows of embeddings"]} if last >= rows else {}
+
+
+def _exp(nats: float) -> float | None:
+    """None where it is larger than any number."""
+    return math.exp(nats) if nats < math.log(1e300) else None
+
+
+def _score(model: Any, lines: Lines, name: str) -> dict[str, Any]:
+    encoded, pad_id = lines.encoded[name], lines.pad_ids[name]
+    nats = -answer_logps(AnswerLogps(model), encoded, pad_id, batch_tokens=BATCH_TOKENS).astype(numpy.float64)
+    scores = {}
+    for language, rows in lines.rows.items():
+        if not len(rows):
+            continue
+        bits, sizes = nats[rows] / math.log(2), lines.bytes[rows]
+        tokens = int(encoded.answer_tokens[rows].sum())
+        rate = float(bits.sum() / sizes.sum())
+        scores[language] = {
+            "bits_per_byte": rate,
+            "standard_error": _standard_error(bits - rate * sizes, float(sizes.sum())),
+            "perplexity": _exp(float(nats[rows].sum()) / tokens),
+            "tokens": tokens,
+        }
+    return scores
+
+
+def _standard_error(residuals: Any, total: float) -> float | None:
+    """Of a ratio of sums, by linearisation; None for a single line."""
+    n = len(residuals)
+    return float(math.sqrt(n / (n - 1) * float((residuals**2).sum())) / total) if n > 1 else None

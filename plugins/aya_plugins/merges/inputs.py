@@ -1,0 +1,94 @@
+"""The models of a merge, opened once however many merges they go into."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from aya_core.api import DataError, MergeInput
+from aya_plugins.merges.adapter import Adapter, adapter_base, open_adapter
+from aya_plugins.merges.checkpoint import Checkpoint, open_checkpoint
+from aya_plugins.merges.contents import Digest, content_hash, hash_blocks
+from aya_plugins.merges.crew import Crew
+from aya_plugins.merges.planning import Input
+
+
+class Inputs:
+    """Opens models, and takes the digests of their tensors."""
+
+    def __init__(self) -> None:
+        self._opened: dict[tuple[Path, Path | None], tuple[Checkpoint, Adapter | None]] = {}
+        self._known: dict[tuple[int, str], str] = {}
+        self._taking: dict[tuple[int, str], Digest] = {}
+
+    def open(self, given: MergeInput) -> Input:
+        """Open a model; the folder of an adapter alone means its own base, adapted. Raises DataError naming the file at fault."""
+        folder, adapter = given.folder, given.adapter
+        if adapter is None and is_adapter(folder):
+            folder, adapter = _base_of(folder), folder
+        key = (folder.resolve(), adapter)
+        if key not in self._opened:
+            known = [checkpoint for (place, _), (checkpoint, _) in self._opened.items() if place == key[0]]
+            checkpoint = known[0] if known else open_checkpoint(key[0], given.name)
+            shapes = {name: entry.shape for name, entry in checkpoint.entries.items()}
+            self._opened[key] = (checkpoint, open_adapter(adapter, shapes) if adapter else None)
+        return Input(given.name, *self._opened[key])
+
+    def remember(self, input: Input, digests: Mapping[str, str]) -> None:
+        """Take over digests of tensors that an earlier, stopped merge took."""
+        self._known.update({(id(input.checkpoint), name): digest for name, digest in digests.items()})
+
+    def begin_digest(self, input: Input, name: str) -> Digest | None:
+        """Promise to take a tensor's digest by blocks; None where it is known, or promised already."""
+        key = (id(input.checkpoint), name)
+        if key in self._known or key in self._taking:
+            return None
+        self._taking[key] = Digest()
+        return self._taking[key]
+
+    def digest(self, input: Input, name: str, crew: Crew) -> None:
+        """Take a tensor's digest in a thread, unless it is known or promised."""
+        if (digest := self.begin_digest(input, name)) is None:
+            return
+        source = input.checkpoint.source(name)
+
+        def take() -> None:
+            for start, block in hash_blocks(source):
+                digest.put(start, block)
+
+        crew.submit(take, 2**20)
+
+    def digests(self, input: Input, names: Iterable[str]) -> dict[str, str]:
+        """Give the digests of tensors, all of them taken."""
+        found = {}
+        for name in names:
+            key = (id(input.checkpoint), name)
+            if key not in self._known:
+                self._known[key] = self._taking.pop(key).hex()
+            found[name] = self._known[key]
+        return found
+
+    def content(self, input: Input) -> str:
+        """Hash a model by content; all its digests have been taken."""
+        entries = input.checkpoint.entries
+        weights = content_hash(entries, self.digests(input, entries))
+        if input.adapter is None:
+            return weights
+        return f"{weights}+{hashlib.sha256(input.adapter.files[0].read_bytes()).hexdigest()}"
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds a LoRA adapter, and no whole model."""
+    return (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file()
+
+
+def _base_of(adapter: Path) -> Path:
+    named = adapter_base(adapter)
+    base = (adapter / named).resolve()
+    if not base.is_dir():
+        raise DataError(
+            f"{adapter}: an adapter of '{named}', which is no folder here; name the folder of that model with it "
+            "(in a merge configuration as model+adapter), or set base_model_name_or_path in its adapter_config.json"
+        )
+    return base

@@ -1,0 +1,215 @@
+"""Merge one tensor: read a piece of every model, apply each merge that wants it, round once, write."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+from aya_core.api import DataError, Piece, PieceMerge, Pieces, Place, PluginError, TensorMerge
+from aya_plugins.merges.checkpoint import Stored
+from aya_plugins.merges.contents import BLOCK, Digest
+from aya_plugins.merges.crew import Crew
+from aya_plugins.merges.cutting import VALUES, VALUES_ON_GPU, Cut, cut
+from aya_plugins.merges.shards import Slot
+from aya_plugins.merges.sources import Source
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Found = TypeVar("Found")
+
+GROUP = BLOCK // VALUES
+"""Pieces of one task, which together are a block that is hashed."""
+
+SCRATCH = 6
+"""Tensors of a piece's size that a merge may need beside its inputs, as an estimate."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One output tensor: which sources it is merged from, how, and where it goes.
+
+    models, base: keys of the sources. weights: one per model. dtype: safetensors' name of what it is stored in.
+    """
+
+    merge: TensorMerge | PieceMerge
+    place: Place
+    weights: tuple[float, ...]
+    models: tuple[int, ...]
+    base: int | None
+    dtype: str
+    slot: Slot
+
+
+@dataclass(frozen=True)
+class OpenTensor:
+    """A tensor of one shape, open in all the models that it is merged from.
+
+    sources: by key. names: for messages. digests: to take of stored tensors while they are read.
+    """
+
+    sources: Mapping[int, Source]
+    names: Mapping[int, str]
+    digests: Mapping[int, Digest]
+    shape: tuple[int, ...]
+    crew: Crew
+    device: str
+
+    def merge(self, wanted: Sequence[Wanted]) -> None:
+        """Make output tensors of it, all from one read where they are merged in pieces."""
+        in_pieces = [one for one in wanted if isinstance(one.merge, PieceMerge)]
+        for whole_rows in (True, False):
+            if some := [one for one in in_pieces if getattr(one.merge, "whole_rows", False) is whole_rows]:
+                self._merge_in_pieces(
+                    some, cut(self.shape, self._values, whole_rows=whole_rows), {} if whole_rows else self.digests
+                )
+        for one in wanted:
+            if not isinstance(one.merge, PieceMerge):
+                self._merge_whole(one, one.merge)
+
+    @property
+    def _values(self) -> int:
+        return VALUES if self.device == "cpu" else VALUES_ON_GPU
+
+    @property
+    def group(self) -> int:
+        """Pieces of one task."""
+        return GROUP if self.device == "cpu" else 1
+
+    def _merge_in_pieces(self, wanted: Sequence[Wanted], cuts: Sequence[Cut], digests: Mapping[int, Digest]) -> None:
+        makers: list[tuple[Wanted, Callable[[Piece], Tensor]]] = []
+        for one in wanted:
+            assert isinstance(one.merge, PieceMerge)
+            pieces = _Pieces(self, one.models, one.base, cuts)
+            makers.append((one, one.merge.survey(pieces, one.weights, one.place)))
+        keys = sorted({key for one in wanted for key in (*one.models, one.base) if key is not None})
+
+        def work(block: Sequence[Cut]) -> None:
+            hashes = {key: hashlib.sha256() for key in digests}
+            for place in block:
+                values = {key: self.read(key, place, hashes.get(key)) for key in keys}
+                for one, make in makers:
+                    self._store(one, make(_piece(one.models, one.base, values, place)), place)
+            for key, found in hashes.items():
+                digests[key].put(block[0].start, found.digest())
+
+        for start in range(0, len(cuts), self.group):
+            block = cuts[start : start + self.group]
+            self.crew.submit(partial(work, block), self._memory(block[0], len(keys)))
+
+    def _merge_whole(self, wanted: Wanted, merge: TensorMerge) -> None:
+        columns = self.shape[-1] if self.shape else 1
+        total = 1
+        for length in self.shape:
+            total *= length
+        everything = Cut(0, total, columns)
+
+        def work() -> None:
+            values = {key: self.read(key, everything) for key in (*wanted.models, wanted.base) if key is not None}
+            tensors = [values[key].view(self.shape) for key in wanted.models]
+            base = values[wanted.base].view(self.shape) if wanted.base is not None else None
+            self._store(wanted, merge(tensors, wanted.weights, base, wanted.place), everything)
+
+        self.crew.submit(work, self._memory(everything, len(wanted.models) + 1))
+
+    def _memory(self, place: Cut, inputs: int) -> int:
+        return 4 * (place.stop - place.start) * (inputs + SCRATCH)
+
+    def pieces(self, models: Sequence[int], base: int | None) -> Pieces:
+        """Show the tensor in pieces. models, base: keys of the sources."""
+        return _Pieces(self, models, base, cut(self.shape, self._values))
+
+    def read(self, key: int, place: Cut, hash: hashlib._Hash | None = None) -> Tensor:
+        """Read a piece of one model's tensor, float32, as a matrix, and hash its bytes. Raises DataError for NaN and infinity."""
+        source = self.sources[key]
+        if hash is not None and isinstance(source, Stored):
+            stored, raw = source.read_raw(place.start, place.stop)
+            hash.update(raw)
+            values = stored.to(torch.float32, copy=True)
+        else:
+            values = source.read(place.start, place.stop)
+        if not _is_finite(values):
+            raise DataError(
+                f"model {self.names[key]} has NaN or infinite values; its training broke, or its file is damaged"
+            )
+        values = values.view(-1, place.columns)
+        return values if self.device == "cpu" else values.to(self.device, non_blocking=True)
+
+    def _store(self, wanted: Wanted, merged: Tensor, place: Cut) -> None:
+        if merged.numel() != place.stop - place.start or not merged.is_floating_point():
+            raise PluginError(
+                f"merge '{type(wanted.merge).__name__}' made {merged.dtype} of shape {tuple(merged.shape)} of a part of "
+                f"'{wanted.place.name}'; expected floating point and {place.stop - place.start} values"
+            )
+        rounded = merged.to(_dtype(wanted.dtype)).cpu().contiguous().view(-1)
+        if not _is_finite(
+            merged if wanted.dtype == "BF16" else rounded
+        ):  # sums of bfloat16 are slow; its range is the same
+            raise DataError(
+                f"merged tensor '{wanted.place.name}' has values that {str(rounded.dtype).removeprefix('torch.')} "
+                "cannot hold; store it in bfloat16 or float32, or make the weights smaller"
+            )
+        offset = wanted.slot.offset + place.start * rounded.element_size()
+        raw: Any = rounded.view(torch.uint8).numpy()
+        write(wanted.slot.file, memoryview(raw), offset)
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """What a merge sees of a tensor in its survey."""
+
+    tensor: OpenTensor
+    models: Sequence[int]
+    base: int | None
+    cuts: Sequence[Cut]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.tensor.shape
+
+    def map(self, function: Callable[[Piece], Found]) -> list[Found]:
+        return self._over(self.cuts, function)
+
+    def map_some(self, function: Callable[[Piece], Found]) -> list[Found]:
+        return self._over(self.cuts[:: max(1, len(self.cuts) // 16)], function)
+
+    def _over(self, cuts: Sequence[Cut], function: Callable[[Piece], Found]) -> list[Found]:
+        keys = [key for key in (*self.models, self.base) if key is not None]
+
+        def work(some: Sequence[Cut]) -> list[Found]:
+            found = []
+            for place in some:
+                values = {key: self.tensor.read(key, place) for key in keys}
+                found.append(function(_piece(self.models, self.base, values, place)))
+            return found
+
+        group = self.tensor.group
+        groups = [cuts[start : start + group] for start in range(0, len(cuts), group)]
+        return [one for group in self.tensor.crew.map(work, groups) for one in group]
+
+
+def _piece(models: Sequence[int], base: int | None, values: Mapping[int, Tensor], place: Cut) -> Piece:
+    return Piece(tuple([values[key] for key in models]), None if base is None else values[base], place.start)
+
+
+def write(file: int, content: memoryview, offset: int) -> None:
+    """Write all of it at an offset of an open file."""
+    while len(content):
+        written = os.pwrite(file, content, offset)
+        content, offset = content[written:], offset + written
+
+
+def _dtype(code: str) -> torch.dtype:
+    return {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}[code]
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    # One pass in the usual case: NaN and infinity survive a sum. A sum may overflow by itself, hence the second look.
+    return math.isfinite(tensor.sum().item()) or bool(tensor.isfinite().all())
