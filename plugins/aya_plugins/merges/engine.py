@@ -25,7 +25,7 @@ _COPY = 1 << 20
 class StreamingMerge:
     """Merges whole checkpoints with merges of one tensor.
 
-    Inputs are mapped, not loaded. A tensor is read in pieces of some 65,000 values, merged in float32 by as many threads as
+    A tensor is read in pieces of some 65,000 values, merged in float32 by as many threads as
     there are cores, and rounded once to the dtype it is stored in: that of `job.dtype`, or that which the same tensor has in
     the base, or in the first model where there is no base. Several jobs go through the tensors together, so that each is read
     once for all of them. Memory holds some pieces per thread, and does not grow with the model; a merge that takes whole
@@ -85,7 +85,9 @@ class _Tensor:
             if name is None:
                 keys.append(None)
                 continue
-            key = self._keys.setdefault((input.identity, name, id(output.tokens)), len(self._keys))
+            key = self._keys.setdefault(
+                (input.identity, name, id(output.tokens) if line.is_table else 0), len(self._keys)
+            )
             keys.append(key)
             if key not in self.sources:
                 self.sources[key] = output.source(input, line)

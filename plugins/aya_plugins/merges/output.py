@@ -75,10 +75,12 @@ class Output:
         folder = self.shards.folder
         files = self.shards.move(job.out)
         shutil.rmtree(folder, ignore_errors=True)
-        config: dict[str, Any] = dict(self.plan.config)
+        config = self.tokens.config(self.donor.config) if self.tokens else dict(self.donor.config)
+        config |= self.plan.config
         if job.dtype:
-            config["torch_dtype" if "torch_dtype" in self.donor.config else "dtype"] = job.dtype
-        copied = copy_companions(self.donor.checkpoint, job.out, config)
+            config["torch_dtype" if "torch_dtype" in config else "dtype"] = job.dtype
+        copied = copy_companions(self.donor.folder, job.out, config, tokenizer=self.tokens is None)
+        copied += self._write_tokens()
         account = {
             **self._account(inputs),
             "bytes_written": sum(file.stat().st_size for file in files),
@@ -88,7 +90,9 @@ class Output:
         (job.out / "README.md").write_text(card, encoding="utf-8")
         return account
 
-    def _write_tokens(self, job: MergeJob) -> list[str]:
+    def _write_tokens(self) -> list[str]:
+        """Write the tokenizer where it is not the donor's, and the chat template where another is asked for."""
+        job = self.job
         if self.tokens:
             return self.tokens.write(job.out, job.chat_template)
         if job.chat_template is None:

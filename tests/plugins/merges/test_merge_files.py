@@ -30,7 +30,7 @@ def test_shards_are_written_in_natural_order_with_an_index(three, out):
 
 
 def content(folder):
-    """Hash a model as the card says: SHA-256 of the sorted lines `name dtype shape sha256`."""
+    """Hash a model as the card says."""
     lines = []
     for name, value in load(folder).items():
         whole = hashlib.sha256(value.numpy().tobytes()).digest()  # one block: under 524,288 values
