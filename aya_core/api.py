@@ -33,6 +33,7 @@ from aya_core.kinds import (
 from aya_core.languages import check_language, language_name
 from aya_core.merges import (
     AnyMerge,
+    CheckingEngine,
     CheckpointMerge,
     Means,
     MergeEngine,
@@ -78,6 +79,7 @@ __all__ = [
     "AyaError",
     "CalibratedArbiter",
     "Case",
+    "CheckingEngine",
     "CheckpointMerge",
     "Completion",
     "DataError",

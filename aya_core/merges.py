@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, r
 
 from pydantic import Field, model_validator
 
-from aya_core.strategies import Settings
+from aya_core.strategies import LocalFile, Settings
 from aya_core.varying import Varying
 
 if TYPE_CHECKING:
@@ -237,6 +237,13 @@ class CheckpointMerge(Protocol):
         """Write the merged checkpoint to `job.out` and return the account: tensors, bytes, and what was copied."""
 
 
+class Check(Settings):
+    """How a merged checkpoint is checked against what it was merged from."""
+
+    lines: LocalFile = Field(description="JSONL or Parquet file with the columns text and language.")
+    per_language: int = Field(8, ge=1, description="Lines read of each language.")
+
+
 AnyMerge = TensorMerge | PieceMerge | WholeModelMerge | CheckpointMerge
 """What a merge strategy builds."""
 
@@ -248,3 +255,15 @@ class MergeEngine(Protocol):
         self, jobs: Sequence[tuple[TensorMerge | PieceMerge | WholeModelMerge, MergeJob]]
     ) -> Sequence[Mapping[str, Any]]:
         """Write one merged checkpoint per job, and return the accounts. Jobs over the same models read them once."""
+
+
+@runtime_checkable
+class CheckingEngine(MergeEngine, Protocol):
+    """A merge engine that can also load what it made."""
+
+    def check(self, models: Sequence[MergeInput], lines: Path, per_language: int, device: str) -> Mapping[str, Any]:
+        """Load models, the merged one first, and score the same lines with each.
+
+        Returns what JSON can hold, with `table`, text to be shown. Raises DataError where the merged model does not load
+        whole, or gives no finite score, though what it was merged from does.
+        """

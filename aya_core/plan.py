@@ -191,6 +191,15 @@ class Builder:
             where, f"nothing named '{text}'; {did_you_mean(text, self.names)} (a path needs a slash: ./{text})"
         )
 
+    def file(self, text: str, where: str) -> str:
+        """Find a file or folder of the user's, or files that match a pattern; return the whole path."""
+        full = (self.loaded.folder / Path(text).expanduser()).resolve()
+        if not full.exists() and not list(full.parent.glob(full.name)):
+            raise self.error(
+                where, f"no file or folder {full}; expected data there, or another path (relative to the recipe)"
+            )
+        return str(full)
+
     def error(self, where: str, what: str) -> RecipeError:
         """Make the error for something wrong in the current stage."""
         path = f"stages.{self.stage}.{where}" if where else f"stages.{self.stage}"
@@ -246,12 +255,7 @@ class Builder:
                 _set(spec, path, f"${role}")
         for path, file in find(strategy, LocalFile):
             role, where = (".".join((start, *map(str, path))) for start in (key, at))
-            full = (self.loaded.folder / Path(file).expanduser()).resolve()
-            if not full.exists() and not list(full.parent.glob(full.name)):
-                raise self.error(
-                    where, f"no file or folder {full}; expected data there, or another path (relative to the recipe)"
-                )
-            external[role] = str(full)
+            external[role] = self.file(file, where)
             for spec in specs:
                 _set(spec, path, f"${role}")
 

@@ -18,7 +18,7 @@ from aya_core.errors import RecipeError, did_you_mean
 from aya_core.explain import SettingsError, explain, sentence
 from aya_core.kinds import Sampling
 from aya_core.languages import check_language
-from aya_core.merges import Means, Vocabulary
+from aya_core.merges import Check, Means, Vocabulary
 from aya_core.records import LANGUAGES
 from aya_core.registry import NAME, Registry
 from aya_core.searched import Over
@@ -143,19 +143,13 @@ class TrainStage(StageSettings):
         return self
 
 
-class MergeStage(StageSettings):
-    """Make one checkpoint of several."""
+class MakesOneOfSeveral(StageSettings):
+    """What stages that merge have in common."""
 
-    do: Literal["merge"] = "merge"
     models: ModelRef | tuple[ModelRef, ...] = Field(
         description="A stage with a model per cluster, or a list of models."
     )
-    merge: nested("merge") = Field(description="How to merge.")  # type: ignore[valid-type]
-    weights: dict[str, Varying] | tuple[float, ...] | None = Field(
-        None,
-        description="Weight of each model, by cluster or in the order of `models`; None means 1 each. By cluster, one "
-        "may be a gradient over the layers, or have rules by tensor.",
-    )
+    merge: nested("merge") = Field(description="How to merge; a search starts from its settings.")  # type: ignore[valid-type]
     base: ModelRef | None = Field(None, description="The model they all came from, for merges that need it.")
     dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
         None, description="Stored as; None keeps the input's."
@@ -166,28 +160,28 @@ class MergeStage(StageSettings):
     means: Means = Field(Means(), description="With how many threads, how much memory and on what it is done.")
 
 
-class SearchStage(StageSettings):
+class MergeStage(MakesOneOfSeveral):
+    """Make one checkpoint of several."""
+
+    do: Literal["merge"] = "merge"
+    weights: dict[str, Varying] | tuple[float, ...] | None = Field(
+        None,
+        description="Weight of each model, by cluster or in the order of `models`; None means 1 each. By cluster, one "
+        "may be a gradient over the layers, or have rules by tensor.",
+    )
+    check: Check | None = Field(None, description="Load the result, and compare its perplexity with the models'.")
+
+
+class SearchStage(MakesOneOfSeveral):
     """Make one checkpoint of several, by the weights that score best on validation data."""
 
     do: Literal["search"] = "search"
-    models: ModelRef | tuple[ModelRef, ...] = Field(
-        description="A stage with a model per cluster, or a list of models."
-    )
-    merge: nested("merge") = Field(description="How to merge; the search starts from its settings.")  # type: ignore[valid-type]
     over: Over = Field(
         default="weights",
         validate_default=True,
         description="What is searched: `weights`, one for each model, 1 in the mean; or a mapping of `weights: simplex` and of "
         "settings of the merge to [low, high].",
     )
-    base: ModelRef | None = Field(None, description="The model they all came from, for merges that need it.")
-    dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
-        None, description="Stored as; None keeps the input's."
-    )
-    tokenizer: Vocabulary = Field(Vocabulary(), description="Whose tokens the merge has, where the models' differ.")
-    chat_template: str | None = Field(None, description="A chat template to store, as text; None keeps the base's.")
-    max_shard_gb: float = Field(4.0, gt=0, description="Largest file of weights, GB (10^9 bytes).")
-    means: Means = Field(Means(), description="With how many threads, how much memory and on what it is done.")
     prompts: reference_or_nested(RowsRef, "dataset") | None = Field(  # type: ignore[valid-type]
         None, description="Validation prompts to be answered, for an evaluator of answers."
     )

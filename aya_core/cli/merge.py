@@ -28,10 +28,19 @@ from aya_core.strategies import Strategy
 @click.option("--memory", default=1024, show_default=True, type=click.IntRange(16), help="Most memory for pieces, MiB.")
 @click.option("--device", default="cpu", show_default=True, help="Where the arithmetic is done: cpu, cuda, cuda:1.")
 @click.option("--max-shard-gb", default=4.0, show_default=True, help="Largest file of weights, GB (10^9 bytes).")
+@click.option(
+    "--check",
+    "lines",
+    type=click.Path(path_type=Path),
+    help="JSONL or Parquet file with text and language: load the result, and score lines of it with all models.",
+)
+@click.option(
+    "--check-lines", default=8, show_default=True, type=click.IntRange(1), help="Lines read of each language."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the account as JSON.")
 def command(
     configs: Sequence[Path], out: Path, seed: int, threads: int | None, memory: int, device: str, max_shard_gb: float,
-    as_json: bool,
+    lines: Path | None, check_lines: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Merge checkpoints as the mergekit YAML file CONFIG says, into the new folder OUT.
 
@@ -41,6 +50,8 @@ def command(
     for config in configs:
         if not config.is_file():
             raise RecipeError(f"{config}: no such file; expected a merge configuration in YAML")
+    if lines is not None and not lines.is_file():
+        raise DataError(f"--check {lines}: no such file; expected lines of text, JSONL or Parquet")
     if out.exists():
         raise DataError(f"{out}: exists already; choose another folder, or remove it")
     names = [config.stem for config in configs]
@@ -60,8 +71,19 @@ def command(
     accounts = _merge(registry, merges, partial)
     (partial / "made").rename(out)
     shutil.rmtree(partial)
-    for name, account in zip(names, accounts, strict=True):
-        _show(account, out / name if len(configs) > 1 else out, as_json)
+    for name, account, (_, job) in zip(names, accounts, merges, strict=True):
+        made = out / name if len(configs) > 1 else out
+        _show({**account, **_checked(registry, job, made, lines, check_lines)}, made, as_json)
+
+
+def _checked(registry: Registry, job: MergeJob, made: Path, lines: Path | None, per_language: int) -> Mapping[str, Any]:
+    """Check what was made, and add the table to its model card. The checkpoint stays, whatever is found."""
+    if lines is None:
+        return {}
+    report = merging.check(registry, made, (*job.models, job.base), lines, per_language, job.means.device)
+    with (made / "README.md").open("a", encoding="utf-8") as card:
+        card.write(f"\nChecked on up to {per_language} lines per language:\n\n```\n{report['table']}\n```\n")
+    return {"check": report}
 
 
 def _merge(
@@ -92,7 +114,8 @@ def _job(
     read: MergeConfig, config: Path, out: Path, scratch: Path, seed: int, means: Means, shard_bytes: int
 ) -> MergeJob:
     vocabulary = read.vocabulary
-    if vocabulary.source not in ("same", "base", "union"):
+    names = {model.name for model in (*read.models, read.base) if model}
+    if vocabulary.source not in ("same", "base", "union", *names):
         vocabulary = vocabulary.model_copy(update={"source": str(_folder(vocabulary.source, config))})
     return MergeJob(
         models=tuple(_input(model, config) for model in read.models),
@@ -127,3 +150,5 @@ def _show(account: Mapping[str, Any], out: Path, as_json: bool) -> None:
         click.echo(json.dumps({"out": str(out), **account}))
         return
     click.echo(f"{out}: " + ", ".join(f"{k} {v}" for k, v in account.items() if isinstance(v, (int, float, str))))
+    if "check" in account:
+        click.echo(account["check"]["table"])

@@ -44,6 +44,7 @@ ACTIONS: Mapping[str, Callable[[Work], Mapping[str, Any]]] = {
     "pick-pairs": picking.pick_pairs,
     "train": training.train,
     "merge": merging.merge,
+    "check-merge": merging.check_merge,
     "hold-apart": search_refusals.hold_apart,
     "search": search.search,
     "evaluate": evaluation.evaluate,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 from aya_core.errors import PluginError
 from aya_core.merges import (
     AnyMerge,
+    CheckingEngine,
     CheckpointMerge,
     Means,
+    MergeEngine,
     MergeInput,
     MergeJob,
     PieceMerge,
@@ -19,7 +22,7 @@ from aya_core.merges import (
     WholeModelMerge,
 )
 from aya_core.plan import Builder
-from aya_core.recipe import MergeStage
+from aya_core.recipe import MakesOneOfSeveral, MergeStage
 from aya_core.registry import Registry
 from aya_core.stages.work import Work
 from aya_core.strategies import ModelRef, Reference, Strategy
@@ -27,16 +30,32 @@ from aya_core.varying import Varying
 
 
 def unroll(stage: MergeStage, build: Builder) -> None:
-    """One node that merges."""
+    """One node that merges, and one that checks what was made, if asked."""
     models, base = resolve(build, stage.models, stage.base)
+    weights = _weights(stage, build, list(models))
+    merged = add(build, stage.name, models, stage.merge, weights, base, *settings_of(stage, build, models), stage.means)
+    build.name(stage.name, merged)
+    if stage.check:
+        inputs = {"merged": merged, **inputs_of(models, base), "lines": build.file(stage.check.lines, "check.lines")}
+        settings = {"models": list(models), "per_language": stage.check.per_language, "device": stage.means.device}
+        build.add(f"{stage.name}.check", "check-merge", "check", settings, inputs)
+
+
+def settings_of(
+    stage: MakesOneOfSeveral, build: Builder, models: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Give the settings of a node that merges, beside models and strategy, and the user's files among them by role."""
+    tokenizer, files = stage.tokenizer, {}
+    if tokenizer.source not in ("same", "base", "union", *models):
+        files["tokenizer"] = build.file(tokenizer.source, "tokenizer.source")
+        tokenizer = tokenizer.model_copy(update={"source": "$tokenizer"})
     settings = {
         "dtype": stage.dtype,
-        "tokenizer": stage.tokenizer.model_dump(mode="json"),
+        "tokenizer": tokenizer.model_dump(mode="json"),
         "chat_template": stage.chat_template,
         "max_shard_gb": stage.max_shard_gb,
     }
-    weights = _weights(stage, build, list(models))
-    build.name(stage.name, add(build, stage.name, models, stage.merge, weights, base, settings, stage.means))
+    return settings, files
 
 
 def resolve(
@@ -60,15 +79,22 @@ def resolve(
 
 def add(
     build: Builder, id: str, models: Mapping[str, str], merge: Strategy[Any], weights: Mapping[str, Any],
-    base: str | None = None, settings: Mapping[str, Any] | None = None, means: Means | None = None,
+    base: str | None = None, settings: Mapping[str, Any] | None = None, files: Mapping[str, str] | None = None,
+    means: Means | None = None,
 ) -> str:  # fmt: skip
-    """Add the node of one merge, and return its id. models: node ids or folders, by cluster or reference."""
-    inputs = {f"model.{name}": model for name, model in models.items()}
-    if base is not None:
-        inputs["base"] = base
+    """Add the node of one merge, and return its id.
+
+    models: node ids or folders, by cluster or reference. settings, files: see `settings_of`.
+    """
+    inputs = {**inputs_of(models, base), **(files or {})}
     known = {"models": list(models), "weights": [weights[name] for name in models], **(settings or {})}
     incidental = {"means": (means or Means()).model_dump(mode="json")}
     return build.add(id, "merge", "checkpoint", known, inputs, {"merge": ("merge", merge)}, incidental=incidental)
+
+
+def inputs_of(models: Mapping[str, str], base: str | None) -> dict[str, str]:
+    """Give the models of a merge by the roles that they have in its node."""
+    return {**{f"model.{name}": model for name, model in models.items()}, **({"base": base} if base else {})}
 
 
 def _weights(stage: MergeStage, build: Builder, models: list[str]) -> dict[str, Any]:
@@ -91,17 +117,31 @@ def merge(work: Work) -> Mapping[str, Any]:
     return account
 
 
+def check_merge(work: Work) -> Mapping[str, Any]:
+    """Check what a node merged."""
+    models, base = _models(work)
+    lines, per_language = work.inputs["lines"], work.setting("per_language")
+    report = check(work.registry, work.inputs["merged"], (*models, base), lines, per_language, work.setting("device"))
+    (work.out / "check.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return report
+
+
+def _models(work: Work) -> tuple[tuple[MergeInput, ...], MergeInput | None]:
+    models = tuple(MergeInput(name, work.inputs[f"model.{name}"]) for name in work.setting("models"))
+    return models, MergeInput("base", work.inputs["base"]) if "base" in work.inputs else None
+
+
 def job(work: Work, out: Path, weights: Mapping[str, Any], scratch: Path | None = None) -> MergeJob:
     """Make the job of a node that merges. weights: by model. scratch: the node's own if None."""
-    base = work.inputs.get("base")
+    models, base = _models(work)
     settings = work.node.settings
-    tokenizer = settings.get("tokenizer")
+    tokenizer = work.setting("tokenizer") if "tokenizer" in settings else None
     return MergeJob(
-        models=tuple(MergeInput(name, work.inputs[f"model.{name}"]) for name in work.setting("models")),
+        models=models,
         out=out,
         weights=Varying(dict(weights)),
         seed=work.node.seed,
-        base=MergeInput("base", base) if base else None,
+        base=base,
         dtype=settings.get("dtype"),
         shard_bytes=int(settings.get("max_shard_gb", 4.0) * 1e9),
         scratch=scratch or work.scratch,
@@ -132,13 +172,28 @@ def run_all(registry: Registry, merges: Sequence[tuple[Strategy[AnyMerge], Merge
                 "of tensors, in pieces, of whole models or of checkpoints (aya_core.merges)"
             )
     if lifted:
-        engine = registry.manager.hook.aya_merge_engine()
-        if engine is None:
-            raise PluginError(
-                "no plugin offers a merge engine (hook aya_merge_engine); unblock 'aya-merges' or install one"
-            )
-        accounts.update(zip(lifted, engine.merge(list(lifted.values())), strict=True))
+        accounts.update(zip(lifted, _engine(registry).merge(list(lifted.values())), strict=True))
     return [accounts[index] for index in range(len(merges))]
+
+
+def check(
+    registry: Registry, merged: Path, models: Sequence[MergeInput | None], lines: Path, per_language: int, device: str
+) -> Mapping[str, Any]:
+    """Load a merged checkpoint, and score lines with it and with what it was made of. models: None is left out."""
+    engine = _engine(registry)
+    if not isinstance(engine, CheckingEngine):
+        raise PluginError(f"merge engine '{type(engine).__name__}' cannot check what it made; leave the check out")
+    others = list(dict.fromkeys(model for model in models if model))
+    return engine.check([MergeInput("the merge", merged), *others], lines, per_language, device)
+
+
+def _engine(registry: Registry) -> MergeEngine:
+    engine: MergeEngine | None = registry.manager.hook.aya_merge_engine()
+    if engine is None:
+        raise PluginError(
+            "no plugin offers a merge engine (hook aya_merge_engine); unblock 'aya-merges' or install one"
+        )
+    return engine
 
 
 def checkpoint_folder(text: str) -> Path:

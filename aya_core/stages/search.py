@@ -45,9 +45,8 @@ def unroll(stage: SearchStage, build: Builder) -> None:
         optimiser_of(build.registry)
     except PluginError as error:
         raise build.error("", str(error)) from None
-    inputs = {f"model.{name}": model for name, model in models.items()}
-    if base is not None:
-        inputs["base"] = base
+    shared, files = merging.settings_of(stage, build, models)
+    inputs = {**merging.inputs_of(models, base), **files}
     if evaluation.needs_answers(stage.evaluator):
         if stage.prompts is None:
             raise build.error("prompts", "missing; the evaluator here scores answers to prompts")
@@ -56,8 +55,7 @@ def unroll(stage: SearchStage, build: Builder) -> None:
     if apart is not None:
         inputs["apart"] = apart
     settings = {
-        "models": list(models), "dtype": stage.dtype, "tokenizer": stage.tokenizer.model_dump(mode="json"),
-        "chat_template": stage.chat_template, "max_shard_gb": stage.max_shard_gb,
+        "models": list(models), **shared,
         "over": stage.over, "sampling": stage.sampling.model_dump(mode="json"), "goal": _goal(stage, build),
         "budget": stage.budget, "population": stage.population,
     }  # fmt: skip

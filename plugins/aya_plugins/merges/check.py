@@ -24,6 +24,19 @@ BATCH_TOKENS = 4096
 MAX_TOKENS = 4096
 
 
+def checked(models: Sequence[MergeInput], lines: Path, per_language: int, device: str) -> dict[str, Any]:
+    """Compare models on lines of a file, the merged one first, with `table` for people to read.
+
+    Raises DataError where the merged one has a fault that none of the others has.
+    """
+    report = compare_perplexity(models, lines_of_file(lines, per_language=per_language), device=device)
+    merged, *others = (report["models"][model.name]["faults"] for model in models)
+    if new := {kind: what for kind, what in merged.items() if not any(kind in other for other in others)}:
+        told = "; ".join(f"{kind}: {', '.join(what)}" for kind, what in new.items())
+        raise DataError(f"the merged checkpoint does not load as what it was merged from ({told})")
+    return {**report, "table": perplexity_table(report)}
+
+
 def lines_of_file(path: Path, *, per_language: int) -> dict[str, list[str]]:
     """Read the first lines of each language from a JSONL or Parquet file with the columns text and language.
 

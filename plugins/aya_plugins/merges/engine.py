@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from aya_core.api import DataError, MergeJob, PieceMerge, Pieces, Place, TensorMerge, WholeModelMerge
+from aya_core.api import DataError, MergeInput, MergeJob, PieceMerge, Pieces, Place, TensorMerge, WholeModelMerge
 from aya_plugins.merges.agreement import same_bytes
 from aya_plugins.merges.checkpoint import FLOATS, Stored
 from aya_plugins.merges.crew import Crew, crew
-from aya_plugins.merges.inputs import Inputs
+from aya_plugins.merges.inputs import Inputs, with_base
 from aya_plugins.merges.output import Output, check_space, open_output
 from aya_plugins.merges.planning import Input, Line
 from aya_plugins.merges.shards import natural
@@ -59,6 +60,12 @@ class StreamingMerge:
                 output.shards.abandon()
             raise
         return [output.finish(inputs) for output in outputs]
+
+    def check(self, models: Sequence[MergeInput], lines: Path, per_language: int, device: str) -> Mapping[str, Any]:
+        """Load models, the merged one first, and score the same lines with each: see `compare_perplexity`."""
+        from aya_plugins.merges.check import checked
+
+        return checked([with_base(model) for model in models], lines, per_language, device)
 
 
 def tensor_key(seed: int, name: str) -> int:

@@ -23,10 +23,8 @@ class Inputs:
         self._taking: dict[tuple[int, str], Digest] = {}
 
     def open(self, given: MergeInput) -> Input:
-        """Open a model; the folder of an adapter alone means its own base, adapted. Raises DataError naming the file at fault."""
-        folder, adapter = given.folder, given.adapter
-        if adapter is None and is_adapter(folder):
-            folder, adapter = _base_of(folder), folder
+        """Open a model. Raises DataError naming the file at fault."""
+        _, folder, adapter = with_base(given)
         key = (folder.resolve(), adapter)
         if key not in self._opened:
             known = [checkpoint for (place, _), (checkpoint, _) in self._opened.items() if place == key[0]]
@@ -78,12 +76,11 @@ class Inputs:
         return f"{weights}+{hashlib.sha256(input.adapter.files[0].read_bytes()).hexdigest()}"
 
 
-def is_adapter(folder: Path) -> bool:
-    """Whether a folder holds a LoRA adapter, and no whole model."""
-    return (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file()
-
-
-def _base_of(adapter: Path) -> Path:
+def with_base(given: MergeInput) -> MergeInput:
+    """Say what a model is made of: the folder of an adapter alone means its own base, adapted. Raises DataError."""
+    adapter = given.folder
+    if given.adapter or (adapter / "config.json").is_file() or not (adapter / "adapter_config.json").is_file():
+        return given
     named = adapter_base(adapter)
     base = (adapter / named).resolve()
     if not base.is_dir():
@@ -91,4 +88,4 @@ def _base_of(adapter: Path) -> Path:
             f"{adapter}: an adapter of '{named}', which is no folder here; name the folder of that model with it "
             "(in a merge configuration as model+adapter), or set base_model_name_or_path in its adapter_config.json"
         )
-    return base
+    return MergeInput(given.name, base, adapter)
