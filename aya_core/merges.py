@@ -193,8 +193,14 @@ class Vocabulary(Settings):
 class Means(Settings):
     """With what a merge is done. Nothing here changes its values, but for rounding on another device."""
 
-    threads: int | None = Field(None, ge=1, description="Pieces worked on at once; None takes every core.")
-    memory: int = Field(1024, ge=16, description="Most memory for working on pieces, MiB; threads are cut to fit.")
+    threads: int | None = Field(
+        None, ge=1, description="Tensors worked on at once, each in a process; None takes every core."
+    )
+    memory: int = Field(
+        1024,
+        ge=16,
+        description="Most memory of what is worked on at once, MiB; a merge that takes tensors whole may need more.",
+    )
     device: str = Field("cpu", description="Where the arithmetic is done: cpu, cuda, cuda:1.")
 
 

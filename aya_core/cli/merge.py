@@ -24,8 +24,16 @@ from aya_core.strategies import Strategy
 @click.argument("configs", type=click.Path(path_type=Path), metavar="CONFIG...", nargs=-1, required=True)
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
 @click.option("--seed", default=0, show_default=True, help="Seed of merges that draw at random.")
-@click.option("--threads", type=click.IntRange(1), help="Pieces worked on at once. [default: every core]")
-@click.option("--memory", default=1024, show_default=True, type=click.IntRange(16), help="Most memory for pieces, MiB.")
+@click.option(
+    "--threads", type=click.IntRange(1), help="Tensors worked on at once, each in a process. [default: every core]"
+)
+@click.option(
+    "--memory",
+    default=1024,
+    show_default=True,
+    type=click.IntRange(16),
+    help="Most memory of what is worked on at once, MiB.",
+)
 @click.option("--device", default="cpu", show_default=True, help="Where the arithmetic is done: cpu, cuda, cuda:1.")
 @click.option("--max-shard-gb", default=4.0, show_default=True, help="Largest file of weights, GB (10^9 bytes).")
 @click.option(

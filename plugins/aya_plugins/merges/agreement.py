@@ -104,7 +104,9 @@ def _equal(checkpoint: Checkpoint, a: str, b: str) -> bool:
 
 
 def same_bytes(a: Stored, b: Stored) -> bool:
-    """Whether two stored tensors of one shape and dtype hold the same bytes."""
+    """Whether two stored tensors of one shape hold the same bytes of the same dtype."""
+    if a.dtype != b.dtype:
+        return False
     values, start, step = a.entry.values, 0, _SAMPLE
     while start < values:
         stop = min(start + step, values)

@@ -33,8 +33,8 @@ def model_card(description: Mapping[str, Any], seed: int, account: Mapping[str, 
         f"{account['tensors']} tensors, {account['parameters']:,} parameters, "
         f"stored in {account['dtype']}; merged in float32, rounded once.",
         "",
-        "Content is a SHA-256 of a model's weights, whatever files they lie in: of the sorted lines `name dtype shape digest`, "
-        "where a tensor's digest is the SHA-256 of those of its blocks of 524,288 values.",
+        "Content is a SHA-256 of a model's weights, whatever files they lie in: of the sorted lines `name dtype shape sha256`, "
+        "one for each tensor.",
     ]
     if account["integer_tensors"]:
         lines += ["", f"Integer tensors, equal in all models and copied: {', '.join(account['integer_tensors'])}."]

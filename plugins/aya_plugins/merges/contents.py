@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from aya_plugins.merges.checkpoint import Entry, Stored
 
-BLOCK = 1 << 19
-"""Values of a tensor that are hashed together."""
+_STEP = 1 << 19
+"""Values that are hashed at once."""
 
 
-class Digest:
-    """The digest of one tensor: SHA-256 of the SHA-256 of its blocks of 524,288 values, which come in any order."""
-
-    def __init__(self) -> None:
-        self._blocks: dict[int, bytes] = {}
-
-    def put(self, start: int, block: bytes) -> None:
-        """Take the SHA-256 of the block whose first value is `start`."""
-        self._blocks[start] = block
-
-    def hex(self) -> str:
-        """Give the digest, all blocks having come."""
-        return hashlib.sha256(b"".join(block for _, block in sorted(self._blocks.items()))).hexdigest()
-
-
-def hash_blocks(tensor: Stored) -> Iterator[tuple[int, bytes]]:
-    """Hash a tensor block by block."""
-    for start in range(0, tensor.entry.values, BLOCK):
-        stop = min(start + BLOCK, tensor.entry.values)
-        yield start, hashlib.sha256(tensor.raw(start, stop)).digest()
+def tensor_digest(tensor: Stored) -> str:
+    """SHA-256 of a tensor's bytes."""
+    digest = hashlib.sha256()
+    for start in range(0, tensor.entry.values, _STEP):
+        digest.update(tensor.raw(start, min(start + _STEP, tensor.entry.values)))
+    return digest.hexdigest()
 
 
 def content_hash(entries: Mapping[str, Entry], digests: Mapping[str, str]) -> str:

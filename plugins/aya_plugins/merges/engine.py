@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aya_core.api import DataError, MergeInput, MergeJob, PieceMerge, Pieces, Place, TensorMerge, WholeModelMerge
 from aya_plugins.merges.agreement import same_bytes
-from aya_plugins.merges.checkpoint import FLOATS, Stored
-from aya_plugins.merges.crew import Crew, crew
+from aya_plugins.merges.checkpoint import FLOATS
+from aya_plugins.merges.contents import tensor_digest
+from aya_plugins.merges.crew import Task, cores, work
 from aya_plugins.merges.inputs import Inputs, with_base
 from aya_plugins.merges.output import Output, check_space, open_output
 from aya_plugins.merges.planning import Input, Line
@@ -26,17 +28,17 @@ _COPY = 1 << 20
 class StreamingMerge:
     """Merges whole checkpoints with merges of one tensor.
 
-    A tensor is read in pieces of some 65,000 values, merged in float32 by as many threads as
-    there are cores, and rounded once to the dtype it is stored in: that of `job.dtype`, or that which the same tensor has in
+    A tensor is read in pieces of some 65,000 values, merged in float32, in as many processes
+    as there are cores, and rounded once to the dtype it is stored in: that of `job.dtype`, or that which the same tensor has in
     the base, or in the first model where there is no base. Several jobs go through the tensors together, so that each is read
-    once for all of them. Memory holds some pieces per thread, and does not grow with the model; a merge that takes whole
+    once for all of them. Memory holds a piece per process, and does not grow with the model; a merge that takes whole
     tensors (`TensorMerge`) holds one of them in every model.
 
     The merged checkpoint has the tensors, config, tokenizer and chat template of the base, or of the first model; all others
     must have the same tensors. A tensor that some models leave out because it is tied (`lm_head.weight` as a copy of the
     embedding) is not a difference. Integer tensors must be equal and are copied. No architecture is known by name.
 
-    The files written depend on the weights, the settings and the seed; not on threads, shards or paths. A shard that is
+    The files written depend on the weights, the settings and the seed; not on processes, shards or paths. A shard that is
     whole is kept in `job.scratch`, so that a merge that was killed goes on after it.
     """
 
@@ -50,11 +52,18 @@ class StreamingMerge:
         outputs = [open_output(merge, job, inputs) for merge, job in jobs]
         check_space(outputs)
         means = jobs[0][1].means
+        run = _Run(outputs, inputs, means.device)
+        run.survey_models()
+        steps = [*run.tensors(), *run.unread()]
         try:
-            with crew(means.threads, means.memory * 2**20) as workers:
-                run = _Run(outputs, inputs, workers, means.device)
-                run.survey_models()
-                run.all_tensors()
+            work(
+                [Task(step.memory, step.run) for step in steps],
+                # One process talks to a GPU.
+                processes=1 if means.device != "cpu" else means.threads or cores(),
+                memory=means.memory * 2**20,
+                begin=lambda number: steps[number].begin(),
+                done=lambda number, digests: run.done(steps[number], digests),
+            )
         except BaseException:
             for output in outputs:
                 output.shards.abandon()
@@ -108,77 +117,109 @@ class _Tensor:
         return models, keys[-1]
 
 
-@dataclass(frozen=True)
+class _Step(NamedTuple):
+    """One thing to be done, in any process: a tensor of some outputs to be made, or a digest to be taken.
+
+    run: does it and returns digests, by number of `origins`: the input, and the tensor's name there. outputs: those that the
+    tensor is made for.
+    """
+
+    name: str
+    memory: int
+    run: Callable[[], Mapping[int, str]]
+    origins: Sequence[tuple[Input, str]]
+    outputs: Sequence[Output] = ()
+
+    def begin(self) -> None:
+        """Make room for the tensor."""
+        for output in self.outputs:
+            output.shards.begin(self.name)
+
+
+@dataclass
 class _Run:
     """Merges under way."""
 
     outputs: Sequence[Output]
     inputs: Inputs
-    crew: Crew
     device: str
+    bytes_done: int = 0
 
-    def all_tensors(self) -> None:
-        """Make every tensor of every output, in natural order of the names, and take all digests."""
-        done = 0
-        total = sum(line.entry.bytes for output in self.outputs for line in output.plan.lines)
+    def tensors(self) -> Iterator[_Step]:
+        """List the tensors that are to be made, in natural order of their names."""
         for name in sorted({name for output in self.outputs for name in output.lines}, key=natural):
             wanting = [output for output in self.outputs if name in output.lines]
-            missing = [output for output in wanting if not output.shards.has(name)]
-            for output in missing:
-                if output.shards.is_full_before(name):
-                    self._close_shard(output)
-            by_shape: dict[tuple[int, ...], list[Output]] = {}
-            for output in missing:
-                by_shape.setdefault(output.lines[name].shape, []).append(output)
-            for same in by_shape.values():
-                self._tensor(name, same)
-            done += sum(output.lines[name].entry.bytes for output in wanting)
-            for output in self.outputs:
-                output.job.report(done, total)
-        for output in self.outputs:
-            self._close_shard(output)
-        for output in self.outputs:
-            for input in output.inputs:
-                for name in input.checkpoint.entries:
-                    self.inputs.digest(input, name, self.crew)
-        self.crew.finish()
+            by_shape: dict[Any, list[Output]] = {}
+            for output in wanting:
+                line = output.lines[name]
+                if output.shards.has(name):
+                    self.bytes_done += line.entry.bytes
+                elif line.dtype not in FLOATS or line.entry.values == 0:
+                    by_shape[id(output)] = [output]
+                else:
+                    by_shape.setdefault(line.shape, []).append(output)
+            for outputs in by_shape.values():
+                line = outputs[0].lines[name]
+                yield (
+                    self._merged(name, outputs)
+                    if line.dtype in FLOATS and line.entry.values
+                    else self._copied(outputs[0], line)
+                )
 
-    def _close_shard(self, output: Output) -> None:
-        self.crew.finish()
-        notes: dict[str, dict[str, str]] = {}
-        for name in output.shards.open_names:
-            for number, (input, tensor) in enumerate(zip(output.inputs, output.lines[name].inputs, strict=True)):
-                if tensor is not None and number < output.read:
-                    notes.setdefault(str(number), {}).update(self.inputs.digests(input, [tensor]))
-        output.shards.close(notes)
+    def unread(self) -> Iterator[_Step]:
+        """List the tensors of the inputs that no output reads, whose digests are wanted all the same."""
+        read = {
+            (id(input.checkpoint), tensor)
+            for output in self.outputs
+            for name, line in output.lines.items()
+            if not output.shards.has(name)
+            for input, tensor in zip(output.inputs[: output.read], line.inputs, strict=False)
+        }
+        for input in {id(input.checkpoint): input for output in self.outputs for input in output.inputs}.values():
+            for name in input.checkpoint.entries:
+                if (id(input.checkpoint), name) not in read and not self.inputs.knows(input, name):
+                    yield _Step(name, 0, partial(_digest, input, name), [(input, name)])
 
-    def _tensor(self, name: str, outputs: Sequence[Output]) -> None:
+    def done(self, step: _Step, digests: Mapping[int, str]) -> None:
+        """Take over what a step made."""
+        for number, digest in digests.items():
+            input, name = step.origins[number]
+            self.inputs.remember(input, {name: digest})
+        for output in step.outputs:
+            line = output.lines[step.name]
+            notes = {
+                str(number): self.inputs.digests(input, [tensor])
+                for number, (input, tensor) in enumerate(zip(output.inputs[: output.read], line.inputs, strict=False))
+                if tensor is not None
+            }
+            output.shards.done(step.name, notes)
+            self.bytes_done += line.entry.bytes
+        total = sum(line.entry.bytes for output in self.outputs for line in output.plan.lines)
+        for output in self.outputs:
+            output.job.report(self.bytes_done, total)
+
+    def _merged(self, name: str, outputs: Sequence[Output]) -> _Step:
         """Make one tensor of several outputs, in which it has one shape."""
         tensor = _Tensor()
         wanted: list[Wanted] = []
         for output in outputs:
             line = output.lines[name]
-            if line.dtype not in FLOATS or line.entry.values == 0:
-                self._copy(output, line)
-                continue
             models, base = tensor.open(output, line)
             place = self._place(output, line)
             weights = place.values(output.job.weights)
-            slot = output.shards.slot(name)
-            wanted.append(Wanted(output.merge_in_pieces, place, weights, models, base, line.dtype, slot))
-        if wanted:
-            # Where blocks of the tensor pass by as they are stored, they are hashed on the way.
-            on_the_way = self.device == "cpu" and any(_in_flat_pieces(one.merge) for one in wanted)
-            digests = {}
+            wanted.append(
+                Wanted(output.merge_in_pieces, place, weights, models, base, line.dtype, output.shards.slot(name))
+            )
+        opened = OpenTensor(tensor.sources, tensor.names, outputs[0].lines[name].shape, self.device)
+
+        def run() -> dict[int, str]:
+            digests = opened.merge(wanted)
             for key, (input, stored) in tensor.origins.items():
-                if on_the_way and isinstance(tensor.sources[key], Stored):
-                    if digest := self.inputs.begin_digest(input, stored):
-                        digests[key] = digest
-                else:
-                    self.inputs.digest(input, stored, self.crew)
-            OpenTensor(
-                tensor.sources, tensor.names, digests, outputs[0].lines[name].shape, self.crew, self.device
-            ).merge(wanted)
+                if key not in digests:
+                    digests[key] = tensor_digest(input.checkpoint.source(stored))
+            return digests
+
+        return _Step(name, opened.memory(wanted), run, list(tensor.origins.values()), outputs)
 
     def survey_models(self) -> None:
         """Let merges that look at all tensors first do so."""
@@ -189,7 +230,7 @@ class _Run:
                     if line.dtype in FLOATS and line.entry.values and line.twin is None:
                         tensor = _Tensor()
                         models, base = tensor.open(output, line)
-                        opened = OpenTensor(tensor.sources, tensor.names, {}, line.shape, self.crew, self.device)
+                        opened = OpenTensor(tensor.sources, tensor.names, line.shape, self.device)
                         seen.append((self._place(output, line), opened.pieces(models, base)))
                 output.merge = output.merge.survey_all(seen)
 
@@ -197,28 +238,32 @@ class _Run:
         # The key of a tied tensor is that of its twin, so that random merges keep them equal.
         return output.place(line, tensor_key(output.job.seed, line.twin or line.name))
 
-    def _copy(self, output: Output, line: Line) -> None:
+    def _copied(self, output: Output, line: Line) -> _Step:
         """Copy a tensor of integers, which all models must have the same."""
-        stored: list[tuple[str, Stored]] = [
-            (input.name, input.checkpoint.source(name))
+        origins = [
+            (input, name)
             for input, name in zip(output.inputs[: output.read], line.inputs, strict=False)
             if name is not None
         ]
-        for input, name in zip(output.inputs[: output.read], line.inputs, strict=False):
-            if name is not None:
-                self.inputs.digest(input, name, self.crew)
-        first, source = stored[0]
-        for other, theirs in stored[1:]:
-            if theirs.dtype != source.dtype or not same_bytes(source, theirs):
-                raise DataError(
-                    f"integer tensor '{line.name}' differs between '{first}' and '{other}'; integers are copied, not "
-                    "merged, so all models must have the same"
-                )
         slot = output.shards.slot(line.name)
-        for start in range(0, source.entry.values, _COPY):
-            raw = source.raw(start, min(start + _COPY, source.entry.values))
-            write(slot.file, memoryview(raw), slot.offset + start * source.entry.item_bytes)
+
+        def run() -> dict[int, str]:
+            (first, name), *others = origins
+            source = first.checkpoint.source(name)
+            for other, theirs in others:
+                if not same_bytes(source, other.checkpoint.source(theirs)):
+                    raise DataError(
+                        f"integer tensor '{line.name}' differs between '{first.name}' and '{other.name}'; integers are "
+                        "copied, not merged, so all models must have the same"
+                    )
+            with slot.file.open("r+b", buffering=0) as out:
+                for start in range(0, source.entry.values, _COPY):
+                    raw = source.raw(start, min(start + _COPY, source.entry.values))
+                    write(out.fileno(), memoryview(raw), slot.offset + start * source.entry.item_bytes)
+            return dict.fromkeys(range(len(origins)), tensor_digest(source))
+
+        return _Step(line.name, 0, run, origins, [output])
 
 
-def _in_flat_pieces(merge: TensorMerge | PieceMerge) -> bool:
-    return isinstance(merge, PieceMerge) and not getattr(merge, "whole_rows", False)
+def _digest(input: Input, name: str) -> dict[int, str]:
+    return {0: tensor_digest(input.checkpoint.source(name))}

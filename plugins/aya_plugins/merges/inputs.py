@@ -9,18 +9,16 @@ from pathlib import Path
 from aya_core.api import DataError, MergeInput
 from aya_plugins.merges.adapter import Adapter, adapter_base, open_adapter
 from aya_plugins.merges.checkpoint import Checkpoint, open_checkpoint
-from aya_plugins.merges.contents import Digest, content_hash, hash_blocks
-from aya_plugins.merges.crew import Crew
+from aya_plugins.merges.contents import content_hash
 from aya_plugins.merges.planning import Input
 
 
 class Inputs:
-    """Opens models, and takes the digests of their tensors."""
+    """Opens models, and keeps the digests of their tensors."""
 
     def __init__(self) -> None:
         self._opened: dict[tuple[Path, Path | None], tuple[Checkpoint, Adapter | None]] = {}
-        self._known: dict[tuple[int, str], str] = {}
-        self._taking: dict[tuple[int, str], Digest] = {}
+        self._digests: dict[tuple[int, str], str] = {}
 
     def open(self, given: MergeInput) -> Input:
         """Open a model. Raises DataError naming the file at fault."""
@@ -33,39 +31,17 @@ class Inputs:
             self._opened[key] = (checkpoint, open_adapter(adapter, shapes) if adapter else None)
         return Input(given.name, *self._opened[key])
 
+    def knows(self, input: Input, name: str) -> bool:
+        """Whether a tensor's digest has been taken."""
+        return (id(input.checkpoint), name) in self._digests
+
     def remember(self, input: Input, digests: Mapping[str, str]) -> None:
-        """Take over digests of tensors that an earlier, stopped merge took."""
-        self._known.update({(id(input.checkpoint), name): digest for name, digest in digests.items()})
-
-    def begin_digest(self, input: Input, name: str) -> Digest | None:
-        """Promise to take a tensor's digest by blocks; None where it is known, or promised already."""
-        key = (id(input.checkpoint), name)
-        if key in self._known or key in self._taking:
-            return None
-        self._taking[key] = Digest()
-        return self._taking[key]
-
-    def digest(self, input: Input, name: str, crew: Crew) -> None:
-        """Take a tensor's digest in a thread, unless it is known or promised."""
-        if (digest := self.begin_digest(input, name)) is None:
-            return
-        source = input.checkpoint.source(name)
-
-        def take() -> None:
-            for start, block in hash_blocks(source):
-                digest.put(start, block)
-
-        crew.submit(take, 2**20)
+        """Take over digests of tensors, by name."""
+        self._digests.update({(id(input.checkpoint), name): digest for name, digest in digests.items()})
 
     def digests(self, input: Input, names: Iterable[str]) -> dict[str, str]:
         """Give the digests of tensors, all of them taken."""
-        found = {}
-        for name in names:
-            key = (id(input.checkpoint), name)
-            if key not in self._known:
-                self._known[key] = self._taking.pop(key).hex()
-            found[name] = self._known[key]
-        return found
+        return {name: self._digests[id(input.checkpoint), name] for name in names}
 
     def content(self, input: Input) -> str:
         """Hash a model by content; all its digests have been taken."""

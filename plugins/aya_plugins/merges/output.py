@@ -152,8 +152,9 @@ def open_output(merge: TensorMerge | PieceMerge | WholeModelMerge, job: MergeJob
     folder = (job.scratch or job.out) / ".shards"
     _begin(folder, _identity(job, merge, every, plan))
     shards = Shards(folder, {line.name: line.entry for line in plan.lines}, job.shard_bytes)
-    for number, digests in shards.notes().items():
-        inputs.remember(every[int(number)], digests)
+    for _, noted in shards.notes():
+        for number, digests in noted.items():
+            inputs.remember(every[int(number)], digests)
     return Output(merge, job, every, len(every) if merge.needs_base else len(models), plan, shards, tokens)
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +16,9 @@ from aya_plugins.merges.checkpoint import INDEX, SINGLE, Entry
 
 
 class Slot(NamedTuple):
-    """Where a tensor's bytes go: an open file, and the offset of the first."""
+    """Where a tensor's bytes go: a file, and the offset of the first."""
 
-    file: int
+    file: Path
     offset: int
 
 
@@ -42,7 +42,7 @@ def plan_shards(entries: Mapping[str, Entry], max_bytes: int) -> dict[str, list[
 
 
 class Shards:
-    """The shards of one checkpoint. Tensors are asked for in natural order of their names, and written in any.
+    """The shards of one checkpoint, whose tensors are written in any order.
 
     folder: where shards are made. One that is whole has its name there, and notes beside it; those found there are kept.
     """
@@ -51,61 +51,55 @@ class Shards:
         self.folder, self._entries = folder, entries
         self._layout = plan_shards(entries, max_bytes)
         self._file_of = {name: file for file, names in self._layout.items() for name in names}
+        self._kept = {file for file in self._layout if self._notes(file).is_file() and (folder / file).is_file()}
         self._offsets: dict[str, int] = {}
-        self._open: tuple[str, int] | None = None
-        self.kept = {file for file in self._layout if self._notes(file).is_file() and (folder / file).is_file()}
+        self._missing: dict[str, set[str]] = {}
+        self._noted: dict[str, dict[str, dict[str, str]]] = {}
 
     def has(self, name: str) -> bool:
         """Whether a tensor lies in a shard that was whole already."""
-        return self._file_of[name] in self.kept
+        return self._file_of[name] in self._kept
 
-    def notes(self) -> dict[str, Any]:
-        """What was noted of the shards that are whole, in one."""
-        noted: dict[str, Any] = {}
-        for file in self._layout:
-            if self._notes(file).is_file():
-                noted |= json.loads(self._notes(file).read_text(encoding="utf-8"))
-        return noted
+    def notes(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield what was noted of the tensors of shards that were whole already."""
+        for file in self._kept:
+            yield from json.loads(self._notes(file).read_text(encoding="utf-8")).items()
 
     @property
     def missing_bytes(self) -> int:
         """Bytes of the tensors that are still to be written."""
         return sum(entry.bytes for name, entry in self._entries.items() if not self.has(name))
 
-    @property
-    def open_names(self) -> list[str]:
-        """The tensors of the shard that is being written."""
-        return self._layout[self._open[0]] if self._open else []
-
-    def is_full_before(self, name: str) -> bool:
-        """Whether another shard is open than this tensor's: all of its tensors have been asked for."""
-        return self._open is not None and self._open[0] != self._file_of[name]
+    def begin(self, name: str) -> None:
+        """Make room for a tensor. Raises AyaError where the disk has none."""
+        file = self._file_of[name]
+        if file not in self._missing:
+            self._make(file, *self._planned(file))
+            self._missing[file] = set(self._layout[file])
+            self._noted[file] = {}
 
     def slot(self, name: str) -> Slot:
-        """Say where a tensor's bytes go. Opens its shard. Raises AyaError where there is no room for it."""
+        """Say where a tensor's bytes go."""
         file = self._file_of[name]
-        if self._open is None:
-            self._open = (file, self._opened(file))
-        return Slot(self._open[1], self._offsets[name])
+        if name not in self._offsets:
+            self._planned(file)
+        return Slot(self._building(file), self._offsets[name])
 
-    def close(self, notes: Mapping[str, Any]) -> None:
-        """Give the open shard its name; all its tensors have been written. notes: to keep beside it."""
-        if self._open is None:
-            return
-        file, descriptor = self._open
-        os.close(descriptor)
-        self._open = None
-        self._building(file).rename(self.folder / file)
-        unfinished = self._notes(file).with_suffix(".partial")
-        unfinished.write_text(json.dumps(notes), encoding="utf-8")
-        unfinished.rename(self._notes(file))
+    def done(self, name: str, notes: Mapping[str, Any]) -> None:
+        """Take note that a tensor is written; the shard whose last it is gets its name. notes: to keep of the tensor."""
+        file = self._file_of[name]
+        self._missing[file].discard(name)
+        self._noted[file][name] = dict(notes)
+        if not self._missing[file]:
+            self._building(file).rename(self.folder / file)
+            unfinished = self._notes(file).with_suffix(".partial")
+            unfinished.write_text(json.dumps(self._noted.pop(file)), encoding="utf-8")
+            unfinished.rename(self._notes(file))
 
     def abandon(self) -> None:
-        """Close the open shard without giving it its name."""
-        if self._open is not None:
-            os.close(self._open[1])
-            self._building(self._open[0]).unlink(missing_ok=True)
-            self._open = None
+        """Remove what is not whole."""
+        for file in self._missing:
+            self._building(file).unlink(missing_ok=True)
 
     def move(self, out: Path) -> list[Path]:
         """Move all shards to the checkpoint's folder, with an index where there are several; return them."""
@@ -124,7 +118,8 @@ class Shards:
     def _building(self, file: str) -> Path:
         return self.folder / f"{file}.building"
 
-    def _opened(self, file: str) -> int:
+    def _planned(self, file: str) -> tuple[bytes, int]:
+        """Lay out a shard; give its header, and its length in bytes."""
         # Widest dtype first, so that every tensor starts at a multiple of its item size, as safetensors itself does it.
         names = sorted(self._layout[file], key=lambda name: (-self._entries[name].item_bytes, natural(name)))
         header = _header(names, self._entries)
@@ -132,19 +127,20 @@ class Shards:
         for name in names:
             self._offsets[name] = offset
             offset += self._entries[name].bytes
+        return header, offset
+
+    def _make(self, file: str, header: bytes, length: int) -> None:
         path = self._building(file)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(descriptor, 0, offset)
-            os.pwrite(descriptor, header, 0)
+            with path.open("wb") as opened:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(opened.fileno(), 0, length)
+                opened.write(header)
         except OSError as error:
-            os.close(descriptor)
             path.unlink(missing_ok=True)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise no_space(self.folder, offset) from None
+                raise no_space(self.folder, length) from None
             raise
-        return descriptor
 
 
 def no_space(folder: Path, needed: int) -> AyaError:

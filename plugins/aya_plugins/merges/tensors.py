@@ -6,16 +6,14 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from aya_core.api import DataError, Piece, PieceMerge, Pieces, Place, PluginError, TensorMerge
 from aya_plugins.merges.checkpoint import Stored
-from aya_plugins.merges.contents import BLOCK, Digest
-from aya_plugins.merges.crew import Crew
 from aya_plugins.merges.cutting import VALUES, VALUES_ON_GPU, Cut, cut
 from aya_plugins.merges.shards import Slot
 from aya_plugins.merges.sources import Source
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Found = TypeVar("Found")
-
-GROUP = BLOCK // VALUES
-"""Pieces of one task, which together are a block that is hashed."""
 
 SCRATCH = 6
 """Tensors of a piece's size that a merge may need beside its inputs, as an estimate."""
@@ -50,81 +45,68 @@ class Wanted:
 
 @dataclass(frozen=True)
 class OpenTensor:
-    """A tensor of one shape, open in all the models that it is merged from.
-
-    sources: by key. names: for messages. digests: to take of stored tensors while they are read.
-    """
+    """A tensor of one shape, open in all the models that it is merged from. sources: by key. names: for messages."""
 
     sources: Mapping[int, Source]
     names: Mapping[int, str]
-    digests: Mapping[int, Digest]
     shape: tuple[int, ...]
-    crew: Crew
     device: str
 
-    def merge(self, wanted: Sequence[Wanted]) -> None:
-        """Make output tensors of it, all from one read where they are merged in pieces."""
+    def merge(self, wanted: Sequence[Wanted]) -> dict[int, str]:
+        """Make output tensors of it, all from one read where they are merged in pieces.
+
+        Returns the SHA-256, by key, of sources whose bytes passed by on the way.
+        """
+        digests: dict[int, str] = {}
         in_pieces = [one for one in wanted if isinstance(one.merge, PieceMerge)]
         for whole_rows in (True, False):
             if some := [one for one in in_pieces if getattr(one.merge, "whole_rows", False) is whole_rows]:
-                self._merge_in_pieces(
-                    some, cut(self.shape, self._values, whole_rows=whole_rows), {} if whole_rows else self.digests
-                )
+                digests |= self._merge_in_pieces(some, cut(self.shape, self._values, whole_rows=whole_rows))
         for one in wanted:
             if not isinstance(one.merge, PieceMerge):
                 self._merge_whole(one, one.merge)
+        return digests
+
+    def memory(self, wanted: Sequence[Wanted]) -> int:
+        """Estimate the bytes that merging it holds."""
+        total = math.prod(self.shape)
+        whole = any(not isinstance(one.merge, PieceMerge) for one in wanted)
+        rows = any(getattr(one.merge, "whole_rows", False) for one in wanted)
+        longest = max((place.stop - place.start for place in cut(self.shape, self._values, whole_rows=rows)), default=0)
+        return 4 * (total if whole else longest) * (len(self.sources) + SCRATCH)
+
+    def pieces(self, models: Sequence[int], base: int | None) -> Pieces:
+        """Show the tensor in pieces. models, base: keys of the sources."""
+        return _Pieces(self, models, base, cut(self.shape, self._values))
 
     @property
     def _values(self) -> int:
         return VALUES if self.device == "cpu" else VALUES_ON_GPU
 
-    @property
-    def group(self) -> int:
-        """Pieces of one task."""
-        return GROUP if self.device == "cpu" else 1
-
-    def _merge_in_pieces(self, wanted: Sequence[Wanted], cuts: Sequence[Cut], digests: Mapping[int, Digest]) -> None:
+    def _merge_in_pieces(self, wanted: Sequence[Wanted], cuts: Sequence[Cut]) -> dict[int, str]:
         makers: list[tuple[Wanted, Callable[[Piece], Tensor]]] = []
         for one in wanted:
             assert isinstance(one.merge, PieceMerge)
             pieces = _Pieces(self, one.models, one.base, cuts)
             makers.append((one, one.merge.survey(pieces, one.weights, one.place)))
         keys = sorted({key for one in wanted for key in (*one.models, one.base) if key is not None})
-
-        def work(block: Sequence[Cut]) -> None:
-            hashes = {key: hashlib.sha256() for key in digests}
-            for place in block:
+        hashes = {key: hashlib.sha256() for key in keys if isinstance(self.sources[key], Stored)}
+        with ExitStack() as files:
+            outs = [files.enter_context(one.slot.file.open("r+b", buffering=0)) for one in wanted]
+            for place in cuts:
                 values = {key: self.read(key, place, hashes.get(key)) for key in keys}
-                for one, make in makers:
-                    self._store(one, make(_piece(one.models, one.base, values, place)), place)
-            for key, found in hashes.items():
-                digests[key].put(block[0].start, found.digest())
-
-        for start in range(0, len(cuts), self.group):
-            block = cuts[start : start + self.group]
-            self.crew.submit(partial(work, block), self._memory(block[0], len(keys)))
+                for (one, make), out in zip(makers, outs, strict=True):
+                    self._store(one, make(_piece(one.models, one.base, values, place)), place, out.fileno())
+        return {key: found.hexdigest() for key, found in hashes.items()}
 
     def _merge_whole(self, wanted: Wanted, merge: TensorMerge) -> None:
-        columns = self.shape[-1] if self.shape else 1
-        total = 1
-        for length in self.shape:
-            total *= length
-        everything = Cut(0, total, columns)
-
-        def work() -> None:
-            values = {key: self.read(key, everything) for key in (*wanted.models, wanted.base) if key is not None}
-            tensors = [values[key].view(self.shape) for key in wanted.models]
-            base = values[wanted.base].view(self.shape) if wanted.base is not None else None
-            self._store(wanted, merge(tensors, wanted.weights, base, wanted.place), everything)
-
-        self.crew.submit(work, self._memory(everything, len(wanted.models) + 1))
-
-    def _memory(self, place: Cut, inputs: int) -> int:
-        return 4 * (place.stop - place.start) * (inputs + SCRATCH)
-
-    def pieces(self, models: Sequence[int], base: int | None) -> Pieces:
-        """Show the tensor in pieces. models, base: keys of the sources."""
-        return _Pieces(self, models, base, cut(self.shape, self._values))
+        total = math.prod(self.shape)
+        everything = Cut(0, total, self.shape[-1] if self.shape else 1)
+        values = {key: self.read(key, everything) for key in (*wanted.models, wanted.base) if key is not None}
+        tensors = [values[key].view(self.shape) for key in wanted.models]
+        base = values[wanted.base].view(self.shape) if wanted.base is not None else None
+        with wanted.slot.file.open("r+b", buffering=0) as out:
+            self._store(wanted, merge(tensors, wanted.weights, base, wanted.place), everything, out.fileno())
 
     def read(self, key: int, place: Cut, hash: hashlib._Hash | None = None) -> Tensor:
         """Read a piece of one model's tensor, float32, as a matrix, and hash its bytes. Raises DataError for NaN and infinity."""
@@ -142,23 +124,22 @@ class OpenTensor:
         values = values.view(-1, place.columns)
         return values if self.device == "cpu" else values.to(self.device, non_blocking=True)
 
-    def _store(self, wanted: Wanted, merged: Tensor, place: Cut) -> None:
+    def _store(self, wanted: Wanted, merged: Tensor, place: Cut, file: int) -> None:
         if merged.numel() != place.stop - place.start or not merged.is_floating_point():
             raise PluginError(
                 f"merge '{type(wanted.merge).__name__}' made {merged.dtype} of shape {tuple(merged.shape)} of a part of "
                 f"'{wanted.place.name}'; expected floating point and {place.stop - place.start} values"
             )
         rounded = merged.to(_dtype(wanted.dtype)).cpu().contiguous().view(-1)
-        if not _is_finite(
-            merged if wanted.dtype == "BF16" else rounded
-        ):  # sums of bfloat16 are slow; its range is the same
+        # Sums of bfloat16 are slow, and its range is that of float32.
+        if not _is_finite(merged if wanted.dtype == "BF16" else rounded):
             raise DataError(
                 f"merged tensor '{wanted.place.name}' has values that {str(rounded.dtype).removeprefix('torch.')} "
                 "cannot hold; store it in bfloat16 or float32, or make the weights smaller"
             )
         offset = wanted.slot.offset + place.start * rounded.element_size()
         raw: Any = rounded.view(torch.uint8).numpy()
-        write(wanted.slot.file, memoryview(raw), offset)
+        write(file, memoryview(raw), offset)
 
 
 @dataclass(frozen=True)
@@ -183,16 +164,11 @@ class _Pieces:
     def _over(self, cuts: Sequence[Cut], function: Callable[[Piece], Found]) -> list[Found]:
         keys = [key for key in (*self.models, self.base) if key is not None]
 
-        def work(some: Sequence[Cut]) -> list[Found]:
-            found = []
-            for place in some:
-                values = {key: self.tensor.read(key, place) for key in keys}
-                found.append(function(_piece(self.models, self.base, values, place)))
-            return found
-
-        group = self.tensor.group
-        groups = [cuts[start : start + group] for start in range(0, len(cuts), group)]
-        return [one for group in self.tensor.crew.map(work, groups) for one in group]
+        found = []
+        for place in cuts:
+            values = {key: self.tensor.read(key, place) for key in keys}
+            found.append(function(_piece(self.models, self.base, values, place)))
+        return found
 
 
 def _piece(models: Sequence[int], base: int | None, values: Mapping[int, Tensor], place: Cut) -> Piece:

@@ -33,8 +33,8 @@ def content(folder):
     """Hash a model as the card says."""
     lines = []
     for name, value in load(folder).items():
-        whole = hashlib.sha256(value.numpy().tobytes()).digest()  # one block: under 524,288 values
-        lines.append(f"{name} F32 {','.join(map(str, value.shape))} {hashlib.sha256(whole).hexdigest()}\n")
+        digest = hashlib.sha256(value.numpy().tobytes()).hexdigest()
+        lines.append(f"{name} F32 {','.join(map(str, value.shape))} {digest}\n")
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 

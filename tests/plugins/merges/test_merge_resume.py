@@ -9,9 +9,12 @@ import pytest
 import yaml
 from checkpoints import job, load, merge, same_bits
 
-from aya_core.api import DataError, Piece, hookimpl  # noqa: F401 (hookimpl: see SLOW)
+from aya_core.api import DataError, Means, Piece, hookimpl  # noqa: F401 (hookimpl: see SLOW)
 from aya_plugins.merges import Weighted
 from aya_plugins.merges.engine import StreamingMerge
+
+ALONE = Means(threads=1)
+"""In this process, so that tests see what is done."""
 
 
 class Counting:
@@ -41,10 +44,10 @@ def test_whole_shards_are_not_made_again(three, out, tmp_path, scratch):
     models = three[1:]
     stopped = Counting(stop_at="model.layers.10.mlp.weight")
     with pytest.raises(KeyboardInterrupt):
-        StreamingMerge().merge([(stopped, job(models, out, scratch=scratch, shard_bytes=2000))])
+        StreamingMerge().merge([(stopped, job(models, out, scratch=scratch, shard_bytes=2000, means=ALONE))])
     assert not list(out.iterdir())
     again = Counting()
-    (account,) = StreamingMerge().merge([(again, job(models, out, scratch=scratch, shard_bytes=2000))])
+    (account,) = StreamingMerge().merge([(again, job(models, out, scratch=scratch, shard_bytes=2000, means=ALONE))])
     assert again.seen == ["model.layers.10.mlp.weight", "model.norm.weight"]
     fresh = merge(Weighted(), models, tmp_path / "fresh", shard_bytes=2000)
     assert same_bits(load(out), load(tmp_path / "fresh"))
@@ -55,12 +58,12 @@ def test_whole_shards_are_not_made_again(three, out, tmp_path, scratch):
 @pytest.mark.parametrize("change", [{"seed": 1}, {"weights": [1.0, 3.0]}, {"dtype": "float16"}, {"shard_bytes": 900}])
 def test_another_merge_starts_anew(change, three, out, scratch):
     models = three[1:]
-    begun = job(models, out, scratch=scratch, shard_bytes=2000)
+    begun = job(models, out, scratch=scratch, shard_bytes=2000, means=ALONE)
     with pytest.raises(KeyboardInterrupt):
         StreamingMerge().merge([(Counting(stop_at="model.norm.weight"), begun)])
     again = Counting()
     settings = {"shard_bytes": 2000, **change}
-    StreamingMerge().merge([(again, job(models, out, scratch=scratch, **settings))])
+    StreamingMerge().merge([(again, job(models, out, scratch=scratch, means=ALONE, **settings))])
     assert len(again.seen) == 5
 
 
@@ -68,12 +71,12 @@ def test_a_changed_input_starts_the_merge_anew(three, out, scratch, write_model,
     models = three[1:]
     with pytest.raises(KeyboardInterrupt):
         StreamingMerge().merge(
-            [(Counting(stop_at="model.norm.weight"), job(models, out, scratch=scratch, shard_bytes=2000))]
+            [(Counting(stop_at="model.norm.weight"), job(models, out, scratch=scratch, shard_bytes=2000, means=ALONE))]
         )
     other = write_model("other", random_tensors(9))
     (other / "model.safetensors").replace(three[1] / "model.safetensors")
     again = Counting()
-    StreamingMerge().merge([(again, job(models, out, scratch=scratch, shard_bytes=2000))])
+    StreamingMerge().merge([(again, job(models, out, scratch=scratch, shard_bytes=2000, means=ALONE))])
     assert len(again.seen) == 5
 
 
@@ -84,7 +87,7 @@ def test_bad_values_late_in_a_model_leave_whole_shards_and_no_checkpoint(
     broken["model.norm.weight"][0] = float("nan")
     models = [three[1], write_model("broken", broken)]
     with pytest.raises(DataError, match=r"'broken': tensor 'model.norm.weight' has NaN"):
-        StreamingMerge().merge([(Weighted().build(), job(models, out, scratch=scratch, shard_bytes=2000))])
+        StreamingMerge().merge([(Weighted().build(), job(models, out, scratch=scratch, shard_bytes=2000, means=ALONE))])
     assert not list(out.iterdir())
     assert len(list(scratch.rglob("*.safetensors"))) == 2
     assert not list(scratch.rglob("*.building"))

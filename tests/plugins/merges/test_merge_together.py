@@ -4,6 +4,7 @@ import pytest
 import torch
 from checkpoints import job, load, merge, same_bits
 
+from aya_core.api import Means
 from aya_plugins.merges import DareTies, Slerp, Ties, Weighted
 from aya_plugins.merges.checkpoint import OpenFile
 from aya_plugins.merges.engine import StreamingMerge
@@ -40,7 +41,8 @@ def bytes_read(monkeypatch):
 def test_a_grid_of_weights_reads_its_models_once(three, tmp_path, bytes_read):
     grid = [[1.0, 2.0, 3.0], [1.0, 0.0, 0.0], [0.2, 0.3, 0.5]]
     jobs = [
-        (Weighted().build(), job(three, tmp_path / str(index), weights=weights)) for index, weights in enumerate(grid)
+        (Weighted().build(), job(three, tmp_path / str(index), weights=weights, means=Means(threads=1)))
+        for index, weights in enumerate(grid)
     ]
     accounts = StreamingMerge().merge(jobs)
     assert sum(bytes_read) == sum(4 * value.numel() for folder in three for value in load(folder).values())
