@@ -42,6 +42,7 @@ check: .venv/installed ## format, lint, types, generated docs
 bench: .venv/installed ## time kernels, merges, teachers and arbitrage against their references and peers, in one run (about 15 minutes)
 	$(BIN)/python kernels/benchmarks/token_logps.py
 	$(BIN)/python kernels/benchmarks/weighted_sum.py
+	$(BIN)/python kernels/benchmarks/merges.py
 	$(BIN)/python benchmarks/merges.py
 	$(BIN)/python benchmarks/teachers.py --prompts 500
 	$(BIN)/python benchmarks/openai_teacher.py

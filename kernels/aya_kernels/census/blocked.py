@@ -6,26 +6,26 @@ from torch import Tensor
 
 from aya_kernels.scratch import scratch
 
-_VALUES_PER_BLOCK = 1 << 16
+_VALUES_PER_BLOCK = 1 << 15
 
 
 def blocked_census(tensor: Tensor, low: float, high: float, base: Tensor | None) -> tuple[int, Tensor]:
     """Compute what reference_census defines."""
-    flat = tensor.reshape(-1)
-    flat_base = None if base is None else base.reshape(-1)
-    (block,) = scratch(1, _VALUES_PER_BLOCK)
+    values = tensor.detach().reshape(-1).numpy()
+    origin = None if base is None else base.detach().reshape(-1).numpy()
+    (row,) = scratch(1, _VALUES_PER_BLOCK)
     bottom, top = np.float32(low), np.float32(high)
     above, inside = 0, []
-    for start in range(0, flat.numel(), _VALUES_PER_BLOCK):
-        part = slice(start, min(start + _VALUES_PER_BLOCK, flat.numel()))
-        magnitude = block[: part.stop - start]
-        if flat_base is None:
-            torch.abs(flat[part], out=magnitude)
+    for start in range(0, len(values), _VALUES_PER_BLOCK):
+        stop = min(start + _VALUES_PER_BLOCK, len(values))
+        magnitude = row.values[: stop - start]
+        if origin is None:
+            np.abs(values[start:stop], magnitude)
         else:
-            torch.sub(flat[part], flat_base[part], out=magnitude).abs_()
-        values = magnitude.numpy()
-        above += int(np.count_nonzero(values > top))
-        within = values >= bottom
-        within &= values <= top
-        inside.append(values[np.flatnonzero(within)])
+            np.subtract(values[start:stop], origin[start:stop], magnitude)
+            np.abs(magnitude, magnitude)
+        above += int(np.count_nonzero(magnitude > top))
+        within = magnitude >= bottom
+        within &= magnitude <= top
+        inside.append(magnitude[np.flatnonzero(within)])
     return above, torch.from_numpy(np.concatenate([np.empty(0, np.float32), *inside]))

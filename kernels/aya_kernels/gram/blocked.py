@@ -16,24 +16,22 @@ _VALUES_PER_BLOCK = 1 << 13
 def blocked_gram(tensors: Sequence[Tensor], base: Tensor | None) -> Tensor:
     """Compute what reference_gram defines, up to the order of the sums."""
     count = len(tensors)
-    flats = [tensor.reshape(-1) for tensor in tensors]
-    flat_base = None if base is None else base.reshape(-1)
-    wide = scratch(count, _VALUES_PER_BLOCK, torch.float64)
+    models = [tensor.detach().reshape(-1).numpy() for tensor in tensors]
+    origin = None if base is None else base.detach().reshape(-1).numpy()
+    wide = np.empty((count, _VALUES_PER_BLOCK), dtype=np.float64)
     (narrow,) = scratch(1, _VALUES_PER_BLOCK)
     totals = [[0.0] * count for _ in range(count)]
-    length = flats[0].numel()
-    for start in range(0, length, _VALUES_PER_BLOCK):
-        part = slice(start, min(start + _VALUES_PER_BLOCK, length))
-        rows = [row[: part.stop - start] for row in wide]
-        vectors = [row.numpy() for row in rows]
-        for row, flat in zip(rows, flats, strict=True):
-            values = flat[part]
-            if flat_base is not None:
-                values = torch.sub(values, flat_base[part], out=narrow[: part.stop - start])
-            row.copy_(values)
-        for i, vector in enumerate(vectors):
+    for start in range(0, len(models[0]), _VALUES_PER_BLOCK):
+        stop = min(start + _VALUES_PER_BLOCK, len(models[0]))
+        rows = list(wide[:, : stop - start])
+        for row, model in zip(rows, models, strict=True):
+            values = model[start:stop]
+            if origin is not None:
+                values = np.subtract(values, origin[start:stop], narrow.values[: stop - start])
+            np.copyto(row, values)
+        for i, row in enumerate(rows):
             for j in range(i + 1):
-                totals[i][j] += float(np.dot(vector, vectors[j]))
+                totals[i][j] += float(np.dot(row, rows[j]))
     for i in range(count):
         for j in range(i):
             totals[j][i] = totals[i][j]

@@ -12,7 +12,7 @@ from aya_kernels.dispatch import Backend, choose_backend
 from aya_kernels.draws import check_stream
 from aya_kernels.merge_task_vectors.blocked import blocked_merge_task_vectors
 from aya_kernels.merge_task_vectors.keep import KEEP_ALL, Keep
-from aya_kernels.merge_task_vectors.reference import reference_merge_task_vectors
+from aya_kernels.merge_task_vectors.reference import reference_merge_task_vectors, weights_that_count
 
 __all__ = ["Keep", "merge_task_vectors"]
 
@@ -36,8 +36,9 @@ def merge_task_vectors(
     A task vector is tau_i = keep_i(tensors[i] - base). Without an election the result is
     base + lambda * sum_i w_i tau_i, divided by sum_i w_i if normalize. With one, every value has a sign of its own:
     plus where sum_i w_i tau_i >= 0 ("weighted") or sum_i tau_i >= 0 ("plain"), else minus; and only the w_i tau_i
-    whose vote has strictly this sign are added, divided by the sum of their w_i if normalize. A divisor of 0 is taken
-    as 1; for the first, so is one within 1e-8 of 0. A value that nobody changes stays the base's.
+    whose vote has strictly this sign are added, divided by the sum of their w_i if normalize. A value that nobody
+    changes stays the base's. A divisor of 0 is taken as 1; without an election, so is one within 1e-8 of 0. In a
+    normalised election equal weights above 0 cancel, and are taken as 1.
 
     base, tensors: float32, finite, one shape and device. Never modified.
     weights: one finite number for each tensor, of any sign.
@@ -60,6 +61,7 @@ def merge_task_vectors(
     """
     rules = [KEEP_ALL] * len(tensors) if keep is None else keep
     _check(base, tensors, weights, rules, elect, lambda_)
+    weights = weights_that_count(weights, elect, normalize)
     if choose_backend(backend, [base], op="merge_task_vectors") == "triton":
         if len(tensors) <= _MOST_IN_ONE_KERNEL:
             from aya_kernels.merge_task_vectors.kernel import triton_merge_task_vectors as compute

@@ -1,23 +1,29 @@
 """merge_task_vectors on CPU, one cache-sized block at a time.
 
-Every step is a float operation of torch that writes where it is told. Tensors of bool are avoided: to multiply with one
-or to fill by one costs 5 to 40 times as much. So are Python numbers as operands, which torch wraps anew each time.
+Every step is an operation of numpy or torch, whichever is faster, that writes where it is told. Arrays of bool meet
+floats only where it cannot be helped: to multiply with one costs twice a product, to fill by one thirty times.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from aya_kernels.merge_task_vectors.keep import Keep
 from aya_kernels.merge_task_vectors.reference import factor_of_sum
 from aya_kernels.merge_task_vectors.trim import Trim
-from aya_kernels.scratch import scratch
+from aya_kernels.scratch import Row, scratch
 
-# Task vectors of a few models, and what is summed, stay in a 2 MiB level-2 cache; with fewer values, calls would cost
-# as much as the arithmetic.
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Task vectors of a few models, and what is summed, stay in a level-2 cache of 1 or 2 MiB; with fewer values, calls would
+# cost as much as the arithmetic.
 _VALUES_PER_BLOCK = 1 << 15
-_SIGN_BIT = torch.tensor(-(1 << 31), dtype=torch.int32)  # of a float32
+_SIGN_BIT = np.uint32(1 << 31)
+_MOST_COUNTED = 255
 
 
 def blocked_merge_task_vectors(
@@ -32,81 +38,77 @@ def blocked_merge_task_vectors(
     """Compute what reference_merge_task_vectors defines, bit for bit."""
     out = torch.empty(base.shape)
     length = base.numel()
-    flat_base, flat_out = base.reshape(-1), out.view(-1)
-    flats = [tensor.reshape(-1) for tensor in tensors]
+    base_values, out_values = base.detach().reshape(-1).numpy(), out.view(-1).numpy()
+    models = [tensor.detach().reshape(-1).numpy() for tensor in tensors]
     trims = [Trim(rule) for rule in keep]
-    factors = [_factor(weight) for weight in weights]
-    last = _factor(factor_of_sum(weights, normalize, lambda_) if elect is None else lambda_)
+    factor = np.float32(factor_of_sum(weights, normalize, lambda_) if elect is None else lambda_)
     rows = scratch(len(tensors) + 3, _VALUES_PER_BLOCK)
     for start in range(0, length, _VALUES_PER_BLOCK):
-        size = min(_VALUES_PER_BLOCK, length - start)
-        if size < _VALUES_PER_BLOCK:
-            rows = [row[:size] for row in rows]
+        stop = min(start + _VALUES_PER_BLOCK, length)
+        if stop - start < _VALUES_PER_BLOCK:
+            rows = [row.cut(stop - start) for row in rows]
         spare, elected, divisor, *taus = rows
-        base_part = flat_base[start : start + size]
-        for tau, flat, trim in zip(taus, flats, trims, strict=True):
-            torch.sub(flat[start : start + size], base_part, out=tau)
+        origin = base_values[start:stop]
+        for tau, model, trim in zip(taus, models, trims, strict=True):
+            np.subtract(model[start:stop], origin, tau.values)
             trim(tau, start, spare)
-        if elect is None or elect == "weighted":
-            for tau, factor in zip(taus, factors, strict=True):
-                if factor is not None:
-                    tau.mul_(factor)
-        total = taus[0]
-        if elect is None:
-            for tau in taus[1:]:
-                total.add_(tau)
-        else:
-            minus = _elect(taus, elected)
-            for tau in taus:
-                tau.view(torch.int32).bitwise_xor_(minus)
-                tau.relu_()  # what agrees, without the elected sign
+        if elect != "plain":
+            _weigh(taus, weights)
+        if elect is not None:
+            _elect(taus, elected)
+            for tau in taus:  # take the elected sign off, and drop what does not agree
+                np.bitwise_xor(tau.bits, elected.bits, tau.bits)
+                tau.tensor.relu_()
             if normalize:
-                _sum_weights(taus, weights, factors, divisor, spare)
-            for tau, factor in zip(taus, factors, strict=True):
-                if elect == "plain" and factor is not None:
-                    tau.mul_(factor)
-                if tau is not total:
-                    total.add_(tau)
+                _sum_weights(taus, weights, divisor, spare)
+        if elect == "plain":
+            _weigh(taus, weights)
+        total = _add(taus, taus[0].values)
+        if elect is not None:
             if normalize:
-                total.div_(divisor)
-            total.view(torch.int32).bitwise_xor_(minus)
-        if last is not None:
-            total.mul_(last)
-        torch.add(base_part, total, out=flat_out[start : start + size])
+                np.divide(total, divisor.values, total)
+            np.bitwise_xor(taus[0].bits, elected.bits, taus[0].bits)
+        if factor != 1:
+            np.multiply(total, factor, total)
+        np.add(origin, total, out_values[start:stop])
     return out
 
 
-def _factor(number: float) -> Tensor | None:
-    """Make an operand of a number; None for 1, which changes nothing."""
-    return None if number == 1 else torch.tensor(number, dtype=torch.float32)
+def _weigh(taus: Sequence[Row], weights: Sequence[float]) -> None:
+    for tau, weight in zip(taus, weights, strict=True):
+        if weight != 1:
+            np.multiply(tau.values, np.float32(weight), tau.values)
 
 
-def _elect(votes: Sequence[Tensor], spare: Tensor) -> Tensor:
-    """Give the sign bit that each value elects, in spare's memory.
+def _add(taus: Sequence[Row], out: "NDArray[np.float32]") -> "NDArray[np.float32]":
+    """Add, first to last."""
+    total = taus[0].values
+    for tau in taus[1:]:
+        total = np.add(total, tau.values, out)
+    return total
 
-    The sum's own bit: where the sum is -0 all votes are, and no sign finds an agreeing one.
+
+def _elect(votes: Sequence[Row], elected: Row) -> None:
+    """Write the sign bit that each value elects.
+
+    It is the sum's own: where the sum is -0 all votes are, and neither sign finds one that agrees.
     """
-    total = votes[0]
-    for vote in votes[1:]:
-        total = torch.add(total, vote, out=spare)
-    return torch.bitwise_and(total.view(torch.int32), _SIGN_BIT, out=spare.view(torch.int32))
+    total = _add(votes, elected.values)
+    np.bitwise_and(total.view(np.uint32), _SIGN_BIT, elected.bits)
 
 
-def _sum_weights(
-    agreeing: Sequence[Tensor],
-    weights: Sequence[float],
-    factors: Sequence[Tensor | None],
-    divisor: Tensor,
-    spare: Tensor,
-) -> None:
-    """Write the sum of the weights of those that agree, which are above 0, to divisor; 1 where it is 0."""
-    torch.sign(agreeing[0], out=divisor)
-    if factors[0] is not None:
-        divisor.mul_(factors[0])
+def _sum_weights(agreeing: Sequence[Row], weights: Sequence[float], divisor: Row, spare: Row) -> None:
+    """Write the sum of the weights of those that agree, which are above 0; 1 where it is 0."""
+    if all(weight == 1 for weight in weights) and len(weights) <= _MOST_COUNTED:
+        counts, agrees = spare.values.view(np.uint8).reshape(4, -1)[:2]
+        np.greater(agreeing[0].values, 0, counts.view(np.bool_))
+        for values in agreeing[1:]:
+            np.add(counts, np.greater(values.values, 0, agrees.view(np.bool_)).view(np.uint8), counts)
+        np.maximum(counts, 1, counts)
+        divisor.tensor.copy_(torch.from_numpy(counts))
+        return
+    torch.sign(agreeing[0].tensor, out=divisor.tensor).mul_(weights[0])
     for values, weight in zip(agreeing[1:], weights[1:], strict=True):
-        divisor.add_(torch.sign(values, out=spare), alpha=weight)  # fused or not: a weight times 0 or 1 is exact
-    least = min(weights)
-    if least > torch.finfo(torch.float32).tiny:  # then only 0 is below it, and what is divided by it is 0
-        divisor.clamp_min_(least)
-    else:
-        divisor.add_(torch.eq(divisor, 0, out=spare))
+        torch.sign(values.tensor, out=spare.tensor)
+        divisor.tensor.add_(spare.tensor, alpha=weight)  # fused or not: a weight times 0 or 1 is exact
+    divisor.tensor.add_(torch.eq(divisor.tensor, 0, out=spare.tensor))

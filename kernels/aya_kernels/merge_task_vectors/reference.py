@@ -19,6 +19,7 @@ def reference_merge_task_vectors(
     lambda_: float,
 ) -> Tensor:
     """Define the merge. Products and sums are float32 and rounded one by one, in the order of the tensors."""
+    weights = weights_that_count(weights, elect, normalize)
     taus = [trimmed(tensor - base, rule) for tensor, rule in zip(tensors, keep, strict=True)]
     weighted = [tau * weight for tau, weight in zip(taus, weights, strict=True)]
     if elect is None:
@@ -31,6 +32,12 @@ def reference_merge_task_vectors(
         divisor = in_order([agree * weight for agree, weight in zip(agrees, weights, strict=True)])
         total = total / torch.where(divisor == 0, 1.0, divisor)
     return base + total * lambda_
+
+
+def weights_that_count(weights: Sequence[float], elect: str | None, normalize: bool) -> Sequence[float]:
+    """Take equal weights above 0, which cancel in a normalised election, as 1."""
+    cancel = elect is not None and normalize and weights[0] > 0 and len(set(weights)) == 1
+    return [1.0] * len(weights) if cancel else weights
 
 
 def trimmed(tau: Tensor, rule: Keep) -> Tensor:
