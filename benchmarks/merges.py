@@ -1,7 +1,7 @@
 """Time whole merge commands, ours and mergekit's, on the same configuration files in one run.
 
 python benchmarks/merges.py [--parameters MILLIONS] [--repeats N] prints a table: seconds (the best of the repeats; interpreter and imports
-included) and peak resident memory of each command.
+included) and the peak memory of each command's processes together.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -69,30 +70,71 @@ def write_config(path: Path, method: dict[str, object], models: list[Path]) -> N
 
 
 def run(command: list[str], out: Path) -> tuple[float, float]:
-    """Run a command; give its seconds and its peak resident memory in MiB."""
+    """Run a command; give its seconds, and the peak memory of all its processes together in MiB (proportional set size)."""
     shutil.rmtree(out, ignore_errors=True)
+    log = Path(f"{out}.log")
     started = time.perf_counter()
-    pid = os.posix_spawn(command[0], command, {**os.environ, "HF_HUB_OFFLINE": "1"}, file_actions=[
-        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0), (os.POSIX_SPAWN_OPEN, 2, str(out) + ".log", os.O_WRONLY | os.O_CREAT, 0o644),
-    ])  # fmt: skip
-    _, status, usage = os.wait4(pid, 0)
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=errors, env={**os.environ, "HF_HUB_OFFLINE": "1"}
+        )
+        peak = 0.0
+        while process.poll() is None:
+            peak = max(peak, sum(map(memory, [process.pid, *children(process.pid)])))
+            time.sleep(0.1)
     seconds = time.perf_counter() - started
-    if status:
-        sys.exit(f"{' '.join(command)} failed:\n{Path(str(out) + '.log').read_text()[-2000:]}")
-    return seconds, usage.ru_maxrss / 1024
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{log.read_text()[-2000:]}")
+    return seconds, peak
+
+
+def children(pid: int) -> list[int]:
+    """List the processes that a process started."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def memory(pid: int) -> float:
+    """Measure the proportional set size of a process in MiB; 0 where it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), 0.0)
+
+
+def floor(models: list[Path], out: Path) -> float:
+    """Time reading three models and writing one, without anything else; seconds."""
+    started = time.perf_counter()
+    buffer = bytearray(1 << 20)
+    for model in models[1:]:
+        for file in model.glob("*.safetensors"):
+            with file.open("rb", buffering=0) as source:
+                while source.readinto(buffer):
+                    pass
+    with out.open("wb", buffering=0) as made:
+        for _ in range(sum(file.stat().st_size for file in models[0].glob("*.safetensors")) >> 20):
+            made.write(buffer)
+    return time.perf_counter() - started
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parameters", type=int, default=160, help="millions, of each model")
-    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--parameters", type=int, default=400, help="millions, of each model")
+    parser.add_argument("--repeats", type=int, default=1)
     arguments = parser.parse_args()
     print(
         "| merge | ours, s | mergekit, s | times faster | ours, MiB | mergekit, MiB |\n|---|---:|---:|---:|---:|---:|"
     )
     with tempfile.TemporaryDirectory() as folder:
         models = make_checkpoints(Path(folder), arguments.parameters)
+        print(
+            f"| reading three models and writing one | {floor(models, Path(folder) / 'floor'):.1f} | | | | |",
+            flush=True,
+        )
         for name, method in METHODS.items():
             config = Path(folder) / f"{name}.yml"
             write_config(config, method, models)

@@ -121,9 +121,11 @@ class _Guess(NamedTuple):
 
         length: of the tensor.
         """
+        import numpy as np
         import torch
 
-        sample = torch.cat(list(parts)).sort(descending=True).values
+        # numpy's: torch takes five times as long
+        sample = torch.from_numpy(np.sort(torch.cat(list(parts)).cpu().numpy())[::-1].copy())
         end = sample[min(int(share * len(sample)), len(sample) - 1)]
         shares = torch.tensor([float((part >= end).sum()) / len(part) for part in parts if len(part)])
         between = float(shares.var()) / len(shares) if len(shares) > 1 and len(sample) * _STEP < length else 0.0
