@@ -47,7 +47,7 @@ def aya_merges() -> Mapping[str, type[Strategy[AnyMerge]]]:
 @hookimpl
 def aya_merge_engine() -> MergeEngine:
     """Offer the engine that streams safetensors."""
-    from aya_plugins.merges.engine import StreamingMerge
+    from aya_plugins.merges.engine.streaming import StreamingMerge
 
     return StreamingMerge()
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from aya_core.api import DataError
-from aya_plugins.merges.adapter import adapter_base, open_adapter
+from aya_plugins.merges.adapters.adapter import adapter_base, open_adapter
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:peft"),

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from aya_core.api import AyaError
-from aya_plugins.merges.chat_template import choose_chat_template, read_chat_template, store_chat_template
+from aya_plugins.merges.tokens.chat_template import choose_chat_template, read_chat_template, store_chat_template
 
 NAMED = [{"name": "tools", "template": "{{ tools }}"}, {"name": "default", "template": "{{ plain }}"}]
 

@@ -9,7 +9,7 @@ from checkpoints import job, merge
 
 from aya_core.api import AyaError, DataError, PluginError, Varying
 from aya_plugins.merges import Ties, Weighted
-from aya_plugins.merges.engine import StreamingMerge
+from aya_plugins.merges.engine.streaming import StreamingMerge
 
 
 class TestRefusals:

@@ -9,8 +9,8 @@ import torch
 from vocabularies import ENGLISH, SPANISH, TURKISH, InMemory, model_of, tokenizer_of
 
 from aya_core.api import Vocabulary
-from aya_plugins.merges.remapped import Remapped
-from aya_plugins.merges.vocabulary import plan_vocabulary
+from aya_plugins.merges.tokens.remapped import Remapped
+from aya_plugins.merges.tokens.vocabulary import plan_vocabulary
 
 WIDTH = 7
 

@@ -11,7 +11,7 @@ from checkpoints import job, load, merge, same_bits
 
 from aya_core.api import DataError, Means, Piece, hookimpl  # noqa: F401 (hookimpl: see SLOW)
 from aya_plugins.merges import Weighted
-from aya_plugins.merges.engine import StreamingMerge
+from aya_plugins.merges.engine.streaming import StreamingMerge
 
 ALONE = Means(threads=1)
 """In this process, so that tests see what is done."""

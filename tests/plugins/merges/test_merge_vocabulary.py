@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 from vocabularies import ENGLISH, SPANISH, TEMPLATE, TURKISH, Model, model_of, save_tokenizer, tokenizer_of
 
 from aya_core.api import AyaError, DataError, Vocabulary
-from aya_plugins.merges.vocabulary import plan_vocabulary, vocabulary_tables
+from aya_plugins.merges.tokens.vocabulary import plan_vocabulary, vocabulary_tables
 
 TEXTS = (
     "the cat sat on the log",

@@ -8,8 +8,8 @@ from transformers import AutoTokenizer
 from vocabularies import ENGLISH, SPANISH, TURKISH, InMemory, model_of, tokenizer_of
 
 from aya_core.api import Vocabulary
-from aya_plugins.merges.remapped import Remapped
-from aya_plugins.merges.vocabulary import plan_vocabulary
+from aya_plugins.merges.tokens.remapped import Remapped
+from aya_plugins.merges.tokens.vocabulary import plan_vocabulary
 
 # mergekit's dependencies reach for numpy's private names while it is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:numpy.core is deprecated:DeprecationWarning")

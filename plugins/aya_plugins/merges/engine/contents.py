@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from aya_plugins.merges.checkpoint import Entry, Stored
+from aya_plugins.merges.engine.checkpoint import Entry, Stored
 
 _STEP = 1 << 19
 """Values that are hashed at once."""

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from aya_core.api import AyaError, MergeJob, PieceMerge, Place, TensorMerge, WholeModelMerge, did_you_mean, stable_hash
-from aya_plugins.merges.card import model_card
-from aya_plugins.merges.chat_template import choose_chat_template, store_chat_template
-from aya_plugins.merges.checkpoint import FLOATS
-from aya_plugins.merges.companions import copy_companions
-from aya_plugins.merges.inputs import Inputs
-from aya_plugins.merges.planning import Input, Line, Plan, plan_merge
-from aya_plugins.merges.remapped import Remapped
-from aya_plugins.merges.shards import Shards, no_space
-from aya_plugins.merges.sources import Source
-from aya_plugins.merges.vocabulary import VocabularyPlan, plan_vocabulary
+from aya_plugins.merges.engine.card import model_card
+from aya_plugins.merges.engine.checkpoint import FLOATS
+from aya_plugins.merges.engine.companions import copy_companions
+from aya_plugins.merges.engine.inputs import Inputs
+from aya_plugins.merges.engine.planning import Input, Line, Plan, plan_merge
+from aya_plugins.merges.engine.shards import Shards, no_space
+from aya_plugins.merges.engine.sources import Source
+from aya_plugins.merges.tokens.chat_template import choose_chat_template, store_chat_template
+from aya_plugins.merges.tokens.remapped import Remapped
+from aya_plugins.merges.tokens.vocabulary import VocabularyPlan, plan_vocabulary
 
 DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 """What a merge can be stored in, by torch's name and by safetensors'."""

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from aya_core.api import DataError, Piece, PieceMerge, Pieces, Place, PluginError, TensorMerge
-from aya_plugins.merges.checkpoint import Stored
-from aya_plugins.merges.cutting import VALUES, VALUES_ON_GPU, Cut, cut
-from aya_plugins.merges.shards import Slot
-from aya_plugins.merges.sources import Source
+from aya_plugins.merges.engine.checkpoint import Stored
+from aya_plugins.merges.engine.cutting import VALUES, VALUES_ON_GPU, Cut, cut
+from aya_plugins.merges.engine.shards import Slot
+from aya_plugins.merges.engine.sources import Source
 
 if TYPE_CHECKING:
     from torch import Tensor

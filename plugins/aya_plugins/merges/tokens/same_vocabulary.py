@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aya_core.api import DataError
-from aya_plugins.merges.token_ids import vocabulary_rows
-from aya_plugins.merges.tokenizer import read_tokenizer, slow_files
+from aya_plugins.merges.tokens.token_ids import vocabulary_rows
+from aya_plugins.merges.tokens.tokenizer import read_tokenizer, slow_files
 
 _REMEDY = "say whose tokens the merge is to have (tokenizer: union, base, or a folder), to match rows by token"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aya_core.api import AyaError
-from aya_plugins.merges.checkpoint import INDEX, SINGLE, Entry
+from aya_plugins.merges.engine.checkpoint import INDEX, SINGLE, Entry
 
 
 class Slot(NamedTuple):

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aya_core.api import DataError, MergeInput, MergeJob, PieceMerge, Pieces, Place, TensorMerge, WholeModelMerge
-from aya_plugins.merges.agreement import same_bytes
-from aya_plugins.merges.checkpoint import FLOATS
-from aya_plugins.merges.contents import tensor_digest
-from aya_plugins.merges.crew import Task, cores, work
-from aya_plugins.merges.inputs import Inputs, with_base
-from aya_plugins.merges.output import Output, check_space, open_output
-from aya_plugins.merges.planning import Input, Line
-from aya_plugins.merges.shards import natural
-from aya_plugins.merges.sources import Source
-from aya_plugins.merges.tensors import OpenTensor, Wanted, write
+from aya_plugins.merges.engine.agreement import same_bytes
+from aya_plugins.merges.engine.checkpoint import FLOATS
+from aya_plugins.merges.engine.contents import tensor_digest
+from aya_plugins.merges.engine.crew import Task, cores, work
+from aya_plugins.merges.engine.inputs import Inputs, with_base
+from aya_plugins.merges.engine.output import Output, check_space, open_output
+from aya_plugins.merges.engine.planning import Input, Line
+from aya_plugins.merges.engine.shards import natural
+from aya_plugins.merges.engine.sources import Source
+from aya_plugins.merges.engine.tensors import OpenTensor, Wanted, write
 
 _COPY = 1 << 20
 """Values of an integer tensor that are copied at a time."""
@@ -72,7 +72,7 @@ class StreamingMerge:
 
     def check(self, models: Sequence[MergeInput], lines: Path, per_language: int, device: str) -> Mapping[str, Any]:
         """Load models, the merged one first, and score the same lines with each: see `compare_perplexity`."""
-        from aya_plugins.merges.check import checked
+        from aya_plugins.merges.checking.perplexity import checked
 
         return checked([with_base(model) for model in models], lines, per_language, device)
 

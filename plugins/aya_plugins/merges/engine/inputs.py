@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from aya_core.api import DataError, MergeInput
-from aya_plugins.merges.adapter import Adapter, adapter_base, open_adapter
-from aya_plugins.merges.checkpoint import Checkpoint, open_checkpoint
-from aya_plugins.merges.contents import content_hash
-from aya_plugins.merges.planning import Input
+from aya_plugins.merges.adapters.adapter import Adapter, adapter_base, open_adapter
+from aya_plugins.merges.engine.checkpoint import Checkpoint, open_checkpoint
+from aya_plugins.merges.engine.contents import content_hash
+from aya_plugins.merges.engine.planning import Input
 
 
 class Inputs:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from aya_core.api import AyaError, DataError, Part
-from aya_plugins.merges.adapter import Adapter
-from aya_plugins.merges.agreement import (
+from aya_plugins.merges.adapters.adapter import Adapter
+from aya_plugins.merges.engine.agreement import (
     DEPTHS,
     check_config,
     check_dtypes,
@@ -17,11 +17,11 @@ from aya_plugins.merges.agreement import (
     some,
     tied_everywhere,
 )
-from aya_plugins.merges.checkpoint import FLOATS, Checkpoint, Entry
-from aya_plugins.merges.layers import Layer, depth, is_before_layers, layer_of, stacks
-from aya_plugins.merges.sources import Source
-from aya_plugins.merges.token_ids import vocabulary_rows
-from aya_plugins.merges.vocabulary import VocabularyPlan, vocabulary_tables
+from aya_plugins.merges.engine.checkpoint import FLOATS, Checkpoint, Entry
+from aya_plugins.merges.engine.layers import Layer, depth, is_before_layers, layer_of, stacks
+from aya_plugins.merges.engine.sources import Source
+from aya_plugins.merges.tokens.token_ids import vocabulary_rows
+from aya_plugins.merges.tokens.vocabulary import VocabularyPlan, vocabulary_tables
 
 
 @dataclass(frozen=True)

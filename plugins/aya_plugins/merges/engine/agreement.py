@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from aya_core.api import DataError
-from aya_plugins.merges.checkpoint import FLOATS, INTEGERS, Checkpoint, Stored
+from aya_plugins.merges.engine.checkpoint import FLOATS, INTEGERS, Checkpoint, Stored
 
 _SAMPLE = 1024
 """Values compared first, before two tensors are compared whole."""

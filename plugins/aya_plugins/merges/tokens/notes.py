@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from aya_plugins.merges.tokenizer import Tokenizer
+from aya_plugins.merges.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,8 +13,8 @@ import torch
 from aya_core.api import DataError, MergeInput
 from aya_plugins.datasets.files import read_lines
 from aya_plugins.evaluators.signatures import versions
-from aya_plugins.merges.adapter import open_adapter
-from aya_plugins.merges.check_lines import Lines, encode_lines
+from aya_plugins.merges.adapters.adapter import open_adapter
+from aya_plugins.merges.checking.lines import Lines, encode_lines
 from aya_plugins.modelling.checkpoint import load_config, load_tokenizer, load_with_faults
 from aya_plugins.modelling.device import choose_device, choose_dtype
 from aya_plugins.modelling.head import AnswerLogps, check_head

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aya_core.api import DataError
-from aya_plugins.merges.adapter_config import LoraSettings, adapter_base, lora_settings
-from aya_plugins.merges.lora import LoraSource, LowRank, ShiftedSource, StoredSource
-from aya_plugins.merges.sources import Source
+from aya_plugins.merges.adapters.lora import LoraSource, LowRank, ShiftedSource, StoredSource
+from aya_plugins.merges.adapters.settings import LoraSettings, adapter_base, lora_settings
+from aya_plugins.merges.engine.sources import Source
 
 if TYPE_CHECKING:
     from torch import Tensor

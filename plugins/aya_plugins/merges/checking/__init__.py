@@ -1,0 +1,1 @@
+"""Whether a merged checkpoint loads, and how likely it finds some lines."""

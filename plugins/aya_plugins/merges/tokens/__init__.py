@@ -1,0 +1,1 @@
+"""Tokenizers of merged models, and the rows of their tables."""
