@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from aya_core.api import DataError, Field, Settings
+from aya_plugins.merges.json_files import read_json
 
 CONFIG = "adapter_config.json"
 
@@ -101,13 +102,7 @@ def _read(folder: Path) -> Mapping[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise DataError(f"{folder}: no {CONFIG} here; expected the folder of a LoRA adapter, as peft saves it")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}); fetch or save the adapter again") from None
-    if not isinstance(config, dict):
-        raise DataError(f"{path}: expected a JSON object")
-    return config
+    return read_json(path)
 
 
 def _by_pattern(patterns: Mapping[str, float], module: str, default: float) -> float:

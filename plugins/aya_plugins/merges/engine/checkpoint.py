@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aya_core.api import DataError
+from aya_plugins.merges.json_files import read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -208,17 +209,6 @@ def read_entries(path: Path) -> dict[str, Entry]:
     if end != size:
         raise _broken(path, f"it should have {end:,} bytes and has {size:,}")
     return {name: entry for name, (entry, _) in entries.items()}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object. Raises DataError where it is none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: expected a JSON object")
-    return content
 
 
 def _broken(path: Path, why: str) -> DataError:

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,9 @@ def work(
     memory: bytes that the tasks under way may hold together; one that holds more is done alone. begin: called with a task's
     number before it starts, done: with its number and what it returned. Raises what a task raised, after stopping the others.
     """
-    if min(processes, len(tasks)) <= 1 or "fork" not in multiprocessing.get_all_start_methods():
+    if (
+        min(processes, len(tasks)) <= 1 or sys.platform != "linux"
+    ):  # elsewhere a fork of torch is not safe, or there is none
         with _one_thread():
             for number, task in enumerate(tasks):
                 begin(number)

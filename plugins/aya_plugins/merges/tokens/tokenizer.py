@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aya_core.api import DataError
+from aya_plugins.merges.json_files import read_json
 
 FILES = (
     "tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt",
@@ -138,17 +139,6 @@ def copy_tokenizer(folder: Path, out: Path) -> list[str]:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / name, out / name)
     return names
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object. Raises DataError where it is none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path}: not JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: expected a JSON object")
-    return content
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aya_core.api import AyaError, DataError, TokenRow, Vocabulary, did_you_mean
+from aya_plugins.merges.json_files import read_json
 from aya_plugins.merges.tokens.chat_template import choose_chat_template, store_chat_template
 from aya_plugins.merges.tokens.notes import appended, conflicts, orphans
 from aya_plugins.merges.tokens.same_vocabulary import Model, are_one_slow_tokenizer, check_same
 from aya_plugins.merges.tokens.token_ids import vocabulary_rows, with_token_ids, with_vocabulary_rows
-from aya_plugins.merges.tokens.tokenizer import PLAIN, Tokenizer, copy_tokenizer, read_json, read_tokenizer, slow_files
+from aya_plugins.merges.tokens.tokenizer import PLAIN, Tokenizer, copy_tokenizer, read_tokenizer, slow_files
 
 if TYPE_CHECKING:
     import numpy as np
