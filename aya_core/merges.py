@@ -194,7 +194,7 @@ class Means(Settings):
     """With what a merge is done. Nothing here changes its values, but for rounding on another device."""
 
     threads: int | None = Field(
-        None, ge=1, description="Tensors worked on at once, each in a process; None takes every core."
+        None, ge=1, description="Tensors worked on at once, each in a process; None takes as many as torch has threads."
     )
     memory: int = Field(
         1024,

@@ -25,7 +25,7 @@ from aya_core.strategies import Strategy
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
 @click.option("--seed", default=0, show_default=True, help="Seed of merges that draw at random.")
 @click.option(
-    "--threads", type=click.IntRange(1), help="Tensors worked on at once, each in a process. [default: every core]"
+    "--threads", type=click.IntRange(1), help="Tensors worked on at once, each in a process. [default: torch's threads]"
 )
 @click.option(
     "--memory",

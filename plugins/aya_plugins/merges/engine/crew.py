@@ -53,11 +53,6 @@ def work(
             worker.stop()
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _share_out(
     tasks: Sequence[Task],
     crew: Sequence[_Worker],

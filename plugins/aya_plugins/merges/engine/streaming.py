@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from aya_core.api import DataError, MergeInput, MergeJob, PieceMerge, Pieces, Place, TensorMerge, WholeModelMerge
 from aya_plugins.merges.engine.agreement import same_bytes
 from aya_plugins.merges.engine.checkpoint import FLOATS
 from aya_plugins.merges.engine.contents import tensor_digest
-from aya_plugins.merges.engine.crew import Task, cores, work
+from aya_plugins.merges.engine.crew import Task, work
 from aya_plugins.merges.engine.inputs import Inputs, with_base
 from aya_plugins.merges.engine.output import Output, check_space, open_output
 from aya_plugins.merges.engine.planning import Input, Line
@@ -59,7 +61,7 @@ class StreamingMerge:
             work(
                 [Task(step.memory, step.run) for step in steps],
                 # One process talks to a GPU.
-                processes=1 if means.device != "cpu" else means.threads or cores(),
+                processes=1 if means.device != "cpu" else means.threads or torch.get_num_threads(),
                 memory=means.memory * 2**20,
                 begin=lambda number: steps[number].begin(),
                 done=lambda number, digests: run.done(steps[number], digests),
