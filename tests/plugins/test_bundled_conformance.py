@@ -2,6 +2,7 @@
 
 import gc
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,25 @@ def test_teachers_conform(name: str, data: Path, model: str, wide_model: str, vl
             "recorded": {"path": f"{data}/answers.jsonl"},
         }
         check_teacher(offered("teacher", name, **settings[name]))
-    gc.collect()  # vLLM's engine warns of a context that it left open: here, not in the test that comes next
+    if name == "vllm":
+        let_contexts_go()
+
+
+def let_contexts_go():
+    """Wait for the contexts that vLLM's engine leaves open to be collected: they warn here, not in a test that comes later.
+
+    A thread of the engine may hold one for a while. One that vLLM holds to the end of the process, as it does with frames
+    in which it is first imported, warns no test at all, and is waited for in vain.
+    """
+    import zmq
+
+    deadline = time.monotonic() + 10
+    gc.collect()
+    while any(issubclass(type(one), zmq.Context) and not one.closed for one in gc.get_objects()):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+        gc.collect()
 
 
 @pytest.mark.parametrize("name", bundled("router"))

@@ -1,8 +1,6 @@
 """The vllm teacher runs the real engine: it answers as the transformers teacher does, and by the same rules."""
 
-import gc
 import json
-import warnings
 
 import pytest
 
@@ -15,15 +13,6 @@ GREEDY = Sampling(temperature=0, max_tokens=12)
 WARM = Sampling(temperature=1.0, max_tokens=12, n=3)
 CONTEXT = 40
 """Tokens that the engines of these tests hold."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collected():
-    """Let what vLLM leaves to the collector be collected here, where it warns nobody."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 def answers(teacher, prompts, sampling=GREEDY, seed=0):
