@@ -39,7 +39,7 @@ check: .venv/installed ## format, lint, types, generated docs
 	$(BIN)/mypy
 	$(BIN)/python docs/generate.py --check
 
-bench: .venv/installed ## time kernels, merges, teachers and arbitrage against their references and peers, in one run (about 15 minutes)
+bench: .venv/installed ## time kernels, merges, teachers, arbitrage and preference training against their references and peers, in one run (about 20 minutes)
 	$(BIN)/python kernels/benchmarks/token_logps.py
 	$(BIN)/python kernels/benchmarks/weighted_sum.py
 	$(BIN)/python kernels/benchmarks/merges.py
@@ -47,6 +47,8 @@ bench: .venv/installed ## time kernels, merges, teachers and arbitrage against t
 	$(BIN)/python benchmarks/teachers.py --prompts 500
 	$(BIN)/python benchmarks/openai_teacher.py
 	$(BIN)/python benchmarks/arbitrage.py
+	$(BIN)/python benchmarks/preference.py
+	$(BIN)/python benchmarks/reference.py
 
 replicate: .venv/installed ## run the micro recipe on five fresh seeds and write docs/replication.md (about 25 minutes)
 	$(BIN)/python examples/replicate.py

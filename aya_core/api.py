@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from aya_core.artifacts import read_rows, stable_hash
+from aya_core.artifacts import content_of, read_rows, stable_hash
 from aya_core.errors import AyaError, DataError, PluginError, did_you_mean
 from aya_core.hookspecs import hookimpl
 from aya_core.kinds import (
+    AnyObjective,
     Arbiter,
     CalibratedArbiter,
     Dataset,
     Evaluator,
+    GroupLogps,
+    GroupLoss,
+    GroupObjective,
     LikelihoodTeacher,
     LogLikelihood,
     Objective,
@@ -25,8 +29,13 @@ from aya_core.kinds import (
     Pool,
     Router,
     Sampling,
+    ShowingTrainer,
+    ShownRow,
+    ShownToken,
     Subject,
     Teacher,
+    TrackedRun,
+    Tracker,
     Trainer,
     TrainingJob,
 )
@@ -50,6 +59,7 @@ from aya_core.merges import (
     Vocabulary,
     WholeModelMerge,
 )
+from aya_core.near_duplicates import normalise
 from aya_core.optimisers import MakeOptimiser, Optimiser
 from aya_core.records import (
     LANGUAGES,
@@ -75,6 +85,7 @@ __all__ = [
     "LANGUAGES",
     "UNKNOWN_LANGUAGE",
     "AnyMerge",
+    "AnyObjective",
     "Arbiter",
     "AyaError",
     "CalibratedArbiter",
@@ -88,6 +99,9 @@ __all__ = [
     "Evaluator",
     "ExampleRow",
     "Field",
+    "GroupLogps",
+    "GroupLoss",
+    "GroupObjective",
     "Judged",
     "LikelihoodTeacher",
     "LocalFile",
@@ -119,12 +133,17 @@ __all__ = [
     "Sampling",
     "Seen",
     "Settings",
+    "ShowingTrainer",
+    "ShownRow",
+    "ShownToken",
     "Strategy",
     "Subject",
     "Teacher",
     "TensorMerge",
     "TokenRow",
     "TokenSettings",
+    "TrackedRun",
+    "Tracker",
     "Trainer",
     "TrainingJob",
     "Varying",
@@ -133,10 +152,12 @@ __all__ = [
     "WholeModelMerge",
     "check_language",
     "checked_verdicts",
+    "content_of",
     "did_you_mean",
     "hookimpl",
     "language_name",
     "nested",
+    "normalise",
     "read_rows",
     "stable_hash",
     "temporary_database",

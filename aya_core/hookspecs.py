@@ -1,12 +1,12 @@
 """What a plugin can offer. Write the hooks you need as functions of a module, mark them with `@hookimpl`, and name
 the module in the entry-point group `aya` of your distribution, or in `plugins:` of a recipe.
 
-Eight hooks offer strategies. Each is called once, when plugins load, and returns a mapping from the name a recipe
+Nine hooks offer strategies. Each is called once, when plugins load, and returns a mapping from the name a recipe
 says after `use:` to a strategy class. Names are lower case with hyphens. A name that another plugin has taken is an
 error naming both.
 
-One hook lifts merges of tensors to checkpoints, and one optimises what a search is over. Four hooks observe a run; they
-return nothing, and what they raise ends the run.
+One hook lifts merges of tensors to checkpoints, and one optimises what a search is over. Six hooks observe a run; they
+return nothing, and what they raise ends the run. A tracker, which a recipe has to name, is told of the same and never harms it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from typing import Any
 import pluggy
 
 from aya_core.kinds import (
+    AnyObjective,
     Arbiter,
     Dataset,
     Evaluator,
-    Objective,
     Router,
     Teacher,
+    Tracker,
     Trainer,
 )
 from aya_core.merges import AnyMerge, MergeEngine
@@ -41,7 +42,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def aya_datasets() -> Mapping[str, type[Strategy[Dataset]]]:  # type: ignore[empty-body]
     """Offer data sets: they yield prompts, demonstrations or preferences, streaming.
 
-    Used by every stage that reads rows (`prompts:`, `data:`). Bundled: jsonl, parquet, hub, micro-world.
+    Used by every stage that reads rows (`prompts:`, `data:`). Bundled: jsonl, parquet, text, hub, micro-world.
     """
 
 
@@ -72,10 +73,11 @@ def aya_arbiters() -> Mapping[str, type[Strategy[Arbiter]]]:  # type: ignore[emp
 
 
 @hookspec
-def aya_objectives() -> Mapping[str, type[Strategy[Objective]]]:  # type: ignore[empty-body]
-    """Offer preference objectives: pure functions from log-probabilities of pairs to a loss.
+def aya_objectives() -> Mapping[str, type[Strategy[AnyObjective]]]:  # type: ignore[empty-body]
+    """Offer preference objectives: pure functions from log-probabilities of pairs, or of groups of scored samples, to a loss.
 
-    Used by trainers with `needs_objective`. Bundled: dpo, ipo.
+    Used by trainers with `needs_objective`; which of the two a trainer takes is its `objective_over`. Bundled: dpo, ipo, hinge,
+    robust, simpo, orpo, cpo, kto, exo, apo-zero, apo-down, sppo, dpo-norm, rloo, grpo.
     """
 
 
@@ -83,7 +85,7 @@ def aya_objectives() -> Mapping[str, type[Strategy[Objective]]]:  # type: ignore
 def aya_trainers() -> Mapping[str, type[Strategy[Trainer]]]:  # type: ignore[empty-body]
     """Offer trainers: they make a checkpoint from a checkpoint and data.
 
-    Used by `train` and `online`. Bundled: initialise, sft, preference, reward, router.
+    Used by `train` and `online`. Bundled: initialise, sft, preference, policy-gradient, reward, router.
     """
 
 
@@ -101,6 +103,15 @@ def aya_evaluators() -> Mapping[str, type[Strategy[Evaluator]]]:  # type: ignore
     """Offer evaluators: they score a model.
 
     Used by `evaluate`, and by `search` to choose. Bundled: verifier, win-rate, perplexity, chrf, preference-accuracy.
+    """
+
+
+@hookspec
+def aya_trackers() -> Mapping[str, type[Strategy[Tracker]]]:  # type: ignore[empty-body]
+    """Offer trackers: they take what a run measures to where you want to look at it.
+
+    Used by every run whose recipe lists them (`trackers:`) or that is started with `--track`; nothing is tracked otherwise.
+    Bundled: tensorboard, wandb, trackio.
     """
 
 
@@ -133,14 +144,27 @@ def aya_stage_started(node: str, action: str, inputs: Mapping[str, Path]) -> Non
 
 @hookspec
 def aya_progress(node: str, done: int, total: int, measures: Mapping[str, float]) -> None:
-    """Observe progress inside a node. total is 0 where it is not known. measures: whatever the node reports (loss,
-    ...)."""
+    """Observe progress inside a node, a few times a second at most: what comes more often is left out. total is 0 where it
+    is not known. measures: whatever the node reports (loss, ...)."""
+
+
+@hookspec
+def aya_measured(node: str, done: int, total: int, measures: Mapping[str, float]) -> None:
+    """Observe a line of a node's `log.jsonl`: every line in order, none left out, at the latest before the node finishes."""
 
 
 @hookspec
 def aya_stage_finished(node: str, artifact: Path, seconds: float, reused: bool, measures: Mapping[str, Any]) -> None:
     """Observe that the artifact of a node stands. reused: it stood before this run; seconds is then what it took
     once."""
+
+
+@hookspec
+def aya_stage_skipped(node: str, instead: str, why: str | None) -> None:
+    """Observe that a node is not done, as the artifact of another one stands in for it.
+
+    why: what ended the rounds of online training before it; None where the node only gives a passed model its name.
+    """
 
 
 @hookspec

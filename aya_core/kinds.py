@@ -1,4 +1,4 @@
-"""The eight kinds of strategy: what each `build()` must return.
+"""The nine kinds of strategy: what each `build()` must return.
 
 Every Protocol here is small enough to be met by fifteen lines of a stranger's code, and `aya_core.testing` has a
 conformance check for each. Rows are the records of `records.py`.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from pydantic import Field
 
@@ -44,7 +44,9 @@ class Dataset(Protocol):
     """Yields prompts, demonstrations or preferences, streaming."""
 
     def rows(self, seed: int) -> Iterator[ExampleRow]:
-        """Yield the rows, the same ones in the same order for the same seed. Ids are unique.
+        """Yield the rows, the same ones in the same order for the same seed. Ids are unique, but for groups.
+
+        Groups are demonstrations with a score, several answers to a prompt one after the other under the prompt's id.
 
         seed: for data sets that draw at random; files have no use for it. Raises DataError for a row that cannot be
         read, naming file and line.
@@ -153,10 +155,63 @@ class PairLoss:
 
 
 class Objective(Protocol):
-    """A pure function from log-probabilities of pairs to a loss; paper and equation belong in its docstring."""
+    """A pure function from log-probabilities of pairs to a loss; paper and equation belong in its docstring.
+
+    Its strategy class may set `needs_reference` to False (a property does, where settings decide): no reference is then
+    scored, and what stands in its place must not matter.
+    """
 
     def __call__(self, pairs: PairLogps) -> PairLoss:
         """Return the loss and the implicit rewards of each pair."""
+
+
+@dataclass(frozen=True)
+class GroupLogps:
+    """Log-probabilities of scored samples, token by token, in nats; the samples of a prompt are a group.
+
+    logps, sampled_logps, reference_logps: (samples, width) float32 under the policy, under the model that drew the samples
+    and under the reference; 0 beyond the end of a sample. The last two carry no gradient.
+    tokens: (samples,) how many of the width are real, end of turn included.
+    scores: (samples,) float32, the arbiter's. groups: (samples,) int64, which prompt of the batch a sample answers; the
+    samples of a prompt are all there, one after the other.
+    """
+
+    logps: Tensor
+    sampled_logps: Tensor
+    reference_logps: Tensor
+    tokens: Tensor
+    scores: Tensor
+    groups: Tensor
+
+
+@dataclass(frozen=True)
+class GroupLoss:
+    """What an objective says of a batch of groups, each of shape (samples,). The losses alone carry a gradient.
+
+    losses: their mean over all samples of a step is the loss of the step. advantages: how much better than its group each
+    sample counts. kl: estimated divergence from the reference, nats, summed over the tokens of each sample. clip_ratio:
+    share of each sample's probability ratios that were clipped, and so give no gradient; None where nothing clips.
+    """
+
+    losses: Tensor
+    advantages: Tensor
+    kl: Tensor
+    clip_ratio: Tensor | None = None
+
+
+class GroupObjective(Protocol):
+    """A pure function from log-probabilities of groups of scored samples to a loss.
+
+    Its strategy class sets `over = "groups"`, and may set `needs_reference` as one over pairs may; the log-probabilities of
+    the sampler then stand in the reference's place.
+    """
+
+    def __call__(self, groups: GroupLogps) -> GroupLoss:
+        """Return the loss, the advantage and the divergence of each sample."""
+
+
+AnyObjective: TypeAlias = Objective | GroupObjective
+"""What `aya_objectives` offers: losses over pairs, or over groups."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +223,11 @@ class TrainingJob:
     out: an empty folder; the trainer leaves an ordinary Hugging Face checkpoint there.
     work: a scratch folder that survives a kill, for the trainer's own checkpoints.
     objective, reference: set for trainers with `needs_objective`; the reference is a checkpoint folder.
+    needs_reference: what the objective's strategy says. Where it is False, the reference is None and need not be scored.
+    validation: folder of held-out rows of the kind that the trainer reads, to be measured on and never trained on.
+    contents: content hashes of `start`, `reference` and `rows`, where they are known; equal content has equal hashes.
+    store: a folder that all jobs of a run share and that outlives them. What is put there must be named by the content of
+        all it was made of, and be written beside and renamed; other jobs may read and write it at the same time.
     report: call it with (done, total, measures) as often as you like; measures are written to the training log.
     """
 
@@ -176,8 +236,12 @@ class TrainingJob:
     work: Path
     seed: int
     start: Path | None = None
-    objective: Objective | None = None
+    objective: AnyObjective | None = None
     reference: Path | None = None
+    needs_reference: bool = True
+    validation: Path | None = None
+    contents: Mapping[str, str] = field(default_factory=dict)
+    store: Path | None = None
     report: Callable[[int, int, Mapping[str, float]], None] = field(default=lambda done, total, measures: None)
 
 
@@ -188,12 +252,44 @@ READS_DEFAULT = "demonstrations"
 class Trainer(Protocol):
     """Makes a checkpoint from a checkpoint and data.
 
-    Its strategy class may set `reads` ("demonstrations", the default, "preferences", "judged" or "any") and
-    `needs_objective`.
+    Its strategy class may set `reads` ("demonstrations", the default, "preferences", "groups", "judged" or "any"),
+    `needs_objective`, and with it `objective_over` ("pairs", the default, or "groups"). Its strategy may have a property
+    `launcher`: the words of a command that runs `-m module arguments` in several processes, in each of which `train` is
+    then called with the same job; the first of them, by `RANK` in its environment, writes and reports.
     """
 
     def train(self, job: TrainingJob) -> Mapping[str, float]:
         """Train, write the checkpoint to `job.out`, and return the final measures."""
+
+
+class ShownToken(NamedTuple):
+    """A token as a trainer sees it. is_learnt: whether its log-probability counts in the loss. is_special: whether it is one
+    that the tokenizer keeps apart from text, such as an end of turn."""
+
+    id: int
+    text: str
+    is_learnt: bool
+    is_special: bool = False
+
+
+@dataclass(frozen=True)
+class ShownRow:
+    """A row as tokens. part: which of a row's texts it is (`chosen`, `rejected`), or empty. note: what was done to it (cut,
+    dropped), or empty."""
+
+    prompt_id: str
+    language: str
+    part: str
+    tokens: Sequence[ShownToken]
+    note: str = ""
+
+
+@runtime_checkable
+class ShowingTrainer(Trainer, Protocol):
+    """A trainer that can show its rows as it encodes them, so that mistakes of a chat template are seen."""
+
+    def show(self, job: TrainingJob) -> Iterator[ShownRow]:
+        """Yield the rows of `job.rows` in their order, encoded as for training from `job.start`. Loads no weights."""
 
 
 @dataclass(frozen=True)
@@ -228,6 +324,39 @@ class Evaluator(Protocol):
         """Name everything that moves the numbers beside the model, the prompts and the sampling."""
 
 
+@dataclass(frozen=True)
+class TrackedRun:
+    """A run, as a tracker is told of it. settings: the recipe as plain data, overrides included."""
+
+    recipe: str
+    folder: Path
+    settings: Mapping[str, Any]
+
+
+class Tracker(Protocol):
+    """Takes what a run measures to where you want to look at it.
+
+    It is built and called by the runner, which waits for it: each call should return at once. What it raises never harms the
+    run: that is reported once, and the tracker is told no more. Steps that stood before this run are not told.
+    """
+
+    def start(self, run: TrackedRun) -> None:
+        """Begin. Called once, before the first step of the run starts."""
+
+    def log(self, node: str, step: int, measures: Mapping[str, float]) -> None:
+        """Take one line of a node's `log.jsonl`: every line, in order.
+
+        node: its id, such as `sft@europe`. step: how much of its work was done then (optimizer steps, for training); it
+        falls back where training that was killed goes on from its last save.
+        """
+
+    def finish(self, node: str, measures: Mapping[str, float]) -> None:
+        """Take the final measures of a node whose artifact stands now: those of them that are numbers."""
+
+    def close(self, is_whole: bool) -> None:
+        """End. is_whole: whether all that the run was to make stands; False for one that failed or was stopped."""
+
+
 KINDS: Mapping[str, str] = {
     "dataset": "aya_datasets",
     "teacher": "aya_teachers",
@@ -237,5 +366,6 @@ KINDS: Mapping[str, str] = {
     "trainer": "aya_trainers",
     "merge": "aya_merges",
     "evaluator": "aya_evaluators",
+    "tracker": "aya_trackers",
 }
 """Every kind of strategy and the hook that offers it."""

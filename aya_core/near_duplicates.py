@@ -24,6 +24,11 @@ MOST_ALIKE = 16
 tells nothing; without this bound the cost would grow with the square of their number."""
 
 
+def normalise(text: str) -> str:
+    """What two answers are compared by: their words, whatever the white space."""
+    return " ".join(text.split())
+
+
 def shingles(text: str) -> frozenset[str]:
     """The character 4-grams of a text; a shorter text is one itself."""
     plain = "".join(text.casefold().split())

@@ -7,8 +7,9 @@ inputs stand hold `$role` until then.
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from aya_core.recipe import LoadedRecipe
 from aya_core.registry import find_module, source_hash
 from aya_core.strategies import EACH, LocalFile, ModelRef, Reference, Strategy, find, strategies_in
 
-ROWS_KINDS = frozenset({"prompts", "demonstrations", "preferences"})
+ROWS_KINDS = frozenset({"prompts", "demonstrations", "preferences", "groups"})
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class Node:
     external: files, folders and local models of the user's by role. plugins: versions of what its strategies come from.
     imports: modules its strategies import, loaded before it starts; needs: those that it loads itself. elsewhere:
     whether a server does the work, so that it takes none of `machine.jobs`.
+
+    gate: a node whose measures have `stop`, with the `reason`, where this node is not to be done; the artifact of `instead` stands in
+    for it then. same_as: nothing is done here, that node's artifact is this one's, unless the gate says stop.
     """
 
     id: str
@@ -48,6 +52,15 @@ class Node:
     needs: tuple[str, ...] = ()
     elsewhere: bool = False
     parts: Mapping[str, str] = field(default_factory=dict)
+    gate: str | None = None
+    instead: str | None = None
+    same_as: str | None = None
+
+    @property
+    def after(self) -> frozenset[str]:
+        """The nodes whose artifacts must stand before it is this one's turn."""
+        others = (self.gate, self.instead, self.same_as)
+        return frozenset((*self.inputs.values(), *(id for id in others if id is not None)))
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,7 @@ class Plan:
         needed = {id for id, node in self.nodes.items() if node.stage == stage}
         for id in reversed(list(self.nodes)):  # nodes come after what they read
             if id in needed:
-                needed.update(self.nodes[id].inputs.values())
+                needed |= self.nodes[id].after
         return Plan(self.recipe, {id: node for id, node in self.nodes.items() if id in needed}, self.names)
 
     def readers(self, id: str) -> Iterator[Node]:
@@ -131,7 +144,7 @@ class Builder:
                         )
                     plugins.setdefault(package, source_hash(package))
                 imports.update(dict.fromkeys(inner.imports))
-                needs.update(dict.fromkeys(inner.needs))
+                needs.update(dict.fromkeys((*inner.needs, *inner.needs_of_settings)))
                 if inner.elsewhere or inner.imports or inner.needs:
                     places.add(inner.elsewhere)
         if id in self.nodes:
@@ -143,6 +156,18 @@ class Builder:
             id, self.stage, action, kind, {**settings, **(incidental or {}), **specs}, {**settings, **essential}, node_inputs, external,
             seed, plugins, tuple(imports), tuple(needs), places == {True}, dict(parts or {}),
         )  # fmt: skip
+        return id
+
+    def gate(self, id: str, gate: str, instead: str) -> None:
+        """Let another node's artifact stand in for a node where a gate says stop."""
+        self.nodes[id] = replace(self.nodes[id], gate=gate, instead=instead)
+
+    def choose(self, id: str, same_as: str, gate: str, instead: str) -> str:
+        """Add a node for one of two artifacts that others make: `instead` where a gate says stop. Returns its id."""
+        kind = self.nodes[same_as].kind
+        self.nodes[id] = Node(
+            id, self.stage, "choose", kind, {}, {}, {}, {}, 0, gate=gate, instead=instead, same_as=same_as
+        )
         return id
 
     def name(self, name: str, results: str | Mapping[str, str]) -> None:
@@ -194,7 +219,7 @@ class Builder:
     def file(self, text: str, where: str) -> str:
         """Find a file or folder of the user's, or files that match a pattern; return the whole path."""
         full = (self.loaded.folder / Path(text).expanduser()).resolve()
-        if not full.exists() and not list(full.parent.glob(full.name)):
+        if not full.exists() and not glob.glob(str(full), recursive=True):
             raise self.error(
                 where, f"no file or folder {full}; expected data there, or another path (relative to the recipe)"
             )

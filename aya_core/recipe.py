@@ -16,13 +16,22 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from aya_core import yaml12
 from aya_core.errors import RecipeError, did_you_mean
 from aya_core.explain import SettingsError, explain, sentence
+from aya_core.guards import Guards
 from aya_core.kinds import Sampling
 from aya_core.languages import check_language
 from aya_core.merges import Check, Means, Vocabulary
 from aya_core.records import LANGUAGES
 from aya_core.registry import NAME, Registry
 from aya_core.searched import Over
-from aya_core.strategies import ModelRef, RowsRef, Settings, nested, nested_for_each_model, reference_or_nested
+from aya_core.strategies import (
+    ModelRef,
+    RowsRef,
+    Settings,
+    nested,
+    nested_for_each_model,
+    nested_or_several,
+    reference_or_nested,
+)
 from aya_core.varying import Varying
 
 Language = Annotated[str, AfterValidator(check_language)]
@@ -119,7 +128,9 @@ class DataStage(StageSettings):
 
     do: Literal["data"] = "data"
     rows: nested("dataset") = Field(description="The data set.")  # type: ignore[valid-type]
-    kind: Literal["prompts", "demonstrations", "preferences"] = Field("prompts", description="What its rows are.")
+    kind: Literal["prompts", "demonstrations", "preferences", "groups"] = Field(
+        "prompts", description="What its rows are; groups are scored demonstrations, several to a prompt."
+    )
 
 
 class TrainStage(StageSettings):
@@ -128,6 +139,10 @@ class TrainStage(StageSettings):
     do: Literal["train"] = "train"
     trainer: nested("trainer") = Field(description="How to train.")  # type: ignore[valid-type]
     data: reference_or_nested(RowsRef, "dataset") = Field(description="Rows to train on.")  # type: ignore[valid-type]
+    validation: reference_or_nested(RowsRef, "dataset") | None = Field(  # type: ignore[valid-type]
+        None,
+        description="Held-out rows to measure on during training; rows to train on with their prompts are left out.",
+    )
     start: ModelRef | None = Field(None, description="The checkpoint to start from.")
     objective: nested("objective") | None = Field(None, description="Loss, for trainers that want one.")  # type: ignore[valid-type]
     reference: ModelRef | None = Field(None, description="Reference model of the objective; None takes `start`.")
@@ -240,25 +255,47 @@ class OnlineStage(StageSettings):
     arbiter: nested("arbiter") = Field(description="Who ranks the samples.")  # type: ignore[valid-type]
     pick: Pick = Field(Pick(), description="Which pairs are made.")
     trainer: nested("trainer") = Field(description="How to train.")  # type: ignore[valid-type]
-    data: Literal["pairs", "best"] = Field(
-        "pairs", description="Train on pairs, or on the best answers alone (a control)."
+    data: Literal["pairs", "best", "groups"] = Field(
+        "pairs",
+        description="Train on pairs, on the best answers alone (a control), or on all scored answers of each prompt, for "
+        "objectives over groups.",
     )
-    objective: nested("objective") | None = Field(None, description="Loss.")  # type: ignore[valid-type]
-    reference: Literal["initial", "previous"] = Field(
-        "previous", description="Reference of each round: the stage's start, or the model that was sampled."
+    objective: nested_or_several("objective") | None = Field(  # type: ignore[valid-type]
+        None, description="Loss, or a list with one for each round."
+    )
+    reference: Literal["initial", "previous", "merged"] = Field(
+        "merged",
+        description="Reference of each round: the stage's start (`initial`), the model that the round starts from and samples "
+        "(`merged`), or the cluster's own run of the round before, not merged yet (`previous`).",
     )
     each: Literal["cluster"] | None = Field(None, description="`cluster`: train one run per cluster, then merge.")
     own: float = Field(1.0, gt=0, le=1, description="With each: share of rows in own and shared languages.")
     merge: nested("merge") | None = Field(None, description="How each round's runs are merged.")  # type: ignore[valid-type]
+    guards: Guards | None = Field(
+        default={},
+        validate_default=True,
+        description="What is measured after each round, and when that ends the rounds; null measures nothing.",
+    )
 
     @model_validator(mode="after")
     def _merges_what_it_splits(self) -> OnlineStage:
         if (self.each is None) != (self.merge is None):
             raise ValueError("`each: cluster` and `merge` go together: a round ends in one model")
-        if self.data == "pairs" and self.sampling.n < 2:
-            raise ValueError("sampling.n is 1; expected 2 answers or more per prompt, to make pairs of")
+        if self.data != "best" and self.sampling.n < 2:
+            raise ValueError(f"sampling.n is 1; expected 2 answers or more per prompt, to make {self.data} of")
         _check_own(self.own, self.each)
         return self
+
+    @model_validator(mode="after")
+    def _has_an_objective_for_each_round(self) -> OnlineStage:
+        if isinstance(self.objective, tuple) and len(self.objective) != self.iterations:
+            told = f"{len(self.objective)} objectives for {self.iterations} rounds"
+            raise SettingsError([(("objective",), f"{told}; expected one for all, or a list of {self.iterations}")])
+        return self
+
+    def objective_of(self, round: int) -> Any:
+        """The loss of a round, counted from 1; None where the trainer needs none."""
+        return self.objective[round - 1] if isinstance(self.objective, tuple) else self.objective
 
 
 class EvaluateStage(StageSettings):
@@ -316,6 +353,9 @@ class Recipe(Settings):
     )
     plugins: tuple[str, ...] = Field((), description="Python files with hooks, relative to the recipe.")
     machine: Machine = Field(Machine(), description="How the run uses the machine.")
+    trackers: tuple[nested("tracker"), ...] = Field(  # type: ignore[valid-type]
+        (), description="Where measures go beside the run folder, such as [{use: tensorboard}]; nowhere by default."
+    )
     stages: tuple[Annotated[Any, BeforeValidator(_stage)], ...] = Field(min_length=1, description="In order.")
 
     shared: ClassVar[str] = "shared"

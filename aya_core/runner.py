@@ -1,8 +1,8 @@
 """The runner: walks a plan, reuses what stands, has the rest done, and leaves a run folder that explains itself.
 
 A run folder holds `run.json` (whose run it is), `recipe.yaml` (as it was run, overrides included),
-`artifacts/NODE/FINGERPRINT/`, `logs/NODE.log` and, at the end, the report. Killed anywhere, the next run finishes the
-work.
+`artifacts/NODE/FINGERPRINT/`, `logs/NODE.log`, `store/`, what steps keep for one another to save time, and, at the end, the
+report. Killed anywhere, the next run finishes the work.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -25,8 +25,11 @@ from typing import Any
 from aya_core import artifacts, yaml12
 from aya_core.artifacts import Artifact, content_of, stable_hash
 from aya_core.errors import ArtifactError, NodeFailedError, PluginError
+from aya_core.kinds import Tracker
 from aya_core.plan import Node, Plan
 from aya_core.recipe import LoadedRecipe
+from aya_core.strategies import Strategy
+from aya_core.tracking import LogReader, tracked
 
 RUN = "run.json"
 
@@ -104,6 +107,11 @@ class Run:
                     time.sleep(0.05)
             yield file.fileno()
 
+    @property
+    def store(self) -> Path:
+        """What the nodes keep for one another; no artifact depends on it, and it may be deleted between two runs."""
+        return self.folder / "store"
+
     def place(self, node: Node, fingerprint: str) -> Path:
         """Where a node's artifact stands once it is made."""
         return self.folder / "artifacts" / file_name(node.id) / fingerprint[:12]
@@ -119,8 +127,8 @@ class Inventory:
         self._external: dict[str, str] = {}
 
     def contents(self, node: Node) -> dict[str, str] | None:
-        """Content hashes of a node's inputs by role; None while one of them does not stand."""
-        if not set(node.inputs.values()) <= set(self.standing):
+        """Content hashes of a node's inputs by role; None while it is not the node's turn, or where it has nothing to do."""
+        if not node.after <= set(self.standing) or self.stand_in(node) is not None:
             return None
         inside = {role: self._inside(self.standing[id], node.parts.get(role)) for role, id in node.inputs.items()}
         return {**inside, **{role: self._outside(path) for role, path in node.external.items()}}
@@ -138,10 +146,27 @@ class Inventory:
         }  # fmt: skip
         return stable_hash(made_of)
 
+    def stand_in(self, node: Node) -> str | None:
+        """The node whose artifact is this one's as well; None where it makes its own, or where its gate has not said yet."""
+        if node.gate is None or node.gate not in self.standing:
+            return None
+        return node.instead if self.stop_reason(node) is not None else node.same_as
+
+    def stop_reason(self, node: Node) -> str | None:
+        """Why a node is not done; None where it is, or where its gate has not said yet."""
+        gate = None if node.gate is None else self.standing.get(node.gate)
+        stop = None if gate is None else gate.measures["stop"]
+        return None if gate is None or stop is None else f"'{gate.node}' ended the rounds: {stop['reason']}"
+
     def look(self, node: Node) -> Artifact | None:
-        """Find a node's artifact, and remember it. Raises ArtifactError for a damaged one."""
+        """Find a node's artifact, or the one that stands in for it, and remember it. Raises ArtifactError for a damaged one."""
         if node.id in self.standing:
             return self.standing[node.id]
+        other = self.stand_in(node)
+        if other is not None:
+            if other in self.standing:
+                self.standing[node.id] = self.standing[other]
+            return self.standing.get(other)
         contents = self.contents(node)
         if contents is None:
             return None
@@ -171,21 +196,26 @@ class Inventory:
 
     def _outside(self, path: str) -> str:
         if path not in self._external:
-            files = [Path(path)] if Path(path).exists() else sorted(map(Path, glob.glob(path)))
+            files = [Path(path)] if Path(path).exists() else sorted(map(Path, glob.glob(path, recursive=True)))
             self._external[path] = stable_hash(
                 [[file.name if file.is_file() else "", content_of(file)] for file in files]
             )
         return self._external[path]
 
 
-def check_imports(plan: Plan, loaded: LoadedRecipe) -> None:
-    """Refuse a plan whose strategies need modules that are not installed. Imports nothing heavy."""
-    for node in plan.nodes.values():
-        for module in (*node.imports, *node.needs):
+def check_imports(plan: Plan, loaded: LoadedRecipe, track: Sequence[Strategy[Tracker]] = ()) -> None:
+    """Refuse a plan whose strategies need modules that are not installed. Imports nothing heavy.
+
+    track: trackers beside those of the recipe.
+    """
+    wanted = [(f"stages.{node.stage}", (*node.imports, *node.needs)) for node in plan.nodes.values()]
+    wanted += [("trackers", (*tracker.imports, *tracker.needs)) for tracker in (*loaded.recipe.trackers, *track)]
+    for where, modules in wanted:
+        for module in modules:
             top = module.split(".")[0]
             if importlib.util.find_spec(top) is None:
                 install = _how_to_install(module, loaded)
-                raise PluginError(f"{loaded.source}: stages.{node.stage}: needs the module '{top}'; {install}")
+                raise PluginError(f"{loaded.source}: {where}: needs the module '{top}'; {install}")
 
 
 def _how_to_install(module: str, loaded: LoadedRecipe) -> str:
@@ -207,10 +237,16 @@ class Runner:
     """Does the nodes of a plan that do not stand yet, independent ones at the same time.
 
     ask_again: do those again, too, in which prompts went unanswered or verdicts failed, for what is missing alone.
+    track: trackers beside those of the recipe.
     """
 
-    def __init__(self, loaded: LoadedRecipe, plan: Plan, folder: Path, *, ask_again: bool = False) -> None:
+    def __init__(
+        self, loaded: LoadedRecipe, plan: Plan, folder: Path, *, ask_again: bool = False,
+        track: Sequence[Strategy[Tracker]] = (),
+    ) -> None:  # fmt: skip
         self.ask_again = ask_again
+        self.track = track
+        self.logs: dict[str, LogReader] = {}
         self.asked_again: set[str] = set()
         self.loaded = loaded
         self.plan = plan
@@ -223,16 +259,18 @@ class Runner:
 
         Raises NodeFailedError when a node fails, after the nodes that were at work beside it are done.
         """
-        check_imports(self.plan, self.loaded)
+        check_imports(self.plan, self.loaded, self.track)
         self.run.check(self.loaded)
         with self.run.lock() as lock:
             self.run.open(self.loaded)
             started = time.monotonic()
+            trackers = (*self.loaded.recipe.trackers, *self.track)
             try:
                 waiting = dict(self.plan.nodes)
                 self._reuse(waiting)
                 if waiting:
-                    self._work(waiting, lock)
+                    with tracked(self.loaded, trackers, self.run.folder):
+                        self._work(waiting, lock)
             finally:
                 spent = self.run.about().get("seconds", 0.0) + time.monotonic() - started
                 self.run.note(seconds=spent)
@@ -250,6 +288,8 @@ class Runner:
         artifact = self.inventory.look(node)
         if artifact is None or not self.ask_again or node.id in self.asked_again or not _is_incomplete(artifact):
             return artifact
+        if artifact.node != node.id:  # it has been looked at as what it is
+            return artifact
         self.asked_again.add(node.id)
         self.inventory.set_aside(artifact)
         return None
@@ -264,6 +304,7 @@ class Runner:
                     break
                 event = pool.event()
                 node = at_work[event["node"]]
+                self._read_log(node)
                 if event["event"] == "progress":
                     self.hook.aya_progress(
                         node=node.id, done=event["done"], total=event["total"], measures=event["measures"]
@@ -283,6 +324,10 @@ class Runner:
     def _start(self, waiting: dict[str, Node], at_work: dict[str, Node], pool: _Pool, *, only_sampling: bool) -> None:
         """Start what can start. only_sampling: when one teacher has died, the others of the pool still answer."""
         for node in list(waiting.values()):
+            if self.inventory.stand_in(node) is not None and (other := self._look(node)) is not None:
+                del waiting[node.id]
+                self._finished(node, other, reused=True)
+                continue
             if only_sampling and node.action != "sample":
                 continue
             here = sum(not other.elsewhere for other in at_work.values())
@@ -301,6 +346,7 @@ class Runner:
             folder = self.run.place(node, fingerprint)
             folder.parent.mkdir(parents=True, exist_ok=True)
             at_work[node.id] = node
+            self.logs[node.id] = LogReader(folder)
             self.hook.aya_stage_started(node=node.id, action=node.action, inputs=inputs)
             pool.start(
                 {
@@ -309,11 +355,20 @@ class Runner:
                     "contents": contents,
                     "fingerprint": fingerprint,
                     "folder": str(folder),
+                    "store": str(self.run.store),
                     "log": str(self._log(node)),
                 }
             )
 
+    def _read_log(self, node: Node) -> None:
+        if self.hook.aya_measured.get_hookimpls():
+            for done, total, measures in self.logs[node.id].lines():
+                self.hook.aya_measured(node=node.id, done=done, total=total, measures=measures)
+
     def _finished(self, node: Node, artifact: Artifact, *, reused: bool) -> None:
+        if artifact.node != node.id:
+            self.hook.aya_stage_skipped(node=node.id, instead=artifact.node, why=self.inventory.stop_reason(node))
+            return
         self.hook.aya_stage_finished(
             node=node.id, artifact=artifact.folder, seconds=artifact.seconds, reused=reused, measures=artifact.measures
         )

@@ -24,6 +24,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from aya_core.explain import SettingsError
+
 Built = TypeVar("Built", covariant=True)
 Read = TypeVar("Read")
 
@@ -58,6 +60,11 @@ class Strategy(Settings, Generic[Built]):
 
     extra: ClassVar[str | None] = None
     """The extra of the distribution that brings `imports`, named in the message when one is missing."""
+
+    @property
+    def needs_of_settings(self) -> tuple[str, ...]:
+        """Modules that must be installed for some of its settings, beside `imports` and `needs`."""
+        return ()
 
     @property
     def code_modules(self) -> tuple[str, ...]:
@@ -107,7 +114,7 @@ class ModelRef(Reference):
 class RowsRef(Reference):
     """Rows made by an earlier stage, such as `arbitrage.pairs`, or the folder of such an artifact."""
 
-    accepts = frozenset({"prompts", "demonstrations", "preferences", "completions", "judged"})
+    accepts = frozenset({"prompts", "demonstrations", "preferences", "groups", "completions", "judged"})
     meaning = "Rows made by an earlier stage (arbitrage.pairs), or the folder of such an artifact."
 
 
@@ -151,6 +158,11 @@ def nested(kind: str) -> Any:
     return _nested(kind, lambda spec: spec)
 
 
+def nested_or_several(kind: str) -> Any:
+    """Make the type of a field that holds another strategy, or a list of them, which becomes a tuple."""
+    return _nested(kind, lambda spec: spec, several=True)
+
+
 def nested_for_each_model() -> Any:
     """Make the type of a teacher field whose `model` the stage fills in, once for every model it is applied to."""
     return _nested("teacher", lambda spec: {"model": EACH, **spec}, definition=OF_EACH_MODEL)
@@ -167,8 +179,11 @@ def _nested(
     reference: type[Reference] | None = None,
     *,
     definition: str | None = None,
+    several: bool = False,
 ) -> Any:
     def resolve(value: Any, info: ValidationInfo) -> Any:
+        if several and isinstance(value, (list, tuple)):
+            return _each(value, lambda one: resolve(one, info))
         if reference is not None and isinstance(value, str):
             return reference(value)
         if not isinstance(value, dict):
@@ -181,6 +196,8 @@ def _nested(
         return registry.validate(kind, complete(value))
 
     def dump(value: Any, info: SerializationInfo) -> Any:
+        if isinstance(value, tuple):
+            return [dump(one, info) for one in value]
         if not isinstance(value, Strategy):
             return value if value is None else str(value)
         context = info.context if isinstance(info.context, dict) else {}
@@ -190,9 +207,26 @@ def _nested(
         return registry.dump(kind, value, essential=context.get("essential", False))
 
     schema: dict[str, Any] = {KIND_KEY: definition or kind}
+    if several:
+        schema = {"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1}]}
     if reference is not None:
         schema = {"anyOf": [{"type": "string", "description": reference.meaning}, schema]}
     return Annotated[Any, BeforeValidator(resolve), PlainSerializer(dump), WithJsonSchema(schema)]
+
+
+def _each(values: Sequence[Any], resolve: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """Resolve each of several strategies; what is wrong is told at its place in the list."""
+    found, problems = [], []
+    for index, value in enumerate(values):
+        try:
+            found.append(resolve(value))
+        except SettingsError as error:
+            problems += [((index, *path), what) for path, what in error.problems]
+        except ValueError as error:
+            problems.append(((index,), str(error)))
+    if problems:
+        raise SettingsError(problems)
+    return tuple(found)
 
 
 def find(

@@ -27,6 +27,7 @@ from typing import Any
 from aya_core import artifacts
 from aya_core.errors import AyaError
 from aya_core.explain import SettingsError
+from aya_core.garbage import look_seldom
 from aya_core.plan import Node
 from aya_core.registry import Registry
 from aya_core.stages import ACTIONS, RESUMED
@@ -34,9 +35,6 @@ from aya_core.stages.work import Work
 
 LINE_LIMIT = 4000
 """Bytes of an event: below PIPE_BUF, so that lines of several children never mix."""
-
-GARBAGE_THRESHOLD = 100_000
-"""New objects before Python looks for cycles among them. Rows have none; at its usual 700, looking takes a third of the time."""
 
 MIN_REPORT_SECONDS = 0.2
 """Progress of a node is told at most this often."""
@@ -57,7 +55,7 @@ def main() -> None:
     sys.modules["pyarrow"].Table.from_pylist([{"warm": 1}])  # on first use it imports pandas, where that is installed
     gc.collect()
     gc.freeze()  # what was imported is never garbage: children need not look at it again, and share its pages
-    gc.set_threshold(GARBAGE_THRESHOLD, 20, 20)
+    look_seldom()
     _serve(lines, registry, events)
 
 
@@ -185,10 +183,14 @@ def _do(job: Mapping[str, Any], registry: Registry, events: int) -> int:
 def do(
     node: Node, registry: Registry, inputs: Mapping[str, Path], folder: Path, record: Mapping[str, Any], report: Any
 ) -> artifacts.Artifact:
-    """Do one node and give its artifact its final name. record: `fingerprint` and `contents` of the inputs."""
+    """Do one node and give its artifact its final name.
+
+    record: `fingerprint` and `contents` of the inputs, and where the run has one its `store`.
+    """
     started = time.perf_counter()
     partial = artifacts.begin(folder, keep_payload=node.action in RESUMED)
-    work = Work(node, registry, inputs, partial, report, record["contents"])
+    store = Path(record["store"]) if "store" in record else None
+    work = Work(node, registry, inputs, partial, report, record["contents"], store)
     measures = ACTIONS[node.action](work)
     return artifacts.finish(
         folder, node=node.id, kind=node.kind, fingerprint=record["fingerprint"], inputs=record["contents"],

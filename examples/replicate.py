@@ -50,6 +50,7 @@ BARS: Sequence[Bar] = (
     ("preference stages over SFT and merge, T = 0.7", lambda m: m["online.3"] - m["sft-merged"], 0.02, True),
     ("the same, T = 1", lambda m: m["online.3 hot"] - m["sft-merged hot"], 0.04, True),
     ("the same, greedy", lambda m: m["online.3 greedy"] - m["sft-merged greedy"], -0.01, True),
+    ("three online rounds over offline, T = 0.7", lambda m: m["online.3"] - m["offline-merged"], 0.0, True),
     ("wins against the base, T = 0.7", lambda m: m["win"], 0.50, True),
     ("losses against the base, T = 0.7", lambda m: m["loss"], 0.10, False),
 )  # fmt: skip
@@ -127,7 +128,10 @@ def page(runs: Mapping[int, Measured]) -> str:
         lines.append(_row(name, _spread(runs, name), _spread(runs, f"{name} greedy")))
     lines += ["", f"T = 1: SFT and merge {_spread(runs, 'sft-merged hot')}, after the last round {_spread(runs, 'online.3 hot')}, "
               f"control {_spread(runs, 'more-sft-online.3 hot')}.", ""]  # fmt: skip
-    lines += ["## Preference training against its control", ""]
+    rounds = ("offline-merged", "online.1", "online.2", "online.3", "more-sft-online.3")
+    lines += ["## Online rounds, T = 0.7", "", _row("", *seeds), "|---|" + "---:|" * len(seeds)]
+    lines += [_row(name, *(f"{runs[seed][name]:.3f}" for seed in seeds)) for name in rounds]
+    lines += ["", "## Preference training against its control", ""]
     lines += [
         _row("gain of the last round over more SFT", *seeds, "mean", "ahead in"),
         "|---|" + "---:|" * (len(seeds) + 2),

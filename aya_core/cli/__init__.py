@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from aya_core.errors import AyaError
+from aya_core.garbage import look_seldom
 
 COMMANDS = {
     "run": "Run a recipe, or the bundled micro recipe.",
@@ -17,6 +18,8 @@ COMMANDS = {
     "status": "Show how far the run in a folder has come.",
     "report": "Write and show the report of a run folder.",
     "arbitrate": "Ask teachers, judge and pick: the arbitrage stage alone.",
+    "train": "Train a model: a train stage alone.",
+    "show-tokens": "Show rows as the tokens that a trainer sees, and which of them are learnt.",
     "export": "Write rows of a run as JSONL.",
     "merge": "Merge checkpoints as a mergekit-style YAML file says.",
     "strategies": "List strategies by kind, or show the settings of one.",
@@ -37,7 +40,7 @@ class Aya(click.Group):
         """Import a subcommand."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"aya_core.cli.{cmd_name}").command
+        command: click.Command = import_module(f"aya_core.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -62,6 +65,7 @@ def aya() -> None:
 
 def main() -> None:
     """Run the command line."""
+    look_seldom()
     try:
         aya.main(prog_name="aya", standalone_mode=False)
     except click.exceptions.Exit as exit:

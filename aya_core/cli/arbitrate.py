@@ -12,8 +12,8 @@ from rich.console import Console
 from aya_core.cli import spec
 from aya_core.cli.export import write_jsonl
 from aya_core.cli.progress import Progress
-from aya_core.cli.recipe_argument import load, override_option
-from aya_core.errors import RecipeError, did_you_mean
+from aya_core.cli.recipe_argument import choose_stage, load, override_option
+from aya_core.errors import RecipeError
 from aya_core.recipe import ArbitrageStage, LoadedRecipe, validate_recipe
 from aya_core.report import files, gather, terminal
 from aya_core.runner import Runner
@@ -54,7 +54,7 @@ def command(
         stage = "arbitrage"
     else:
         loaded = load(recipe, overrides)
-        stage = _choose(loaded, stage)
+        stage = choose_stage(loaded, stage, ArbitrageStage)
     whole = make_plan(loaded)
     plan = whole.only(stage)
     folder = out or Path("runs") / loaded.recipe.name
@@ -100,15 +100,3 @@ def _from_options(
     }
     raw = {"name": "arbitrage", "stages": [stage]}
     return validate_recipe(raw, source="aya arbitrate", folder=Path.cwd(), overrides=overrides)
-
-
-def _choose(loaded: LoadedRecipe, named: str | None) -> str:
-    names = [stage.name for stage in loaded.recipe.stages if isinstance(stage, ArbitrageStage)]
-    if named is not None:
-        if named not in names:
-            raise RecipeError(f"--stage {named}: no arbitrage stage of that name; {did_you_mean(named, names)}")
-        return named
-    if len(names) != 1:
-        found = f"has {', '.join(names)}; say which with --stage" if names else "has no arbitrage stage"
-        raise RecipeError(f"{loaded.source}: {found}")
-    return names[0]

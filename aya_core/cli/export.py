@@ -18,7 +18,8 @@ from aya_core.runner import Inventory
 from aya_core.stages import make_plan
 
 RECORDS: Mapping[str, type[Any]] = {
-    "prompts": Prompt, "demonstrations": Demonstration, "preferences": Preference, "completions": Completion, "judged": Judged,
+    "prompts": Prompt, "demonstrations": Demonstration, "preferences": Preference, "groups": Demonstration,
+    "completions": Completion, "judged": Judged,
 }  # fmt: skip
 """What rows an artifact holds, by its kind."""
 

@@ -30,6 +30,8 @@ def command(recipe: str | None, overrides: tuple[str, ...], out: Path | None, as
             "makes": node.kind,
             "reads": sorted(set(node.inputs.values()) | set(node.external.values())),
             "stands": inventory.look(node) is not None,
+            "instead": inventory.standing[node.id].node if inventory.stand_in(node) is not None else None,
+            "why": inventory.stop_reason(node),
         }
         for node in plan.nodes.values()
     ]
@@ -39,6 +41,9 @@ def command(recipe: str | None, overrides: tuple[str, ...], out: Path | None, as
     for step in steps:
         mark = "stands" if step["stands"] else "to do"
         reads = f" from {', '.join(step['reads'])}" if step["reads"] else ""
-        click.echo(f"{mark:6}  {step['step']}: {step['action']} {step['makes']}{reads}")
+        if step["instead"] is not None:
+            reads = f" is {step['instead']}" + (f", as {step['why']}" if step["why"] else "")
+            mark = "not done" if step["why"] else mark
+        click.echo(f"{mark:8}  {step['step']}: {step['action']} {step['makes']}{reads}")
     standing = sum(step["stands"] for step in steps)
     click.echo(f"{len(steps)} steps, {standing} stand, {len(steps) - standing} to do")

@@ -4,17 +4,70 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from aya_core.hookspecs import hookimpl
+from aya_core.report import measured
 
 MEASURES = 3
-"""How many measures of a node fit a line."""
+"""How many measures of a node fit a line, where nobody knows which of them matter."""
+
+
+@dataclass
+class AtWork:
+    """A node at work. first, last: when it reported for the first and the last time, and what was done then."""
+
+    action: str
+    started: float
+    first: tuple[float, int] | None = None
+    last: tuple[float, int] = (0.0, 0)
+    total: int = 0
+    measures: dict[str, float] = field(default_factory=dict)
+
+    def report(self, now: float, done: int, total: int, measures: Mapping[str, float]) -> None:
+        """Take a report. Measures that it does not name stay as they were."""
+        if self.first is None or not self.total:  # work of unknown length before, such as a reference that is scored
+            self.first = (now, done)
+        self.last, self.total = (now, done), total
+        self.measures = {**self.measures, **measures}  # a new one: the terminal reads the old one in a thread
+
+    def seconds_left(self, now: float) -> float | None:
+        """How long it will take at the pace so far, without what a killed run had done; None while nobody knows."""
+        if self.first is None or not self.total:
+            return None
+        (began, before), (reported, done) = self.first, self.last
+        if done == before:  # one report: what was done is taken to be of this run
+            began, before = self.started, 0
+        if done == before:
+            return None
+        return max(0.0, (reported - began) * (self.total - done) / (done - before) - (now - reported))
+
+    def told(self, now: float) -> str:
+        """Say how it goes."""
+        phrases = phrases_of(self.action, self.measures)
+        if self.total:
+            left = self.seconds_left(now)
+            when = "" if left is None else f", {measured.duration(left)} left"
+            phrases.insert(0, f"{self.last[1]:,}/{self.total:,}{when}")
+        return ", ".join(phrases)
+
+
+def phrases_of(action: str, measures: Mapping[str, Any]) -> list[str]:
+    """The measures that are told: by meaning where a model is trained, or else the first few."""
+    numbers = {name: value for name, value in measures.items() if isinstance(value, (int, float))}
+    if action == "train" and (told := measured.words(numbers)):
+        return told
+    return [
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in list(numbers.items())[:MEASURES]
+    ]
 
 
 class Progress:
@@ -25,7 +78,8 @@ class Progress:
         self.total = total
         self.done = 0
         self.reused = 0
-        self.at_work: dict[str, tuple[float, str, str]] = {}
+        self.told: set[str] = set()
+        self.at_work: dict[str, AtWork] = {}
         self.started = time.monotonic()
         self.live = Live(console=self.console, refresh_per_second=4, transient=True, get_renderable=self._lines)
 
@@ -43,17 +97,12 @@ class Progress:
     @hookimpl
     def aya_stage_started(self, node: str, action: str, inputs: Mapping[str, Path]) -> None:
         """Open a line."""
-        self.at_work[node] = (time.monotonic(), action, "")
+        self.at_work[node] = AtWork(action, time.monotonic())
 
     @hookimpl
     def aya_progress(self, node: str, done: int, total: int, measures: Mapping[str, float]) -> None:
         """Write what the node says of itself."""
-        started, action, _ = self.at_work[node]
-        told = [f"{name} {value:.4g}" for name, value in list(measures.items())[:MEASURES]]
-        if total:
-            left = (time.monotonic() - started) * (total - done) / max(done, 1)
-            told.insert(0, f"{done}/{total}, {left:.0f} s left")
-        self.at_work[node] = (started, action, ", ".join(told))
+        self.at_work[node].report(time.monotonic(), done, total, measures)
 
     @hookimpl
     def aya_stage_finished(
@@ -61,20 +110,25 @@ class Progress:
     ) -> None:
         """Close the line."""
         self.done += 1
-        self.at_work.pop(node, None)
+        at_work = self.at_work.pop(node, None)
         if reused:
             self.reused += 1
             return
-        told = [
-            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in measures.items()
-            if isinstance(value, (int, float))
-        ]
+        told = phrases_of(at_work.action if at_work else "", measures)
         clock = time.monotonic() - self.started
         self.console.print(
-            f"[dim]{clock:6.1f} s  {self.done:3d}/{self.total}[/dim]  {node}  [dim]{seconds:.1f} s  {', '.join(told[:MEASURES])}[/dim]",
+            f"[dim]{clock:6.1f} s  {self.done:3d}/{self.total}[/dim]  {node}  [dim]{seconds:.1f} s  {', '.join(told)}[/dim]",
             soft_wrap=True,
         )
+
+    @hookimpl
+    def aya_stage_skipped(self, node: str, instead: str, why: str | None) -> None:
+        """Say once why nodes are not done."""
+        self.done += 1
+        if why is not None and why not in self.told:
+            self.told.add(why)
+            clock = time.monotonic() - self.started
+            self.console.print(f"[dim]{clock:6.1f} s[/dim]  [yellow]{escape(why)}[/yellow]", soft_wrap=True)
 
     @hookimpl
     def aya_stage_failed(self, node: str, message: str) -> None:
@@ -86,6 +140,9 @@ class Progress:
 
     def _lines(self) -> Table:
         table = Table.grid(padding=(0, 2))
-        for node, (started, action, told) in self.at_work.items():
-            table.add_row(f"[bold]{node}[/bold]", action, f"{time.monotonic() - started:.0f} s", told)
+        now = time.monotonic()
+        for node, at_work in list(self.at_work.items()):
+            table.add_row(
+                f"[bold]{node}[/bold]", at_work.action, measured.duration(now - at_work.started), at_work.told(now)
+            )
         return table

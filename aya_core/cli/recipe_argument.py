@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from aya_core.errors import RecipeError, did_you_mean
-from aya_core.recipe import LoadedRecipe, load_recipe
+from aya_core.recipe import LoadedRecipe, StageSettings, load_recipe
 
 BUNDLED = Path(__file__).parent.parent / "recipes"
 DEFAULT = "micro"
@@ -41,3 +41,17 @@ def load(recipe: str | None, overrides: tuple[str, ...]) -> LoadedRecipe:
     if not Path(name).is_file() and "/" not in name and not name.endswith((".yaml", ".yml")):
         raise RecipeError(f"{name}: neither a file nor a bundled recipe; {did_you_mean(name, bundled)}")
     return load_recipe(Path(name), overrides)
+
+
+def choose_stage(loaded: LoadedRecipe, named: str | None, kind: type[StageSettings]) -> str:
+    """Name the stage of a kind that is meant: the one named, or the only one."""
+    does = kind.model_fields["do"].default
+    names = [stage.name for stage in loaded.recipe.stages if isinstance(stage, kind)]
+    if named is not None:
+        if named not in names:
+            raise RecipeError(f"--stage {named}: no {does} stage of that name; {did_you_mean(named, names)}")
+        return named
+    if len(names) != 1:
+        found = f"has {', '.join(names)}; say which with --stage" if names else f"has no {does} stage"
+        raise RecipeError(f"{loaded.source}: {found}")
+    return names[0]

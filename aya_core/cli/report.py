@@ -34,6 +34,7 @@ def command(folder: Path, as_json: bool) -> None:
     for name, account in report["arbitrage"].items():
         terminal.show_account(name, account, console)
     terminal.show_searches(report, console)
+    terminal.show_rounds(report, console, whole=True)
     click.echo(
         f"{len(standing)} of {len(plan.nodes)} steps stand. Report: {folder / 'report.html'} (also .md and .json)"
     )

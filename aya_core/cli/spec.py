@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+
 from aya_core import yaml12
+from aya_core.artifacts import MANIFEST
 from aya_core.errors import RecipeError
+from aya_core.explain import SettingsError
+from aya_core.kinds import Tracker
+from aya_core.registry import Registry
+from aya_core.strategies import Strategy
+
+track_option = click.option(
+    "--track",
+    metavar="SPEC",
+    multiple=True,
+    help="Send measures to a tracker as well: tensorboard, wandb,project=mine.",
+)
 
 
 def strategy(text: str, option: str) -> dict[str, Any]:
@@ -51,9 +66,30 @@ def dataset(text: str, option: str) -> dict[str, Any]:
     return strategy(text, option)
 
 
+def rows(text: str, option: str) -> dict[str, Any] | str:
+    """Read a data set, or the folder of rows that a run made."""
+    folder = Path(text)
+    if (folder / MANIFEST).is_file() or (folder.parent / MANIFEST).is_file():
+        return str(folder.resolve())
+    return dataset(text, option)
+
+
+def model(text: str) -> str:
+    """Read a model; a folder needs no slash in its name."""
+    return str(Path(text).resolve()) if Path(text).is_dir() else text
+
+
 def named(text: str, option: str) -> tuple[str, dict[str, Any]]:
     """Read `name=strategy`."""
     name, equals, rest = text.partition("=")
     if not equals or "," in name:
         raise RecipeError(f"{option} {text}: expected name=strategy, such as ana=transformers,model=./ana")
     return name.strip(), strategy(rest, option)
+
+
+def trackers(texts: Sequence[str], registry: Registry) -> list[Strategy[Tracker]]:
+    """Read the trackers of `--track`."""
+    try:
+        return [registry.validate("tracker", strategy(text, "--track")) for text in texts]
+    except SettingsError as error:
+        raise RecipeError(f"--track: {error}") from None

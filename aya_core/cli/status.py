@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from aya_core.cli.run_folder import load_run
@@ -22,17 +24,26 @@ def command(folder: Path, as_json: bool) -> None:
     run, loaded = load_run(folder)
     plan = make_plan(loaded)
     inventory = Inventory(run)
-    stages: dict[str, dict[str, float]] = {}
+    stages: dict[str, dict[str, Any]] = {}
     for node in plan.nodes.values():
-        stage = stages.setdefault(node.stage, {"steps": 0, "done": 0, "seconds": 0.0})
+        stage = stages.setdefault(node.stage, {"steps": 0, "done": 0, "seconds": 0.0, "skipped": 0, "ended": None})
         stage["steps"] += 1
-        if (artifact := inventory.look(node)) is not None:
+        artifact = inventory.look(node)
+        if (why := inventory.stop_reason(node)) is not None:
+            stage["skipped"] += 1
+            stage["ended"] = why
+        elif artifact is not None:
             stage["done"] += 1
-            stage["seconds"] += artifact.seconds
+            stage["seconds"] += artifact.seconds if artifact.node == node.id else 0.0
     if as_json:
         click.echo(json.dumps({"recipe": loaded.recipe.name, "stages": stages}))
         return
     table = Table("stage", "done", "seconds", title=f"{loaded.recipe.name} in {folder}", title_justify="left")
     for name, stage in stages.items():
-        table.add_row(name, f"{stage['done']}/{stage['steps']}", f"{stage['seconds']:.1f}")
-    Console().print(table)
+        skipped = f", {stage['skipped']} not done" if stage["skipped"] else ""
+        table.add_row(name, f"{stage['done']}/{stage['steps']}{skipped}", f"{stage['seconds']:.1f}")
+    console = Console()
+    console.print(table)
+    for name, stage in stages.items():
+        if stage["ended"] is not None:
+            console.print(f"{name}: {escape(stage['ended'])}", soft_wrap=True, highlight=False)

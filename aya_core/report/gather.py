@@ -6,7 +6,7 @@
 - languages: the headline metric of every model in each language
 - arbitrage: for each arbitrage stage, its account (see `arbitrage.py`)
 - search: for each search stage, the best merge and how it compares with the uniform one
-- online: for each round, pairs, dropped prompts and mean margin
+- online: for each online stage, its rounds and their guards (see `online.py`)
 - evaluations: as stages and controls, for evaluate stages before the last
 - signature: everything that moved the numbers
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ from aya_core import __version__, statistics
 from aya_core.artifacts import Artifact, read_rows
 from aya_core.plan import Plan
 from aya_core.recipe import ArbitrageStage, EvaluateStage, LoadedRecipe, OnlineStage, SearchStage
-from aya_core.records import Preference, RowScore
-from aya_core.report import arbitrage
+from aya_core.records import RowScore
+from aya_core.report import arbitrage, online
 from aya_core.stages.evaluation import GREEDY
 from aya_core.statistics import Estimate, Sums
 
@@ -52,7 +52,9 @@ def gather(loaded: LoadedRecipe, plan: Plan, standing: Standing, seconds: float)
         elif isinstance(stage, SearchStage) and stage.name in standing:
             report["search"][stage.name] = dict(standing[stage.name].measures)
         elif isinstance(stage, OnlineStage):
-            report["online"][stage.name] = list(_rounds(stage, standing))
+            report["online"][stage.name] = online.gather(stage, loaded.registry, standing)
+    for row in (*report["stages"], *report["controls"]):
+        row |= _stood_in(row["name"], plan, standing)
     report["seconds"] = round(seconds, 1)
     report["node_seconds"] = dict(_stage_seconds(plan, standing))
     return report
@@ -140,27 +142,19 @@ def _by_metric(payload: Path) -> dict[str, list[RowScore]]:
     return found
 
 
-def _rounds(stage: OnlineStage, standing: Standing) -> Iterator[dict[str, Any]]:
-    for round in range(1, stage.iterations + 1):
-        pairs = standing.get(f"{stage.name}.{round}.pairs")
-        if pairs is None:
-            continue
-        margins: list[float] = []
-        for pair in read_rows(pairs.payload, Preference):
-            if pair.margin is not None:
-                margins.append(pair.margin)
-        yield {
-            "round": round,
-            "pairs": pairs.measures["rows"],
-            "dropped": arbitrage.by_reason(pairs.measures["dropped"]),
-            "mean_margin": sum(margins) / len(margins) if margins else None,
-        }
+def _stood_in(name: str, plan: Plan, standing: Standing) -> Mapping[str, str]:
+    """Which model another one stands in for, where a guard ended the rounds that would have made it."""
+    node = plan.nodes.get(plan.names.get(name, {}).get("", ""))
+    if node is None or node.gate is None or node.id not in standing:
+        return {}
+    made = standing[node.id].node
+    return {} if made == node.same_as else {"same_as": made}
 
 
 def _stage_seconds(plan: Plan, standing: Standing) -> Mapping[str, float]:
     spent: dict[str, float] = defaultdict(float)
     for node in plan.nodes.values():
-        if node.id in standing:
+        if node.id in standing and standing[node.id].node == node.id:
             spent[node.stage] += standing[node.id].seconds
     return {stage: round(seconds, 1) for stage, seconds in spent.items()}
 

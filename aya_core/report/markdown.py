@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from aya_core.report import rounds
 from aya_core.report.arbitrage import by_reason
 from aya_core.report.gather import rows_of
 from aya_core.report.search import sentences
@@ -23,7 +24,8 @@ def cells(report: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
         score = _estimate(row if "score" in row else None, "score")
         gain = _estimate(row.get("gain"), sign="+")
         greedy = _estimate(row.get("greedy"), "score")
-        yield group, (row["name"], score, gain, greedy, _win_rate(row.get("win_rate_vs_base")), _n(row))
+        name = f"{row['name']} (is {row['same_as']})" if "same_as" in row else row["name"]
+        yield group, (name, score, gain, greedy, _win_rate(row.get("win_rate_vs_base")), _n(row))
 
 
 def _n(row: Mapping[str, Any]) -> str:
@@ -61,7 +63,12 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     yield from _arbitrage(report)
     for name, account in report["search"].items():
         yield f"\n## {name}: searched\n\n{sentences(account)}"
-    yield from _online(report)
+    for name, account in report["online"].items():
+        yield f"\n## {name}: rounds\n\n{rounds.sentences(account)}\n"
+        for told in (list(rounds.table(account)), list(rounds.dropped(account))):
+            if told:
+                yield from table(told[0], told[1:])
+                yield ""
     yield f"\nTook {report['seconds']} s. aya-core {report['aya_core']}. Signature: `{report['signature']}`"
 
 
@@ -139,16 +146,6 @@ def summary(account: Mapping[str, Any]) -> str:
     unrouted = f", {account['unrouted']} asked of nobody" if account["unrouted"] else ""
     made = f"{account['prompts']} prompts{unrouted}: {account['best']} best answers, {pairs.get('rows', 0)} pairs"
     return f"{made}. Dropped: {', '.join(dropped)}." if dropped else f"{made}."
-
-
-def _online(report: Mapping[str, Any]) -> Iterator[str]:
-    for name, rounds in report["online"].items():
-        yield f"\n## {name}: rounds\n"
-        rows = []
-        for r in rounds:
-            dropped = ", ".join(f"{reason}: {count}" for reason, count in r["dropped"].items())
-            rows.append([str(r["round"]), str(r["pairs"]), number(r["mean_margin"]), dropped])
-        yield from table(["round", "pairs", "mean margin", "prompts dropped"], rows)
 
 
 def _estimate(metric: Mapping[str, Any] | None, key: str = "value", sign: str = "") -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from aya_core.report import rounds
 from aya_core.report.gather import rows_of
 from aya_core.report.markdown import COLUMNS, account_table, cells, details_table, summary
 from aya_core.report.search import sentences
@@ -60,6 +61,15 @@ def _body(report: Mapping[str, Any]) -> Iterator[str]:
         yield picture(account, f"{name}: whose answer won where")
     for name, account in report["search"].items():
         yield f"<h2>{escape(name)}</h2><p>{escape(sentences(account))}</p>"
+    for name, account in report["online"].items():
+        yield f"<h2>{escape(name)}: rounds</h2><p>{escape(rounds.sentences(account))}</p>"
+        yield from _table(*rounds.table(account))
+        yield from _table(*rounds.dropped(account))
+        yield "<details><summary>By language</summary>"
+        for metric, rows in rounds.by_language(account):
+            yield f"<h3>{escape(metric)}</h3>"
+            yield from _table(*rows)
+        yield "</details>"
     yield f"<details><summary>Signature</summary><pre>{escape(str(report['signature']))}</pre></details>"
 
 

@@ -9,10 +9,13 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
+from rich.segment import Segments
 from rich.table import Table
 
+from aya_core.report import rounds
 from aya_core.report.markdown import COLUMNS, account_table, cells, details_table, summary, wins_table
 from aya_core.report.search import sentences
+from aya_core.report.training import gains_table, held_out_table, rows_told
 
 
 def show(report: Mapping[str, Any], console: Console) -> None:
@@ -55,14 +58,32 @@ def show_searches(report: Mapping[str, Any], console: Console) -> None:
         console.print(f"[bold]{name}[/bold]: {escape(sentences(account))}", soft_wrap=True)
 
 
+def show_rounds(report: Mapping[str, Any], console: Console, *, whole: bool = False) -> None:
+    """Print which online stages a guard ended. whole: the rounds of each stage, too."""
+    for name, account in report["online"].items():
+        if whole or account["ended"] is not None:
+            console.print(f"[bold]{name}[/bold]: {escape(rounds.sentences(account))}", soft_wrap=True, highlight=False)
+        if whole:
+            _table("Rounds; what guards measured is the mean over languages", rounds.table(account), console)
+
+
 def _table(title: str, rows: Iterator[Sequence[str]], console: Console) -> None:
     header = next(rows, None)
     if header is None:
         return
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for index, name in enumerate(header):
         table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     whole = Measurement.get(console, console.options.update(max_width=1000), table).maximum
-    console.print(table, width=whole, crop=False)  # a narrow terminal wraps lines, but no number is cut
+    wide = console.options.update(width=whole, max_width=whole)  # a narrow terminal wraps lines, but no number is cut
+    console.print(Segments(console.render(table, wide)), soft_wrap=True)
+
+
+def show_training(accounts: Mapping[str, Mapping[str, Any]], console: Console) -> None:
+    """Print what training gained: measures from the first report to the last, held-out ones by language, rows and speed."""
+    _table("", gains_table(accounts), console)
+    _table("", held_out_table(accounts), console)
+    for node, account in accounts.items():
+        console.print(f"{node}: {'; '.join(rows_told(account))}", soft_wrap=True, markup=False)

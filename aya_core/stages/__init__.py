@@ -10,7 +10,9 @@ from aya_core.recipe import LoadedRecipe
 from aya_core.stages import (
     arbitrage,
     evaluation,
+    guarding,
     judging,
+    keeping,
     merging,
     online,
     picking,
@@ -42,12 +44,17 @@ ACTIONS: Mapping[str, Callable[[Work], Mapping[str, Any]]] = {
     "judge": judging.judge,
     "pick-best": picking.pick_best,
     "pick-pairs": picking.pick_pairs,
+    "pick-groups": picking.pick_groups,
     "train": training.train,
     "merge": merging.merge,
     "check-merge": merging.check_merge,
     "hold-apart": search_refusals.hold_apart,
     "search": search.search,
     "evaluate": evaluation.evaluate,
+    "draw-prompts": guarding.draw,
+    "score-answers": guarding.score_answers,
+    "guard": guarding.guard,
+    "keep": keeping.keep,
 }
 """What a node does, by its action. Each returns the measures that its artifact records."""
 

@@ -60,7 +60,7 @@ def _route(
 
 def _pool(stage: ArbitrageStage, build: Builder) -> tuple[str, Mapping[str, str]]:
     """The prompts of the earlier stage that this one draws from, and the answers to them by teacher."""
-    pools = {name.removesuffix(".answers") for name in build.names if name.endswith(".answers")}
+    pools = {name.removesuffix(".prompts") for name in build.names if name.endswith(".prompts")}
     if stage.answers not in pools:
         raise build.error(
             "answers", f"no earlier arbitrage stage named '{stage.answers}'; {did_you_mean(str(stage.answers), pools)}"

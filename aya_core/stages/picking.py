@@ -10,7 +10,7 @@ from typing import Any
 from aya_core.artifacts import read_rows, stable_hash, write_rows
 from aya_core.caps import Caps
 from aya_core.errors import DataError
-from aya_core.near_duplicates import NearDuplicates, similarity
+from aya_core.near_duplicates import NearDuplicates, normalise, similarity
 from aya_core.plan import Builder
 from aya_core.recipe import Pick
 from aya_core.records import Demonstration, Judged, Preference, Prompt
@@ -32,6 +32,13 @@ def add(
     best = build.add(f"{name}.best", "pick-best", "demonstrations", for_best, inputs)
     pairs = build.add(f"{name}.pairs", "pick-pairs", "preferences", {**settings, "round": round}, inputs)
     return best, pairs
+
+
+def add_groups(build: Builder, name: str, prompts: str, verdicts: str, pick: Pick, part: tuple[int, int] | None) -> str:
+    """Add the node that keeps all scored answers of each prompt, and return its id."""
+    settings = {**pick.model_dump(mode="json", exclude={*FOR_PAIRS, "ties", "teacher_share"}), "part": part}
+    inputs = {"prompts": prompts, "verdicts": verdicts}
+    return build.add(f"{name}.groups", "pick-groups", "groups", settings, inputs)
 
 
 def pick_best(work: Work) -> Mapping[str, Any]:
@@ -93,9 +100,37 @@ def pick_pairs(work: Work) -> Mapping[str, Any]:
     return {"rows": count, "dropped": drops.rows()}
 
 
+def pick_groups(work: Work) -> Mapping[str, Any]:
+    """Keep the scored answers of each prompt that has two or more, empty ones too, in the order they were sampled in.
+
+    A group in which all scores are equal teaches nothing; it is kept and counted as `tied`.
+    """
+    groups = tied = 0
+
+    def whole(prompt: Prompt, judged: Sequence[Judged], drops: Drops) -> Iterator[_Picked]:
+        scored = [row for row in judged if row.verdict.status == "scored"]
+        if len(scored) < 2:
+            drops.count(_why_none(judged) if not scored else "fewer than two scored answers", prompt.language)
+        else:
+            yield _Picked(prompt, scored[0], scored, prompt.id)
+
+    def rows(drops: Drops) -> Iterator[Demonstration]:
+        nonlocal groups, tied
+        for pick, is_kept in _picked(work, whole, drops):
+            if is_kept:
+                groups += 1
+                tied += len(set(map(_score, pick.ranked))) == 1
+                for row in pick.ranked:
+                    yield Demonstration(pick.prompt, row.completion.text, row.completion.teacher, _score(row))
+
+    drops = Drops()
+    count = write_rows(work.out, Demonstration, rows(drops))
+    return {"rows": count, "groups": groups, "tied": tied, "dropped": drops.rows()}
+
+
 @dataclass(frozen=True, slots=True)
 class _Picked:
-    """A row to be. id: by which a cap draws it."""
+    """A row to be, or a group of them. id: by which a cap draws it."""
 
     prompt: Prompt
     best: Judged
@@ -115,7 +150,7 @@ def _picked(
 
     look: is shown all verdicts, once.
     """
-    most, share = work.setting("most_per_language"), work.setting("teacher_share")
+    most, share = work.setting("most_per_language"), work.node.settings.get("teacher_share")
     caps = Caps(most, share, work.node.seed) if most is not None or share is not None else None
     if caps is not None:
         for pick in _chosen(work, choose, Drops()):
@@ -198,11 +233,6 @@ def pair(
     if rule == "random":
         return [found[int(stable_hash(seed)[:8], 16) % len(found)]]
     return [found[-1 if rule == "worst" else 0]]
-
-
-def normalise(text: str) -> str:
-    """What two answers are compared by: their words, whatever the white space."""
-    return " ".join(text.split())
 
 
 def _is_tied(ranked: Sequence[Judged]) -> bool:

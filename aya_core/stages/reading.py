@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from aya_core.artifacts import read_rows, stable_hash, write_rows
@@ -18,6 +19,7 @@ RECORDS: Mapping[str, type[Any]] = {
     "prompts": Prompt,
     "demonstrations": Demonstration,
     "preferences": Preference,
+    "groups": Demonstration,
 }
 """The record of each kind of rows."""
 
@@ -51,8 +53,10 @@ def read(work: Work) -> Mapping[str, Any]:
     dataset = work.strategy("dataset").build()
     seen = Seen()
     left_out: Counter[str] = Counter()
+    before: Prompt | None = None
 
     def wanted() -> Iterator[ExampleRow]:
+        nonlocal before
         for row in dataset.rows(work.node.seed):
             if not isinstance(row, (Prompt, Demonstration, Preference)):
                 raise PluginError(
@@ -62,8 +66,14 @@ def read(work: Work) -> Mapping[str, Any]:
             if prompt.language not in languages:
                 left_out[prompt.language] += 1
                 continue
-            if not seen.add(prompt.id):
-                raise DataError(f"the data set has the id '{prompt.id}' twice; ids must differ")
+            is_same_group, before = kind == "groups" and prompt == before, prompt
+            if not is_same_group and not seen.add(prompt.id):
+                expected = (
+                    "the answers to a prompt must come one after the other" if kind == "groups" else "ids must differ"
+                )
+                raise DataError(f"the data set has the id '{prompt.id}' twice; {expected}")
+            if kind == "groups" and isinstance(row, Demonstration) and row.score is None:
+                raise DataError(f"an answer to '{prompt.id}' has no score; groups need one of each answer")
             if kind == "prompts":
                 yield prompt
             elif isinstance(row, record):
@@ -92,22 +102,30 @@ def choose(work: Work) -> Mapping[str, Any]:
     """Choose a cluster's rows: all in its own languages, and as many others as make `own` their share.
 
     Which others, and which rows within a limit, is decided by a hash of seed and row, so that it does not depend on
-    order.
+    order. A group counts as one row, and is kept whole.
     """
     languages, own, limit = frozenset(work.setting("languages")), work.setting("own"), work.setting("limit")
     record = RECORDS[work.node.kind]
-    inside: list[Any] = []
-    outside: list[Any] = []
-    for row in read_rows(work.inputs["rows"], record):
-        (inside if prompt_of(row).language in languages else outside).append(row)
+    inside: list[Sequence[Any]] = []
+    outside: list[Sequence[Any]] = []
+    for unit in _units(read_rows(work.inputs["rows"], record), work.node.kind):
+        (inside if prompt_of(unit[0]).language in languages else outside).append(unit)
     if not inside:
         raise DataError(f"no row is in one of the languages {', '.join(sorted(languages))}")
 
-    def drawn(row: ExampleRow) -> str:
-        return stable_hash([work.node.seed, prompt_of(row).id])
+    def drawn(unit: Sequence[ExampleRow]) -> str:
+        return stable_hash([work.node.seed, prompt_of(unit[0]).id])
 
     kept = inside + sorted(outside, key=drawn)[: round(len(inside) * (1 - own) / own)]
     if limit is not None and len(kept) > limit:
         kept = sorted(kept, key=drawn)[:limit]
-    write_rows(work.out, record, kept)
-    return {"rows": len(kept), "own": sum(prompt_of(row).language in languages for row in kept)}
+    rows = [row for unit in kept for row in unit]
+    write_rows(work.out, record, rows)
+    return {"rows": len(rows), "own": sum(prompt_of(row).language in languages for row in rows)}
+
+
+def _units(rows: Iterable[Any], kind: str) -> Iterator[Sequence[Any]]:
+    """Yield what is kept or left out as a whole: a group, or else a row."""
+    if kind != "groups":
+        return ((row,) for row in rows)
+    return (tuple(group) for _, group in groupby(rows, key=lambda row: row.prompt.id))

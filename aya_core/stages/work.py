@@ -23,6 +23,7 @@ class Work:
     """One node about to be done.
 
     inputs: payload folders and user files by role. contents: their content hashes. partial: where its artifact is made.
+    store: a folder that all nodes of the run share, see `TrainingJob`; None outside a run.
     """
 
     node: Node
@@ -31,6 +32,7 @@ class Work:
     partial: Path
     report: Report
     contents: Mapping[str, str] = field(default_factory=dict)
+    store: Path | None = None
 
     @property
     def out(self) -> Path:

@@ -14,11 +14,12 @@ from aya_core.testing.arbiter import check_arbiter
 from aya_core.testing.dataset import check_dataset
 from aya_core.testing.evaluator import check_evaluator
 from aya_core.testing.merge import check_merge, merge_whole
-from aya_core.testing.objective import check_objective, sample_pairs
+from aya_core.testing.objective import check_objective, sample_group_logps, sample_pairs
 from aya_core.testing.router import check_router
 from aya_core.testing.samples import (
     sample_cases,
     sample_demonstrations,
+    sample_groups,
     sample_judged,
     sample_preferences,
     sample_prompts,
@@ -27,6 +28,7 @@ from aya_core.testing.samples import (
 from aya_core.testing.strategy import check_strategy
 from aya_core.testing.teacher import check_teacher
 from aya_core.testing.tiny import tiny_causal_lm
+from aya_core.testing.tracker import check_tracker
 from aya_core.testing.trainer import check_trainer
 
 __all__ = [
@@ -38,10 +40,13 @@ __all__ = [
     "check_router",
     "check_strategy",
     "check_teacher",
+    "check_tracker",
     "check_trainer",
     "merge_whole",
     "sample_cases",
     "sample_demonstrations",
+    "sample_group_logps",
+    "sample_groups",
     "sample_judged",
     "sample_pairs",
     "sample_preferences",

@@ -12,14 +12,18 @@ from aya_core.testing.rules import expect
 from aya_core.testing.strategy import check_strategy
 
 
-def check_dataset(strategy: Strategy[Dataset], *, limit: int = 1000, seed: int = 0) -> None:
-    """Check a data set on its first rows. Raises AssertionError that says which rule is broken."""
+def check_dataset(strategy: Strategy[Dataset], *, limit: int = 1000, seed: int = 0, groups: bool = False) -> None:
+    """Check a data set on its first rows. Raises AssertionError that says which rule is broken.
+
+    groups: whether its rows are groups, scored answers one after the other under the id of their prompt.
+    """
     check_strategy(strategy)
     dataset = strategy.build()
     expect(isinstance(dataset.rows(seed), Iterator), strategy, "rows() must stream, as a generator does")
     rows = list(islice(dataset.rows(seed), limit))
     expect(bool(rows), strategy, "rows() yielded nothing")
     seen: set[str] = set()
+    before: Prompt | None = None
     for row in rows:
         expect(
             isinstance(row, (Prompt, Demonstration, Preference)),
@@ -27,7 +31,14 @@ def check_dataset(strategy: Strategy[Dataset], *, limit: int = 1000, seed: int =
             f"rows() yielded {type(row).__name__}; expected Prompt, Demonstration or Preference",
         )
         prompt = row if isinstance(row, Prompt) else row.prompt
-        expect(prompt.id not in seen, strategy, f"id '{prompt.id}' came twice; ids must be unique")
+        if groups:
+            has_score = isinstance(row, Demonstration) and row.score is not None
+            expect(
+                has_score, strategy, f"row '{prompt.id}' must be a demonstration with a score; groups are made of them"
+            )
+        is_same_group, before = groups and prompt == before, prompt
+        rule = "answers to a prompt must come one after the other" if groups else "ids must be unique"
+        expect(is_same_group or prompt.id not in seen, strategy, f"id '{prompt.id}' came twice; {rule}")
         seen.add(prompt.id)
         expect(bool(prompt.language), strategy, f"row '{prompt.id}' has no language; 'und' stands for an unknown one")
         expect(

@@ -1,65 +1,124 @@
-"""What a preference objective must do."""
+"""What an objective must do."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
 
-from aya_core.kinds import Objective, PairLogps, PairLoss
+from aya_core.kinds import AnyObjective, GroupLogps, GroupLoss, PairLogps, PairLoss
 from aya_core.strategies import Strategy
 from aya_core.testing.rules import expect
 from aya_core.testing.strategy import check_strategy
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 PAIRS = 7
+GROUPS = (3, 2, 1, 4)
+"""Samples of each sample group: one is single, and the scores of the last are equal."""
 
 
-def check_objective(strategy: Strategy[Objective]) -> None:
-    """Check an objective on a batch of pairs. Raises AssertionError that says which rule is broken. Needs torch."""
+def check_objective(strategy: Strategy[AnyObjective]) -> None:
+    """Check an objective on a batch of pairs, or of groups where it is `over = "groups"`.
+
+    Raises AssertionError that says which rule is broken. Needs torch.
+    """
+    over = getattr(strategy, "over", "pairs")
+    expect(over in ("pairs", "groups"), strategy, f"`over` is {over!r}; expected 'pairs' or 'groups'")
+    check_strategy(strategy)
+    if over == "pairs":
+        _check(strategy, sample_pairs(), ("chosen", "rejected"), PairLoss, PAIRS, "pair")
+    else:
+        _check(strategy, sample_group_logps(), ("logps",), GroupLoss, sum(GROUPS), "sample")
+        _check_padding(strategy)
+
+
+def _check(
+    strategy: Strategy[Any], given: Any, learnt: tuple[str, ...], expected: type[Any], count: int, unit: str
+) -> None:
+    """Check what is asked of both kinds. learnt: the inputs in which losses must have a gradient."""
     import torch
 
-    check_strategy(strategy)
     objective = strategy.build()
-    pairs = sample_pairs()
-    before = {field.name: getattr(pairs, field.name).detach().clone() for field in fields(pairs)}
-    found = _with_seed(0, objective, pairs)
-    expect(isinstance(found, PairLoss), strategy, f"returned {type(found).__name__}; expected PairLoss")
-    for field in fields(found):
-        values = getattr(found, field.name)
+    before = {field.name: getattr(given, field.name).detach().clone() for field in fields(given)}
+    found = _with_seed(0, objective, given)
+    expect(isinstance(found, expected), strategy, f"returned {type(found).__name__}; expected {expected.__name__}")
+    for name, values in _values(found).items():
         expect(
-            tuple(values.shape) == (PAIRS,),
+            tuple(values.shape) == (count,),
             strategy,
-            f"{field.name} has shape {tuple(values.shape)}; expected one value per pair, ({PAIRS},)",
+            f"{name} has shape {tuple(values.shape)}; expected one value per {unit}, ({count},)",
         )
-        expect(bool(torch.isfinite(values).all()), strategy, f"{field.name} must be finite")
-    expect(found.losses.requires_grad, strategy, "losses must carry a gradient")
-    expect(
-        not found.chosen_rewards.requires_grad and not found.rejected_rewards.requires_grad,
-        strategy,
-        "rewards must carry no gradient (detach them)",
-    )
-    found.losses.sum().backward()  # type: ignore[no-untyped-call]
-    gradients = [values.grad for values in (pairs.chosen, pairs.rejected) if values.grad is not None]
+        expect(bool(torch.isfinite(values).all()), strategy, f"{name} must be finite")
+        if name == "losses":
+            expect(values.requires_grad, strategy, "losses must carry a gradient")
+        else:
+            expect(not values.requires_grad, strategy, f"{name} must carry no gradient (detach them)")
+    found.losses.sum().backward()
+    gradients = [getattr(given, name).grad for name in learnt if getattr(given, name).grad is not None]
     expect(
         bool(gradients) and all(bool(torch.isfinite(gradient).all()) for gradient in gradients),
         strategy,
         "losses must have a finite gradient in the log-probabilities of the policy",
     )
     for name, values in before.items():
-        expect(torch.equal(getattr(pairs, name), values), strategy, f"must not change its input: {name}")
-    again = _with_seed(1, objective, sample_pairs())
-    expect(
-        all(torch.equal(getattr(again, field.name), getattr(found, field.name)) for field in fields(found)),
+        expect(torch.equal(getattr(given, name), values), strategy, f"must not change its input: {name}")
+    _check_same(
         strategy,
-        "must be a pure function: the same pairs gave other losses",
+        found,
+        _with_seed(1, objective, given),
+        "must be a pure function: the same {unit}s gave other losses",
+        unit,
+    )
+    if not getattr(strategy, "needs_reference", True):
+        names = [name for name in before if name.startswith("reference")]
+        other = {name: (place + 1.5) * before[name] for place, name in enumerate(names)}  # no change that pairs share
+        again = _with_seed(0, objective, replace(given, **other))
+        expect(
+            torch.equal(again.losses, found.losses),
+            strategy,
+            "says that it needs no reference (`needs_reference`), but its losses change with the reference",
+        )
+
+
+def _check_padding(strategy: Strategy[Any]) -> None:
+    """Check that tables may be wider than the longest sample."""
+    import torch
+
+    objective, groups = strategy.build(), sample_group_logps()
+    tables = {
+        name: torch.nn.functional.pad(getattr(groups, name), (0, 3))
+        for name in ("logps", "sampled_logps", "reference_logps")
+    }
+    found, wider = objective(groups), objective(replace(groups, **tables))
+    expect(
+        torch.allclose(found.losses, wider.losses, rtol=1e-5, atol=1e-6),
+        strategy,
+        "losses must not change with the width of the tables; what lies beyond the `tokens` of a sample is no token",
     )
 
 
-def _with_seed(seed: int, objective: Objective, pairs: PairLogps) -> PairLoss:
+def _check_same(strategy: Strategy[Any], one: Any, other: Any, rule: str, unit: str) -> None:
+    import torch
+
+    second = _values(other)
+    same = all(torch.equal(values, second[name]) for name, values in _values(one).items())
+    expect(same, strategy, rule.format(unit=unit))
+
+
+def _values(loss: Any) -> dict[str, Tensor]:
+    """What an objective said, by name; an optional part may be missing."""
+    named = {field.name: getattr(loss, field.name) for field in fields(loss)}
+    return {name: values for name, values in named.items() if values is not None}
+
+
+def _with_seed(seed: int, objective: Any, given: Any) -> Any:
     """Call with this state of the global random numbers, which must make no difference."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return objective(pairs)
+        return objective(given)
 
 
 def sample_pairs() -> PairLogps:
@@ -78,4 +137,31 @@ def sample_pairs() -> PairLogps:
         reference_rejected=reference[1],
         chosen_tokens=tokens[0],
         rejected_tokens=tokens[1],
+    )
+
+
+def sample_group_logps() -> GroupLogps:
+    """Make four groups of samples; in the first, policy, sampler and reference agree."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    sizes = torch.tensor(GROUPS)
+    samples, width = int(sizes.sum()), 9
+    groups = torch.arange(len(GROUPS)).repeat_interleave(sizes)
+    tokens = torch.randint(1, width + 1, (samples,), generator=generator)
+    mask = torch.arange(width) < tokens[:, None]
+    sampled = (-2 * torch.rand((samples, width), generator=generator) - 0.5) * mask
+    reference, policy = (
+        sampled + 0.3 * torch.randn((samples, width), generator=generator) * mask * (groups > 0)[:, None]
+        for _ in range(2)
+    )
+    scores = torch.rand(samples, generator=generator)
+    scores[groups == len(GROUPS) - 1] = 0.7
+    return GroupLogps(
+        logps=policy.clone().requires_grad_(),
+        sampled_logps=sampled,
+        reference_logps=reference,
+        tokens=tokens,
+        scores=scores,
+        groups=groups,
     )

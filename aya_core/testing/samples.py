@@ -52,6 +52,15 @@ def sample_preferences() -> list[Preference]:
     ]
 
 
+def sample_groups() -> list[Demonstration]:
+    """Make a group of the candidates of each case: shorter ones score higher, all of one are equal, one has a single answer."""
+    return [
+        Demonstration(case.prompt, answer.text, answer.teacher, 1 / (1 + len(answer.text)))
+        for case in sample_cases()
+        for answer in case.candidates
+    ]
+
+
 def sample_judged() -> list[Judged]:
     """Make a verdict on each candidate of the sample cases: shorter answers score higher, an empty one fails."""
     return [

@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from aya_core.artifacts import describe_files, write_rows
-from aya_core.kinds import READS_DEFAULT, Objective, Trainer, TrainingJob
+from aya_core.kinds import READS_DEFAULT, AnyObjective, Trainer, TrainingJob
 from aya_core.records import Demonstration, Judged, Preference
 from aya_core.strategies import Strategy
 from aya_core.testing.rules import expect
-from aya_core.testing.samples import sample_demonstrations, sample_judged, sample_preferences
+from aya_core.testing.samples import sample_demonstrations, sample_groups, sample_judged, sample_preferences
 from aya_core.testing.strategy import check_strategy
 from aya_core.testing.tiny import tiny_causal_lm
+from aya_core.testing.tokens import check_shown
 
 SAMPLES: Mapping[str, Callable[[], Sequence[Any]]] = {
     "demonstrations": sample_demonstrations,
     "preferences": sample_preferences,
+    "groups": sample_groups,
     "judged": sample_judged,
     "any": sample_demonstrations,
 }
@@ -30,7 +32,7 @@ def check_trainer(
     folder: Path,
     *,
     rows: Sequence[Demonstration] | Sequence[Preference] | Sequence[Judged] | None = None,
-    objective: Objective | None = None,
+    objective: AnyObjective | None = None,
     model_type: str | None = "cohere",
 ) -> None:
     """Check a trainer on a tiny model. Raises AssertionError that says which rule is broken. Needs torch, transformers.
@@ -51,6 +53,7 @@ def check_trainer(
         rows = SAMPLES[reads]()
     (folder / "rows").mkdir()
     write_rows(folder / "rows", type(rows[0]), rows)
+    check_shown(strategy, folder, start, rows)
     inputs = [path for path in (start, folder / "rows") if path is not None]
     before = [describe_files(path) for path in inputs]
     first = _train(strategy, folder, 1, start, objective if needs_objective else None)
@@ -66,7 +69,7 @@ def check_trainer(
 
 
 def _train(
-    strategy: Strategy[Trainer], folder: Path, run: int, start: Path | None, objective: Objective | None
+    strategy: Strategy[Trainer], folder: Path, run: int, start: Path | None, objective: AnyObjective | None
 ) -> Mapping[str, Any]:
     """Train once, check what came of it, and return a description of the weights."""
     out, work = folder / f"out-{run}", folder / f"work-{run}"

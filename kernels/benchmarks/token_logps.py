@@ -1,26 +1,47 @@
-"""Time and memory of token_logps against full logits. Run: python kernels/benchmarks/token_logps.py"""
+"""Time and memory of token_logps against full logits, and against its matrix products alone.
+
+    python kernels/benchmarks/token_logps.py
+
+On a CPU `products` makes the same products in the same tiles by the same library, with nothing between them: three with the backward
+where the tokens fit in one chunk, else four. `torch.mm` makes as many with torch.mm, which is MKL's, each in one piece.
+"""
 
 import argparse
 from collections.abc import Callable
 
 import torch
 from measure import best_seconds, extra_peak_mib, print_heading
+from torch import Tensor
 
-from aya_kernels import token_logps
+from aya_kernels.token_logps import default_chunk_tokens, token_logps
+from aya_kernels.token_logps.chunked import _LOGITS_PER_CPU_TILE, plan_tiles, spans
+from aya_kernels.token_logps.products import add_product, write_product
 from aya_kernels.token_logps.reference import LogitMap, reference_token_logps
 
-CPU_SIZES = [(512, 256, 32_000), (2048, 256, 32_000), (1024, 512, 64_000), (256, 256, 256_000)]
+CPU_SIZES = [
+    (512, 256, 32_000),
+    (2048, 256, 32_000),
+    (1024, 512, 64_000),
+    (520, 256, 128_000),
+    (2080, 256, 128_000),
+    (256, 256, 256_000),
+]
 GPU_SIZES = [(8192, 4096, 131_072), (4096, 4096, 256_000), (8192, 8192, 256_000)]
 
 
 def prepare(
     method: str, with_backward: bool, dtype: torch.dtype, device: str, tokens: int, dim: int, vocab: int
 ) -> Callable[[], object]:
-    """Make the inputs; give a function that scores them, and differentiates if asked."""
+    """Make the inputs; give a function that scores them, and differentiates if asked, or only multiplies."""
     torch.manual_seed(0)
     hidden = torch.randn(tokens, dim, device=device, dtype=dtype).requires_grad_(with_backward)
     weight = torch.randn(vocab, dim, device=device, dtype=dtype).mul_(dim**-0.5).requires_grad_(with_backward)
     targets = torch.randint(vocab, (tokens,), device=device)
+    products = 1 if not with_backward else 3 if tokens <= default_chunk_tokens(vocab) else 4
+    if method == "products":
+        return same_products(hidden.detach(), weight.detach(), products)
+    if method == "torch.mm":
+        return whole_products(hidden.detach(), weight.detach(), products)
 
     def work() -> None:
         if method == "reference":
@@ -33,6 +54,40 @@ def prepare(
     return work
 
 
+def same_products(hidden: Tensor, weight: Tensor, products: int) -> Callable[[], object]:
+    """Multiply as the chunked path does, tile by tile."""
+    (tokens, dim), vocab = hidden.shape, len(weight)
+    step, width = plan_tiles(tokens, vocab, dim, _LOGITS_PER_CPU_TILE)
+    tile = torch.empty(step * width)
+
+    def work() -> None:
+        grad_hidden, grad_weight = torch.empty_like(hidden), torch.empty_like(weight)
+        for walk in ("forward", "backward") if products == 4 else ("both",):
+            for columns in spans(vocab, width):
+                head = weight[columns]
+                for rows in spans(tokens, step):
+                    some = hidden[rows]
+                    values = tile[: len(some) * len(head)].view(len(some), len(head))
+                    write_product(values, some, head.T)
+                    if products > 1 and walk != "forward":
+                        add_product(grad_hidden[rows], values, head, starts=columns.start == 0)
+                        add_product(grad_weight[columns], values.T, some, starts=rows.start == 0)
+
+    return work
+
+
+def whole_products(hidden: Tensor, weight: Tensor, products: int) -> Callable[[], object]:
+    """Multiply with torch.mm, the logits in one piece."""
+
+    def work() -> None:
+        for _ in range(2 if products == 4 else 1):
+            logits = hidden @ weight.T
+        if products > 1:
+            _ = logits @ weight, logits.T @ hidden
+
+    return work
+
+
 def main() -> None:
     """Print one row per size and method."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -40,7 +95,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     device, dtype = print_heading().type, getattr(torch, options.dtype)
-    methods = ["reference", "torch"] + (["triton"] if device == "cuda" else [])
+    methods = ["reference", "torch", "triton"] if device == "cuda" else ["reference", "torch.mm", "products", "torch"]
     print("GFLOP/s counts 2 * tokens * dim * vocab for the forward, three times that with the backward.")
     print(f"{'tokens x dim x vocab':>22} {'pass':>9} {'method':>10} {'seconds':>9} {'GFLOP/s':>9} {'extra MiB':>10}")
     for tokens, dim, vocab in CPU_SIZES if device == "cpu" else GPU_SIZES:

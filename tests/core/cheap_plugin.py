@@ -117,6 +117,7 @@ class Learner(Strategy):
     wait: str = Field("", description="A file; while it is there, training does not end.")
     die: str = Field("", description="A file that makes the process kill itself, once.")
     trace: str = Field("", description="A file to which each training adds a line.")
+    keep: bool = Field(False, description="Leave a note in the store, by the content of the start.")
 
     def build(self):
         return self
@@ -129,6 +130,9 @@ class Learner(Strategy):
         if self.trace:
             with open(self.trace, "a") as file:
                 file.write(f"{job.out.parent.parent.name}\n")
+        if self.keep:
+            job.store.mkdir(exist_ok=True)
+            (job.store / job.contents["start"]).write_text(str(off))
         while self.wait and Path(self.wait).exists():
             (job.out / "half-made").touch()
             time.sleep(0.02)
@@ -137,7 +141,10 @@ class Learner(Strategy):
             os.kill(os.getpid(), 9)
         job.report(1, 1, {"loss": float(off)})
         (job.out / "model.json").write_text(json.dumps({"off": off, "rows": rows, "seed": job.seed}))
-        return {"loss": float(off)}
+        if job.validation is None:
+            return {"loss": float(off)}
+        held_out = [row.prompt.language for row in read_rows(job.validation, record_of(job.validation))]
+        return {"loss": float(off), **{f"held_out/{code}": held_out.count(code) for code in set(held_out)}}
 
 
 class PairLearner(Learner):

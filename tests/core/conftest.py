@@ -3,11 +3,14 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 from noting_folder import Folder
 
-from aya_core import yaml12
+from aya_core import cli, yaml12
+from aya_core.errors import AyaError
 
 HERE = Path(__file__).parent
 
@@ -48,5 +51,21 @@ def aya(aya_command):
         if check is not None:
             assert done.returncode == check, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
+
+    return run
+
+
+@pytest.fixture
+def aya_here(tmp_path, monkeypatch):
+    """Run the command `aya` in this process, which costs no start, in the folder of the test."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words, check=0, env=None):
+        done = CliRunner().invoke(cli.aya, [str(word) for word in words], env={"COLUMNS": "200", **(env or {})})
+        mistake = isinstance(done.exception, AyaError)
+        if done.exception and not mistake and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert (2 if mistake else done.exit_code) == check, done.output
+        return SimpleNamespace(stdout=done.stdout, stderr=f"{done.stderr}{done.exception or ''}")
 
     return run

@@ -14,6 +14,7 @@ from aya_core.api import (
     Completion,
     Demonstration,
     Field,
+    GroupLoss,
     LogLikelihood,
     PairLoss,
     Prompt,
@@ -36,6 +37,7 @@ from aya_core.testing import (
     check_teacher,
     check_trainer,
     sample_demonstrations,
+    sample_groups,
     sample_preferences,
     sample_prompts,
     tiny_causal_lm,
@@ -197,6 +199,17 @@ class Once:
 def test_a_data_set_of_each_kind_is_accepted():
     for rows in (sample_prompts(), sample_demonstrations(), sample_preferences()):
         check_dataset(Made(thing=Rows(*rows)))
+
+
+def test_groups_repeat_the_id_of_their_prompt_where_they_are_meant():
+    rows = sample_groups()
+    check_dataset(Made(thing=Rows(*rows)), groups=True)
+    with breaks("id 'en-1' came twice; ids must be unique"):
+        check_dataset(Made(thing=Rows(*rows)))
+    with breaks("id 'en-1' came twice; answers to a prompt must come one after the other"):
+        check_dataset(Made(thing=Rows(*rows, rows[0])), groups=True)
+    with breaks("row 'en-1' must be a demonstration with a score"):
+        check_dataset(Made(thing=Rows(*sample_demonstrations())), groups=True)
 
 
 ASSISTANT = {"role": "assistant", "content": "!"}
@@ -482,6 +495,91 @@ def test_an_objective_that_misbehaves_is_told_why(objective: Any, rule: str):
         check_objective(Made(thing=objective))
 
 
+class OverGroups(Made):
+    """Build what the test gives, which is a loss over groups."""
+
+    over: ClassVar[str] = "groups"
+
+
+class OverTrees(Made):
+    """Build what the test gives, which is a loss over something unheard of."""
+
+    over: ClassVar[str] = "trees"
+
+
+class Freed(Made):
+    """Build what the test gives, which says that it needs no reference."""
+
+    needs_reference: ClassVar[bool] = False
+
+
+class FreedOverGroups(OverGroups):
+    """Build what the test gives, which is over groups and says that it needs no reference."""
+
+    needs_reference: ClassVar[bool] = False
+
+
+def reinforce(groups: Any) -> GroupLoss:
+    """Without a baseline: only the sums over real tokens count."""
+    import torch
+
+    mask = torch.arange(groups.logps.shape[1]) < groups.tokens[:, None]
+    drift = ((groups.logps.detach() - groups.reference_logps) * mask).sum(1)
+    return GroupLoss(-groups.scores * (groups.logps * mask).sum(1), groups.scores, drift)
+
+
+def by_width(groups: Any) -> GroupLoss:
+    found = reinforce(groups)
+    return GroupLoss(found.losses / groups.logps.shape[1], found.advantages, found.kl)
+
+
+def leaning(groups: Any) -> GroupLoss:
+    found = reinforce(groups)
+    return GroupLoss(found.losses + found.kl, found.advantages, found.kl)
+
+
+def pulling(groups: Any) -> GroupLoss:
+    found = reinforce(groups)
+    return GroupLoss(found.losses, found.advantages, (groups.logps - groups.reference_logps).sum(1))
+
+
+def clipping(groups: Any) -> GroupLoss:
+    found = reinforce(groups)
+    return GroupLoss(found.losses, found.advantages, found.kl, found.kl[:2])
+
+
+def rewriting(groups: Any) -> GroupLoss:
+    groups.scores.sub_(groups.scores.mean())
+    return reinforce(groups)
+
+
+def test_an_objective_over_groups_is_accepted_with_and_without_a_reference():
+    check_objective(OverGroups(thing=reinforce))
+    check_objective(FreedOverGroups(thing=reinforce))
+    check_objective(OverGroups(thing=leaning))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "rule"),
+    [
+        (OverTrees(thing=hinge), "`over` is 'trees'; expected 'pairs' or 'groups'"),
+        (OverGroups(thing=lambda groups: reinforce(groups).losses), "returned Tensor; expected GroupLoss"),
+        (OverGroups(thing=by_width), "losses must not change with the width of the tables"),
+        (OverGroups(thing=pulling), "kl must carry no gradient"),
+        (OverGroups(thing=clipping), r"clip_ratio has shape \(2,\); expected one value per sample"),
+        (OverGroups(thing=rewriting), "must not change its input: scores"),
+        (
+            FreedOverGroups(thing=leaning),
+            "says that it needs no reference .*, but its losses change with the reference",
+        ),
+        (Freed(thing=hinge), "says that it needs no reference .*, but its losses change with the reference"),
+    ],
+)
+def test_an_objective_over_groups_or_without_reference_that_misbehaves_is_told_why(strategy: Any, rule: str):
+    with breaks(rule):
+        check_objective(strategy)
+
+
 # Merges -------------------------------------------------------------------------------------------------------------
 
 
@@ -650,6 +748,12 @@ class OfVerdicts(Made):
     reads: ClassVar[str] = "judged"
 
 
+class OfGroups(Made):
+    """Build what the test gives, which reads groups."""
+
+    reads: ClassVar[str] = "groups"
+
+
 class Illiterate(Made):
     """Build what the test gives, which reads something unheard of."""
 
@@ -659,6 +763,7 @@ class Illiterate(Made):
 def test_trainers_are_accepted_whatever_they_read(tmp_path):
     check_trainer(Made(thing=Copying()), tmp_path / "plain")
     check_trainer(OfVerdicts(thing=Copying()), tmp_path / "verdicts")
+    check_trainer(OfGroups(thing=Copying()), tmp_path / "groups")
     check_trainer(WithObjective(thing=Copying()), tmp_path / "preferences", objective=hinge)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -302,3 +303,17 @@ def children_of(out):
             except OSError:
                 continue
     return found
+
+
+def test_all_steps_share_a_store_that_no_artifact_depends_on(done, edit, aya, tmp_path):
+    def keep(raw):
+        stage(raw, "offline")["trainer"].update(keep=True)
+
+    recipe, out = edit(keep), tmp_path / "kept"
+    aya("run", recipe, "--out", out, "-q", check=0)
+    manifests = map(json.loads, (path.read_text() for path in out.glob("artifacts/blend/*/artifact.json")))
+    assert [path.name for path in (out / "store").iterdir()] == [manifest["content"] for manifest in manifests]
+    assert payloads(out) == payloads(done)
+    aya("status", out, check=0)
+    shutil.rmtree(out / "store")
+    assert "71 of 71 steps stood already" in aya("run", recipe, "--out", out, check=0).stderr

@@ -38,11 +38,12 @@ tile = {"HAS_BIAS": True, "HAS_SOFTCAP": True, "PRECISION": "ieee", "BLOCK_TOKEN
 softmax = {name: "*fp32" for name in ("tops", "masses", "heats", "target_logits")}
 check(token_logps._softmax_kernel, head | softmax, floats, tile | {"HAS_ENTROPY": True, "BLOCKS": 16})
 gradient = {name: "*fp32" for name in ("top_logits", "log_masses", "factors", "out")}
-check(token_logps._logit_gradient_kernel, head | gradient, floats, tile)
+check(token_logps._logit_gradient_kernel, head | gradient | {"live": "*i8"}, [*floats, "negligible"], tile)
 blocks = {"BLOCK_ROWS": token_logps._BLOCK_TOKENS, "BLOCK_COLUMNS": token_logps._BLOCK_VOCAB,
           "BLOCK_K": token_logps._BLOCK_K}
-product = {"left": "*fp32", "right": "*bf16", "total": "*fp32"}
-check(token_logps._product_kernel, product, [], blocks | {"CONTINUES": True, "PRECISION": "tf32"})
+product = {"left": "*fp32", "right": "*bf16", "total": "*fp32", "live": "*i8"}
+live = {"LIVE_ROWS": token_logps._BLOCK_VOCAB, "LIVE_K": token_logps._BLOCK_TOKENS}
+check(token_logps._product_kernel, product, [], blocks | live | {"CONTINUES": True, "PRECISION": "tf32"})
 check(weighted_sum._weighted_sum_kernel, {"total": "*fp32", "out": "*bf16"}, [],
       {"CONTINUES": True, "BLOCK": weighted_sum._BLOCK}, inputs=("*bf16", "*fp32"), weights=("fp32", "fp32"))
 check(draws._draws_kernel, {"key": "*i64", "start": "*i64", "out": "*i64"}, [], {"BLOCK": draws._BLOCK})

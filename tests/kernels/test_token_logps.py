@@ -251,6 +251,65 @@ def test_a_second_backward_through_one_graph_gives_the_same_gradients(backend: s
     torch.testing.assert_close(first, torch.autograd.grad(total, (hidden, weight)))
 
 
+@pytest.mark.parametrize("chunk_tokens", [3, None], ids=["small-chunks", "one-chunk"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_weights_gradient_can_be_added_where_one_is(
+    dtype: torch.dtype, chunk_tokens: int | None, backend: str, device: str
+) -> None:
+    hidden, weight, _, targets = random_head(20, 8, 2500, dtype, device)
+    kwargs = {"backend": backend, "chunk_tokens": chunk_tokens}
+    expected = gradients(token_logps(hidden, weight, targets, **kwargs), hidden, weight)
+    total = torch.full_like(weight, 0.5, requires_grad=False)
+    logps = token_logps(hidden, weight, targets, weight_grad=total, **kwargs)
+    upstream = torch.linspace(-1, 2, 20, device=device)
+    found = torch.autograd.grad(logps, (hidden, weight), upstream, allow_unused=True)
+    torch.testing.assert_close(found[0], expected[0])
+    assert found[1] is None
+    error = 2 * torch.finfo(dtype).eps * (expected[1].abs().max() + 0.5)
+    assert (total - expected[1] - 0.5).abs().max() <= error
+
+
+def test_a_buffer_that_is_no_gradient_of_the_weight_is_refused() -> None:
+    hidden, weight, _, targets = random_head(4, 8, 63)
+    for wrong in (torch.zeros(63, 9), torch.zeros(63, 8).double(), torch.zeros(63, 8, requires_grad=True)):
+        with pytest.raises(ValueError, match=r"expected a weight_grad of shape \(63, 8\) and torch.float32"):
+            token_logps(hidden, weight, targets, weight_grad=wrong)
+
+
+@pytest.mark.parametrize("softcap", [None, 300.0])
+def test_logits_that_rise_through_the_vocabulary_are_scaled_back_to_the_last_top(
+    softcap: float | None, backend: str, device: str
+) -> None:
+    """Tile by tile the largest logit grows, by more than a float32 exponential holds."""
+    hidden = torch.ones(3, 1, device=device, requires_grad=True)
+    weight = torch.linspace(-200, 200, 8000, device=device)[:, None].requires_grad_()
+    targets = torch.tensor([0, 4000, 7999], device=device)
+    logps = token_logps(hidden, weight, targets, softcap=softcap, backend=backend)
+    expected, _ = reference_token_logps(hidden, weight, None, targets, LogitMap(softcap=softcap), False)
+    close = {"rtol": 1e-4, "atol": 1e-4}  # of logits of 200
+    torch.testing.assert_close(logps, expected, **close)
+    torch.testing.assert_close(gradients(logps, hidden, weight), gradients(expected, hidden, weight), **close)
+
+
+def test_one_chunk_costs_three_products_and_more_tokens_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    from aya_kernels.token_logps import chunked
+
+    counted = []
+    for name in ("write_product", "add_product"):
+        original = getattr(chunked, name)
+
+        def count(out: Tensor, left: Tensor, right: Tensor, *, original=original, **kwargs: object) -> None:
+            counted.append(left.shape[0] * left.shape[1] * right.shape[1])
+            original(out, left, right, **kwargs)
+
+        monkeypatch.setattr(chunked, name, count)
+    hidden, weight, _, targets = random_head(40, 8, 3000)
+    for chunk_tokens, products in ((40, 3), (39, 4)):
+        counted.clear()
+        gradients(token_logps(hidden, weight, targets, chunk_tokens=chunk_tokens), hidden, weight)
+        assert sum(counted) == products * 40 * 8 * 3000
+
+
 @pytest.mark.parametrize("logit_map", [COHERE, GEMMA], ids=["cohere", "gemma"])
 @pytest.mark.parametrize("chunk_tokens", [2, 100])
 def test_chunked_gradients_pass_gradcheck_in_float64(logit_map: LogitMap, chunk_tokens: int) -> None:

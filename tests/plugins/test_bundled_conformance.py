@@ -22,6 +22,7 @@ from aya_core.testing import (
     check_objective,
     check_router,
     check_teacher,
+    check_tracker,
     check_trainer,
     sample_demonstrations,
     sample_preferences,
@@ -53,6 +54,8 @@ def data(tmp_path_factory):
         for row in sample_demonstrations()
     ]
     twice = [{"id": row["id"], "answer": f"{row['completion']} {n}"} for row in table[:4] for n in range(2)]
+    (folder / "texts").mkdir()
+    (folder / "texts" / "de.txt").write_text("eins\n\nzwei\ndrei\n")
     (folder / "tables").mkdir()
     (folder / "tables" / "train.jsonl").write_text("\n".join(map(json.dumps, table)))
     (folder / "answers.jsonl").write_text("\n".join(map(json.dumps, twice)))
@@ -107,6 +110,7 @@ def test_data_sets_conform(name: str, data: Path):
     settings = {
         "jsonl": [{"path": f"{data}/tables"}],
         "parquet": [{"path": f"{data}/train.parquet"}],
+        "text": [{"path": f"{data}/texts", "lines": lines} for lines in (1, 2)],
         "hub": [{"path": f"{data}/tables"}],
         "micro-world": [{"split": "dev", "per_language": 5, "as_prompts": as_prompts} for as_prompts in (False, True)],
     }
@@ -202,18 +206,28 @@ def test_merges_conform(name: str, tmp_path: Path):
 
 @pytest.mark.parametrize("name", bundled("trainer"))
 def test_trainers_conform(name: str, data: Path, tmp_path: Path):
-    objective = offered("objective", "dpo").build()
+    objective = offered("objective", "rloo" if name == "policy-gradient" else "dpo").build()
     few = {"steps": 2, "batch_rows": 4}
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
     settings = {
         "initialise": ({"config": {"model_type": "cohere", **sizes}}, None),
         "sft": (few, "cohere"),
         "preference": (few, "cohere"),
+        "policy-gradient": (few, "cohere"),
         "reward": (few, "llama"),  # transformers has no sequence classifier for cohere
         "router": ({**few, "prompts": str(data / Prompt.__name__)}, "llama"),
     }
     options, model_type = settings[name]
     check_trainer(offered("trainer", name, **options), tmp_path, objective=objective, model_type=model_type)
+
+
+@pytest.mark.parametrize("name", bundled("tracker"))
+def test_trackers_conform(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip(name, reason=f"needs {name}, which the development environment does not hold")
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    options = {"tensorboard": {}, "wandb": {"mode": "offline"}, "trackio": {}}
+    (tmp_path / "runs").mkdir()
+    check_tracker(offered("tracker", name, **options[name]), tmp_path / "runs")
 
 
 @pytest.mark.parametrize("name", bundled("evaluator"))

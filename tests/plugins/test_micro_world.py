@@ -4,7 +4,7 @@ from itertools import combinations, permutations
 
 import pytest
 
-from aya_plugins.datasets.micro_world import Example, examples, score, vocabulary
+from aya_plugins.datasets.micro_world import Example, examples, score, share_in, vocabulary
 from aya_plugins.datasets.micro_world.lexicon import DIGITS, LEXICONS
 from aya_plugins.datasets.micro_world.world import HASH_CLASSES, TASKS
 
@@ -141,6 +141,12 @@ def test_score_worked_by_hand_counts_length_and_language():
     assert score("one two three four", "one two three", "en") == pytest.approx(3 / 4)
     assert score("one deux three", "one two three", "en") == pytest.approx(2 / 3 * 2 / 3)
     assert score("uno due", "uno dos", "es") == pytest.approx(1 / 2 * 1 / 2)
+
+
+def test_the_share_in_a_language_counts_words_wherever_they_stand():
+    assert share_in("en", "one deux three nonsense") == 1 / 2
+    assert share_in("fr", "deux deux") == 1
+    assert share_in("en", " ") == 0
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from aya_kernels.dispatch import Backend, choose_backend
 from aya_kernels.token_logps.chunked import chunked_token_logps
 from aya_kernels.token_logps.reference import LogitMap
 
-__all__ = ["token_logps"]
+__all__ = ["default_chunk_tokens", "token_logps"]
 
-# 256 MiB of float32 logits: 262 tokens of a vocabulary of 256,000, or 131,072 tokens of one of 512.
+# 256 MiB of float32: 262 tokens of a vocabulary of 256,000, or 131,072 tokens of one of 512.
 _LOGITS_PER_DEFAULT_CHUNK = 1 << 26
 
 
@@ -29,6 +29,7 @@ def token_logps(
     ignore_index: int = ...,
     chunk_tokens: int | None = ...,
     backend: Backend = ...,
+    weight_grad: Tensor | None = ...,
     with_entropy: Literal[False] = ...,
 ) -> Tensor: ...
 
@@ -46,6 +47,7 @@ def token_logps(
     ignore_index: int = ...,
     chunk_tokens: int | None = ...,
     backend: Backend = ...,
+    weight_grad: Tensor | None = ...,
     with_entropy: Literal[True],
 ) -> tuple[Tensor, Tensor]: ...
 
@@ -62,6 +64,7 @@ def token_logps(
     ignore_index: int = -100,
     chunk_tokens: int | None = None,
     backend: Backend = "auto",
+    weight_grad: Tensor | None = None,
     with_entropy: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Give the log-probability of each target token without holding (tokens x vocabulary) logits.
@@ -80,11 +83,14 @@ def token_logps(
     temperature: > 0.
     ignore_index: positions with this target cost no matrix product and give exactly 0.
     chunk_tokens: memory bound, >= 1. At most chunk_tokens * vocab logits exist at a time, as one float32
-        buffer or two (with softcap, or with the entropy). A backward over at most that many kept tokens
-        reuses the forward's buffer instead of computing it again. None takes as many tokens as 256 MiB of
-        float32 logits hold.
+        buffer or two (with softcap, or with the entropy). On the torch backend without softcap, a backward over
+        at most that many kept tokens reuses the forward's buffer instead of computing it again: three matrix
+        products and not four. None takes `default_chunk_tokens`.
     backend: "auto" is Triton on CUDA tensors and torch elsewhere. The Triton kernels have been run in the
         interpreter only, not on a GPU.
+    weight_grad: (vocab, dim) of weight's dtype, where the backward adds the gradient of weight, in place of
+        returning one: such as weight.grad when gradients accumulate. Saves a buffer of the weight's size and
+        two walks over it. None returns the gradient.
     with_entropy: also return the entropy of each position's distribution, in nats, without gradient.
 
     Returns float32 (tokens,) log-probabilities in nats; with_entropy adds a second such tensor. Where hidden
@@ -101,11 +107,12 @@ def token_logps(
     """
     _check_tensors(hidden, weight, targets, bias)
     _check_settings(logit_scale, softcap, temperature, chunk_tokens)
+    _check_weight_grad(weight_grad, weight)
     tensors = [hidden, weight] if bias is None else [hidden, weight, bias]
     chosen_backend = choose_backend(backend, tensors, op="token_logps")
     tokens, vocab = hidden.shape[0], weight.shape[0]
     if chunk_tokens is None:
-        chunk_tokens = max(1, _LOGITS_PER_DEFAULT_CHUNK // vocab)
+        chunk_tokens = default_chunk_tokens(vocab)
 
     kept = (targets != ignore_index).nonzero().squeeze(1)
     if len(kept) < tokens:
@@ -117,12 +124,17 @@ def token_logps(
         from aya_kernels.token_logps.kernel import triton_token_logps as compute
     else:
         compute = chunked_token_logps
-    logps, entropy = compute(hidden, weight, bias, targets, logit_map, chunk_tokens, with_entropy)
+    logps, entropy = compute(hidden, weight, bias, targets, logit_map, chunk_tokens, with_entropy, weight_grad)
 
     if len(kept) < tokens:
         logps = logps.new_zeros(tokens).index_copy(0, kept, logps)
         entropy = None if entropy is None else entropy.new_zeros(tokens).index_copy(0, kept, entropy)
     return logps if entropy is None else (logps, entropy)
+
+
+def default_chunk_tokens(vocab: int) -> int:
+    """Say how many tokens one chunk holds: as many as 256 MiB of float32 logits, and one at least."""
+    return max(1, _LOGITS_PER_DEFAULT_CHUNK // vocab)
 
 
 def _check_tensors(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None) -> None:
@@ -163,6 +175,17 @@ def _check_settings(logit_scale: float, softcap: float | None, temperature: floa
         raise ValueError(f"token_logps: temperature is {temperature}; expected a number above 0, 1.0 for none")
     if chunk_tokens is not None and chunk_tokens < 1:
         raise ValueError(f"token_logps: chunk_tokens is {chunk_tokens}; expected 1 or more, or None for the default")
+
+
+def _check_weight_grad(weight_grad: Tensor | None, weight: Tensor) -> None:
+    if weight_grad is None:
+        return
+    expected = (tuple(weight.shape), weight.dtype, weight.device)
+    if (tuple(weight_grad.shape), weight_grad.dtype, weight_grad.device) != expected or weight_grad.requires_grad:
+        raise ValueError(
+            f"token_logps: expected a weight_grad of shape {expected[0]} and {weight.dtype} on '{weight.device}' that "
+            f"wants no gradient, got {tuple(weight_grad.shape)} and {weight_grad.dtype} on '{weight_grad.device}'"
+        )
 
 
 def _check_targets(targets: Tensor, vocab: int) -> None:

@@ -5,6 +5,9 @@ walk goes through the vocabulary outside and the tokens inside, so that each row
 widened to float32 once, and its gradient is complete, and rounded once, when the walk leaves it. With a
 vocabulary far larger than the batch this moves less memory than chunks of tokens, which go through the whole
 head, and its gradient, once per chunk.
+
+A tile becomes exponentials while it is in the cache, where these cost a tenth of its matrix product; over
+memory they would cost as much as a third of it.
 """
 
 import sys
@@ -15,11 +18,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from aya_kernels.token_logps.pages import float_buffer
+from aya_kernels.token_logps.products import add_product, write_product
 from aya_kernels.token_logps.reference import LogitMap, accumulation_dtype
 
-# 8 MiB of float32: larger tiles leave the cache between the matrix product and the exponential. A GPU wants
+# 4 MiB of float32: larger tiles leave the cache between the matrix product and the exponential. A GPU wants
 # the largest tile that memory allows.
-_LOGITS_PER_CPU_TILE = 1 << 21
+_LOGITS_PER_CPU_TILE = 1 << 20
 # Narrower tiles lose more in the matrix products than they win in cache.
 _MIN_TILE_VOCAB = 1024
 
@@ -63,19 +68,20 @@ def chunked_token_logps(
     logit_map: LogitMap,
     chunk_tokens: int,
     with_entropy: bool,
+    weight_grad: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Compute what reference_token_logps defines, in bounded memory.
 
     When all tokens fit in one chunk, the forward keeps its exponentials and the backward needs no second pass
-    over the head. They are released by the first backward; another one (retain_graph) computes the logits
-    again.
+    over the head: three matrix products in all, and not four. They are released by the first backward; another
+    one (retain_graph) computes the logits again.
     """
     needs_gradient = torch.is_grad_enabled() and any(
         tensor is not None and tensor.requires_grad for tensor in (hidden, weight, bias)
     )
     keeps_numerators = needs_gradient and len(hidden) <= chunk_tokens and logit_map.softcap is None
     logps, entropy = _ChunkedTokenLogps.apply(  # type: ignore[no-untyped-call]
-        hidden, weight, bias, targets, logit_map, chunk_tokens, with_entropy, keeps_numerators
+        hidden, weight, bias, targets, logit_map, chunk_tokens, with_entropy, weight_grad, keeps_numerators
     )
     return logps, entropy
 
@@ -93,23 +99,23 @@ class _ChunkedTokenLogps(torch.autograd.Function):
         logit_map: LogitMap,
         chunk_tokens: int,
         with_entropy: bool,
+        weight_grad: Tensor | None,
         keeps_numerators: bool,
     ) -> tuple[Tensor, Tensor | None]:
         tokens, vocab = len(hidden), len(weight)
         limit = _LOGITS_PER_CPU_TILE if hidden.device.type == "cpu" else sys.maxsize
         ctx.tile_shape = plan_tiles(tokens, vocab, hidden.shape[1], min(chunk_tokens * vocab, limit))
-        ctx.numerators = None
+        ctx.kept = _Kept(hidden, weight) if keeps_numerators else None
         with torch.autocast(hidden.device.type, enabled=False):  # autocast would round the products to bf16
             softmax = _OnlineSoftmax(hidden, weight, targets, with_entropy)
-            whole = softmax.top.new_empty(tokens, vocab) if keeps_numerators else None
-            for tile in _logit_tiles(hidden, weight, bias, logit_map, ctx.tile_shape, whole):
+            buffer = None if ctx.kept is None else ctx.kept.numerators
+            for tile in _logit_tiles(hidden, weight, bias, logit_map, ctx.tile_shape, buffer):
                 if logit_map.softcap is not None:
                     tile.values.mul_(logit_map.softcap / logit_map.temperature)
-                if whole is None:
-                    softmax.absorb(tile.values, tile.columns, tile.rows)
-            if whole is not None:
-                ctx.numerators = softmax.absorb(whole, slice(0, vocab), slice(0, tokens))
-        ctx.logit_map = logit_map
+                softmax.absorb(tile.values, tile.columns, tile.rows)
+                if ctx.kept is not None:
+                    ctx.kept.tops.append(softmax.top[tile.rows].clone())
+        ctx.logit_map, ctx.weight_grad = logit_map, weight_grad
         ctx.save_for_backward(hidden, weight, bias, targets, softmax.top, softmax.mass)
         entropy = softmax.entropy()
         if entropy is not None:
@@ -124,8 +130,21 @@ class _ChunkedTokenLogps(torch.autograd.Function):
             tiles = _residual_tiles(ctx, hidden, weight, bias, targets, top, mass)
             # From a residual of (numerators - onehot * mass) to the gradient of the raw logits, per token.
             factor = -grad_logps.to(top.dtype) * (ctx.logit_map.scale / ctx.logit_map.temperature) / mass
-            grads = _accumulate_gradients(tiles, hidden, weight, bias, factor, ctx.needs_input_grad[:3])
-        return (*grads, None, None, None, None, None)
+            grads = _accumulate_gradients(
+                tiles, hidden, weight, bias, factor, ctx.needs_input_grad[:3], ctx.weight_grad
+            )
+        return (*grads, *[None] * 6)
+
+
+class _Kept:
+    """What a forward keeps for its backward.
+
+    numerators: (tokens * vocab,), exp(x - top) tile after tile. tops: for each tile the `top` that was known then.
+    """
+
+    def __init__(self, hidden: Tensor, weight: Tensor) -> None:
+        self.numerators = float_buffer(len(hidden) * len(weight), accumulation_dtype(hidden, weight), hidden.device)
+        self.tops: list[Tensor] = []
 
 
 class _OnlineSoftmax:
@@ -145,8 +164,8 @@ class _OnlineSoftmax:
         self.heat = torch.zeros_like(self.top) if with_entropy else None
         self.target_logit = torch.zeros_like(self.top)
 
-    def absorb(self, logits: Tensor, columns: slice, rows: slice) -> Tensor:
-        """Take in a tile of logits, overwriting it with exp(logit - top); return it."""
+    def absorb(self, logits: Tensor, columns: slice, rows: slice) -> None:
+        """Take in a tile of logits, overwriting it with exp(logit - top)."""
         index, is_inside = _targets_within(self.targets[rows], columns)
         self.target_logit[rows] = torch.where(is_inside, logits.gather(1, index).squeeze(1), self.target_logit[rows])
         old_top = self.top[rows]
@@ -162,7 +181,6 @@ class _OnlineSoftmax:
             self.heat[rows] = shrink * (self.heat[rows] + (old_top - top) * self.mass[rows]) + new_heat
         self.mass[rows] = shrink * self.mass[rows] + numerators.sum(1)
         self.top[rows] = top
-        return numerators
 
     def target_logps(self) -> Tensor:
         return (self.target_logit - self.top) - self.mass.log()
@@ -177,30 +195,34 @@ def _logit_tiles(
     bias: Tensor | None,
     logit_map: LogitMap,
     tile_shape: tuple[int, int],
-    whole: Tensor | None = None,
+    kept: Tensor | None = None,
 ) -> Iterator[Tile]:
-    """Walk over all tiles of logits, written into whole (tokens, vocab), if given, or each over the last."""
+    """Walk over all tiles of logits, written one after the other into kept, if given, or each over the last."""
     wide = accumulation_dtype(hidden, weight)
     wide_hidden = hidden.to(wide)
-    buffer = wide_hidden.new_empty(tile_shape[0] * tile_shape[1]) if whole is None else None
+    buffer = wide_hidden.new_empty(tile_shape[0] * tile_shape[1]) if kept is None else kept
+    start = 0
     for columns in spans(len(weight), tile_shape[1]):
         head = weight[columns].to(wide)
         head_bias = None if bias is None else bias[columns].to(wide)
         for rows in spans(len(hidden), tile_shape[0]):
             some = wide_hidden[rows]
-            if whole is not None:
-                out = whole[rows, columns]
-            elif buffer is not None:
-                out = buffer[: len(some) * len(head)].view(len(some), len(head))
+            out = buffer[start : start + len(some) * len(head)].view(len(some), len(head))
+            start += 0 if kept is None else out.numel()
             yield Tile(rows, columns, head, _logits_into(out, some, head, head_bias, logit_map))
 
 
-def _kept_tiles(weight: Tensor, numerators: Tensor, tile_shape: tuple[int, int]) -> Iterator[Tile]:
-    """Walk over tiles of the numerators (tokens, vocab) that a forward kept."""
+def _kept_tiles(tokens: int, weight: Tensor, kept: _Kept, top: Tensor, tile_shape: tuple[int, int]) -> Iterator[Tile]:
+    """Walk over tiles of the numerators exp(x - top) that a forward kept."""
+    start, tops = 0, iter(kept.tops)
     for columns in spans(len(weight), tile_shape[1]):
-        head = weight[columns].to(numerators.dtype)
-        for rows in spans(len(numerators), tile_shape[0]):
-            yield Tile(rows, columns, head, numerators[rows, columns])
+        head = weight[columns].to(top.dtype)
+        for rows in spans(tokens, tile_shape[0]):
+            early = next(tops)
+            size = len(early) * len(head)
+            values = kept.numerators[start : start + size].view(len(early), len(head))
+            start += size
+            yield Tile(rows, columns, head, values.mul_(torch.exp(early - top[rows])[:, None]))
 
 
 def _logits_into(out: Tensor, hidden: Tensor, head: Tensor, bias: Tensor | None, logit_map: LogitMap) -> Tensor:
@@ -211,10 +233,7 @@ def _logits_into(out: Tensor, hidden: Tensor, head: Tensor, bias: Tensor | None,
     alone.
     """
     factor = logit_map.scale / (logit_map.temperature if logit_map.softcap is None else logit_map.softcap)
-    if bias is None:
-        torch.addmm(out, hidden, head.T, beta=0, alpha=factor, out=out)
-    else:
-        torch.addmm(bias, hidden, head.T, beta=factor, alpha=factor, out=out)
+    write_product(out, hidden, head.T, bias=bias, factor=factor)
     return out if logit_map.softcap is None else out.tanh_()
 
 
@@ -225,18 +244,18 @@ def _residual_tiles(
 
     They are the gradient of the raw logits but for a factor per row, which is cheaper to put on hidden.
     """
-    numerators, ctx.numerators = ctx.numerators, None  # overwritten here, so good for one backward
-    if numerators is None:
+    kept, ctx.kept = ctx.kept, None  # overwritten here, so good for one backward
+    if kept is None:
         tiles = _logit_tiles(hidden, weight, bias, ctx.logit_map, ctx.tile_shape)
     else:
-        tiles = _kept_tiles(weight, numerators, ctx.tile_shape)
+        tiles = _kept_tiles(len(hidden), weight, kept, top, ctx.tile_shape)
     softcap, temperature = ctx.logit_map.softcap, ctx.logit_map.temperature
     for tile in tiles:
         values, slope = tile.values, None
         if softcap is not None:  # tanh' = 1 - tanh^2
             slope = values.square().neg_().add_(1)
             values.mul_(softcap / temperature)
-        if numerators is None:
+        if kept is None:
             values.sub_(top[tile.rows, None]).exp_()
         index, is_inside = _targets_within(targets[tile.rows], tile.columns)
         values.scatter_add_(1, index, torch.where(is_inside, -mass[tile.rows], 0.0)[:, None])
@@ -252,34 +271,35 @@ def _accumulate_gradients(
     bias: Tensor | None,
     factor: Tensor,
     needed: tuple[bool, bool, bool],
+    weight_grad: Tensor | None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Sum the tiles, times a factor per token, into the gradients of hidden, weight and bias, if needed."""
+    """Sum the tiles, times a factor per token, into the gradients of hidden, weight and bias, if needed.
+
+    That of weight is added to weight_grad, if given, and is not returned then.
+    """
     wide = factor.dtype
     scaled_hidden = hidden.to(wide) * factor[:, None]
     grad_hidden = torch.empty_like(scaled_hidden) if needed[0] else None
-    grad_weight = torch.empty_like(weight) if needed[1] else None
+    grad_weight = (torch.empty_like(weight) if weight_grad is None else weight_grad) if needed[1] else None
     grad_bias = torch.zeros_like(bias, dtype=wide) if needed[2] and bias is not None else None
     slab = None  # gradient of the rows of the head that the walk is at
     for rows, columns, head, values in tiles:
         if grad_hidden is not None:
-            _add_product(grad_hidden[rows], values, head, starts=columns.start == 0)
+            add_product(grad_hidden[rows], values, head, starts=columns.start == 0)
         if grad_bias is not None:
             grad_bias[columns].addmv_(values.T, factor[rows])
         if grad_weight is not None:
             if rows.start == 0:
                 slab = grad_weight[columns] if weight.dtype == wide else torch.empty_like(head)
             assert slab is not None  # the walk starts each span of columns at row 0
-            _add_product(slab, values.T, scaled_hidden[rows], starts=rows.start == 0)
+            is_fresh = rows.start == 0 and (weight_grad is None or weight.dtype != wide)
+            add_product(slab, values.T, scaled_hidden[rows], starts=is_fresh)
             if rows.stop == len(hidden) and weight.dtype != wide:
-                grad_weight[columns] = slab
+                grad_weight[columns] = slab if weight_grad is None else slab + weight_grad[columns]
     if grad_hidden is not None:
         grad_hidden = grad_hidden.mul_(factor[:, None]).to(hidden.dtype)
-    return grad_hidden, grad_weight, None if grad_bias is None or bias is None else grad_bias.to(bias.dtype)
-
-
-def _add_product(total: Tensor, left: Tensor, right: Tensor, *, starts: bool) -> None:
-    """total = left @ right if starts, else total += left @ right, in place."""
-    torch.addmm(total, left, right, beta=0 if starts else 1, out=total)
+    returned = grad_weight if weight_grad is None else None
+    return grad_hidden, returned, None if grad_bias is None or bias is None else grad_bias.to(bias.dtype)
 
 
 def _targets_within(targets: Tensor, columns: slice) -> tuple[Tensor, Tensor]:

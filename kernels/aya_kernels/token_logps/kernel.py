@@ -7,6 +7,15 @@ logits again, turns them into their gradient in registers and writes that, at mo
 in float32; two matrix products take it to the gradients of hidden and weight. No atomics: results do not
 depend on the order of programs.
 
+Blocks of that gradient which hold no target and no probability above `negligible` = eps / 16 / vocab, eps that
+of the finer dtype of hidden and weight, are neither written nor multiplied. What is skipped of a token's
+distribution then sums to eps / 16 at the most, whatever the vocabulary. So with f = |d loss / d logp| * scale /
+temperature of each token, for any element k, skipping changes
+    grad_hidden[t, k] by at most f[t] * eps / 16 * max over v of |weight[v, k]|,
+    grad_weight[v, k] by at most eps / 16 / vocab * sum over t of f[t] * |hidden[t, k]|,
+and the gradient of a bias not at all: where one is wanted, nothing is skipped. (The paper skips below 2^-12,
+an element's rounding in bf16, which bounds no sum.)
+
 Half-precision inputs multiply the float32 logit gradients as TF32, in which bf16 and fp16 are exact.
 Gradients rounded to bf16 first, as the paper has them, would be faster, at the price of a second rounding in
 every gradient.
@@ -56,15 +65,27 @@ def _product_tile(
     """Multiply left[rows, :] by right[:, columns], accumulating in float32. rows and columns are int64."""
     acc = tl.zeros((BLOCK_ROWS, BLOCK_COLUMNS), tl.float32)
     for start in range(0, k_count, BLOCK_K):
-        k = start + tl.arange(0, BLOCK_K).to(tl.int64)
-        left_mask = (rows[:, None] < row_count) & (k[None, :] < k_count)
-        right_mask = (k[:, None] < k_count) & (columns[None, :] < column_count)
-        a = tl.load(left + rows[:, None] * left_row + k[None, :] * left_k, mask=left_mask, other=0.0)
-        b = tl.load(right + k[:, None] * right_k + columns[None, :] * right_column, mask=right_mask, other=0.0)
-        if _IS_INTERPRETED or a.dtype != b.dtype:
-            a, b = a.to(tl.float32), b.to(tl.float32)
-        acc = tl.dot(a, b, acc, input_precision=PRECISION)
+        acc = _product_step(
+            acc, start, left, left_row, left_k, right, right_k, right_column, rows, columns,
+            row_count, column_count, k_count, PRECISION, BLOCK_K,
+        )  # fmt: skip
     return acc
+
+
+@triton.jit
+def _product_step(
+    acc, start, left, left_row, left_k, right, right_k, right_column, rows, columns,
+    row_count, column_count, k_count, PRECISION: tl.constexpr, BLOCK_K: tl.constexpr,
+):  # fmt: skip
+    """Add left[rows, start:start + BLOCK_K] @ right[start:start + BLOCK_K, columns] to acc."""
+    k = start + tl.arange(0, BLOCK_K).to(tl.int64)
+    left_mask = (rows[:, None] < row_count) & (k[None, :] < k_count)
+    right_mask = (k[:, None] < k_count) & (columns[None, :] < column_count)
+    a = tl.load(left + rows[:, None] * left_row + k[None, :] * left_k, mask=left_mask, other=0.0)
+    b = tl.load(right + k[:, None] * right_k + columns[None, :] * right_column, mask=right_mask, other=0.0)
+    if _IS_INTERPRETED or a.dtype != b.dtype:
+        a, b = a.to(tl.float32), b.to(tl.float32)
+    return tl.dot(a, b, acc, input_precision=PRECISION)
 
 
 @triton.jit
@@ -143,14 +164,15 @@ def _softmax_kernel(
 @triton.jit
 def _logit_gradient_kernel(
     hidden, hidden_row, hidden_dim, weight, weight_row, weight_dim, bias,
-    targets, top_logits, log_masses, factors, out, tokens, vocab, dim,
-    scale, softcap, temperature,
+    targets, top_logits, log_masses, factors, out, live, tokens, vocab, dim,
+    scale, softcap, temperature, negligible,
     HAS_BIAS: tl.constexpr, HAS_SOFTCAP: tl.constexpr, PRECISION: tl.constexpr,
     BLOCK_TOKENS: tl.constexpr, BLOCK_VOCAB: tl.constexpr, BLOCK_DIM: tl.constexpr,
 ):  # fmt: skip
     """Write the gradient of raw logits, factor * (p - onehot(target)) * softcap', to out (tokens, vocab).
 
     vocab is a slab, and targets are counted from its start: those outside it are below 0 or at least vocab.
+    live: (blocks of tokens, blocks of the slab) int8, 0 for a block that is negligible and so not written.
     """
     rows = tl.program_id(0).to(tl.int64) * BLOCK_TOKENS + tl.arange(0, BLOCK_TOKENS)
     columns = tl.program_id(1).to(tl.int64) * BLOCK_VOCAB + tl.arange(0, BLOCK_VOCAB)
@@ -165,26 +187,40 @@ def _logit_gradient_kernel(
     log_mass = tl.load(log_masses + rows, mask=is_token, other=0.0)
     factor = tl.load(factors + rows, mask=is_token, other=0.0)
     probabilities = tl.exp(logits - top[:, None] - log_mass[:, None])
-    gradient = factor[:, None] * (probabilities - tl.where(columns[None, :] == target[:, None], 1.0, 0.0))
     mask = is_token[:, None] & (columns[None, :] < vocab)
-    if HAS_SOFTCAP:
-        gradient = gradient * (1 - capped * capped)
-    tl.store(out + rows[:, None] * vocab + columns[None, :], gradient, mask=mask)
+    onehot = tl.where(columns[None, :] == target[:, None], 1.0, 0.0)
+    # Counted, for a maximum may leave out what is no number.
+    matters = mask & ~(probabilities + onehot <= negligible)
+    is_live = tl.sum(tl.sum(matters.to(tl.int32), axis=1), axis=0) > 0
+    tl.store(live + tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tl.program_id(1), is_live.to(tl.int8))
+    if is_live:
+        gradient = factor[:, None] * (probabilities - onehot)
+        if HAS_SOFTCAP:
+            gradient = gradient * (1 - capped * capped)
+        tl.store(out + rows[:, None] * vocab + columns[None, :], gradient, mask=mask)
 
 
 @triton.jit
 def _product_kernel(
-    left, left_row, left_k, right, right_k, right_column, total, total_row,
+    left, left_row, left_k, right, right_k, right_column, total, total_row, live, live_row, live_k,
     row_count, column_count, k_count, CONTINUES: tl.constexpr, PRECISION: tl.constexpr,
     BLOCK_ROWS: tl.constexpr, BLOCK_COLUMNS: tl.constexpr, BLOCK_K: tl.constexpr,
+    LIVE_ROWS: tl.constexpr, LIVE_K: tl.constexpr,
 ):  # fmt: skip
-    """total (row_count, column_count) float32 = left @ right, plus total if CONTINUES."""
+    """total (row_count, column_count) float32 = left @ right, plus total if CONTINUES.
+
+    live says of each block of left, of LIVE_ROWS x LIVE_K, whether it counts; BLOCK_ROWS and BLOCK_K divide these.
+    """
     rows = tl.program_id(0).to(tl.int64) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
     columns = tl.program_id(1).to(tl.int64) * BLOCK_COLUMNS + tl.arange(0, BLOCK_COLUMNS)
-    acc = _product_tile(
-        left, left_row, left_k, right, right_k, right_column, rows, columns, row_count, column_count, k_count,
-        PRECISION, BLOCK_ROWS, BLOCK_COLUMNS, BLOCK_K,
-    )  # fmt: skip
+    counts = live + (tl.program_id(0) * BLOCK_ROWS // LIVE_ROWS).to(tl.int64) * live_row
+    acc = tl.zeros((BLOCK_ROWS, BLOCK_COLUMNS), tl.float32)
+    for start in range(0, k_count, BLOCK_K):
+        if tl.load(counts + (start // LIVE_K) * live_k) != 0:
+            acc = _product_step(
+                acc, start, left, left_row, left_k, right, right_k, right_column, rows, columns,
+                row_count, column_count, k_count, PRECISION, BLOCK_K,
+            )  # fmt: skip
     address = total + rows[:, None] * total_row + columns[None, :]
     mask = (rows[:, None] < row_count) & (columns[None, :] < column_count)
     if CONTINUES:
@@ -200,12 +236,15 @@ def triton_token_logps(
     logit_map: LogitMap,
     chunk_tokens: int,
     with_entropy: bool,
+    weight_grad: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Compute what reference_token_logps defines, for one token or more.
 
     chunk_tokens bounds the backward; the forward writes no logits at all.
     """
-    logps, entropy = _TritonTokenLogps.apply(hidden, weight, bias, targets, logit_map, chunk_tokens, with_entropy)
+    logps, entropy = _TritonTokenLogps.apply(
+        hidden, weight, bias, targets, logit_map, chunk_tokens, with_entropy, weight_grad
+    )
     return logps, entropy
 
 
@@ -220,13 +259,14 @@ class _TritonTokenLogps(torch.autograd.Function):
         logit_map: LogitMap,
         chunk_tokens: int,
         with_entropy: bool,
+        weight_grad: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         targets = targets.contiguous()
         bias = None if bias is None else bias.contiguous()
         with torch.cuda.device_of(hidden):  # Triton launches on the current device; does nothing for CPU tensors
             top, mass, heat, target_logits = _online_softmax(hidden, weight, bias, targets, logit_map, with_entropy)
         log_mass = mass.log()
-        ctx.logit_map, ctx.chunk_tokens = logit_map, chunk_tokens
+        ctx.logit_map, ctx.chunk_tokens, ctx.weight_grad = logit_map, chunk_tokens, weight_grad
         ctx.save_for_backward(hidden, weight, bias, targets, top, log_mass)
         entropy = None if heat is None else log_mass - heat / mass
         if entropy is not None:
@@ -242,9 +282,11 @@ class _TritonTokenLogps(torch.autograd.Function):
         factor = -grad_logps.to(torch.float32) * (logit_map.scale / logit_map.temperature)
         tile_tokens, tile_vocab = plan_tiles(tokens, vocab, dim, ctx.chunk_tokens * vocab)
         gradient = top.new_empty(tile_tokens * tile_vocab)
+        negligible = -1.0 if ctx.needs_input_grad[2] else negligible_probability(hidden, weight)
         needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
         grad_hidden = top.new_empty(tokens, dim) if needs_hidden else None
-        grad_weight = torch.empty_like(weight) if needs_weight else None
+        total = ctx.weight_grad
+        grad_weight = (torch.empty_like(weight) if total is None else total) if needs_weight else None
         grad_bias = top.new_zeros(vocab) if needs_bias else None
         slab = top.new_empty(tile_vocab, dim) if needs_weight else None
         with torch.cuda.device_of(hidden):
@@ -254,23 +296,24 @@ class _TritonTokenLogps(torch.autograd.Function):
                 for rows in spans(tokens, tile_tokens):
                     some = hidden[rows]
                     out = gradient[: len(some) * len(head)].view(len(some), len(head))
-                    _logit_gradient_into(
+                    live = _logit_gradient_into(
                         out, some, head, head_bias, targets[rows] - columns.start, top[rows], log_mass[rows],
-                        factor[rows], logit_map,
+                        factor[rows], logit_map, negligible,
                     )  # fmt: skip
                     if grad_hidden is not None:
-                        _add_product(grad_hidden[rows], out, head, continues=columns.start > 0)
+                        _add_product(grad_hidden[rows], out, head, live, continues=columns.start > 0)
                     if slab is not None:
-                        _add_product(slab[: len(head)], out.T, some, continues=rows.start > 0)
+                        _add_product(slab[: len(head)], out.T, some, live.T, continues=rows.start > 0, is_turned=True)
                     if grad_bias is not None:
                         grad_bias[columns] += out.sum(0)
                 if grad_weight is not None and slab is not None:
-                    grad_weight[columns] = slab[: len(head)]
+                    done = slab[: len(head)]
+                    grad_weight[columns] = done if total is None else done + total[columns]
         return (
             None if grad_hidden is None else grad_hidden.to(hidden.dtype),
-            grad_weight,
+            grad_weight if total is None else None,
             None if grad_bias is None else grad_bias.to(bias.dtype),
-            *[None] * 4,
+            *[None] * 5,
         )
 
 
@@ -303,24 +346,39 @@ def _online_softmax(
 
 def _logit_gradient_into(
     out: Tensor, hidden: Tensor, head: Tensor, bias: Tensor | None, targets: Tensor, top: Tensor,
-    log_mass: Tensor, factor: Tensor, logit_map: LogitMap,
-) -> None:  # fmt: skip
+    log_mass: Tensor, factor: Tensor, logit_map: LogitMap, negligible: float,
+) -> Tensor:  # fmt: skip
+    """Launch the gradient of some tokens' logits; give which of its blocks are live."""
     grid = (triton.cdiv(len(hidden), _BLOCK_TOKENS), triton.cdiv(len(head), _BLOCK_VOCAB))
+    live = torch.empty(grid, dtype=torch.int8, device=hidden.device)
     _logit_gradient_kernel[grid](
-        *_head_arguments(hidden, head, bias), targets, top, log_mass, factor, out,
-        len(hidden), len(head), hidden.shape[1], *_map_arguments(logit_map),
+        *_head_arguments(hidden, head, bias), targets, top, log_mass, factor, out, live,
+        len(hidden), len(head), hidden.shape[1], *_map_arguments(logit_map), negligible,
         HAS_BIAS=bias is not None, HAS_SOFTCAP=logit_map.softcap is not None, PRECISION="ieee",
         BLOCK_TOKENS=_BLOCK_TOKENS, BLOCK_VOCAB=_BLOCK_VOCAB, BLOCK_DIM=_BLOCK_DIM, enable_fp_fusion=True,
     )  # fmt: skip
+    return live
 
 
-def _add_product(total: Tensor, left: Tensor, right: Tensor, *, continues: bool) -> None:
-    """total = left @ right, plus total if continues, in place; total is float32 with contiguous rows."""
+def negligible_probability(hidden: Tensor, weight: Tensor) -> float:
+    """Say up to which probability a block of the logits' gradient is skipped; the bound is in the module's docstring."""
+    return min(torch.finfo(hidden.dtype).eps, torch.finfo(weight.dtype).eps) / 16 / len(weight)
+
+
+def _add_product(
+    total: Tensor, left: Tensor, right: Tensor, live: Tensor, *, continues: bool, is_turned: bool = False
+) -> None:
+    """total = left @ right, plus total if continues, in place; total is float32 with contiguous rows.
+
+    left: (tokens, vocab), or (vocab, tokens) if it is turned. live: which blocks of left count, turned with it.
+    """
     rows, columns = total.shape
+    live_rows, live_k = (_BLOCK_VOCAB, _BLOCK_TOKENS) if is_turned else (_BLOCK_TOKENS, _BLOCK_VOCAB)
     _product_kernel[(triton.cdiv(rows, _BLOCK_TOKENS), triton.cdiv(columns, _BLOCK_VOCAB))](
-        left, *left.stride(), right, *right.stride(), total, total.stride(0), rows, columns, left.shape[1],
-        CONTINUES=continues, PRECISION="ieee" if right.dtype is torch.float32 else "tf32",
-        BLOCK_ROWS=_BLOCK_TOKENS, BLOCK_COLUMNS=_BLOCK_VOCAB, BLOCK_K=_BLOCK_K, enable_fp_fusion=True,
+        left, *left.stride(), right, *right.stride(), total, total.stride(0), live, *live.stride(),
+        rows, columns, left.shape[1], CONTINUES=continues, PRECISION="ieee" if right.dtype is torch.float32 else "tf32",
+        BLOCK_ROWS=_BLOCK_TOKENS, BLOCK_COLUMNS=_BLOCK_VOCAB, BLOCK_K=_BLOCK_K,
+        LIVE_ROWS=live_rows, LIVE_K=live_k, enable_fp_fusion=True,
     )  # fmt: skip
 
 

@@ -9,9 +9,10 @@ from aya_plugins.datasets.hub import Hub
 from aya_plugins.datasets.jsonl import Jsonl
 from aya_plugins.datasets.micro_world_dataset import MicroWorld
 from aya_plugins.datasets.parquet import Parquet
+from aya_plugins.datasets.text import Text
 
 
 @hookimpl
 def aya_datasets() -> Mapping[str, type[Strategy[Dataset]]]:
     """Offer the bundled data sets."""
-    return {"jsonl": Jsonl, "parquet": Parquet, "hub": Hub, "micro-world": MicroWorld}
+    return {"jsonl": Jsonl, "parquet": Parquet, "text": Text, "hub": Hub, "micro-world": MicroWorld}

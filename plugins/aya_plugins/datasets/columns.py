@@ -3,7 +3,7 @@
 | columns of the row | record |
 |---|---|
 | chosen and rejected | Preference |
-| completion | Demonstration |
+| completion | Demonstration; with `columns.score`, one answer of a group |
 | neither | Prompt |
 
 A prompt is a text or a list of messages that ends with the user's; an answer is a text or a list of one
@@ -13,6 +13,7 @@ assistant message. Every row of a data set must give the same record.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -109,6 +110,10 @@ class Columns(Settings):
     chosen: str | None = Field(None, description="The better answer. By default chosen.")
     rejected: str | None = Field(None, description="The worse answer. By default rejected.")
     reference: str | None = Field(None, description="The known right answer. By default reference.")
+    score: str | None = Field(
+        None,
+        description="Scores of completions, higher for better. Answers to one prompt, one after the other, then share its id.",
+    )
     meta: tuple[str, ...] = Field(
         (), description="Columns to keep with each prompt, under their own names and as text; every row must have them."
     )
@@ -130,6 +135,7 @@ class Table:
         """Yield the record of each row, whatever the seed. Raises DataError with file and line."""
         seen = Seen()
         kind: type | None = None
+        before: Prompt | None = None
         for line in islice(filter(self._is_kept, self.lines()), self.limit):
             row = self._record(line)
             kind = kind or type(row)
@@ -139,7 +145,8 @@ class Table:
                     f"{kind.__name__.lower()}s; expected the same columns in every row"
                 )
             prompt = row if isinstance(row, Prompt) else row.prompt
-            if not seen.add(prompt.id):
+            is_same_group, before = self.columns.score is not None and prompt == before, prompt
+            if not is_same_group and not seen.add(prompt.id):
                 raise DataError(
                     f"{line.place}: id '{prompt.id}' was used before; expected unique ids "
                     "(id_template: '{language}/{id}' tells languages apart)"
@@ -162,7 +169,7 @@ class Table:
         if chosen is not None:
             return Preference(prompt, _answer(line, "chosen", chosen), _answer(line, "rejected", rejected))
         if completion is not None:
-            return Demonstration(prompt, _answer(line, "completion", completion))
+            return Demonstration(prompt, _answer(line, "completion", completion), score=_score(line, columns.score))
         return prompt
 
     def _prompt(self, line: Line) -> Prompt:
@@ -279,6 +286,15 @@ def _answer(line: Line, name: str, value: Any) -> str:
         if message["role"] == "assistant":
             return message["content"]
     raise DataError(f"{line.place}: {name} is {value!r:.80}; expected a text or a list of one assistant message")
+
+
+def _score(line: Line, column: str | None) -> float | None:
+    if column is None:
+        return None
+    value = look_up(line, column, ())
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise DataError(f"{line.place}: the score is {value!r:.80}; expected a finite number")
+    return float(value)
 
 
 def _held(line: Line) -> str:

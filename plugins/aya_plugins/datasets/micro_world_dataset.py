@@ -93,3 +93,10 @@ def micro_world_score(answer: str, prompt: Prompt) -> float:
     if prompt.reference is None:
         raise ValueError(f"prompt '{prompt.id}' has no reference")
     return score(answer, prompt.reference, prompt.language)
+
+
+def micro_world_language(answer: str, prompt: Prompt) -> float:
+    """Say which share of an answer's words is in the prompt's language, in [0, 1]."""
+    from aya_plugins.datasets.micro_world import share_in
+
+    return share_in(prompt.language, answer)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from aya_core.api import Field, Piece, PieceMerge, Pieces, Place, Strategy, Varying
-from aya_plugins.merges.differences import Density, Elect, add_task_vectors, l1_scales
+from aya_plugins.merges.differences import Density, Elect, add_task_vectors
+from aya_plugins.merges.rescaling import rescale_to_l1
 from aya_plugins.merges.selection import Wanted, cuts, keep_largest
 
 if TYPE_CHECKING:
@@ -70,15 +71,11 @@ class BreadcrumbsMerge:
             dropped = min(int(gamma * length), length - kept)
             wanted += [Wanted(model, dropped + kept if kept else 0), Wanted(model, dropped if kept else 0)]
         (found,) = cuts([pieces], wanted)
-        scales = [1.0] * len(weights)
 
         def keeps(piece: Piece) -> list[Keep]:
-            pairs = zip(found[::2], found[1::2], scales, strict=True)
-            return [keep_largest(piece, cut, but=largest, scale=scale) for cut, largest, scale in pairs]
+            return [keep_largest(piece, cut, but=largest) for cut, largest in zip(found[::2], found[1::2], strict=True)]
 
-        if settings.rescale == "l1":
-            scales = l1_scales("breadcrumbs", pieces, keeps)
         return add_task_vectors(
-            "breadcrumbs", weights, keeps,
+            "breadcrumbs", weights, rescale_to_l1("breadcrumbs", pieces, keeps) if settings.rescale == "l1" else keeps,
             elect=settings.elect, normalize=settings.normalize, lambda_=place.value(settings.lambda_),
         )  # fmt: skip

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from aya_core.api import Piece, Pieces, Place
-from aya_plugins.merges.differences import Rescale, l1_scales
+from aya_plugins.merges.differences import Rescale
+from aya_plugins.merges.rescaling import rescale_to_l1
 
 if TYPE_CHECKING:
     from aya_kernels import Keep
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def drop_and_rescale(
     name: str, pieces: Pieces, densities: Sequence[float], rescale: Rescale, place: Place
-) -> Callable[[Piece], list[Keep]]:
+) -> Callable[[Piece], Sequence[Keep]]:
     """Make the function that says what is kept of each model in a piece: each value with probability density.
 
     The draws of a model come from the Philox stream of its tensor's key and its place in the list, one for each value.
@@ -30,5 +31,5 @@ def drop_and_rescale(
         ]
 
     if rescale == "l1" and any(density < 1 for density in densities):
-        scales = l1_scales(name, pieces, keeps)
+        return rescale_to_l1(name, pieces, keeps)
     return keeps

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aya_core.api import AyaError, Field, Piece, PieceMerge, Pieces, Place, Strategy, Varying
-from aya_plugins.merges.differences import Density, Elect, Rescale, add_task_vectors, l1_scales, task_vectors
+from aya_plugins.merges.differences import Density, Elect, Rescale, add_task_vectors, task_vectors
+from aya_plugins.merges.rescaling import rescale_to_l1
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,23 +80,18 @@ class DellaMerge:
                     f"{density - epsilon:.3g} to {density + epsilon:.3g} for '{place.name}'; "
                     "lower epsilon until they lie between 0 and 1"
                 )
-        scales = [1.0] * len(rates)
 
         def keeps(piece: Piece) -> list[Keep]:
             vectors = task_vectors("della", piece)
             return [
-                Keep(density=density, scale=scale)
+                Keep(density=density)
                 if density in (0, 1)
-                else Keep(
-                    mask=_mask(vector, density, epsilon, (place.key, model), piece.start, settings.rescale), scale=scale
-                )
-                for model, (vector, (density, epsilon), scale) in enumerate(zip(vectors, rates, scales, strict=True))
+                else Keep(mask=_mask(vector, density, epsilon, (place.key, model), piece.start, settings.rescale))
+                for model, (vector, (density, epsilon)) in enumerate(zip(vectors, rates, strict=True))
             ]
 
-        if settings.rescale == "l1":
-            scales = l1_scales("della", pieces, keeps)
         return add_task_vectors(
-            "della", weights, keeps,
+            "della", weights, rescale_to_l1("della", pieces, keeps) if settings.rescale == "l1" else keeps,
             elect=settings.elect, normalize=settings.normalize, lambda_=place.value(settings.lambda_),
         )  # fmt: skip
 

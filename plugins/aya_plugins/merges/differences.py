@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator
 
-from aya_core.api import AyaError, Field, Piece, Pieces, Varying
+from aya_core.api import AyaError, Field, Piece, Varying
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,31 +82,3 @@ def add_task_vectors(
         )  # fmt: skip
 
     return merged
-
-
-def l1_scales(name: str, pieces: Pieces, keeps: Callable[[Piece], Sequence[Keep]]) -> list[float]:
-    """Say by what each model's kept differences are multiplied to have the L1 norm of all of them.
-
-    It is 1 where nothing is kept, as there is nothing to scale. Sums are taken in float64.
-    """
-    import torch
-
-    from aya_kernels import merge_task_vectors
-
-    def norms(piece: Piece) -> list[tuple[float, float]]:
-        found = []
-        for vector, keep in zip(task_vectors(name, piece), keeps(piece), strict=True):
-            kept = merge_task_vectors(torch.zeros_like(vector), [vector], [1.0], keep=[keep])
-            found.append((_l1(vector), _l1(kept)))
-        return found
-
-    scales = []
-    for model in zip(*pieces.map(norms), strict=True):
-        before, after = (math.fsum(column) for column in zip(*model, strict=True))
-        scales.append(before / after if after > 0 else 1.0)
-    return scales
-
-
-def _l1(tensor: Tensor) -> float:
-    # numpy's: torch cuts a sum by its number of threads, which moves the last bits
-    return float(tensor.abs().cpu().numpy().sum(dtype="float64"))

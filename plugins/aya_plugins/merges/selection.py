@@ -49,8 +49,8 @@ ALL = Cut(0.0, {})
 NONE = Cut(math.inf, {})
 
 
-def keep_largest(piece: Piece, cut: Cut, *, but: Cut = NONE, scale: float = 1.0) -> Keep:
-    """Keep, of a piece, what belongs to the largest of `cut`, `but` not what belongs to those; and scale it.
+def keep_largest(piece: Piece, cut: Cut, *, but: Cut = NONE) -> Keep:
+    """Keep, of a piece, what belongs to the largest of `cut`, `but` not what belongs to those.
 
     Ties are counted in the one piece where some belong and some do not; elsewhere a bound says it, which is faster.
     """
@@ -64,7 +64,7 @@ def keep_largest(piece: Piece, cut: Cut, *, but: Cut = NONE, scale: float = 1.0)
     if piece.start in but.ties:
         belong, among = but.ties[piece.start]
         high, go = (_before(high), None) if belong == among else (high, belong or None)
-    return Keep(low=low, high=high, low_ties=stay, high_ties=go, scale=scale)
+    return Keep(low=low, high=high, low_ties=stay, high_ties=go)
 
 
 def cuts(tensors: Sequence[Pieces], wanted: Sequence[Wanted]) -> list[list[Cut]]:
@@ -158,10 +158,6 @@ class _Part(NamedTuple):
         """How many are in the bracket."""
         return len(self.values) if self.counts is None else int(self.counts.sum())
 
-    def size(self, chosen: Tensor) -> int:
-        """How many a choice among `values` stands for."""
-        return int((chosen if self.counts is None else self.counts * chosen).sum())
-
 
 def _samples(tensors: Sequence[Pieces], length: int, models: Sequence[int]) -> dict[int, list[Tensor]]:
     """Take about SAMPLE magnitudes of each model at equal distances: of some pieces, or of all of several tensors."""
@@ -203,28 +199,35 @@ def _census(tensors: Sequence[Pieces], brackets: Sequence[tuple[int, float, floa
 
 def _select(parts: Sequence[_Part], rank: int, tensors: int) -> list[Cut]:
     """Cut at the value in all parts that is the rank-th largest."""
+    import torch
+
     if rank > sum(part.within for part in parts):
         return [ALL] * tensors
-    magnitude = _ranked(parts, rank)
-    left = rank - sum(part.size(part.values > magnitude) for part in parts)
+    values = torch.cat([part.values for part in parts])
+    counts = torch.cat([
+        torch.ones_like(part.values, dtype=torch.int64) if part.counts is None else part.counts for part in parts
+    ])  # fmt: skip
+    magnitude = _ranked(parts, values, counts, rank)
+    left = rank - int(counts[values > magnitude].sum())
+    tied = torch.where(values == magnitude, counts, 0).cumsum(0)
+    ends = torch.tensor([len(part.values) for part in parts], device=tied.device).cumsum(0)
+    upto = torch.where(ends > 0, tied[ends - 1], 0)
     ties: list[dict[int, tuple[int, int]]] = [{} for _ in range(tensors)]
-    for part in parts:
-        if among := part.size(part.values == magnitude):
+    for part, among in zip(parts, upto.diff(prepend=upto[:1] * 0).tolist(), strict=True):
+        if among:
             belong = min(left, among)
             left -= belong
             ties[part.tensor][part.start] = (belong, among)
     return [Cut(magnitude, of) for of in ties]
 
 
-def _ranked(parts: Sequence[_Part], rank: int) -> float:
+def _ranked(parts: Sequence[_Part], values: Tensor, counts: Tensor, rank: int) -> float:
     import torch
 
     from aya_kernels import kth_magnitude
 
-    values = torch.cat([part.values for part in parts])
     if all(part.counts is None for part in parts):
         return kth_magnitude(values, rank)
-    counts = torch.cat([torch.ones_like(p.values, dtype=torch.int64) if p.counts is None else p.counts for p in parts])
     order = values.argsort(descending=True)
     return float(values[order[torch.searchsorted(counts[order].cumsum(0), rank)]])
 

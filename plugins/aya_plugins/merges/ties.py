@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from aya_core.api import AyaError, Field, Piece, PieceMerge, Pieces, Place, Strategy, Varying, WholeModelMerge
-from aya_plugins.merges.differences import Density, add_task_vectors, l1_scales
+from aya_plugins.merges.differences import Density, add_task_vectors
+from aya_plugins.merges.rescaling import rescale_to_l1
 from aya_plugins.merges.selection import Cut, Wanted, cuts, keep_largest
 
 if TYPE_CHECKING:
@@ -116,15 +117,12 @@ def merge_trimmed(
     settings: Ties, pieces: Pieces, found: Sequence[Cut], weights: Sequence[float], place: Place
 ) -> Callable[[Piece], Tensor]:
     """Make the function that elects signs and averages what the cuts leave of a piece."""
-    scales = [1.0] * len(found)
 
     def keeps(piece: Piece) -> list[Keep]:
-        return [keep_largest(piece, cut, scale=scale) for cut, scale in zip(found, scales, strict=True)]
+        return [keep_largest(piece, cut) for cut in found]
 
-    if settings.rescale == "l1":
-        scales = l1_scales("ties", pieces, keeps)
     return add_task_vectors(
-        "ties", weights, keeps,
+        "ties", weights, rescale_to_l1("ties", pieces, keeps) if settings.rescale == "l1" else keeps,
         elect="weighted" if settings.weigh_election else "plain",
         normalize=settings.normalize, lambda_=place.value(settings.lambda_),
     )  # fmt: skip

@@ -13,6 +13,9 @@ from aya_plugins.modelling.rows import Encoded, RowGatherer
 CHUNK = 4096
 """Rows rendered and tokenized at a time, which bounds memory."""
 
+PROBE = "7f3a answer"
+"""An answer by which is found what a template puts before answers."""
+
 
 class ChatEncoder:
     """Encodes conversations for one tokenizer.
@@ -42,6 +45,7 @@ class ChatEncoder:
         self.end_ids = frozenset(end_ids) | {tokenizer.eos_token_id}
         self.max_tokens = max_tokens
         self.where = where
+        self._is_checked = False
         self.system: tuple[Message, ...] = () if system is None else ({"role": "system", "content": system},)
 
     @property
@@ -62,8 +66,10 @@ class ChatEncoder:
         """Encode each prompt with its answer.
 
         is_whole: leave the end as the template writes it, as `conversations` does. Raises DataError for a template that
-        does not keep a prompt as it was.
+        does not keep a prompt as it was, leaves answers out, or has no generation marker where its turns need one.
         """
+        if pairs and not is_whole:
+            self._check_marker(pairs[0][0])
         rows = RowGatherer(self.max_tokens)
         for start in range(0, len(pairs), CHUNK):
             chunk = pairs[start : start + CHUNK]
@@ -90,6 +96,32 @@ class ChatEncoder:
             for encoding in self._tokenize(self._render(turns, is_complete=True)):
                 rows.add(encoding.ids, len(encoding.ids))
         return rows.encoded()
+
+    def _check_marker(self, prompt: Prompt) -> None:
+        """Refuse a template that opens the assistant's turn in finished conversations only.
+
+        The opening would count as part of each answer, and a model that is asked would have to write it. Templates in which
+        an answer follows its prompt without any, as Llama 2's, need no marker.
+        """
+        if self._is_checked:
+            return
+        turns = list(prompt.messages)
+        (asked,), (plain,) = (self._render([turns], is_complete=flag) for flag in (False, True))
+        (answered,) = self._render([[*turns, _answer(PROBE)]], is_complete=True)
+        place = answered.find(PROBE)
+        if place < 0:
+            raise DataError(
+                f"{self.where}: its chat template leaves out what the assistant says; mend chat_template.jinja"
+            )
+        opening = answered[len(asked) : place]
+        if asked == plain and answered.startswith(asked) and opening.strip():
+            marker = "{% if add_generation_prompt %}{{ " + repr(opening) + " }}{% endif %}"
+            raise DataError(
+                f"{self.where}: its chat template has no generation marker: it ignores add_generation_prompt, yet puts "
+                f"{opening!r} before an answer, which a model that is asked would have to write itself; end "
+                f"chat_template.jinja with {marker}"
+            )
+        self._is_checked = True
 
     def _rewritten(self, prompt: Prompt, head: str, text: str) -> DataError:
         return DataError(

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from aya_core.api import AyaError
-from aya_kernels import token_logps
-from aya_plugins.modelling.rows import Batch
+from aya_kernels.token_logps import default_chunk_tokens, token_logps
+from aya_plugins.modelling.rows import Batch, end_to_end
 
 
 @dataclass(frozen=True)
@@ -49,27 +49,66 @@ class AnswerLogps(nn.Module):
     """Wraps a causal language model to give log-probabilities of answers; the head runs at their tokens only.
 
     It is a module so that data-parallel wrappers, which watch `forward`, see all that is computed.
+
+    is_padding_free: rows go through the model end to end; `layout.py` says which models can do that.
+    adds_gradients: the backward adds the head's gradient to the `grad` of its weight, past autograd and so unseen by its
+        hooks: for modules that no wrapper watches, and for `backward()` alone.
     """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
+        self.is_padding_free = False
+        self.adds_gradients = False
 
     def forward(self, batch: Batch) -> Tensor:
-        """Sum the log-probabilities of each row's answer: float32 (rows,), nats. 0 for a row without one."""
-        states = self.model.base_model(input_ids=batch.input_ids, use_cache=False).last_hidden_state
-        hidden = states.flatten(0, 1).index_select(0, batch.predictors)
+        """Give the log-probabilities of each row's answer, token by token: float32 (rows, width), nats, 0 beyond its end."""
+        hidden = self.hidden(batch)
         head = output_head(self.model)
-        weight = head.weight
+        weight, total = head.weight, None
         if torch.is_autocast_enabled(hidden.device.type):  # as autocast does with the model's own head
             dtype = torch.get_autocast_dtype(hidden.device.type)
             hidden, weight = hidden.to(dtype), weight.to(dtype)
+        elif self.adds_gradients and weight.requires_grad:
+            total = weight.grad
         logps = token_logps(
-            hidden, weight, batch.targets, bias=head.bias, logit_scale=head.logit_scale, softcap=head.softcap
-        )
-        # A table and a sum along it: adding to rows by index would add in any order on a GPU.
-        table = logps.new_zeros(len(batch.input_ids) * batch.width)
-        return table.index_copy(0, batch.slots, logps).view(-1, batch.width).sum(1)
+            hidden, weight, batch.targets, bias=head.bias, logit_scale=head.logit_scale, softcap=head.softcap,
+            weight_grad=total,
+        )  # fmt: skip
+        # A table, of which callers sum the rows: adding to rows by index would add in any order on a GPU.
+        table = logps.new_zeros(batch.rows * batch.width)
+        return table.index_copy(0, batch.slots, logps).view(batch.rows, batch.width)
+
+    def hidden(self, batch: Batch) -> Tensor:
+        """Give the hidden states that predict the answers' tokens: (n, dim)."""
+        body = self.model.base_model
+        if self.is_padding_free:
+            line = end_to_end(batch)
+            states = body(input_ids=line.input_ids, position_ids=line.position_ids, use_cache=False).last_hidden_state
+            return states.flatten(0, 1).index_select(0, line.predictors)  # type: ignore[no-any-return]
+        states = body(input_ids=batch.input_ids, use_cache=False).last_hidden_state
+        return states.flatten(0, 1).index_select(0, batch.predictors)  # type: ignore[no-any-return]
+
+    def accumulate_alone(self) -> None:
+        """Accumulate gradients over forward passes without buffers of the size of the vocabulary.
+
+        The head adds its gradient in place, and embeddings that share its weight give theirs by row.
+        """
+        self.adds_gradients = True
+        embeddings, head = self.model.get_input_embeddings(), self.model.get_output_embeddings()
+        if embeddings.weight is head.weight and embeddings.weight.requires_grad:
+            embeddings.sparse = True
+
+    @property
+    def cheap_answer_tokens(self) -> int | None:
+        """How many answer tokens a forward and backward pass takes at three products with the head in place of four.
+
+        None where the number makes no difference: on a GPU, whose kernel keeps no logits, and with a softcap.
+        """
+        head = output_head(self.model)
+        if head.weight.device.type != "cpu" or head.softcap is not None:
+            return None
+        return default_chunk_tokens(head.weight.shape[0])
 
 
 def check_head(model: Any, where: str) -> None:

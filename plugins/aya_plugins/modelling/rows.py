@@ -42,10 +42,30 @@ class Encoded:
         """Tokens of each answer, its end of turn included."""
         return self.lengths - self.answers
 
+    @property
+    def scored_tokens(self) -> Ints:
+        """Tokens of each answer that have a log-probability: all but the first of a row, which nothing precedes."""
+        scored: Ints = self.lengths - numpy.maximum(self.answers, numpy.minimum(1, self.lengths))
+        return scored
+
     def row(self, index: int) -> list[int]:
         """The token ids of one row."""
         ids: list[int] = self.ids[self.starts[index] : self.starts[index + 1]].tolist()
         return ids
+
+    def take(self, rows: Ints) -> Encoded:
+        """The named rows, in the order named."""
+        lengths = self.lengths[rows]
+        ids = self.ids[spans(self.starts[rows], lengths)]
+        starts = numpy.concatenate([[0], numpy.cumsum(lengths)]).astype(numpy.int64)
+        return Encoded(ids, starts, self.answers[rows], self.truncated[rows])
+
+
+def spans(starts: Ints, lengths: Ints) -> Ints:
+    """Name the places of spans one after the other: starts[0], ..., starts[0] + lengths[0] - 1, starts[1], ..."""
+    before = numpy.cumsum(lengths) - lengths
+    places: Ints = numpy.repeat(starts - before, lengths) + numpy.arange(int(lengths.sum()))
+    return places
 
 
 class RowGatherer:
@@ -85,14 +105,41 @@ class Batch(NamedTuple):
     predictors: (n,) places in input_ids.flatten() whose hidden state predicts an answer's token. targets:
     (n,) those tokens.
     slots: (n,) the place of each in a table of (rows, width), by which sums over a row are made in a fixed
-    order.
+    order. width: tokens of the longest answer.
+    tokens: (tokens,) places in input_ids.flatten() that are no padding.
     """
 
     input_ids: Tensor
     predictors: Tensor
     targets: Tensor
     slots: Tensor
+    rows: int
     width: int
+    tokens: Tensor
+
+
+class Line(NamedTuple):
+    """Rows laid end to end, without padding.
+
+    input_ids, position_ids: (1, tokens); positions begin at 0 in each row, by which attention knows where a row ends.
+    predictors: as in `Batch`, but places in this line.
+    """
+
+    input_ids: Tensor
+    position_ids: Tensor
+    predictors: Tensor
+
+
+def end_to_end(batch: Batch) -> Line:
+    """Lay the rows of a batch end to end."""
+    flat = batch.input_ids.flatten()
+    places = torch.empty_like(flat)  # of each token in the line; of padding: nowhere
+    places[batch.tokens] = torch.arange(len(batch.tokens), device=flat.device)
+    return Line(
+        flat[batch.tokens][None],
+        (batch.tokens % batch.input_ids.shape[1])[None],
+        places[batch.predictors],
+    )
 
 
 def padded(encoded: Encoded, rows: Ints, pad_id: int) -> tuple[Ints, NDArray[numpy.bool_]]:
@@ -117,9 +164,10 @@ def collate(encoded: Encoded, rows: Ints, pad_id: int, device: torch.device | st
         row * len(time) + column - 1,
         ids[row, column],
         row * width + column - numpy.maximum(answers, 1)[row],
+        numpy.flatnonzero(is_inside),
     )
-    input_ids, predictors, targets, slots = (torch.from_numpy(array).to(device) for array in tensors)
-    return Batch(input_ids, predictors, targets, slots, width)
+    input_ids, predictors, targets, slots, inside = (torch.from_numpy(array).to(device) for array in tensors)
+    return Batch(input_ids, predictors, targets, slots, len(rows), width, inside)
 
 
 def length_sorted(lengths: Ints, tokens: int) -> Iterator[Ints]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from aya_core.api import Field, Objective, PairLogps, PairLoss, Strategy
+from aya_plugins.objectives.rewards import implicit_rewards, pair_loss
 
 
 class Dpo(Strategy[Objective]):
@@ -41,10 +42,9 @@ def dpo_loss(pairs: PairLogps, *, beta: float, label_smoothing: float = 0.0) -> 
     """
     from torch.nn.functional import logsigmoid
 
-    chosen = beta * (pairs.chosen - pairs.reference_chosen)
-    rejected = beta * (pairs.rejected - pairs.reference_rejected)
+    chosen, rejected = implicit_rewards(pairs, beta)
     d = chosen - rejected
     losses = -(1 - label_smoothing) * logsigmoid(d)
     if label_smoothing:
         losses = losses - label_smoothing * logsigmoid(-d)
-    return PairLoss(losses, chosen.detach(), rejected.detach())
+    return pair_loss(losses, chosen, rejected)

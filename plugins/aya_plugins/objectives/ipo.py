@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from aya_core.api import Field, Objective, PairLogps, PairLoss, Strategy
+from aya_plugins.objectives.rewards import implicit_rewards, pair_loss, per_token
 
 
 class Ipo(Strategy[Objective]):
@@ -39,7 +40,6 @@ def ipo_loss(pairs: PairLogps, *, beta: float) -> PairLoss:
 
     Source: arXiv 2310.12036, equation 17.
     """
-    chosen = pairs.chosen - pairs.reference_chosen
-    rejected = pairs.rejected - pairs.reference_rejected
-    h = chosen / pairs.chosen_tokens.clamp(min=1) - rejected / pairs.rejected_tokens.clamp(min=1)
-    return PairLoss((h - 1 / (2 * beta)) ** 2, (beta * chosen).detach(), (beta * rejected).detach())
+    chosen, rejected = implicit_rewards(pairs, 1.0)
+    h_chosen, h_rejected = per_token(pairs, chosen, rejected)
+    return pair_loss((h_chosen - h_rejected - 1 / (2 * beta)) ** 2, beta * chosen, beta * rejected)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aya_core.api import Strategy, Trainer, hookimpl
 from aya_plugins.trainers.initialise import Initialise
+from aya_plugins.trainers.policy_gradient import PolicyGradient
 from aya_plugins.trainers.preference import PreferenceTraining
 from aya_plugins.trainers.reward import RewardTraining
 from aya_plugins.trainers.router import RouterTraining
@@ -19,6 +20,7 @@ def aya_trainers() -> Mapping[str, type[Strategy[Trainer]]]:
         "initialise": Initialise,
         "sft": Sft,
         "preference": PreferenceTraining,
+        "policy-gradient": PolicyGradient,
         "reward": RewardTraining,
         "router": RouterTraining,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from aya_core.api import Field, RowsRef, Strategy, Trainer
-from aya_plugins.trainers.loop_settings import LOOP_IMPORTS, LoopSettings
+from aya_plugins.trainers.loop_settings import LOOP_IMPORTS, LoopSettings, Validation
 
 
 class RouterTraining(LoopSettings, Strategy[Trainer]):
@@ -16,7 +16,7 @@ class RouterTraining(LoopSettings, Strategy[Trainer]):
     prompt is read as plain text.
 
     The measures compare routed, random, single best and best possible teacher, and `accuracy` is how often the routed
-    teacher is a best one: `held_back/` on prompts that were not trained on, `training/` on at most 2,000 that were.
+    teacher is a best one: `validation/` on prompts that were not trained on, `training/` on at most 2,000 that were.
     `reward_spread` is the mean standard deviation of a prompt's rewards, to choose the temperature by.
 
     Sources: Odumakinde et al. 2024 (multilingual arbitrage), arXiv 2408.14960, learned routing; Lu et al. 2023
@@ -36,8 +36,8 @@ class RouterTraining(LoopSettings, Strategy[Trainer]):
         description="Divides rewards before the softmax that makes targets of them, in units of the arbiter's scores; one "
         "much larger than `reward_spread` makes targets nearly alike, which take more steps to learn.",
     )
-    held_back: float = Field(
-        0.1, ge=0, lt=1, description="Share of prompts, drawn by hash, that are not trained on but measured on."
+    validation: Validation = Field(
+        Validation(hold_back=0.1), description="Prompts that are not trained on but measured on."
     )
     max_tokens: int = Field(1024, ge=8, description="Longer prompts lose their middle; how many is reported.")
 

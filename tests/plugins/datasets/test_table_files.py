@@ -47,6 +47,29 @@ def test_columns_present_say_what_a_row_is(tmp_path: Path):
     assert preference == Preference(user_prompt("a", "tr", "Kaç?"), "üç", "iki")
 
 
+def test_scored_answers_to_a_prompt_share_its_id_where_the_column_is_named(tmp_path: Path):
+    rows = [{**ROW, "completion": text, "score": score} for text, score in (("üç", 1), ("iki", 0.5))]
+    path = write(tmp_path / "g.jsonl", *rows, {**ROW, "id": "b", "completion": "üç", "score": -1})
+    found = read(path, columns=Columns(score="score"))
+    assert [(row.prompt.id, row.completion, row.score) for row in found] == [
+        ("a", "üç", 1),
+        ("a", "iki", 0.5),
+        ("b", "üç", -1),
+    ]
+    with pytest.raises(DataError, match="id 'a' was used before"):
+        read(path)
+    apart = write(tmp_path / "apart.jsonl", rows[0], {**rows[0], "id": "b"}, rows[1])
+    with pytest.raises(DataError, match=r"apart.jsonl:3: id 'a' was used before"):
+        read(apart, columns=Columns(score="score"))
+
+
+@pytest.mark.parametrize("score", ["good", None, True, float("nan")])
+def test_a_score_that_is_no_number_is_told_with_its_line(tmp_path: Path, score: Any):
+    path = write(tmp_path / "g.jsonl", {**ROW, "completion": "üç", "score": score})
+    with pytest.raises(DataError, match=r"g.jsonl:1: the score is .*; expected a finite number"):
+        read(path, columns=Columns(score="score"))
+
+
 @pytest.mark.parametrize(
     "row",
     [

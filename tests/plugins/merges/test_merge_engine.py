@@ -10,7 +10,8 @@ from checkpoints import job, load, merge, same_bits
 from aya_core.api import DataError, Means
 from aya_core.testing import merge_whole
 from aya_plugins.merges import DareTies, Slerp, Ties, Weighted, aya_merge_engine
-from aya_plugins.merges.engine.streaming import StreamingMerge, tensor_key
+from aya_plugins.merges.engine.run import tensor_key
+from aya_plugins.merges.engine.streaming import StreamingMerge
 
 METHODS = [
     Weighted(),

@@ -193,3 +193,46 @@ def test_rows_do_not_depend_on_their_neighbours(bytes_encoder, rows):
         alone = bytes_encoder.answers([one])
         assert together.row(place) == alone.row(0)
         assert together.answers[place] == alone.answers[0]
+
+
+OPENING = "{{% for m in messages %}}{}{{% endfor %}}{}"
+TURN = "<|START_OF_TURN_TOKEN|>{{ m['role'] }}:\n{{ m['content'] }}<|END_OF_TURN_TOKEN|>"
+MARKER = "{% if add_generation_prompt %}{{ '<|START_OF_TURN_TOKEN|>assistant:\\n' }}{% endif %}"
+
+
+def test_a_template_without_a_generation_marker_is_refused_with_the_marker_that_mends_it():
+    tokenizer = make_tokenizer("bpe", 300, ["one two"])
+    tokenizer.chat_template = OPENING.format(TURN, "")
+    pairs = [(user_prompt("1", "en", "one"), "two")]
+    encoder = ChatEncoder(tokenizer, [], max_tokens=50, where="models/bare")
+    with pytest.raises(DataError, match=r"models/bare: its chat template has no generation marker.*end chat") as raised:
+        encoder.answers(pairs)
+    assert str(raised.value).endswith(MARKER)
+    tokenizer.chat_template = OPENING.format(TURN, MARKER)
+    mended = ChatEncoder(tokenizer, [], max_tokens=50, where="models/bare").answers(pairs)
+    assert tokenizer.decode(mended.row(0)[mended.answers[0] :]) == "two<|END_OF_TURN_TOKEN|>"
+
+
+def test_what_a_reward_model_reads_needs_no_generation_marker():
+    tokenizer = make_tokenizer("bpe", 300, ["one two"])
+    tokenizer.chat_template = OPENING.format(TURN, "")
+    encoder = ChatEncoder(tokenizer, [], max_tokens=50, where="models/bare")
+    assert len(encoder.answers([(user_prompt("1", "en", "one"), "two")], is_whole=True)) == 1
+
+
+def test_a_template_in_which_answers_follow_at_once_needs_no_generation_marker():
+    """As Llama 2's: `[INST] question [/INST] answer </s>`."""
+    tokenizer = make_tokenizer("bpe", 300, ["one two"])
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m['role'] == 'user' %}[INST] {{ m['content'] }} [/INST]"
+        "{% else %} {{ m['content'] }} {{ eos_token }}{% endif %}{% endfor %}"
+    )
+    encoded = ChatEncoder(tokenizer, [], max_tokens=50, where="here").answers([(user_prompt("1", "en", "one"), "two")])
+    assert tokenizer.decode(encoded.row(0)[encoded.answers[0] :]) == " two <|END_OF_TURN_TOKEN|>"
+
+
+def test_a_template_that_leaves_answers_out_is_refused():
+    tokenizer = make_tokenizer("bpe", 300, ["one two"])
+    tokenizer.chat_template = "{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}{% endfor %}"
+    with pytest.raises(DataError, match="models/mute: its chat template leaves out what the assistant says"):
+        ChatEncoder(tokenizer, [], max_tokens=50, where="models/mute").answers([(user_prompt("1", "en", "one"), "two")])

@@ -1,7 +1,6 @@
-"""Laws of the bundled objectives, one value by hand each, and equality with TRL's own code."""
+"""Laws of the bundled objectives over pairs, and one value by hand each."""
 
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,151 +8,288 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aya_core.api import PairLogps
-from aya_plugins.objectives.dpo import Dpo, dpo_loss
-from aya_plugins.objectives.ipo import Ipo, ipo_loss
+from aya_plugins.objectives.apo_down import ApoDown
+from aya_plugins.objectives.apo_zero import ApoZero
+from aya_plugins.objectives.cpo import Cpo
+from aya_plugins.objectives.dpo import Dpo
+from aya_plugins.objectives.dpo_norm import DpoNorm
+from aya_plugins.objectives.exo import Exo
+from aya_plugins.objectives.hinge import Hinge
+from aya_plugins.objectives.ipo import Ipo
+from aya_plugins.objectives.kto import Kto
+from aya_plugins.objectives.orpo import Orpo
+from aya_plugins.objectives.robust import Robust
+from aya_plugins.objectives.simpo import Simpo
+from aya_plugins.objectives.sppo import Sppo
 
-nats = st.floats(-200, 0, width=32)
+nats = st.floats(-200, -(2.0**-7), width=32)
+betas = st.floats(0.01, 2)
+ALL = [Dpo, Ipo, Hinge, Robust, Simpo, Orpo, Cpo, Kto, Exo, ApoZero, ApoDown, Sppo, DpoNorm]
+AGAINST_A_REFERENCE = [kind for kind in ALL if getattr(kind, "needs_reference", True)]
+OF_THE_MARGIN = [Dpo, Ipo, Hinge, Robust, Simpo, Exo, DpoNorm]
+"""They do not change when both answers gain as much."""
 
 
-def pair(chosen, rejected, reference_chosen, reference_rejected, chosen_tokens=4, rejected_tokens=7):
+def pair(chosen, rejected, reference_chosen=0, reference_rejected=0, chosen_tokens=4, rejected_tokens=7):
     values = (chosen, rejected, reference_chosen, reference_rejected)
     tokens = (chosen_tokens, rejected_tokens)
     return PairLogps(*(torch.tensor([float(value)]) for value in values), *(torch.tensor([count]) for count in tokens))
 
 
-def random_pairs(seed, pairs=6):
-    numbers = torch.Generator().manual_seed(seed)
-    logps = [-20 * torch.rand(pairs, generator=numbers) for _ in range(4)]
-    tokens = [torch.randint(1, 12, (pairs,), generator=numbers) for _ in range(2)]
-    logps[0].requires_grad_()
-    logps[1].requires_grad_()
-    return PairLogps(*logps, *tokens)
+def loss(objective, pairs):
+    return objective.build()(pairs).losses
 
 
-def trl_loss(pairs, loss_type, beta):
-    """Run the loss of TRL's own trainer on given log-probabilities: a stand-in model gives them as token log-probs."""
-    from trl.trainer.dpo_trainer import DPOTrainer
-
-    tokens = torch.cat([pairs.chosen_tokens, pairs.rejected_tokens])
-    mask = (torch.arange(int(tokens.max()) + 1) >= 1) & (torch.arange(int(tokens.max()) + 1) <= tokens[:, None])
-    shifted = mask[:, 1:]
-    logps = torch.cat([pairs.chosen, pairs.rejected])[:, None] * shifted / tokens[:, None]
-    zeros = torch.zeros_like(logps)
-    answer = SimpleNamespace(log_probs=logps, entropy=zeros, mean_logits=zeros, is_top1=shifted)
-    recorded = {}
-
-    class Metrics(dict):
-        def __missing__(self, key):
-            self[key] = recorded[key] = []
-            return self[key]
-
-    accelerator = SimpleNamespace(
-        device=torch.device("cpu"), gather=lambda x: x, gather_for_metrics=lambda x: x
-    )  # fmt: skip
-    trainer = SimpleNamespace(
-        model=torch.nn.Linear(1, 1), accelerator=accelerator, aux_loss_enabled=False, ld_alpha=None,
-        precompute_ref_logps=True, f_divergence_type="reverse_kl", loss_types=[loss_type], loss_weights=[1.0], beta=beta,
-        use_weighting=False, label_smoothing=0.0, _metrics={"train": Metrics(), "eval": Metrics()}, _total_train_tokens=0,
-        _tp_size=1,
-    )  # fmt: skip
-    inputs = {
-        "input_ids": mask.long(), "attention_mask": mask.long(), "completion_mask": mask.long(),
-        "ref_chosen_logps": pairs.reference_chosen, "ref_rejected_logps": pairs.reference_rejected,
-    }  # fmt: skip
-    loss = DPOTrainer._compute_loss(trainer, lambda **_: answer, inputs, return_outputs=False)
-    return loss, {name: values[-1] for name, values in recorded.items()}
+def slopes(objective, *values, **tokens):
+    """The gradients of the loss in the chosen and in the rejected log-probability."""
+    made = pair(*values, **tokens)
+    made.chosen.requires_grad_()
+    made.rejected.requires_grad_()
+    loss(objective, made).sum().backward()
+    return made.chosen.grad.item(), made.rejected.grad.item()
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(
-    ("objective", "loss_type", "beta"),
-    [(Dpo, "sigmoid", 0.1), (Dpo, "sigmoid", 0.5), (Ipo, "ipo", 0.1), (Ipo, "ipo", 1.0)],
-)
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_value_and_gradient_equal_those_of_trl(objective, loss_type, beta, seed):
-    ours, theirs = random_pairs(seed), random_pairs(seed)
-    said = objective(beta=beta).build()(ours)
-    said.losses.mean().backward()
-    loss, metrics = trl_loss(theirs, loss_type, beta)
-    loss.backward()
-    torch.testing.assert_close(said.losses.mean(), loss, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(ours.chosen.grad, theirs.chosen.grad, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(ours.rejected.grad, theirs.rejected.grad, rtol=1e-5, atol=1e-6)
-    assert said.chosen_rewards.mean().item() == pytest.approx(metrics["rewards/chosen"], rel=1e-5)
-    assert said.rejected_rewards.mean().item() == pytest.approx(metrics["rewards/rejected"], rel=1e-5)
+# By hand: log-probabilities -10 and -11, references -12 and -9, 2 and 4 tokens, so log-ratios 2 and -2, margin 4 -------
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_smoothed_dpo_is_a_mixture_of_trl_losses_of_both_orders(seed):
-    pairs, e = random_pairs(seed), 0.2
-    swapped = PairLogps(
-        pairs.rejected, pairs.chosen, pairs.reference_rejected, pairs.reference_chosen, pairs.rejected_tokens,
-        pairs.chosen_tokens,
-    )  # fmt: skip
-    expected = (1 - e) * trl_loss(pairs, "sigmoid", 0.3)[0] + e * trl_loss(swapped, "sigmoid", 0.3)[0]
-    found = Dpo(beta=0.3, label_smoothing=e).build()(pairs).losses.mean()
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+def s(x):
+    return 1 / (1 + math.exp(-x))
 
 
-@given(nats, nats, st.floats(0.01, 2), st.floats(0, 0.49))
-def test_dpo_is_log_2_when_policy_and_reference_agree(chosen, rejected, beta, smoothing):
-    loss = dpo_loss(pair(chosen, rejected, chosen, rejected), beta=beta, label_smoothing=smoothing)
-    assert loss.losses.item() == pytest.approx(math.log(2), rel=1e-6)
-    assert loss.chosen_rewards.item() == loss.rejected_rewards.item() == 0
+def odds(mean):
+    return math.exp(mean) / (1 - math.exp(mean))
 
 
-@given(nats, nats, nats, nats, st.floats(-50, 50, width=32))
-def test_dpo_does_not_change_when_both_answers_gain_as_much(chosen, rejected, reference_c, reference_r, shift):
-    before = dpo_loss(pair(chosen, rejected, reference_c, reference_r), beta=0.1).losses
-    after = dpo_loss(pair(chosen + shift, rejected + shift, reference_c, reference_r), beta=0.1).losses
-    torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-4)
+BY_HAND = [
+    (Dpo(beta=0.5), math.log(1 + math.exp(-2)), (1, -1)),  # 0.126928
+    (Ipo(beta=0.5), (2 / 2 + 2 / 4 - 1) ** 2, (1, -1)),
+    (Hinge(beta=0.1), 1 - 0.4, (0.2, -0.2)),
+    (Robust(beta=0.5, label_smoothing=0.1), (0.9 * 0.126928 - 0.1 * 2.126928) / 0.8, (1, -1)),
+    (Simpo(beta=2, gamma=1.5), math.log(1 + math.exp(-(-10 + 5.5 - 1.5))), (-10, -5.5)),  # 2 (-5), 2 (-2.75)
+    (Orpo(beta=0.1), 5 + 0.1 * math.log(1 + odds(-2.75) / odds(-5)), (-0.5, -0.275)),
+    (Cpo(beta=0.5), math.log(1 + math.exp(-0.5)) + 5, (-5, -5.5)),
+    (Kto(beta=0.5), (1 - s(1 - 0) + 1 - s(1 + 1)) / 2, (1, -1)),  # z: 0 of the rejected, 1 of the chosen
+    (Exo(beta=0.5, label_smoothing=0.1), s(2) * math.log(s(2) / 0.9) + s(-2) * math.log(s(-2) / 0.1), (1, -1)),
+    (ApoZero(beta=0.5), 1 - s(1) + s(-1), (1, -1)),
+    (ApoDown(beta=0.5), s(1) + 1 - s(2), (1, -1)),
+    (Sppo(beta=0.5), (2 - 1) ** 2 + (-2 + 1) ** 2, (1, -1)),
+    (DpoNorm(beta=2), math.log(1 + math.exp(-2 * (1 + 0.5))), (2, -1)),
+]  # fmt: skip
 
 
-@given(nats, nats, nats, nats, st.floats(0.1, 50))
-def test_dpo_falls_as_the_margin_grows(chosen, rejected, reference_c, reference_r, gain):
-    before = dpo_loss(pair(chosen, rejected, reference_c, reference_r), beta=0.1).losses.item()
-    assert dpo_loss(pair(chosen + gain, rejected, reference_c, reference_r), beta=0.1).losses.item() <= before
+@pytest.mark.parametrize(("objective", "expected", "rewards"), BY_HAND)
+def test_a_pair_worked_by_hand(objective, expected, rewards):
+    found = objective.build()(pair(-10, -11, -12, -9, chosen_tokens=2, rejected_tokens=4))
+    assert found.losses.item() == pytest.approx(expected, rel=1e-5)
+    assert (found.chosen_rewards.item(), found.rejected_rewards.item()) == pytest.approx(rewards)
 
 
-def test_dpo_of_a_pair_worked_by_hand():
-    """beta 0.5: r_chosen = 0.5 (-10 + 12) = 1, r_rejected = 0.5 (-11 + 9) = -1, loss = log(1 + exp(-2)) = 0.126928."""
-    loss = dpo_loss(pair(-10, -11, -12, -9), beta=0.5)
-    assert loss.losses.item() == pytest.approx(0.126928, abs=1e-6)
-    assert (loss.chosen_rewards.item(), loss.rejected_rewards.item()) == (1.0, -1.0)
+def test_every_objective_has_a_value_worked_by_hand():
+    assert {type(objective) for objective, _, _ in BY_HAND} == set(ALL)
+
+
+# Where policy and reference agree -----------------------------------------------------------------------------------
+
+AT_THE_REFERENCE = [
+    (Dpo, lambda beta: math.log(2)),
+    (Ipo, lambda beta: 1 / (4 * beta**2)),
+    (Hinge, lambda beta: 1.0),
+    (Robust, lambda beta: math.log(2)),
+    (Kto, lambda beta: 0.5),
+    (Exo, lambda beta: -0.5 * math.log(4 * 1e-3 * (1 - 1e-3))),
+    (ApoZero, lambda beta: 1.0),
+    (ApoDown, lambda beta: 1.0),
+    (Sppo, lambda beta: 1 / (2 * beta**2)),
+    (DpoNorm, lambda beta: math.log(2)),
+]
+
+
+@pytest.mark.parametrize(("kind", "value"), AT_THE_REFERENCE)
+@given(chosen=nats, rejected=nats, beta=betas)
+def test_the_loss_at_the_reference_is_the_same_for_every_pair(kind, value, chosen, rejected, beta):
+    found = kind(beta=beta).build()(pair(chosen, rejected, chosen, rejected))
+    assert found.losses.item() == pytest.approx(value(beta), rel=1e-5)
+    assert found.chosen_rewards.item() == found.rejected_rewards.item() == 0
+
+
+def test_every_objective_with_a_reference_has_its_value_there():
+    assert {kind for kind, _ in AT_THE_REFERENCE} == set(AGAINST_A_REFERENCE)
+
+
+@pytest.mark.parametrize("kind", [Simpo, Orpo, Cpo])
+@given(reference_chosen=nats, reference_rejected=nats)
+def test_an_objective_without_reference_does_not_look_at_one(kind, reference_chosen, reference_rejected):
+    assert torch.equal(loss(kind(), pair(-3, -4, reference_chosen, reference_rejected)), loss(kind(), pair(-3, -4)))
+
+
+# Gradients ----------------------------------------------------------------------------------------------------------
+
+NEAR = (-10.0, -11.0, -10.5, -10.8)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ALL if kind is not ApoDown])
+def test_a_step_down_the_loss_raises_the_chosen_answer_and_sinks_the_rejected_one(kind):
+    up, down = slopes(kind(), *NEAR)
+    assert up < 0 < down
+
+
+def test_apo_down_sinks_the_rejected_answer_always_and_the_chosen_one_once_its_margin_is_won():
+    assert slopes(ApoDown(), -10, -20, -10, -20) == (0, pytest.approx(0.1 / 4))  # at the reference
+    up, down = slopes(ApoDown(), -10, -40, -10, -20)
+    assert up > 0
+    assert down > 0
+
+
+@pytest.mark.parametrize("kind", OF_THE_MARGIN)
+@given(chosen=nats, rejected=nats, shift=st.floats(-20, 20, width=32))
+def test_an_objective_of_the_margin_does_not_change_when_both_answers_gain_as_much(kind, chosen, rejected, shift):
+    tokens = {"chosen_tokens": 5, "rejected_tokens": 5}
+    before = loss(kind(), pair(chosen, rejected, -50, -60, **tokens))
+    after = loss(kind(), pair(chosen + shift, rejected + shift, -50, -60, **tokens))
+    torch.testing.assert_close(before, after, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", [Orpo, Cpo, Kto, ApoZero, ApoDown, Sppo])
+def test_the_other_objectives_do_change_then(kind):
+    tokens = {"chosen_tokens": 5, "rejected_tokens": 5}
+    before = loss(kind(), pair(-10, -12, -11, -11, **tokens))
+    assert before != loss(kind(), pair(-8, -10, -11, -11, **tokens))
+
+
+@pytest.mark.parametrize("kind", [Dpo, Hinge, Simpo, Orpo, Cpo, ApoZero, DpoNorm])
+@given(chosen=nats, rejected=nats, gain=st.floats(0.1, 50))
+def test_the_loss_never_grows_with_the_margin(kind, chosen, rejected, gain):
+    before = loss(kind(), pair(chosen - gain, rejected, -50, -60)).item()
+    assert loss(kind(), pair(chosen, rejected, -50, -60)).item() <= before + 1e-5
+    assert loss(kind(), pair(chosen - gain, rejected - gain, -50, -60)).item() <= before + 1e-5
+
+
+@pytest.mark.parametrize("kind", ALL)
+@given(data=st.data())
+def test_a_pair_and_its_mirror_image_swap_their_rewards(kind, data):
+    values = [data.draw(nats) for _ in range(4)]
+    one = kind().build()(pair(*values))
+    other = kind().build()(pair(values[1], values[0], values[3], values[2], chosen_tokens=7, rejected_tokens=4))
+    torch.testing.assert_close(one.chosen_rewards, other.rejected_rewards)
+    torch.testing.assert_close(one.rejected_rewards, other.chosen_rewards)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ALL if kind is not Kto])
+def test_the_loss_of_a_pair_does_not_depend_on_the_pairs_beside_it(kind):
+    both = PairLogps(
+        *(torch.tensor([one, 3 * one]) for one in (-10.0, -11.0, -12.0, -9.0)), *[torch.tensor([3, 5])] * 2
+    )
+    alone = pair(-10, -11, -12, -9, chosen_tokens=3, rejected_tokens=3)
+    torch.testing.assert_close(loss(kind(), both)[:1], loss(kind(), alone))
+
+
+# Single objectives --------------------------------------------------------------------------------------------------
 
 
 def test_smoothed_dpo_is_least_where_the_model_believes_as_much_as_the_labels():
     """The least of -(1 - e) log s - e log(1 - s) is at s = 1 - e: a margin of log((1 - e) / e), here 1.386294."""
-    margin = torch.tensor([1.386294], requires_grad=True)
-    zero = torch.zeros(1)
-    dpo_loss(PairLogps(margin, zero, zero, zero, zero, zero), beta=1.0, label_smoothing=0.2).losses.backward()
-    assert margin.grad.item() == pytest.approx(0, abs=1e-6)
-
-
-def test_ipo_of_a_pair_worked_by_hand():
-    """beta 0.5, 2 and 4 tokens: h = (-10 + 12) / 2 - (-11 + 9) / 4 = 1.5; loss = (1.5 - 1)^2 = 0.25."""
-    loss = ipo_loss(pair(-10, -11, -12, -9, chosen_tokens=2, rejected_tokens=4), beta=0.5)
-    assert loss.losses.item() == pytest.approx(0.25)
-    assert (loss.chosen_rewards.item(), loss.rejected_rewards.item()) == (1.0, -1.0)
-
-
-@given(nats, nats, st.floats(0.05, 2))
-def test_ipo_is_its_squared_aim_when_policy_and_reference_agree(chosen, rejected, beta):
-    loss = ipo_loss(pair(chosen, rejected, chosen, rejected), beta=beta).losses.item()
-    assert loss == pytest.approx(1 / (4 * beta**2), rel=1e-5)
+    up, down = slopes(Dpo(beta=1, label_smoothing=0.2), 1.386294, 0)
+    assert (up, down) == pytest.approx((0, 0), abs=1e-6)
 
 
 def test_ipo_grows_again_beyond_its_aim_while_dpo_keeps_falling():
-    near, far = pair(4 * 5.0, 0, 0, 0), pair(4 * 50.0, 0, 0, 0)
-    assert ipo_loss(near, beta=0.1).losses.item() == pytest.approx(0)
-    assert ipo_loss(far, beta=0.1).losses > ipo_loss(near, beta=0.1).losses
-    assert dpo_loss(far, beta=0.1).losses < dpo_loss(near, beta=0.1).losses
+    near, far = pair(4 * 5.0, 0), pair(4 * 50.0, 0)
+    assert loss(Ipo(beta=0.1), near).item() == pytest.approx(0)
+    assert loss(Ipo(beta=0.1), far) > loss(Ipo(beta=0.1), near)
+    assert loss(Dpo(beta=0.1), far) < loss(Dpo(beta=0.1), near)
 
 
-@pytest.mark.parametrize("strategy", [Dpo(), Ipo()])
-def test_rewards_carry_no_gradient_and_losses_do(strategy):
-    loss = strategy.build()(random_pairs(0))
-    assert loss.losses.requires_grad
-    assert not loss.chosen_rewards.requires_grad
-    assert not loss.rejected_rewards.requires_grad
-    assert loss.losses.shape == loss.chosen_rewards.shape == (6,)
+def test_hinge_leaves_a_pair_alone_whose_margin_is_wide_enough():
+    assert slopes(Hinge(beta=0.1), 0, -9.9) == pytest.approx((-0.1, 0.1))
+    assert slopes(Hinge(beta=0.1), 0, -10.1) == (0, 0)
+
+
+@given(chosen=nats, rejected=nats, e=st.floats(0, 0.49))
+def test_robust_over_flipped_labels_is_dpo_over_right_ones_on_average(chosen, rejected, e):
+    robust = Robust(beta=0.1, label_smoothing=e)
+    right, flipped = pair(chosen, rejected), pair(rejected, chosen)
+    mean = (1 - e) * loss(robust, right).double() + e * loss(robust, flipped).double()
+    assert mean.item() == pytest.approx(loss(Dpo(beta=0.1), right).item(), rel=1e-3, abs=1e-3)
+
+
+def test_robust_without_flipped_labels_is_dpo():
+    pairs = pair(*NEAR)
+    torch.testing.assert_close(loss(Robust(label_smoothing=0), pairs), loss(Dpo(), pairs))
+
+
+def test_simpo_with_a_wider_aim_pushes_harder():
+    forces = [slopes(Simpo(gamma=gamma), -10, -11)[1] for gamma in (0, 1, 3)]
+    assert forces == sorted(forces)
+    assert forces[0] < forces[-1]
+
+
+@given(chosen=nats, rejected=nats, times=st.integers(2, 5))
+@pytest.mark.parametrize("objective", [Simpo(), DpoNorm(), Ipo(), Orpo()])
+def test_an_objective_by_token_does_not_change_with_length(objective, chosen, rejected, times):
+    short = pair(chosen, rejected, 1.1 * chosen, 0.9 * rejected)
+    long = pair(times * chosen, times * rejected, times * 1.1 * chosen, times * 0.9 * rejected, 4 * times, 7 * times)
+    torch.testing.assert_close(loss(objective, short), loss(objective, long), rtol=1e-4, atol=1e-4)
+
+
+def test_orpo_of_an_answer_that_is_sure_has_a_gradient():
+    for chosen, rejected in ((0, -3), (-3, 0), (0, 0), (-1e-9, -400)):
+        found = slopes(Orpo(), chosen, rejected)
+        assert all(math.isfinite(slope) for slope in found)
+
+
+@pytest.mark.parametrize("kind", [Orpo, Cpo])
+def test_the_likelihood_of_a_pair_is_a_mean_over_the_chosen_tokens_with_a_weight(kind):
+    pairs = pair(-10, -11, chosen_tokens=5)
+    without = loss(kind(nll_weight=0), pairs)
+    torch.testing.assert_close(loss(kind(), pairs) - without, torch.tensor([2.0]))
+    torch.testing.assert_close(loss(kind(nll_weight=0.25), pairs) - without, torch.tensor([0.5]))
+
+
+def test_orpo_without_weight_on_the_odds_is_fine_tuning():
+    assert slopes(Orpo(beta=0), -10, -11, chosen_tokens=5) == (pytest.approx(-1 / 5), 0)
+
+
+def test_cpo_without_its_likelihood_is_dpo_under_a_uniform_reference():
+    torch.testing.assert_close(loss(Cpo(nll_weight=0), pair(-10, -11)), loss(Dpo(), pair(-10, -11, -5, -5)))
+
+
+def test_dpo_norm_is_dpo_with_a_share_of_its_beta_where_answers_are_equally_long():
+    pairs = pair(-10, -11, -12, -9, chosen_tokens=8, rejected_tokens=8)
+    torch.testing.assert_close(loss(DpoNorm(beta=4), pairs), loss(Dpo(beta=0.5), pairs))
+
+
+def test_kto_takes_its_point_from_the_mean_of_the_other_answers_and_lets_no_gradient_through():
+    values = [torch.tensor(numbers) for numbers in ([-10.0, -20.0], [-11.0, -13.0], [-12.0, -23.0], [-15.0, -16.0])]
+    for place in (0, 1):
+        values[place].requires_grad_()
+    pairs = PairLogps(*values, *[torch.tensor([1, 1])] * 2)  # log-ratios 2 and 3; 4 and 3, of mean 3.5
+    found = loss(Kto(beta=1), pairs)
+    expected = [(1 - s(2 - 3.5) + 1 - s(2.5 - 4)) / 2, (1 - s(3 - 3.5) + 1 - s(2.5 - 3)) / 2]
+    assert found.tolist() == pytest.approx(expected, rel=1e-5)
+    found[0].backward()
+    assert pairs.chosen.grad[0].item() == pytest.approx(-s(-1.5) * s(1.5) / 2, rel=1e-5)
+    assert pairs.chosen.grad[1] == 0
+
+
+def test_kto_never_puts_its_point_below_the_reference():
+    below = loss(Kto(beta=1), pair(-20, -30))
+    assert below.item() == pytest.approx((1 - s(-20) + 1 - s(30)) / 2)
+
+
+def test_exo_is_least_at_the_margin_of_its_labels_and_lets_go_of_hopeless_pairs():
+    e = 0.1
+    aim = math.log((1 - e) / e)
+    assert loss(Exo(beta=1, label_smoothing=e), pair(aim, 0)).item() == pytest.approx(0, abs=1e-6)
+    assert abs(slopes(Exo(beta=1), -30, 0)[0]) < 1e-6
+    assert abs(slopes(Dpo(beta=1), -30, 0)[0]) == pytest.approx(1)
+
+
+def test_sppo_is_zero_where_each_answer_is_at_its_aim():
+    assert loss(Sppo(beta=0.05), pair(10, -10)).item() == 0
+    assert slopes(Sppo(beta=0.05), 0, 0) == pytest.approx((-20, 20))
+
+
+@pytest.mark.parametrize("kind", [Dpo, Hinge, Kto, ApoZero, ApoDown, Exo, Robust, DpoNorm])
+def test_a_small_beta_makes_small_forces(kind):
+    big, small = slopes(kind(beta=0.1), *NEAR)[1], slopes(kind(beta=1e-4), *NEAR)[1]
+    assert abs(small) < 0.01 * abs(big)

@@ -24,7 +24,7 @@ def model(counting, checkpoint, rows_folder, run_trainer):
             rows.append(Judged(Completion(row.prompt.id, name, 0, "!"), Verdict(score)))
     prompts = rows_folder([row.prompt for row in counting])
     settings = RouterTraining(
-        prompts=str(prompts), held_back=0, temperature=0.3, steps=80, batch_rows=27, learning_rate=3e-3
+        prompts=str(prompts), validation={}, temperature=0.3, steps=80, batch_rows=27, learning_rate=3e-3
     )
     folder, measures = run_trainer(settings, rows_folder(rows), start=checkpoint("llama"))
     assert measures["training/accuracy"] == 1

@@ -109,7 +109,7 @@ def test_rows_of_which_nothing_is_left_are_a_data_error(
     checkpoint, counting, pairs, rows_folder, run_trainer, settings
 ):
     rows = rows_folder(counting if isinstance(settings, Sft) else pairs)
-    with pytest.raises(DataError, match="all 27 prompts reach max_tokens; trainer"):
+    with pytest.raises(DataError, match=r"all 27 rows are dropped \(prompt too long: 27\); trainer"):
         run_trainer(settings, rows, start=checkpoint(), objective=Dpo().build())
 
 

@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from aya_core.api import Completion, DataError, Judged, Prompt, Verdict, user_prompt
 from aya_core.artifacts import write_rows
 from aya_plugins.trainers.router import RouterTraining
-from aya_plugins.trainers.runtime.lessons import hold_back, read_lessons, routing_gain, spread, strongest
+from aya_plugins.trainers.runtime.lessons import read_lessons, rewards_of, routing_gain, spread, strongest
 from aya_plugins.trainers.runtime.router import routing_loss
 
 NAN = math.nan
@@ -77,7 +77,7 @@ def test_lessons_are_mean_rewards_by_teacher_in_the_order_of_the_prompts(lessons
     found = lessons(verdicts, ["never judged", "a", "one", "b", "none"])
     assert found.teachers == ("ana", "bo", "cem")
     assert [row.prompt.id for row in found.rows] == ["a", "b"]
-    numpy.testing.assert_array_equal(found.rewards, [[NAN, 5, 4], [1.5, NAN, 3]])
+    numpy.testing.assert_array_equal(rewards_of(found.rows), [[NAN, 5, 4], [1.5, NAN, 3]])
     assert found.account == {"dropped_rows": 2, "unknown_prompts": 1}
 
 
@@ -89,15 +89,6 @@ def test_verdicts_on_one_teacher_teach_no_router(lessons):
 def test_prompts_that_the_verdicts_are_not_of_are_an_error(lessons):
     with pytest.raises(DataError, match=r"\(1 prompts were judged, 0 of them are there\); expected the prompts of"):
         lessons([verdict("a", "ana", 1), verdict("a", "bo", 2)], ["b"])
-
-
-def test_lessons_are_held_back_by_hash_and_never_all(folders):
-    found = read_lessons(*folders)
-    for share, many in ((0.0, 0), (0.1, 3), (0.99, 26)):
-        back, kept = hold_back(found, share, 0)
-        assert len(back) == many
-        assert sorted([*back, *kept]) == list(range(27))
-    assert list(hold_back(found, 0.1, 0)[0]) != list(hold_back(found, 0.1, 1)[0])
 
 
 def test_what_routing_gains_worked_by_hand():
@@ -117,7 +108,7 @@ def test_a_router_learns_who_is_good_at_what(checkpoint, encoder_checkpoint, fol
     settings = RouterTraining(prompts=str(folders[1]), steps=60, batch_rows=24, learning_rate=3e-3, temperature=0.2)
     folder, measures = run_trainer(settings, folders[0], start=start)
     assert measures["training/routed"] == measures["training/oracle"] == 1
-    assert measures["training/n"] + measures["held_back/n"] == measures["rows"] == 27
+    assert measures["training/n"] + measures["validation/n"] == measures["rows"] == 27
     assert measures["training/random"] == 0.5
     assert measures["reward_spread"] == 0.5
     assert measures["regret"] < 0.1
@@ -144,10 +135,10 @@ def test_prompts_that_are_cut_are_counted(checkpoint, folders, run_trainer):
     settings = RouterTraining(prompts=str(folders[1]), steps=1, max_tokens=8)
     assert run_trainer(settings, folders[0], start=checkpoint("llama"))[1]["truncated_rows"] == 0
     short = checkpoint("llama", max_position_embeddings=3)
-    settings = RouterTraining(prompts=str(folders[1]), steps=1, held_back=0)
+    settings = RouterTraining(prompts=str(folders[1]), steps=1, validation={})
     _, measures = run_trainer(settings, folders[0], start=short)
     assert measures["truncated_rows"] == 9  # those of three times "next" and a number
-    assert not any(name.startswith("held_back/") for name in measures)
+    assert not any(name.startswith("validation/") for name in measures)
 
 
 def test_a_router_may_start_from_a_classifier_of_other_labels(checkpoint, folders, run_trainer, rows_folder, tmp_path):

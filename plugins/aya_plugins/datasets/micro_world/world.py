@@ -95,8 +95,13 @@ def score(answer: str, reference: str, language: str) -> float:
     if not words:
         return 0.0
     in_place = sum(word == right for word, right in zip(words, expected, strict=False))
-    in_language = sum(word in _words_of(language) for word in words)
-    return in_place / max(len(words), len(expected)) * in_language / len(words)
+    return in_place / max(len(words), len(expected)) * share_in(language, answer)
+
+
+def share_in(language: str, answer: str) -> float:
+    """Say which share of an answer's words is in a language, in [0, 1]. An empty answer has none."""
+    words = answer.split()
+    return sum(word in _words_of(language) for word in words) / max(len(words), 1)
 
 
 def vocabulary() -> list[str]:

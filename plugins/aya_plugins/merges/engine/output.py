@@ -158,6 +158,14 @@ def open_output(merge: TensorMerge | PieceMerge | WholeModelMerge, job: MergeJob
     return Output(merge, job, every, len(every) if merge.needs_base else len(models), plan, shards, tokens)
 
 
+def unhashed(outputs: Sequence[Output], inputs: Inputs) -> list[tuple[Input, str]]:
+    """List the tensors of all inputs whose digests have not been taken, each once."""
+    models = {id(input.checkpoint): input for output in outputs for input in output.inputs}
+    return [
+        (input, name) for input in models.values() for name in input.checkpoint.entries if not inputs.knows(input, name)
+    ]
+
+
 def check_space(outputs: Sequence[Output]) -> None:
     """Raise AyaError where the outputs do not fit their disk."""
     needed: dict[int, int] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -52,16 +52,16 @@ class OpenTensor:
     shape: tuple[int, ...]
     device: str
 
-    def merge(self, wanted: Sequence[Wanted]) -> dict[int, str]:
+    def merge(self, wanted: Sequence[Wanted], hashed: Collection[int]) -> dict[int, str]:
         """Make output tensors of it, all from one read where they are merged in pieces.
 
-        Returns the SHA-256, by key, of sources whose bytes passed by on the way.
+        Returns the SHA-256, by key, of those sources among `hashed` whose bytes passed by on the way.
         """
         digests: dict[int, str] = {}
         in_pieces = [one for one in wanted if isinstance(one.merge, PieceMerge)]
         for whole_rows in (True, False):
             if some := [one for one in in_pieces if getattr(one.merge, "whole_rows", False) is whole_rows]:
-                digests |= self._merge_in_pieces(some, cut(self.shape, self._values, whole_rows=whole_rows))
+                digests |= self._merge_in_pieces(some, cut(self.shape, self._values, whole_rows=whole_rows), hashed)
         for one in wanted:
             if not isinstance(one.merge, PieceMerge):
                 self._merge_whole(one, one.merge)
@@ -83,14 +83,16 @@ class OpenTensor:
     def _values(self) -> int:
         return VALUES if self.device == "cpu" else VALUES_ON_GPU
 
-    def _merge_in_pieces(self, wanted: Sequence[Wanted], cuts: Sequence[Cut]) -> dict[int, str]:
+    def _merge_in_pieces(
+        self, wanted: Sequence[Wanted], cuts: Sequence[Cut], hashed: Collection[int]
+    ) -> dict[int, str]:
         makers: list[tuple[Wanted, Callable[[Piece], Tensor]]] = []
         for one in wanted:
             assert isinstance(one.merge, PieceMerge)
             pieces = _Pieces(self, one.models, one.base, cuts)
             makers.append((one, one.merge.survey(pieces, one.weights, one.place)))
         keys = sorted({key for one in wanted for key in (*one.models, one.base) if key is not None})
-        hashes = {key: hashlib.sha256() for key in keys if isinstance(self.sources[key], Stored)}
+        hashes = {key: hashlib.sha256() for key in keys if key in hashed and isinstance(self.sources[key], Stored)}
         with ExitStack() as files:
             outs = [files.enter_context(one.slot.file.open("r+b", buffering=0)) for one in wanted]
             for place in cuts:

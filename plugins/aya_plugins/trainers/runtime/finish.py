@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError
 
-from aya_core.api import UNKNOWN_LANGUAGE, DataError, Prompt, Settings, TrainingJob
+from aya_core.api import UNKNOWN_LANGUAGE, AyaError, DataError, Prompt, Settings, TrainingJob
 from aya_plugins.modelling.checkpoint import load_config, parents, save_checkpoint
 from aya_plugins.modelling.rows import Encoded, Ints
+from aya_plugins.trainers.runtime.dropping import kept, why_not_rows
 from aya_plugins.trainers.runtime.loop import Trained
 
 
@@ -37,11 +39,7 @@ def stored_dtype(start: Path) -> torch.dtype:
 
 def trainable(encoded: Encoded, rows: Path, name: str) -> Ints:
     """Name the rows that have an answer left to learn from. Raises DataError when there is none."""
-    kept: Ints = (encoded.answer_tokens > 0).nonzero()[0]
-    if not len(kept):
-        what = f"all {len(encoded)} prompts reach max_tokens" if len(encoded) else "no rows"
-        raise DataError(f"{rows}: {what}; trainer '{name}' has nothing to learn from")
-    return kept
+    return kept(why_not_rows(encoded), rows, name)
 
 
 def write(
@@ -72,9 +70,24 @@ def write(
             rows=len(rows),
             seed=job.seed,
         )
-        weights = {key.removeprefix("model."): tensor for key, tensor in trained.state.items()}
-        save_checkpoint(module.model, weights, tokenizer, job.out, card=card, dtype=stored_dtype(start))
+        try:
+            _save(trained, module, tokenizer, job.out, card=card, start=start)
+        except (OSError, SafetensorError) as error:
+            raise AyaError(
+                f"trainer '{name}': the checkpoint cannot be written to {job.out} ({error}); free space there and run again: "
+                f"training goes on from the last save in {job.work}"
+            ) from error
     return measures
+
+
+def _save(trained: Trained, module: Any, tokenizer: Any, out: Path, *, card: str, start: Path) -> None:
+    if trained.adapter is not None:
+        trained.adapter.write(trained.state, out, start)
+        tokenizer.save_pretrained(out)
+        (out / "README.md").write_text(card, encoding="utf-8")
+        return
+    weights = {key.removeprefix("model."): tensor for key, tensor in trained.state.items()}
+    save_checkpoint(module.model, weights, tokenizer, out, card=card, dtype=stored_dtype(start))
 
 
 def model_card(
@@ -107,7 +120,16 @@ def model_card(
         "",
         "| setting | value |",
         "|---|---|",
-        *(f"| {key} | {value} |" for key, value in settings.model_dump(mode="json").items()),
+        *(f"| {key} | {value} |" for key, value in _flat(settings.model_dump(mode="json"))),
         "",
     ]
     return "\n".join(lines)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Give settings of groups as `group.name`."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

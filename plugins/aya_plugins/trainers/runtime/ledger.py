@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
+import resource
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
-
-from aya_core.api import AyaError
 
 
 class Ledger:
@@ -19,25 +19,24 @@ class Ledger:
     Measures of a step are shares: added over forward passes and devices they give the step's value.
     """
 
-    def __init__(
-        self, accelerator: Any, total: int, report: Callable[[int, int, Mapping[str, float]], None], name: str
-    ) -> None:
+    def __init__(self, accelerator: Any, total: int, report: Callable[[int, int, Mapping[str, float]], None]) -> None:
         self.accelerator = accelerator
         self.total = total
         self.report = report
-        self.name = name
-        self.waiting: list[tuple[int, Tensor, float, int]] = []
+        self.waiting: list[tuple[Tensor, float]] = []
         self.names: tuple[str, ...] = ()
         self.pending: list[dict[str, float]] = []
         self.latest: dict[str, float] = {}
+        self.tokens = 0
         self.clock = time.monotonic()
 
-    def add(self, step: int, measures: Mapping[str, Tensor], grad_norm: Tensor, rate: float, tokens: int) -> None:
+    def add(self, measures: Mapping[str, Tensor], grad_norm: Tensor, rate: float, tokens: int) -> None:
         """Take the measures of a step, still on the device. grad_norm is the same on all devices."""
         self.names = (*measures, "grad_norm")
         share = grad_norm.detach() / self.accelerator.num_processes
         values = torch.stack([*(value.detach().float() for value in measures.values()), share.float().to(self.device)])
-        self.waiting.append((step, values, rate, tokens))
+        self.waiting.append((values, rate))
+        self.tokens += tokens
 
     @property
     def device(self) -> torch.device:
@@ -46,20 +45,12 @@ class Ledger:
         return device
 
     def settle(self) -> None:
-        """Fetch what waits on the device. Raises AyaError at the first loss that is no finite number."""
+        """Fetch what waits on the device."""
         if not self.waiting:
             return
-        table = self.accelerator.reduce(torch.stack([values for _, values, _, _ in self.waiting])).tolist()
-        for (step, _, rate, tokens), values in zip(self.waiting, table, strict=True):
-            measures = dict(zip(self.names, values, strict=True))
-            for name in ("loss", "grad_norm"):
-                if not math.isfinite(measures[name]):
-                    raise AyaError(
-                        f"trainer '{self.name}': {name} is {measures[name]} at step {step + 1} of "
-                        f"{self.total} (learning rate "
-                        f"{rate:.3g}); lower learning_rate, raise warmup, or train with precision: float32"
-                    )
-            self.pending.append({**measures, "learning_rate": rate, "tokens": float(tokens)})
+        table = self.accelerator.reduce(torch.stack([values for values, _ in self.waiting])).tolist()
+        for (_, rate), values in zip(self.waiting, table, strict=True):
+            self.pending.append({**dict(zip(self.names, values, strict=True)), "learning_rate": rate})
         self.waiting.clear()
 
     def flush(self, done: int) -> None:
@@ -67,15 +58,42 @@ class Ledger:
         self.settle()
         if not self.pending:
             return
-        means = {name: sum(row[name] for row in self.pending) / len(self.pending) for name in self.pending[0]}
-        tokens = sum(row["tokens"] for row in self.pending)
         now = time.monotonic()
         self.latest = {
-            **{name: value for name, value in means.items() if name != "tokens"},
+            **{name: sum(row[name] for row in self.pending) / len(self.pending) for name in self.pending[0]},
             "learning_rate": self.pending[-1]["learning_rate"],
-            "tokens_per_second": tokens / max(now - self.clock, 1e-9),
+            "tokens_per_second": self.tokens / max(now - self.clock, 1e-9),
+            "memory_mib": self._memory(),
         }
-        self.clock = now
+        self.clock, self.tokens = now, 0
         self.pending.clear()
+        self.say(done, self.latest)
+
+    def say(self, done: int, measures: Mapping[str, float]) -> None:
+        """Report some measures as they are."""
         if self.accelerator.is_main_process:
-            self.report(done, self.total, self.latest)
+            self.report(done, self.total, measures)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Do something that is not training, whose time does not count in tokens per second."""
+        began = time.monotonic()
+        yield
+        self.clock += time.monotonic() - began
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """What a save holds: the measures that are not reported yet, and the last report."""
+        return {"pending": self.pending, "latest": self.latest}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up a save."""
+        self.pending, self.latest = list(state["pending"]), dict(state["latest"])
+
+    def _memory(self) -> float:
+        """The most memory that any process had at once, MiB: on its GPU, or else in all."""
+        if self.device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(self.device) / 2**20
+        else:
+            unit = 1 if sys.platform == "darwin" else 1024
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+        return float(self.accelerator.gather(torch.tensor([peak], device=self.device)).max())

@@ -12,8 +12,7 @@ from statistics import fmean
 import numpy
 from numpy.typing import NDArray
 
-from aya_core.api import DataError, Judged, Prompt, read_rows, stable_hash
-from aya_plugins.modelling.rows import Ints
+from aya_core.api import DataError, Judged, Prompt, read_rows
 
 Rewards = NDArray[numpy.float32]
 """(prompts, teachers): the mean score of a teacher's answers to a prompt, NaN where none was scored."""
@@ -35,23 +34,19 @@ class Lessons:
     rows: Sequence[Lesson]
     account: Mapping[str, float]
 
-    @property
-    def rewards(self) -> Rewards:
-        """The rewards of all lessons."""
-        return numpy.array([row.rewards for row in self.rows], dtype=numpy.float32)
 
-
-def read_lessons(verdicts: Path, prompts: Path) -> Lessons:
+def read_lessons(verdicts: Path, prompts: Path, teachers: Sequence[str] | None = None) -> Lessons:
     """Bring verdicts and prompts together, in the order of the prompts; teachers are in the order of their names.
 
-    A teacher that no lesson compares with another is not among them. Raises DataError where there is nothing to learn:
+    A teacher that no lesson compares with another is not among them. teachers: the only ones that are looked at, and their
+    order. Raises DataError where there is nothing to learn:
     fewer than two teachers, or no prompt that compares any.
     """
     scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     judged = set()
     for row in read_rows(verdicts, Judged):
         judged.add(row.completion.prompt_id)
-        if row.verdict.score is not None:
+        if row.verdict.score is not None and (teachers is None or row.completion.teacher in teachers):
             scores[row.completion.prompt_id][row.completion.teacher].append(row.verdict.score)
     scored = sorted({teacher for by_teacher in scores.values() for teacher in by_teacher})
     if len(scored) < 2:
@@ -67,20 +62,18 @@ def read_lessons(verdicts: Path, prompts: Path) -> Lessons:
             f"{len(known)} of them are there); expected the prompts of these verdicts, such as `arbitrage.prompts` for "
             "`arbitrage.verdicts`"
         )
-    teachers = tuple(sorted({teacher for prompt in compared for teacher in scores[prompt.id]}))
+    seen = {teacher for prompt in compared for teacher in scores[prompt.id]}
+    named = tuple(sorted(seen)) if teachers is None else tuple(teachers)
     rows = [
-        Lesson(prompt, tuple(fmean(scores[prompt.id].get(name, [math.nan])) for name in teachers))
-        for prompt in compared
+        Lesson(prompt, tuple(fmean(scores[prompt.id].get(name, [math.nan])) for name in named)) for prompt in compared
     ]
     dropped = {"dropped_rows": len(known) - len(rows), "unknown_prompts": len(judged) - len(known)}
-    return Lessons(teachers, rows, dropped)
+    return Lessons(named, rows, dropped)
 
 
-def hold_back(lessons: Lessons, share: float, seed: int) -> tuple[Ints, Ints]:
-    """Draw lessons by a hash of seed and prompt id. Returns those held back and those to train on, which is never none."""
-    drawn = numpy.argsort([stable_hash([seed, row.prompt.id]) for row in lessons.rows], kind="stable")
-    many = min(round(share * len(drawn)), len(drawn) - 1)
-    return drawn[:many], drawn[many:]
+def rewards_of(rows: Sequence[Lesson]) -> Rewards:
+    """The rewards of lessons, one under the other."""
+    return numpy.array([row.rewards for row in rows], dtype=numpy.float32)
 
 
 def strongest(rewards: Rewards) -> int:

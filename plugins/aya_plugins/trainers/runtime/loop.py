@@ -2,109 +2,227 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+import numpy
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from accelerate.utils import parse_flag_from_env
 from torch import Tensor, nn
 
-from aya_core.api import TrainingJob
-from aya_plugins.modelling.rows import Ints
+from aya_core.api import AyaError, TrainingJob
+from aya_plugins.modelling.checkpoint import load_config
+from aya_plugins.modelling.head import AnswerLogps
+from aya_plugins.modelling.layout import is_padding_free, set_attention
 from aya_plugins.trainers.loop_settings import LoopSettings
+from aya_plugins.trainers.runtime.faults import check_finite
 from aya_plugins.trainers.runtime.ledger import Ledger
-from aya_plugins.trainers.runtime.order import RowOrder, count_steps, forward_passes
+from aya_plugins.trainers.runtime.lora import Adapter, add_lora, keep_frozen_in
+from aya_plugins.trainers.runtime.optimizers import make_optimizer
+from aya_plugins.trainers.runtime.order import PassLimits, RowOrder, count_steps, forward_passes
 from aya_plugins.trainers.runtime.resume import Saves
 from aya_plugins.trainers.runtime.schedule import learning_rate
+from aya_plugins.trainers.runtime.sharding import (
+    accumulating,
+    backward,
+    before_sharding,
+    clip,
+    is_sharded,
+    tie,
+    until_sharded,
+    update,
+)
+from aya_plugins.trainers.runtime.task import Task
+from aya_plugins.trainers.runtime.validation import Watch
+from aya_plugins.trainers.runtime.weights import Average, Best
 
-
-class Task(Protocol):
-    """What a trainer trains on."""
-
-    @property
-    def name(self) -> str:
-        """Of the trainer, for messages."""
-
-    @property
-    def lengths(self) -> Ints:
-        """Tokens that each row takes in a forward pass, (rows,)."""
-
-    def loss(self, module: Any, rows: Ints, step_rows: Ints) -> Mapping[str, Tensor]:
-        """Give the share of some rows in the measures of a step; "loss" among them carries the gradient.
-
-        Shares add up: over all forward passes of a step and all devices they give the measure of the step.
-        """
+__all__ = ["Task", "Trained", "fit", "start_accelerator"]
 
 
 @dataclass(frozen=True)
 class Trained:
     """The end of a loop.
 
-    state: the weights of the module by name, gathered on every process. measures: the last report.
+    state: the weights of the module by name, gathered on the first process; with a LoRA merged, unless it is to be written as an
+    adapter. measures: the last report, those of the held-out rows under the weights that are written, and `steps`.
+    adapter: the LoRA, where it is to be written as such.
     """
 
     state: Mapping[str, Tensor]
     measures: Mapping[str, float]
     is_main: bool
+    adapter: Adapter | None = None
 
 
 def start_accelerator(settings: LoopSettings) -> Accelerator:
     """Join the other processes of this run, if any, and choose the precision."""
     on_gpu = torch.cuda.is_available() and not parse_flag_from_env("ACCELERATE_USE_CPU")
     wants_bf16 = settings.precision == "bf16" or (settings.precision == "auto" and on_gpu)
-    return Accelerator(mixed_precision="bf16" if wants_bf16 else "no")
+    accelerator = Accelerator(mixed_precision="bf16" if wants_bf16 else "no")
+    if settings.batch_rows % accelerator.num_processes:
+        raise AyaError(
+            f"`batch_rows` {settings.batch_rows} cannot be shared by {accelerator.num_processes} processes "
+            "(`launch.processes`, or all visible GPUs); make it a multiple"
+        )
+    until_sharded(accelerator)
+    return accelerator
 
 
-def fit(accelerator: Accelerator, module: nn.Module, task: Task, settings: LoopSettings, job: TrainingJob) -> Trained:
-    """Train a module for all its steps, from the newest save if there is one."""
-    total = count_steps(len(task.lengths), settings.batch_rows, settings.epochs, settings.steps)
-    order = RowOrder(len(task.lengths), settings.batch_rows, job.seed)
-    world = accelerator.num_processes
-    model, optimizer = accelerator.prepare(module, adamw(module, settings))
-    model.train()
-    saves = Saves(accelerator, job.work, settings.checkpoint_seconds)
-    ledger = Ledger(accelerator, total, job.report, task.name)
-    first, ledger.pending = saves.restore()
-    for step in range(first, total):
-        torch.manual_seed((job.seed * total + step) * world + accelerator.process_index)  # for dropout
-        rate = learning_rate(step, total, settings)
-        for group in optimizer.param_groups:
+def fit(
+    accelerator: Accelerator,
+    module: nn.Module,
+    task: Task,
+    settings: LoopSettings,
+    job: TrainingJob,
+    validation: Task | None = None,
+) -> Trained:
+    """Train a module, whose `model` is a transformers model, from the newest save if there is one.
+
+    validation: the held-out rows. Raises AyaError for a loss or gradient that is no finite number, before the update.
+    """
+    return Loop(accelerator, module, task, settings, job, validation).run()
+
+
+class Loop:
+    """One run of the loop. done: steps that are behind it."""
+
+    def __init__(
+        self, accelerator: Accelerator, module: nn.Module, task: Task, settings: LoopSettings, job: TrainingJob,
+        validation: Task | None,
+    ) -> None:  # fmt: skip
+        self.accelerator, self.task, self.settings, self.seed = accelerator, task, settings, job.seed
+        self.done = 0
+        self.total = count_steps(len(task.lengths), settings.batch_rows, settings.epochs, settings.steps)
+        self.order = RowOrder(len(task.lengths), settings.batch_rows, job.seed)
+        self.adapter = _prepare(accelerator, module, settings, job)
+        before_sharding(accelerator, module, settings)
+        self.limits = _limits(module, settings)  # before ZeRO-3 takes the head apart
+        self.model, self.optimizer = accelerator.prepare(module, make_optimizer(module, settings))
+        is_watched = self.model is not module or is_sharded(accelerator)  # by a wrapper, or by hooks, for its gradients
+        if isinstance(module, AnswerLogps) and not is_watched and accelerator.device.type == "cpu":
+            module.accumulate_alone()
+        self.ledger = Ledger(accelerator, self.total, job.report)
+        self.average = Average(self.model, settings.ema) if settings.ema is not None else None
+        self.watch = None
+        if validation is None and settings.validation.every is not None:
+            raise AyaError(f"trainer '{task.name}' has no held-out rows for `validation.every`; remove it")
+        if validation is not None:
+            self.watch = Watch(accelerator, validation, settings.validation, self.total, settings.forward_tokens)
+        self.best = Best(self.model) if self.watch and settings.validation.keep == "best" else None
+        parts = {"ledger": self.ledger, "average": self.average, "watch": self.watch, "best": self.best}
+        stateful = {name: part for name, part in parts.items() if part is not None}
+        self.saves = Saves(accelerator, job.work, settings.checkpoint_seconds, self.model, self.optimizer, stateful)
+
+    def run(self) -> Trained:
+        """Do the steps that are left, and evaluate, report and save between them."""
+        self.done = self.saves.restore()
+        self.model.train()
+        if self.done == 0:
+            self._evaluate()
+        while self.done < self.total and not (self.watch and self.watch.has_lost_patience):
+            self._step()
+            self.done += 1
+            if self.done % self.settings.log_every == 0 or self.done == self.total:
+                self.ledger.flush(self.done)
+            self._evaluate()
+            if self.done < self.total and self.saves.is_due():
+                with self.ledger.aside():
+                    self.ledger.settle()
+                    self.saves.save(self.done)
+        self.ledger.flush(self.done)
+        return self._end()
+
+    def _step(self) -> None:
+        """Make one update from all rows of a step."""
+        accelerator, task, settings = self.accelerator, self.task, self.settings
+        world = accelerator.num_processes
+        rows, rate = self.order.step(self.done), learning_rate(self.done, self.total, settings)
+        for group in self.optimizer.param_groups:
             group["lr"] = rate
-        rows = order.step(step)
-        passes = forward_passes(rows, task.lengths, settings.forward_tokens, accelerator.process_index, world)
+        passes = forward_passes(rows, task, self.limits, accelerator.process_index, world)
         shares = []
         for index, part in enumerate(passes):
-            with nullcontext() if index == len(passes) - 1 else accelerator.no_sync(model):
-                measures = task.loss(model, part, rows)
-                accelerator.backward(measures["loss"] * world)  # devices are averaged; shares are to be added
+            torch.manual_seed(_seed(self.seed, self.done, int(part[0])))  # for dropout
+            is_last = index == len(passes) - 1
+            with accumulating(accelerator, self.model, is_last=is_last):
+                measures = task.loss(self.model, part, rows)
+                # devices are averaged; shares are to be added
+                backward(accelerator, self.model, measures["loss"] * world, is_last=is_last)
             shares.append(measures)
-        norm = accelerator.clip_grad_norm_(model.parameters(), settings.clip_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        ledger.add(step, _added(shares), norm, rate, int(task.lengths[rows].sum()))
-        if (step + 1) % settings.log_every == 0 or step + 1 == total:
-            ledger.flush(step + 1)
-        if step + 1 < total and saves.is_due():
-            ledger.settle()
-            saves.save(step + 1, ledger.pending)
-    return Trained(accelerator.get_state_dict(model), {**ledger.latest, "steps": total}, accelerator.is_main_process)
+        norm = clip(accelerator, self.model, settings.clip_norm)
+        when = f"step {self.done + 1} of {self.total} (learning rate {rate:.3g})"
+        check_finite(accelerator, task, shares, passes, rows, norm, when=when, newest=self.saves.newest)
+        norm = update(accelerator, self.model, self.optimizer, norm)
+        if self.average:
+            self.average.update()
+        self.ledger.add(_added(shares), norm, rate, int(task.lengths[rows].sum()))
+
+    def _evaluate(self) -> None:
+        """Measure the held-out rows, if it is time, under the weights that would be written."""
+        if self.watch is None or not self.watch.is_due(self.done):
+            return
+        with self.ledger.aside(), self.average.in_place() if self.average else nullcontext():
+            is_best = self.watch.look(self.model, self.done)
+            if is_best and self.best:
+                self.best.take()
+        self.ledger.say(self.done, self.watch.latest)
+
+    def _end(self) -> Trained:
+        """Gather the weights that are to be written."""
+        if self.best:
+            self.best.put()
+        elif self.average:
+            self.average.exchange()
+        state, is_main = self.accelerator.get_state_dict(self.model), self.accelerator.is_main_process
+        if is_sharded(self.accelerator):
+            state = tie(
+                self.accelerator.unwrap_model(self.model), state or {}
+            )  # ZeRO-3 gives none to others than the first
+        found = {**self.ledger.latest, **(self.watch.kept if self.watch else {}), "steps": self.done}
+        if self.saves.failed:
+            found["failed_saves"] = self.saves.failed
+        if is_main and self.adapter and self.adapter.settings.save == "merged":
+            return Trained(self.adapter.merged(state), found, is_main)
+        return Trained(state, found, is_main, self.adapter)
 
 
-def adamw(module: nn.Module, settings: LoopSettings) -> torch.optim.AdamW:
-    """Make the optimizer. Norms and biases, having fewer than two dimensions, do not decay."""
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.dim() >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
+def _prepare(accelerator: Accelerator, module: Any, settings: LoopSettings, job: TrainingJob) -> Adapter | None:
+    """Put a LoRA into the module, if one is wanted, and set how it computes attention, activations and rows."""
+    wants_copy = settings.ema is not None or settings.validation.keep == "best"
+    if wants_copy and accelerator.distributed_type == DistributedType.DEEPSPEED:
+        raise AyaError(
+            "`ema` and `keep: best` do not go with DeepSpeed, which keeps the weights elsewhere; choose another launch profile"
+        )
+    adapter = add_lora(module, settings.lora, seed=job.seed) if settings.lora else None
+    is_rounded = accelerator.mixed_precision == "bf16" and not is_sharded(accelerator)
+    if adapter and is_rounded and job.start and load_config(job.start).dtype == torch.bfloat16:  # then no bit is lost
+        keep_frozen_in(adapter, torch.bfloat16)
+    if settings.activation_checkpointing:
+        module.model.gradient_checkpointing_enable({"use_reentrant": False})
+    if isinstance(module, AnswerLogps):
+        module.is_padding_free = is_padding_free(module, settings.layout, settings.attention)
+    elif settings.layout == "padding-free":
+        raise AyaError("layout: padding-free is for models that give log-probabilities; a classifier's rows are padded")
+    if settings.attention:
+        set_attention(module.model, settings.attention)
+    return adapter
 
 
-def _added(shares: list[Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+def _limits(module: nn.Module, settings: LoopSettings) -> PassLimits:
+    if not isinstance(module, AnswerLogps):
+        return PassLimits(settings.forward_tokens)
+    return PassLimits(settings.forward_tokens, module.cheap_answer_tokens, module.is_padding_free)
+
+
+def _seed(seed: int, step: int, row: int) -> int:
+    """Seed a forward pass by what is passed, whichever device does it."""
+    return int(numpy.random.SeedSequence([seed, step, row]).generate_state(1, numpy.uint64)[0])
+
+
+def _added(shares: Sequence[Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
     if len(shares) == 1:
         return shares[0]
     return {name: torch.stack([share[name].detach() for share in shares]).sum(0) for name in shares[0]}

@@ -9,22 +9,24 @@ from pathlib import Path
 import numpy
 import torch
 
-from aya_core.api import DataError, Preference
+from aya_core.api import Preference, Prompt
 from aya_plugins.modelling.chat import ChatEncoder
 from aya_plugins.modelling.rows import Batch, Encoded, Ints, collate
+from aya_plugins.trainers.runtime import dropping
 
 
 @dataclass(frozen=True)
 class EncodedPairs:
     """Pairs of answers: rows 2 i and 2 i + 1 of `encoded` are the chosen and the rejected answer of a pair.
 
-    kept: (pairs,) those pairs of which both answers have a token left after truncation; pairs are named by
-    place in it.
+    Pairs that nothing can be learnt from are not among them; `account` says how many there were, and why. prompts: of each
+    pair.
     """
 
     encoded: Encoded
-    kept: Ints
     pad_id: int
+    prompts: Sequence[Prompt]
+    counts: Mapping[str, float]
 
     @classmethod
     def of(
@@ -33,27 +35,31 @@ class EncodedPairs:
         """Encode pairs, to the last token of the template if `is_whole`. Raises DataError when none is left."""
         answers = [(row.prompt, text) for row in rows for text in (row.chosen, row.rejected)]
         encoded = encoder.answers(answers, is_whole=is_whole)
-        kept = numpy.flatnonzero((encoded.answer_tokens.reshape(-1, 2) > 0).all(1))
-        if not len(kept):
-            what = f"all {len(rows)} prompts reach max_tokens" if rows else "no rows"
-            raise DataError(f"{where}: {what}; trainer '{name}' has nothing to learn from")
-        return cls(encoded, kept, encoder.pad_id)
+        reasons = dropping.why_not_pairs(encoded, rows)
+        kept = dropping.kept(reasons, where, name)
+        counts = dropping.account(reasons, encoded.truncated[0::2] | encoded.truncated[1::2])
+        both = numpy.stack([2 * kept, 2 * kept + 1], axis=1).reshape(-1)
+        return cls(encoded.take(both), encoder.pad_id, [rows[place].prompt for place in kept], counts)
 
     @property
     def lengths(self) -> Ints:
         """Tokens that each pair takes in a forward pass, both answers as long as the longer one."""
-        lengths: Ints = 2 * self.encoded.lengths.reshape(-1, 2).max(1)[self.kept]
+        lengths: Ints = 2 * self.encoded.lengths.reshape(-1, 2).max(1)
         return lengths
+
+    @property
+    def answer_tokens(self) -> Ints:
+        """Tokens of both answers of each pair."""
+        return self.encoded.answer_tokens.reshape(-1, 2).sum(1)  # type: ignore[no-any-return]
 
     def rows_of(self, pairs: Ints) -> Ints:
         """Name the rows of some pairs: all chosen answers, then all rejected ones."""
-        return numpy.concatenate([2 * self.kept[pairs], 2 * self.kept[pairs] + 1])
+        return numpy.concatenate([2 * pairs, 2 * pairs + 1])
 
     def batch(self, pairs: Ints, device: torch.device) -> Batch:
         """Lay out some pairs in one batch, ordered as `rows_of` says."""
         return collate(self.encoded, self.rows_of(pairs), self.pad_id, device)
 
     def account(self) -> Mapping[str, float]:
-        """Count the pairs that were cut or lost to `max_tokens`."""
-        pairs = self.encoded.truncated.reshape(-1, 2)
-        return {"truncated_rows": int(pairs.any(1).sum()), "dropped_rows": len(pairs) - len(self.kept)}
+        """How many pairs were cut and how many dropped, by reason."""
+        return self.counts

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import numpy
 import torch
 from torch import Tensor
 
-from aya_core.api import AyaError, Objective, PairLogps, Preference, TrainingJob, read_rows
+from aya_core.api import AyaError, Objective, PairLogps, Preference, Prompt, ShownRow, TrainingJob, read_rows
 from aya_plugins.modelling.checkpoint import load_causal_lm, load_encoder
 from aya_plugins.modelling.head import AnswerLogps
 from aya_plugins.modelling.rows import Ints
-from aya_plugins.modelling.scoring import Sums, answer_logps
+from aya_plugins.modelling.scoring import row_sums
+from aya_plugins.modelling.vocabulary import check_same_tokens, check_vocabulary
 from aya_plugins.trainers.preference import PreferenceTraining
-from aya_plugins.trainers.runtime.finish import start_of, write
-from aya_plugins.trainers.runtime.loop import fit, start_accelerator
+from aya_plugins.trainers.runtime.finish import start_of
+from aya_plugins.trainers.runtime.loop import start_accelerator
 from aya_plugins.trainers.runtime.pairs import EncodedPairs
+from aya_plugins.trainers.runtime.reference import Reference, no_reference, reference_logps
+from aya_plugins.trainers.runtime.showing import show_pairs
+from aya_plugins.trainers.runtime.training import make_tasks, read_parts, run
 
 
 @dataclass(frozen=True)
@@ -35,68 +36,75 @@ class PreferenceTrainer:
         start = start_of(job, "preference")
         if job.objective is None:
             raise AyaError("trainer 'preference' needs an objective; set `objective:` of the stage, such as {use: dpo}")
-        rows = list(read_rows(job.rows, Preference))
         encoder = load_encoder(start, max_tokens=self.settings.max_tokens)
-        pairs = EncodedPairs.of(encoder, rows, job.rows, "preference")
         accelerator = start_accelerator(self.settings)
-        reference = self._reference_logps(job, job.reference or start, pairs, accelerator)
-        model = load_causal_lm(start, dtype=torch.float32)
-        if self.settings.activation_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
-        module = AnswerLogps(model)
-        task = PreferenceTask(pairs, pairs.lengths, job.objective, reference, self.settings.sft_weight)
-        trained = fit(accelerator, module, task, self.settings, job)
-        return write(
-            trained, module, encoder.tokenizer, job, name="preference", settings=self.settings, rows=rows,
-            account=pairs.account(),
-        )  # fmt: skip
 
-    def _reference_logps(self, job: TrainingJob, where: Path, pairs: EncodedPairs, accelerator: Any) -> Sums:
-        """Score all answers under the reference, from where a killed run left off."""
-        save = job.work / f"reference-{accelerator.process_index}-of-{accelerator.num_processes}.npy"
-        # float32 weights under the autocast of training, so that an untrained policy equals its reference.
-        module = AnswerLogps(load_causal_lm(where, dtype=torch.float32, device=accelerator.device))
-        last = time.monotonic()
+        def make(rows: Sequence[Preference], where: Path) -> PreferenceTask:
+            pairs = EncodedPairs.of(encoder, rows, where, "preference")
+            check_vocabulary(start, encoder.tokenizer, pairs.encoded, pairs.pad_id)
+            reference = self._reference(job, pairs, encoder.tokenizer, accelerator)
+            return PreferenceTask(pairs, cast(Objective, job.objective), reference, self.settings.sft_weight)
 
-        def after_batch(sums: Sums) -> None:
-            nonlocal last
-            if time.monotonic() - last >= self.settings.checkpoint_seconds:
-                _save_array(save, sums)
-                last = time.monotonic()
+        tasks = make_tasks(job, read_parts(job, Preference, self.settings), make)
+        module = AnswerLogps(load_causal_lm(start, dtype=torch.float32))
+        return run(accelerator, job, self.settings, tasks, module, encoder.tokenizer)
 
-        with accelerator.autocast():
-            sums = answer_logps(
-                module, pairs.encoded, pairs.pad_id, batch_tokens=self.settings.forward_tokens,
-                share=(accelerator.process_index, accelerator.num_processes),
-                known=numpy.load(save) if save.is_file() else None, after_batch=after_batch,
-            )  # fmt: skip
-        _save_array(save, sums)
-        shares = accelerator.gather(torch.from_numpy(sums).to(accelerator.device)[None])  # (processes, rows)
-        merged: Sums = shares.sum(0).cpu().numpy()
-        return merged
+    def _reference(self, job: TrainingJob, pairs: EncodedPairs, tokenizer: Any, accelerator: Any) -> Reference:
+        """Look up what the reference says of pairs, where the objective asks for it."""
+        if not job.needs_reference:
+            return no_reference(pairs.encoded)
+        start = start_of(job, "preference")
+        where = job.reference or start
+        if where != start:
+            check_vocabulary(where, tokenizer, pairs.encoded, pairs.pad_id)
+            check_same_tokens(where, tokenizer, pairs.encoded)
+        return reference_logps(job, where, pairs.encoded, pairs.pad_id, accelerator, self.settings, by_token=False)
+
+    def show(self, job: TrainingJob) -> Iterator[ShownRow]:
+        """Show both answers of each pair."""
+        encoder = load_encoder(start_of(job, "preference"), max_tokens=self.settings.max_tokens)
+        return show_pairs(encoder, read_rows(job.rows, Preference))
 
 
 @dataclass(frozen=True)
 class PreferenceTask:
     """The mean of an objective's losses over the pairs of a step, and the supervised term.
 
-    reference: log-probabilities of all rows of the pairs. sft_weight: of the mean negative log-likelihood of the chosen
+    reference: of the rows of the pairs. sft_weight: of the mean negative log-likelihood of the chosen
     answers' tokens.
     """
 
     pairs: EncodedPairs
-    lengths: Ints
     objective: Objective
-    reference: Sums
+    reference: Reference
     sft_weight: float = 0.0
     name: str = "preference"
+
+    @property
+    def lengths(self) -> Ints:
+        """See `Task`."""
+        return self.pairs.lengths
+
+    @property
+    def answer_tokens(self) -> Ints:
+        """See `Task`."""
+        return self.pairs.answer_tokens
+
+    @property
+    def prompts(self) -> Sequence[Prompt]:
+        """See `Task`."""
+        return self.pairs.prompts
+
+    def account(self) -> Mapping[str, float]:
+        """See `CountedTask`."""
+        return self.pairs.account()
 
     def loss(self, module: Any, rows: Ints, step_rows: Ints) -> Mapping[str, Tensor]:
         """Give the share of some pairs."""
         device = next(module.parameters()).device
-        chosen, rejected = module(self.pairs.batch(rows, device)).chunk(2)
+        chosen, rejected = row_sums(module(self.pairs.batch(rows, device))).chunk(2)
         places = self.pairs.rows_of(rows)
-        known = torch.from_numpy(self.reference[places]).to(device).chunk(2)
+        known = torch.from_numpy(self.reference.sums(places)).to(device).chunk(2)
         tokens = torch.from_numpy(self.pairs.encoded.answer_tokens[places]).to(device).chunk(2)
         said = self.objective(PairLogps(chosen, rejected, known[0], known[1], tokens[0], tokens[1]))
         good, bad = said.chosen_rewards, said.rejected_rewards
@@ -111,14 +119,8 @@ class PreferenceTask:
         }
         shares = {name: values.sum() / len(step_rows) for name, values in sums.items()}
         if self.sft_weight:
-            chosen_tokens = self.pairs.encoded.answer_tokens[2 * self.pairs.kept[step_rows]].sum()
+            chosen_tokens = self.pairs.encoded.answer_tokens[2 * step_rows].sum()
             shares["nll_loss"] = -chosen.sum() / int(chosen_tokens)
             shares["loss"] = shares["loss"] + self.sft_weight * shares["nll_loss"]
             shares["nll_loss"] = shares["nll_loss"].detach()
         return shares
-
-
-def _save_array(path: Path, array: Sums) -> None:
-    partial = path.with_suffix(".partial.npy")
-    numpy.save(partial, array)
-    os.replace(partial, path)

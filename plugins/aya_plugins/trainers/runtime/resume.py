@@ -5,61 +5,182 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from accelerate import DistributedType
+from torch import Tensor
+
+from aya_core.api import AyaError
+
+STATE = "state.pt"
+PROGRESS = "progress.json"
+
+
+class Stateful(Protocol):
+    """A part of a run beside model and optimizer."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """What a save holds."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up a save."""
 
 
 @dataclass
 class Saves:
     """Saves the state of a run under `work`, one folder a save, renamed when whole; the newest is kept.
 
-    The state is that of the model and the optimizer; which rows come next, the learning rate and the random
-    numbers of a step all follow from its number and the seed.
+    The state is that of what is trained, of the optimizer and of the other parts; which rows come next, the learning rate and
+    the random numbers of a step all follow from its number and the seed. A model that every process holds whole is saved by
+    the first one, and may be resumed by any number of processes; each process saves its own part of a sharded one.
+
+    failed: saves that could not be written. The last good one is then kept, and training goes on.
     """
 
     accelerator: Any
     work: Path
     every_seconds: float
+    model: Any
+    optimizer: Any
+    parts: Mapping[str, Stateful] = field(default_factory=dict)
     last: float = field(default_factory=time.monotonic)
+    failed: int = 0
 
-    def restore(self) -> tuple[int, list[dict[str, float]]]:
-        """Load the newest save.
+    def restore(self) -> int:
+        """Load the newest save. Returns the step to do next, 0 without a save.
 
-        Returns the step to do next and the measures not yet reported; (0, []) without a save.
+        Raises AyaError for a save of a sharded model by another number of processes or in another way.
         """
-        saves = self._finished()
-        if not saves:
-            return 0, []
-        self.accelerator.load_state(str(saves[-1]))
-        progress = json.loads((saves[-1] / "progress.json").read_text())
-        return int(progress["step"]), list(progress["pending"])
+        if self.accelerator.is_main_process:
+            for leftover in self.work.glob("step-*.partial"):
+                shutil.rmtree(leftover)
+        newest = self.newest()
+        if newest is None:
+            return 0
+        progress = json.loads((newest / PROGRESS).read_text(encoding="utf-8"))
+        saved, here = progress["layout"], self._layout
+        if saved != here:
+            raise AyaError(
+                f"{newest}: saved by {_said(saved)}, and this run is of {_said(here)}; a sharded state is taken up by "
+                "processes like those that saved it: start as many in the same way, or delete the folder to begin again"
+            )
+        if self._is_sharded:
+            self.accelerator.load_state(str(newest))
+        state = torch.load(newest / self._file, map_location="cpu", weights_only=True)
+        if not self._is_sharded:
+            self._load(state)
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        return int(progress["step"])
+
+    def newest(self) -> Path | None:
+        """The save that a run would resume from."""
+        whole = self._whole()
+        return whole[-1] if whole else None
 
     def is_due(self) -> bool:
         """Say whether to save now; all processes say the same."""
         due = time.monotonic() - self.last >= self.every_seconds
         if self.accelerator.num_processes == 1:
             return due
-        votes = self.accelerator.reduce(
-            torch.tensor(int(due and self.accelerator.is_main_process)).to(self.accelerator.device)
-        )
-        return bool(votes.item())
+        return self._all_said(due or not self.accelerator.is_main_process)
 
-    def save(self, step: int, pending: list[dict[str, float]]) -> None:
-        """Save what `restore` needs before `step`."""
+    def save(self, step: int) -> None:
+        """Save what `restore` needs before `step`; where that fails, warn and keep the last good save."""
         partial = self.work / f"step-{step:09d}.partial"
-        self.accelerator.save_state(str(partial), safe_serialization=False)  # tied tensors stay tied
-        self.accelerator.wait_for_everyone()
+        trouble: Exception | None = None
+        try:
+            self._write(partial)
+        except (OSError, RuntimeError) as error:  # torch's writer turns some errors of the file system into the latter
+            trouble = error
+        is_whole = self._all_said(trouble is None)
         if self.accelerator.is_main_process:
-            (partial / "progress.json").write_text(json.dumps({"step": step, "pending": pending}))
-            older = self._finished()
-            partial.rename(partial.with_suffix(""))
-            for folder in older:
-                shutil.rmtree(folder)
+            if is_whole:
+                try:
+                    self._finish(partial, step)
+                except OSError as error:
+                    trouble, is_whole = error, False
+            if not is_whole:
+                shutil.rmtree(partial, ignore_errors=True)
+        if not is_whole:
+            self.failed += 1
+        if trouble is not None:
+            kept = self.newest()
+            warnings.warn(
+                f"the state of the run could not be saved before step {step + 1} ({trouble}); training goes on, and the next "
+                f"save is tried in {self.every_seconds:g} s. A killed run would resume from {kept or 'its beginning'}; free "
+                f"space in {self.work}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         self.accelerator.wait_for_everyone()
         self.last = time.monotonic()
 
-    def _finished(self) -> list[Path]:
+    def _write(self, partial: Path) -> None:
+        partial.mkdir(exist_ok=True)
+        state: dict[str, Any] = {name: part.state_dict() for name, part in self.parts.items()}
+        if self._is_sharded:
+            self.accelerator.save_state(str(partial))
+        elif self.accelerator.is_main_process:
+            state |= {"model": self._trained(), "optimizer": self.optimizer.state_dict()}
+        else:
+            return
+        with (partial / self._file).open("wb") as file:
+            torch.save(state, file)
+
+    def _finish(self, partial: Path, step: int) -> None:
+        progress = json.dumps({"step": step, "layout": self._layout})
+        (partial / PROGRESS).write_text(progress, encoding="utf-8")
+        older = self._whole()
+        partial.rename(partial.with_suffix(""))
+        for folder in older:
+            shutil.rmtree(folder)
+
+    def _trained(self) -> dict[str, Tensor]:
+        """The model's state without the weights that are not trained."""
+        model = self.accelerator.unwrap_model(self.model)
+        named = model.named_parameters(remove_duplicate=False)
+        frozen = {name for name, parameter in named if not parameter.requires_grad}
+        return {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        expected = self._trained().keys()
+        if state["model"].keys() != expected:
+            names = ", ".join(sorted(state["model"].keys() ^ expected)[:3])
+            raise AyaError(f"{self.work}: the save is of another model, which differs in {names}; delete the folder")
+        self.accelerator.unwrap_model(self.model).load_state_dict(state["model"], strict=False)
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    @property
+    def _is_sharded(self) -> bool:
+        return self.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
+
+    @property
+    def _layout(self) -> dict[str, Any]:
+        """What a save depends on beside the run itself."""
+        if not self._is_sharded:
+            return {"sharded": None, "processes": None}
+        return {"sharded": str(self.accelerator.distributed_type.value), "processes": self.accelerator.num_processes}
+
+    @property
+    def _file(self) -> str:
+        return f"state-{self.accelerator.process_index}.pt" if self._is_sharded else STATE
+
+    def _all_said(self, yes: bool) -> bool:
+        """Say whether all processes say yes."""
+        votes = self.accelerator.reduce(torch.tensor(int(yes), device=self.accelerator.device))
+        return bool(votes == self.accelerator.num_processes)
+
+    def _whole(self) -> list[Path]:
         return sorted(path for path in self.work.glob("step-*") if path.suffix != ".partial")
+
+
+def _said(layout: Mapping[str, Any]) -> str:
+    if layout["sharded"] is None:
+        return "processes that hold the model whole"
+    return f"{layout['processes']} processes that share it by {layout['sharded']}"

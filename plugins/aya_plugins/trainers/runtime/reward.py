@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from aya_core.api import Preference, TrainingJob, read_rows
+from aya_core.api import Preference, Prompt, ShownRow, TrainingJob, read_rows
 from aya_plugins.modelling.checkpoint import load_causal_lm, load_encoder, load_unscored
 from aya_plugins.modelling.head import AnswerLogps
 from aya_plugins.modelling.rows import Batch, Ints
+from aya_plugins.modelling.vocabulary import check_vocabulary
 from aya_plugins.trainers.reward import RewardTraining
-from aya_plugins.trainers.runtime.finish import start_of, write
-from aya_plugins.trainers.runtime.loop import fit, start_accelerator
+from aya_plugins.trainers.runtime.finish import start_of
+from aya_plugins.trainers.runtime.loop import start_accelerator
 from aya_plugins.trainers.runtime.pairs import EncodedPairs
+from aya_plugins.trainers.runtime.showing import show_pairs
+from aya_plugins.trainers.runtime.training import make_tasks, read_parts, run
 
 
 @dataclass(frozen=True)
@@ -30,25 +35,23 @@ class RewardTrainer:
         """Train on `job.rows` from `job.start`."""
         settings = self.settings
         start = start_of(job, "reward")
-        rows = list(read_rows(job.rows, Preference))
         encoder = load_encoder(start, max_tokens=settings.max_tokens)
-        pairs = EncodedPairs.of(encoder, rows, job.rows, "reward", is_whole=settings.score == "head")
+
+        def make(rows: Sequence[Preference], where: Path) -> RewardTask:
+            pairs = EncodedPairs.of(encoder, rows, where, "reward", is_whole=settings.score == "head")
+            check_vocabulary(start, encoder.tokenizer, pairs.encoded, pairs.pad_id)
+            return RewardTask(pairs, settings)
+
+        tasks = make_tasks(job, read_parts(job, Preference, settings), make)
         accelerator = start_accelerator(settings)
         module = self._module(start, job.seed, encoder.pad_id)
-        if settings.activation_checkpointing:
-            module.model.gradient_checkpointing_enable({"use_reentrant": False})
-        task = RewardTask(pairs, pairs.lengths, settings)
-        trained = fit(accelerator, module, task, settings, job)
-        return write(
-            trained,
-            module,
-            encoder.tokenizer,
-            job,
-            name="reward",
-            settings=settings,
-            rows=rows,
-            account=pairs.account(),
-        )
+        return run(accelerator, job, settings, tasks, module, encoder.tokenizer)
+
+    def show(self, job: TrainingJob) -> Iterator[ShownRow]:
+        """Show both answers of each pair; a scalar head learns from no token's log-probability, so none is marked."""
+        encoder = load_encoder(start_of(job, "reward"), max_tokens=self.settings.max_tokens)
+        has_head = self.settings.score == "head"
+        return show_pairs(encoder, read_rows(job.rows, Preference), is_whole=has_head, is_learnt=not has_head)
 
     def _module(self, start: Any, seed: int, pad_id: int) -> Any:
         if self.settings.score == "likelihood":
@@ -75,9 +78,28 @@ class RewardTask:
     """The Bradley-Terry loss, meaned over the pairs of a step."""
 
     pairs: EncodedPairs
-    lengths: Ints
     settings: RewardTraining
     name: str = "reward"
+
+    @property
+    def lengths(self) -> Ints:
+        """See `Task`."""
+        return self.pairs.lengths
+
+    @property
+    def answer_tokens(self) -> Ints:
+        """See `Task`: a scalar head is none over the vocabulary."""
+        tokens = self.pairs.answer_tokens
+        return tokens if self.settings.score == "likelihood" else numpy.zeros_like(tokens)
+
+    @property
+    def prompts(self) -> Sequence[Prompt]:
+        """See `Task`."""
+        return self.pairs.prompts
+
+    def account(self) -> Mapping[str, float]:
+        """See `CountedTask`."""
+        return self.pairs.account()
 
     def loss(self, module: Any, rows: Ints, step_rows: Ints) -> Mapping[str, Tensor]:
         """Give the share of some pairs."""
@@ -85,7 +107,7 @@ class RewardTask:
         rewards = module(self.pairs.batch(rows, device))
         if self.settings.score == "likelihood":
             tokens = self.pairs.encoded.answer_tokens[self.pairs.rows_of(rows)]
-            rewards = self.settings.beta * rewards / torch.from_numpy(tokens).to(device)
+            rewards = self.settings.beta * rewards.sum(1) / torch.from_numpy(tokens).to(device)
         chosen, rejected = rewards.chunk(2)
         sums = {
             "loss": bradley_terry_loss(chosen, rejected, margin=self.settings.margin, centre=self.settings.centre),

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor
 
-from aya_core.api import TrainingJob
+from aya_core.api import Prompt, TrainingJob
 from aya_plugins.modelling.checkpoint import load_router_model, load_tokenizer, load_unscored
 from aya_plugins.modelling.device import choose_device
-from aya_plugins.modelling.plain import pad_id_of
+from aya_plugins.modelling.plain import PlainEncoder, pad_id_of
 from aya_plugins.modelling.prompt_classifier import PromptClassifier, batch_of, classify, plain_encoder
 from aya_plugins.modelling.rows import Encoded, Ints
 from aya_plugins.trainers.router import RouterTraining
-from aya_plugins.trainers.runtime.finish import start_of, write
+from aya_plugins.trainers.runtime.finish import start_of
 from aya_plugins.trainers.runtime.lessons import (
-    Lessons,
-    hold_back,
+    Lesson,
     read_lessons,
+    rewards_of,
     routing_gain,
     spread,
     strongest,
 )
-from aya_plugins.trainers.runtime.loop import fit, start_accelerator
+from aya_plugins.trainers.runtime.loop import start_accelerator
+from aya_plugins.trainers.runtime.parts import split
+from aya_plugins.trainers.runtime.training import Tasks, make_tasks, run
 
 MOST_MEASURED = 2000
 """Trained prompts that the final measures look at."""
@@ -43,31 +46,21 @@ class RouterTrainer:
         settings = self.settings
         start = start_of(job, "router")
         lessons = read_lessons(job.rows, Path(settings.prompts))
+        others: Sequence[Lesson] = ()
+        if job.validation is not None:
+            others = read_lessons(job.validation, Path(settings.prompts), lessons.teachers).rows
         accelerator = start_accelerator(settings)
         model = fresh_classifier(start, lessons.teachers, job.seed)
         encoder = plain_encoder(start, model, max_tokens=settings.max_tokens)
-        encoded = encoder.prompts([row.prompt for row in lessons.rows])
-        held_back, kept = hold_back(lessons, settings.held_back, job.seed)
-        if settings.activation_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
-        module = PromptClassifier(model)
-        rewards = torch.from_numpy(lessons.rewards)
-        task = RouterTask(encoded, kept, rewards[kept], encoder.pad_id, encoded.lengths[kept], settings.temperature)
-        trained = fit(accelerator, module, task, settings, job)
-        account = {**lessons.account, "truncated_rows": int(encoded.truncated.sum()), "held_back_rows": len(held_back)}
-        measures = write(
-            trained,
-            module,
-            encoder.tokenizer,
-            job,
-            name="router",
-            settings=settings,
-            rows=lessons.rows,
-            account=account,
-        )
-        if not trained.is_main:
+
+        def make(rows: Sequence[Lesson], where: Path) -> RouterTask:
+            return RouterTask.of(encoder, rows, lessons.account, settings.temperature)
+
+        tasks = make_tasks(job, split(job, lessons.rows, others, settings), make)
+        measures = run(accelerator, job, settings, tasks, PromptClassifier(model), encoder.tokenizer)
+        if not accelerator.is_main_process:
             return measures
-        return {**measures, **gains(job.out, lessons, task, held_back, settings.forward_tokens)}
+        return {**measures, **gains(job.out, tasks, settings.forward_tokens)}
 
 
 def fresh_classifier(start: Path, teachers: tuple[str, ...], seed: int) -> Any:
@@ -80,20 +73,17 @@ def fresh_classifier(start: Path, teachers: tuple[str, ...], seed: int) -> Any:
     return model
 
 
-def gains(
-    checkpoint: Path, lessons: Lessons, task: RouterTask, held_back: Ints, batch_tokens: int
-) -> Mapping[str, float]:
-    """Measure the written checkpoint on prompts held back and trained on; both say who the best single teacher is by
+def gains(checkpoint: Path, tasks: Tasks[RouterTask], batch_tokens: int) -> Mapping[str, float]:
+    """Measure the written checkpoint on prompts held out and trained on; both say who the best single teacher is by
     the latter."""
     model = load_router_model(checkpoint, dtype=torch.float32, device=choose_device("auto"))
-    rewards = lessons.rewards
-    single = strongest(rewards[task.kept])
-    parts = {"held_back": held_back, "training": task.kept[:MOST_MEASURED]}
-    measures = {"reward_spread": spread(rewards)}
-    for part, rows in parts.items():
-        if len(rows):
+    single = strongest(tasks.training.rewards.numpy())
+    measures = {"reward_spread": spread(tasks.training.rewards.numpy())}
+    for part, task in {"validation": tasks.validation, "training": tasks.training}.items():
+        if task is not None:
+            rows = numpy.arange(len(task.prompts))[: MOST_MEASURED if part == "training" else None]
             logits = classify(model, task.encoded, rows, task.pad_id, batch_tokens=batch_tokens)
-            found = routing_gain(logits, rewards[rows], single)
+            found = routing_gain(logits, task.rewards.numpy()[rows], single)
             measures.update({f"{part}/{name}": value for name, value in found.items()})
     return measures
 
@@ -102,21 +92,44 @@ def gains(
 class RouterTask:
     """The divergence of the router from the rewards' softmax, meaned over the prompts of a step.
 
-    kept: rows of `encoded`; all else is by place in kept. rewards: (kept, teachers), NaN where not scored.
+    rewards: (prompts, teachers), NaN where not scored. left_out: verdicts and prompts of which no lesson was made.
     """
 
     encoded: Encoded
-    kept: Ints
     rewards: Tensor
     pad_id: int
-    lengths: Ints
     temperature: float
+    prompts: Sequence[Prompt]
+    left_out: Mapping[str, float]
     name: str = "router"
+
+    @classmethod
+    def of(
+        cls, encoder: PlainEncoder, rows: Sequence[Lesson], left_out: Mapping[str, float], temperature: float
+    ) -> RouterTask:
+        """Encode the prompts of lessons."""
+        prompts = [row.prompt for row in rows]
+        rewards = torch.from_numpy(rewards_of(rows))
+        return cls(encoder.prompts(prompts), rewards, encoder.pad_id, temperature, prompts, left_out)
+
+    @property
+    def lengths(self) -> Ints:
+        """See `Task`."""
+        return self.encoded.lengths
+
+    @property
+    def answer_tokens(self) -> Ints:
+        """See `Task`: a router has no head over the vocabulary."""
+        return numpy.zeros_like(self.lengths)
+
+    def account(self) -> Mapping[str, float]:
+        """See `CountedTask`."""
+        return {**self.left_out, "truncated_rows": int(self.encoded.truncated.sum())}
 
     def loss(self, module: Any, rows: Ints, step_rows: Ints) -> Mapping[str, Tensor]:
         """Give the share of some rows."""
         device = next(module.parameters()).device
-        logits = module(*batch_of(self.encoded, self.kept[rows], self.pad_id, device))
+        logits = module(*batch_of(self.encoded, rows, self.pad_id, device))
         rewards = self.rewards[rows].to(device)
         chosen = logits.detach().masked_fill(rewards.isnan(), -torch.inf).argmax(-1, keepdim=True)
         best = rewards.nan_to_num(-torch.inf).max(-1).values

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from aya_core.api import Demonstration, TrainingJob, read_rows
+from aya_core.api import Demonstration, Prompt, ShownRow, TrainingJob, read_rows
+from aya_plugins.modelling.chat import ChatEncoder
 from aya_plugins.modelling.checkpoint import load_causal_lm, load_encoder
 from aya_plugins.modelling.head import AnswerLogps
 from aya_plugins.modelling.rows import Encoded, Ints, collate
-from aya_plugins.trainers.runtime.finish import start_of, trainable, write
-from aya_plugins.trainers.runtime.loop import fit, start_accelerator
+from aya_plugins.modelling.vocabulary import check_vocabulary
+from aya_plugins.trainers.runtime import dropping
+from aya_plugins.trainers.runtime.finish import start_of, trainable
+from aya_plugins.trainers.runtime.loop import start_accelerator
+from aya_plugins.trainers.runtime.showing import show_demonstrations
+from aya_plugins.trainers.runtime.training import make_tasks, read_parts, run
 from aya_plugins.trainers.sft import Sft
 
 
@@ -27,28 +33,17 @@ class SftTrainer:
     def train(self, job: TrainingJob) -> Mapping[str, float]:
         """Train on `job.rows` from `job.start`."""
         start = start_of(job, "sft")
-        rows = list(read_rows(job.rows, Demonstration))
         encoder = load_encoder(start, max_tokens=self.settings.max_tokens)
-        encoded = encoder.answers([(row.prompt, row.completion) for row in rows])
-        kept = trainable(encoded, job.rows, "sft")
+        parts = read_parts(job, Demonstration, self.settings)
+        tasks = make_tasks(job, parts, lambda rows, where: SftTask.of(encoder, rows, where))
         accelerator = start_accelerator(self.settings)
-        model = load_causal_lm(start, dtype=torch.float32)
-        if self.settings.activation_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
-        module = AnswerLogps(model)
-        task = SftTask(encoded, kept, encoder.pad_id, encoded.lengths[kept], encoded.answer_tokens[kept])
-        trained = fit(accelerator, module, task, self.settings, job)
-        account = {"truncated_rows": int(encoded.truncated.sum()), "dropped_rows": len(rows) - len(kept)}
-        return write(
-            trained,
-            module,
-            encoder.tokenizer,
-            job,
-            name="sft",
-            settings=self.settings,
-            rows=rows,
-            account=account,
-        )
+        module = AnswerLogps(load_causal_lm(start, dtype=torch.float32))
+        return run(accelerator, job, self.settings, tasks, module, encoder.tokenizer)
+
+    def show(self, job: TrainingJob) -> Iterator[ShownRow]:
+        """Show each demonstration."""
+        encoder = load_encoder(start_of(job, "sft"), max_tokens=self.settings.max_tokens)
+        return show_demonstrations(encoder, read_rows(job.rows, Demonstration))
 
 
 @dataclass(frozen=True)
@@ -61,9 +56,30 @@ class SftTask:
     encoded: Encoded
     kept: Ints
     pad_id: int
-    lengths: Ints
-    answer_tokens: Ints
+    prompts: Sequence[Prompt]
     name: str = "sft"
+
+    @classmethod
+    def of(cls, encoder: ChatEncoder, rows: Sequence[Demonstration], where: Path) -> SftTask:
+        """Encode rows. Raises DataError when none has an answer left after truncation."""
+        encoded = encoder.answers([(row.prompt, row.completion) for row in rows])
+        kept = trainable(encoded, where, "sft")
+        check_vocabulary(encoder.where, encoder.tokenizer, encoded, encoder.pad_id)
+        return cls(encoded, kept, encoder.pad_id, [rows[place].prompt for place in kept])
+
+    @property
+    def lengths(self) -> Ints:
+        """See `Task`."""
+        return self.encoded.lengths[self.kept]
+
+    @property
+    def answer_tokens(self) -> Ints:
+        """See `Task`."""
+        return self.encoded.answer_tokens[self.kept]
+
+    def account(self) -> Mapping[str, float]:
+        """See `CountedTask`."""
+        return dropping.account(dropping.why_not_rows(self.encoded), self.encoded.truncated)
 
     def loss(self, module: Any, rows: Ints, step_rows: Ints) -> Mapping[str, Tensor]:
         """Give the share of some rows."""

@@ -1,0 +1,51 @@
+"""What a tracker must do."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from aya_core.kinds import TrackedRun, Tracker
+from aya_core.strategies import Strategy
+from aya_core.testing.rules import expect
+from aya_core.testing.strategy import check_strategy
+
+
+def check_tracker(strategy: Strategy[Tracker], folder: Path) -> None:
+    """Check a tracker on two runs, of which the second is stopped. Raises AssertionError that says which rule is broken.
+
+    folder: an empty one; the runs lie in it. Give it settings that send nothing.
+    """
+    check_strategy(strategy)
+    for is_whole in (True, False):
+        run = TrackedRun(
+            "sample", folder / f"run-{is_whole}", {"name": "sample", "stages": [{"name": "sft", "do": "train"}]}
+        )
+        run.folder.mkdir()
+        try:
+            _track(strategy, run, is_whole)
+        except Exception as error:
+            raise AssertionError(
+                f"{strategy!r}: a tracker must take what a run tells it; it raised {error!r}"
+            ) from error
+
+
+def _track(strategy: Strategy[Tracker], run: TrackedRun, is_whole: bool) -> None:
+    """Tell what a run tells: nodes side by side, steps that fall back, values that are no numbers, names with slashes."""
+    tracker = strategy.build()
+    tracker.start(run)
+    for step in (0, 10, 20, 10, 20):
+        for node in ("sft@west", "scores.chrf@my-lab/base"):
+            measures = {
+                "loss": 1 / (1 + step),
+                "rewards/margins": math.nan,
+                "validation/loss/zh-Hant": math.inf,
+                "rows": 3,
+            }
+            before = dict(measures)
+            tracker.log(node, step, measures)
+            expect(list(measures) == list(before), strategy, "log() must leave the measures as they are")
+    tracker.finish("sft@west", {"loss": 0.1, "rows": 12})
+    tracker.finish("sft.data@west", {"rows": 12})  # a node that logged nothing
+    tracker.finish("sft.none", {})
+    tracker.close(is_whole)

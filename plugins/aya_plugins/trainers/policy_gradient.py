@@ -1,0 +1,35 @@
+"""Policy gradients over groups of scored samples."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from aya_core.api import Field, Strategy, Trainer
+from aya_plugins.trainers.loop_settings import LOOP_IMPORTS, LoopSettings
+
+
+class PolicyGradient(LoopSettings, Strategy[Trainer]):
+    """Train on groups, the scored samples of each prompt, with an objective over groups such as rloo or grpo.
+
+    The samples are taken to be drawn from the start at temperature 1: its log-probabilities are the sampler's. Those of sampler
+    and reference are computed once, then both are freed. All samples of a prompt go through the policy in one forward
+    pass. A group that cannot teach anything is left out and counted: one sample, equal scores, or a prompt that fills
+    `max_tokens`. The mean is over all samples of a step, whatever the number of devices and forward passes.
+    """
+
+    imports = (*LOOP_IMPORTS, "aya_plugins.trainers.runtime.policy_gradient")
+    extra = "train"
+    reads: ClassVar[Literal["groups"]] = "groups"
+    needs_objective: ClassVar[bool] = True
+    objective_over: ClassVar[Literal["groups"]] = "groups"
+
+    learning_rate: float = Field(1e-6, gt=0, description="Peak learning rate of AdamW.")
+    batch_rows: int = Field(
+        64, ge=1, description="Groups of one optimizer step, each a prompt with all its samples, over all devices."
+    )
+
+    def build(self) -> Trainer:
+        """Make the trainer."""
+        from aya_plugins.trainers.runtime.policy_gradient import PolicyGradientTrainer
+
+        return PolicyGradientTrainer(self)
