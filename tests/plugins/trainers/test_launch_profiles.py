@@ -10,7 +10,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from aya_core.api import AyaError
+from aya_core.api import AyaError, Completion, Judged, Verdict
 from aya_plugins.trainers.launch import PROFILES, Launch
 from aya_plugins.trainers.sft import Sft
 
@@ -20,26 +20,35 @@ TWO = {"profile": "cpu", "processes": 2}
 LOOP = {
     "batch_rows": 8, "learning_rate": 1e-3, "forward_tokens": 60, "log_every": 1, "checkpoint_seconds": 0,
 }  # fmt: skip
-MEASURED = ("loss", "grad_norm", "rewards/margins", "logps/chosen")
+MEASURED = ("loss", "grad_norm", "rewards/margins", "logps/chosen", "accuracy", "regret")
 
 KILLER = """
 import os, signal
+from pathlib import Path
 from aya_core.api import hookimpl
 
 @hookimpl
 def aya_progress(node, done, total, measures):
-    if node == "sft" and 2 <= done < total:
+    if node == "sft" and done < total:
+        while not list(Path(os.environ["KILLED"]).glob("artifacts/sft/*.partial/work/step-*[0-9]")):
+            pass
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory, checkpoint, counting, pairs, rows_folder):
-    """Write a recipe of two trainings that are launched in some way; returns the file."""
+    """Write a recipe of all trainers that are launched in some way; returns the file."""
     folder = tmp_path_factory.mktemp("recipe")
-    demonstrations, preferences, start = (
-        str(path) for path in (rows_folder(counting), rows_folder(pairs), checkpoint())
+    verdicts = [
+        Judged(Completion(row.prompt.id, teacher, 0, "!"), Verdict(float(teacher < row.prompt.id)))
+        for row in counting
+        for teacher in ("2", "6")
+    ]
+    prompts, demonstrations, preferences, judged = (
+        str(rows_folder(rows)) for rows in ([row.prompt for row in counting], counting, pairs, verdicts)
     )
+    start, classifier = str(checkpoint()), str(checkpoint("llama", tie_word_embeddings=False))
     (folder / "killer.py").write_text(KILLER)
 
     def write(launch, *, plugins=(), **settings):
@@ -50,6 +59,10 @@ def recipe(tmp_path_factory, checkpoint, counting, pairs, rows_folder):
                 {"name": "sft", "do": "train", "start": start, "data": demonstrations, "trainer": {"use": "sft", **loop}},
                 {"name": "dpo", "do": "train", "start": "sft", "data": preferences, "objective": {"use": "dpo"},
                  "trainer": {"use": "preference", **loop}},
+                {"name": "reward", "do": "train", "start": classifier, "data": preferences,
+                 "trainer": {"use": "reward", **loop}},
+                {"name": "router", "do": "train", "start": classifier, "data": judged,
+                 "trainer": {"use": "router", "prompts": prompts, **loop}},
             ],
         }  # fmt: skip
         if not plugins:
@@ -66,7 +79,7 @@ def run(aya_command):
     """Run a recipe; returns the finished process."""
 
     def run(recipe, out, *words, code=0):
-        ended = aya_command("run", recipe, "--out", out, *words)
+        ended = aya_command("run", recipe, "--out", out, *words, env={"KILLED": str(out)})
         assert ended.returncode == code, ended.stderr[-3000:] + "".join(
             p.read_text()[-3000:] for p in out.glob("logs/*")
         )
@@ -111,22 +124,22 @@ def alone(recipe, run, tmp_path_factory):
 def test_two_processes_log_the_losses_and_make_the_weights_of_one(alone, recipe, run, tmp_path):
     out = tmp_path / "out"
     run(recipe(TWO), out)
-    for node in ("sft", "dpo"):
+    for node in ("sft", "dpo", "reward", "router"):
         assert len(logged(out, node)) == STEPS
         assert_alike(alone, out, node)
-    assert (
-        artifact(alone, "sft").name == artifact(out, "sft").name
-    )  # by its fingerprint: a profile makes no other result
+    # by its fingerprint: a profile makes no other result
+    assert artifact(alone, "sft").name == artifact(out, "sft").name
 
 
 @pytest.mark.slow
-def test_what_a_killed_run_of_two_processes_has_saved_one_takes_up(alone, recipe, run, tmp_path):
+@pytest.mark.parametrize(("before", "after"), [(TWO, ONE), (ONE, TWO)], ids=["two then one", "one then two"])
+def test_what_a_killed_run_has_saved_another_number_of_processes_takes_up(alone, recipe, run, tmp_path, before, after):
     out = tmp_path / "out"
-    run(recipe(TWO, plugins=["killer.py"]), out, code=-signal.SIGKILL)
+    run(recipe(before, plugins=["killer.py"]), out, code=-signal.SIGKILL)
     (partial,) = (out / "artifacts" / "sft").glob("*")
     saves = [int(save.name.removeprefix("step-")) for save in partial.glob("work/step-*") if not save.suffix]
     assert 1 <= max(saves) < STEPS
-    run(recipe(ONE), out, "--until", "sft")
+    run(recipe(after), out, "--until", "sft")
     assert_alike(alone, out, "sft")
 
 

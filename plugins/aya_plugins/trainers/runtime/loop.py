@@ -178,9 +178,7 @@ class Loop:
             self.average.exchange()
         state, is_main = self.accelerator.get_state_dict(self.model), self.accelerator.is_main_process
         if is_sharded(self.accelerator):
-            state = tie(
-                self.accelerator.unwrap_model(self.model), state or {}
-            )  # ZeRO-3 gives none to others than the first
+            state = tie(self.accelerator.unwrap_model(self.model), state or {})  # ZeRO-3 tells the first process alone
         found = {**self.ledger.latest, **(self.watch.kept if self.watch else {}), "steps": self.done}
         if self.saves.failed:
             found["failed_saves"] = self.saves.failed
