@@ -280,7 +280,11 @@ def _accumulate_gradients(
     wide = factor.dtype
     scaled_hidden = hidden.to(wide) * factor[:, None]
     grad_hidden = torch.empty_like(scaled_hidden) if needed[0] else None
-    grad_weight = (torch.empty_like(weight) if weight_grad is None else weight_grad) if needed[1] else None
+    grad_weight = weight_grad
+    if not needed[1]:
+        grad_weight = None
+    elif weight_grad is None:
+        grad_weight = float_buffer(weight.numel(), weight.dtype, weight.device).view(weight.shape)
     grad_bias = torch.zeros_like(bias, dtype=wide) if needed[2] and bias is not None else None
     slab = None  # gradient of the rows of the head that the walk is at
     for rows, columns, head, values in tiles:
