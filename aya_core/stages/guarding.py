@@ -55,14 +55,11 @@ class Guarding:
         settings = {"per_language": stage.guards.per_language}
         drawn = build.add(f"{stage.name}.guard.prompts", "draw-prompts", "prompts", settings, {"prompts": prompts})
         guarding = cls(stage, build, drawn, start)
-        guarding._add(0, start)
+        guarding.add(0, start)
         return guarding
 
     def add(self, round: int, model: str) -> str:
-        """Add the nodes that measure the model of a round, and return the id of the last, which decides."""
-        return self._add(round, model)
-
-    def _add(self, round: int, model: str) -> str:
+        """Add the nodes that measure the model of a round, or the start (round 0), and return the id of the last, which decides."""
         stage, build, guards = self.stage, self.build, self.stage.guards
         assert guards is not None
         name = f"{stage.name}.{round}.guard"

@@ -65,17 +65,6 @@ class Talking(Silent):
         return [LogLikelihood((-2 + 0.1 * self.words) * count, count) for count in counts]
 
 
-class Longest(Strategy):
-    """Prefer many words."""
-
-    def build(self):
-        return self
-
-    def judge(self, cases):
-        for case in cases:
-            yield [Verdict(float(len(candidate.text.split()))) for candidate in case.candidates]
-
-
 class Tongue(Strategy):
     """German is whatever has more than so many words; of one word nothing can be told."""
 
@@ -191,7 +180,7 @@ def aya_teachers():
 
 @hookimpl
 def aya_arbiters():
-    return {"longest": Longest, "tongue": Tongue}
+    return {"tongue": Tongue}
 
 
 @hookimpl

@@ -22,7 +22,8 @@ class Rounds:
 
     def __init__(self, folder, aya):
         self.folder, self.aya, self.out = folder, aya, folder / "out"
-        shutil.copy(HERE / "talkers.py", folder)
+        for plugin in (HERE / "talkers.py", HERE.parent / "longest_answer.py"):
+            shutil.copy(plugin, folder)
 
     def write(self, *, stages=(), guards=None, **online):
         stage = {
@@ -33,7 +34,7 @@ class Rounds:
         start = {"name": "start", "do": "train", "data": {"use": "questions"}, "trainer": {"use": "start"}}
         recipe = {
             "name": "rounds", "languages": ["en", "de"], "clusters": {"west": ["en"], "east": ["de"]}, "machine": {"jobs": 2},
-            "plugins": ["talkers.py"], "stages": [start, stage, *stages],
+            "plugins": ["talkers.py", "longest_answer.py"], "stages": [start, stage, *stages],
         }  # fmt: skip
         self.recipe = self.folder / "recipe.yaml"
         self.recipe.write_text(json.dumps(recipe))

@@ -50,7 +50,7 @@ def run(tmp_path, aya_command):
     """Run the recipe with changes to its online stage; returns the run folder. taught: steps of the start."""
 
     def go(*, taught=100, **online):
-        shutil.copy(Path(__file__).parent / "longest_answer.py", tmp_path)
+        shutil.copy(Path(__file__).parents[1] / "longest_answer.py", tmp_path)
         recipe = yaml12.parse(RECIPE, "recipe")
         recipe["stages"][1]["trainer"]["steps"] = taught
         recipe["stages"][-1].update(online)
