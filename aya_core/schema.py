@@ -8,8 +8,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from aya_core.kinds import KINDS
-from aya_core.recipe import STAGES, TEACHING, Recipe
+from aya_core.recipe import Recipe
 from aya_core.registry import Registry
+from aya_core.stage_settings import STAGES, TEACHING
 from aya_core.strategies import KIND_KEY, OF_EACH_MODEL
 
 

@@ -16,8 +16,9 @@ import click
 from aya_core import api, hookspecs
 from aya_core.cli import COMMANDS, aya
 from aya_core.kinds import KINDS
-from aya_core.recipe import STAGES, Pick, Recipe, Teaching
+from aya_core.recipe import Recipe
 from aya_core.registry import Registry
+from aya_core.stage_settings import STAGES, Pick, Teaching
 from aya_core.strategies import Settings
 
 REFERENCE = Path(__file__).parent / "reference"

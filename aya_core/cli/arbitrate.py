@@ -14,9 +14,10 @@ from aya_core.cli.export import write_jsonl
 from aya_core.cli.progress import Progress
 from aya_core.cli.recipe_argument import choose_stage, load, override_option
 from aya_core.errors import RecipeError
-from aya_core.recipe import ArbitrageStage, LoadedRecipe, validate_recipe
+from aya_core.recipe import LoadedRecipe, validate_recipe
 from aya_core.report import files, gather, terminal
 from aya_core.runner import Runner
+from aya_core.stage_settings import ArbitrageStage
 from aya_core.stages import make_plan
 
 

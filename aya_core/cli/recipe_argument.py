@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from aya_core.errors import RecipeError, did_you_mean
-from aya_core.recipe import LoadedRecipe, StageSettings, load_recipe
+from aya_core.recipe import LoadedRecipe, load_recipe
+from aya_core.stage_settings import StageSettings
 
 BUNDLED = Path(__file__).parent.parent / "recipes"
 DEFAULT = "micro"

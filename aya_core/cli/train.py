@@ -15,9 +15,9 @@ from aya_core.cli.progress import Progress
 from aya_core.cli.recipe_argument import choose_stage, load, override_option
 from aya_core.cli.train_stage import NAME, stage_from_options, stage_options
 from aya_core.errors import ArtifactError
-from aya_core.recipe import TrainStage
 from aya_core.report import terminal, training
 from aya_core.runner import Runner
+from aya_core.stage_settings import TrainStage
 from aya_core.stages import make_plan
 
 

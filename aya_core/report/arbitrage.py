@@ -20,7 +20,7 @@ from typing import Any
 
 from aya_core.artifacts import Artifact
 from aya_core.plan import Plan
-from aya_core.recipe import ArbitrageStage
+from aya_core.stage_settings import ArbitrageStage
 from aya_core.stages.account import warnings
 
 Row = dict[str, Any]

@@ -23,9 +23,10 @@ from typing import Any
 from aya_core import __version__, statistics
 from aya_core.artifacts import Artifact, read_rows
 from aya_core.plan import Plan
-from aya_core.recipe import ArbitrageStage, EvaluateStage, LoadedRecipe, OnlineStage, SearchStage
+from aya_core.recipe import LoadedRecipe
 from aya_core.records import RowScore
 from aya_core.report import arbitrage, online
+from aya_core.stage_settings import ArbitrageStage, EvaluateStage, OnlineStage, SearchStage
 from aya_core.stages.evaluation import GREEDY
 from aya_core.statistics import Estimate, Sums
 

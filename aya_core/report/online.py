@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from aya_core.artifacts import Artifact, read_rows
-from aya_core.recipe import OnlineStage
 from aya_core.records import Preference
 from aya_core.registry import Registry
 from aya_core.report.arbitrage import by_reason
+from aya_core.stage_settings import OnlineStage
 
 Standing = Mapping[str, Artifact]
 Row = dict[str, Any]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from aya_core.errors import did_you_mean
 from aya_core.plan import Builder
-from aya_core.recipe import ArbitrageStage, Teaching
+from aya_core.stage_settings import ArbitrageStage, Teaching
 from aya_core.stages import judging, picking, sampling
 
 

@@ -11,8 +11,8 @@ from aya_core.artifacts import read_rows, write_rows
 from aya_core.errors import DataError, PluginError, did_you_mean
 from aya_core.kinds import Evaluator, LikelihoodTeacher, LogLikelihood, Subject, Teacher
 from aya_core.plan import Builder
-from aya_core.recipe import EvaluateStage
 from aya_core.records import Completion, Prompt, RowScore
+from aya_core.stage_settings import EvaluateStage
 from aya_core.stages import sampling
 from aya_core.stages.work import Work
 from aya_core.strategies import Strategy

@@ -19,8 +19,8 @@ from aya_core.errors import DataError
 from aya_core.guards import Limits
 from aya_core.kinds import LikelihoodTeacher, LogLikelihood
 from aya_core.plan import Builder
-from aya_core.recipe import OnlineStage
 from aya_core.records import Case, Columns, Completion, Prompt, Verdict
+from aya_core.stage_settings import OnlineStage
 from aya_core.stages import sampling
 from aya_core.stages.guard_measures import KL, MISMATCH, Answer, broken, measures, why
 from aya_core.stages.work import Work

@@ -22,8 +22,8 @@ from aya_core.merges import (
     WholeModelMerge,
 )
 from aya_core.plan import Builder
-from aya_core.recipe import MakesOneOfSeveral, MergeStage
 from aya_core.registry import Registry
+from aya_core.stage_settings import MakesOneOfSeveral, MergeStage
 from aya_core.stages.work import Work
 from aya_core.strategies import ModelRef, Reference, Strategy
 from aya_core.varying import Varying

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aya_core.plan import Builder
-from aya_core.recipe import OnlineStage
+from aya_core.stage_settings import OnlineStage
 from aya_core.stages import judging, merging, picking, reading, sampling, training
 from aya_core.stages.guarding import Guarding
 

@@ -12,8 +12,8 @@ from aya_core.caps import Caps
 from aya_core.errors import DataError
 from aya_core.near_duplicates import NearDuplicates, normalise, similarity
 from aya_core.plan import Builder
-from aya_core.recipe import Pick
 from aya_core.records import Demonstration, Judged, Preference, Prompt
+from aya_core.stage_settings import Pick
 from aya_core.stages.account import Account, Drops
 from aya_core.stages.asked import Lookahead, read_prompts
 from aya_core.stages.work import Work

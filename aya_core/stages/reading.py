@@ -10,9 +10,9 @@ from typing import Any
 from aya_core.artifacts import read_rows, stable_hash, write_rows
 from aya_core.errors import DataError, PluginError
 from aya_core.plan import Builder
-from aya_core.recipe import DataStage
 from aya_core.records import UNKNOWN_LANGUAGE, Demonstration, ExampleRow, Preference, Prompt
 from aya_core.seen import Seen
+from aya_core.stage_settings import DataStage
 from aya_core.stages.work import Work
 
 RECORDS: Mapping[str, type[Any]] = {

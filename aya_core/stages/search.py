@@ -16,8 +16,8 @@ from aya_core.errors import AyaError, PluginError, did_you_mean
 from aya_core.explain import SettingsError
 from aya_core.optimisers import MakeOptimiser
 from aya_core.plan import Builder
-from aya_core.recipe import SearchStage
 from aya_core.registry import Registry
+from aya_core.stage_settings import SearchStage
 from aya_core.stages import evaluation, merging, search_refusals, searching
 from aya_core.stages.search_space import space_of
 from aya_core.stages.search_trials import MergeTrials

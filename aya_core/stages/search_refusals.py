@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from aya_core.artifacts import read_rows, stable_hash
 from aya_core.errors import DataError, RecipeError
 from aya_core.plan import ROWS_KINDS, Builder
-from aya_core.recipe import EvaluateStage, SearchStage
 from aya_core.records import Prompt
+from aya_core.stage_settings import EvaluateStage, SearchStage
 from aya_core.stages import evaluation
 from aya_core.stages.work import Work
 from aya_core.strategies import RowsRef, find

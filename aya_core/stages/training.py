@@ -10,7 +10,7 @@ from aya_core.artifacts import count_rows
 from aya_core.errors import DataError
 from aya_core.kinds import READS_DEFAULT, TrainingJob
 from aya_core.plan import Builder
-from aya_core.recipe import TrainStage
+from aya_core.stage_settings import TrainStage
 from aya_core.stages import launching, reading
 from aya_core.stages.work import Report, Work
 from aya_core.strategies import Strategy
