@@ -54,7 +54,7 @@ class WandbRun:
             tags=self.settings.tags,
             group=run.folder.resolve().name,
             config=dict(run.settings),
-            dir=str(run.folder),
+            dir=str(run.folder.resolve()),  # the service that writes may have been started elsewhere
             settings=wandb.Settings(silent=True, **quiet),
         )
 
