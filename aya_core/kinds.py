@@ -11,33 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-from pydantic import Field
-
-from aya_core.records import Case, Completion, ExampleRow, Prompt, RowScore, Verdict
-from aya_core.strategies import Settings
+from aya_core.records import Case, Completion, CorpusScore, ExampleRow, Prompt, RowScore, Verdict
+from aya_core.requests import Continuation, LogLikelihood, Replies, Request, Sampling
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-class Sampling(Settings):
-    """How a model is asked to answer. Temperature 0 is greedy."""
-
-    temperature: float = Field(0.7, ge=0, description="Softmax temperature; 0 takes the likeliest token each time.")
-    top_p: float = Field(1.0, gt=0, le=1, description="Keep the likeliest tokens that together have this probability.")
-    top_k: int = Field(0, ge=0, description="Keep this many likeliest tokens; 0 keeps all.")
-    max_tokens: int = Field(256, ge=1, description="Longest answer, in tokens.")
-    stop: tuple[str, ...] = Field((), description="Texts that end an answer; they are cut off.")
-    n: int = Field(1, ge=1, description="Answers per prompt, asked for in one request.")
-    seed: int | None = Field(None, ge=0, lt=2**31, description="Seed of the answers; None draws it from the recipe's.")
-
-
-class LogLikelihood(NamedTuple):
-    """Log-probability of an answer given its prompt. nats: summed over the tokens; tokens: how many, end of turn
-    included."""
-
-    nats: float
-    tokens: int
 
 
 class Dataset(Protocol):
@@ -74,6 +52,19 @@ class LikelihoodTeacher(Teacher, Protocol):
 
     def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Sequence[LogLikelihood]:
         """Score each answer given its prompt, in the order asked; NaN for one that the model cannot read whole."""
+
+
+@runtime_checkable
+class ContinuationTeacher(Teacher, Protocol):
+    """A teacher that can also say how likely it finds the continuations of given contexts."""
+
+    def continuations(self, asked: Sequence[Continuation]) -> Iterator[tuple[int, LogLikelihood]]:
+        """Yield the place of each continuation with its log-likelihood, in any order, as they are found.
+
+        The log-probability is that of the continuation's tokens alone, without an end of turn. Tokens: those of the context
+        followed by the text, encoded as one, of which the first as many belong to the context as it has by itself. A context too
+        long for the model loses its start, which `cut` counts.
+        """
 
 
 class Pool(tuple[str, ...]):
@@ -300,6 +291,7 @@ class Subject:
     strategy class says `needs_answers`.
     rival: the answers of the model that the evaluator's `against` names, under the same sampling.
     log_likelihoods: how likely this model finds given answers.
+    replies: what this model said to the requests of the evaluator; empty for one without.
     """
 
     name: str
@@ -307,6 +299,7 @@ class Subject:
     answers: Sequence[Completion]
     rival: Sequence[Completion]
     log_likelihoods: Callable[[Sequence[tuple[Prompt, str]]], Sequence[LogLikelihood]]
+    replies: Replies = field(default_factory=Replies)
 
 
 class Evaluator(Protocol):
@@ -317,11 +310,23 @@ class Evaluator(Protocol):
     better, for searches.
     """
 
-    def evaluate(self, subject: Subject) -> Iterable[RowScore]:
-        """Yield what each row contributes to each metric. The core makes means, errors and intervals of them."""
+    def evaluate(self, subject: Subject) -> Iterable[RowScore | CorpusScore]:
+        """Yield what each row contributes to each metric; the core makes means, errors and intervals of them. A metric that is no
+        mean over rows comes as a `CorpusScore` of each language."""
 
     def signature(self) -> Mapping[str, str]:
         """Name everything that moves the numbers beside the model, the prompts and the sampling."""
+
+
+class AskingEvaluator(Evaluator, Protocol):
+    """An evaluator with rows of its own, such as a benchmark; its strategy class sets `asks` to True.
+
+    What all of a stage's evaluators ask goes to a model in one pass. Its replies are kept: what was asked before is not asked
+    again when an evaluator joins or changes how it scores.
+    """
+
+    def requests(self) -> Iterator[Request]:
+        """Yield what the model is to be asked, in the same order each time. No model is loaded yet."""
 
 
 @dataclass(frozen=True)

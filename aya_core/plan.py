@@ -29,7 +29,7 @@ class Node:
 
     action: what is done, a function in `stages/`. kind: of the artifact it makes. inputs: node ids by role.
     identity: the settings without what is incidental; by them it is told whether its result stands.
-    parts: the one file of an input that it reads, by role, so that changes in others do not concern it.
+    parts: the one file or folder of an input that it reads, by role, so that changes in others do not concern it.
     external: files, folders and local models of the user's by role. plugins: versions of what its strategies come from.
     imports: modules its strategies import, loaded before it starts; needs: those that it loads itself. elsewhere:
     whether a server does the work, so that it takes none of `machine.jobs`.
@@ -116,8 +116,8 @@ class Builder:
 
         inputs: node ids by role. strategies: (kind, strategy) by the setting that will hold them; the references and
         files inside them become inputs. model: node or model for the strategies that are applied to each model in
-        turn. parts: the one file of an input that is read, by role. at: where in the stage a strategy stands, for messages, if not
-        under its setting. incidental: settings that change how the work is done, not what comes of it.
+        turn. parts: the one file or folder of an input that is read, by role. at: where in the stage a strategy stands, for
+        messages, if not under its setting. incidental: settings that change how the work is done, not what comes of it.
         """
         node_inputs = {role: str(value) for role, value in (inputs or {}).items()}
         external = {role: node_inputs.pop(role) for role in list(node_inputs) if node_inputs[role] not in self.nodes}

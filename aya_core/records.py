@@ -288,6 +288,33 @@ class RowScore(Columns):
         return cls(*values)
 
 
+@dataclass(frozen=True, slots=True)
+class CorpusScore(Columns):
+    """A metric of all rows of a language together that is no mean over them, such as chrF++ of a corpus.
+
+    standard_error: as the evaluator estimates it, say by bootstrap. n: rows.
+    """
+
+    language: str
+    metric: str
+    value: float
+    standard_error: float
+    n: int
+
+    columns: ClassVar[Mapping[str, str]] = {
+        "language": "string", "metric": "string", "value": "float", "standard_error": "float", "n": "int",
+    }  # fmt: skip
+
+    def to_values(self) -> Sequence[Any]:
+        """The values of this score's row."""
+        return self.language, self.metric, self.value, self.standard_error, self.n
+
+    @classmethod
+    def from_values(cls, *values: Any) -> CorpusScore:
+        """Read back what `to_values` gave."""
+        return cls(*values)
+
+
 class Record(Protocol):
     """What every kind of row can do."""
 

@@ -192,7 +192,13 @@ class Inventory:
         return {id: artifact for id, artifact in found.items() if artifact is not None}
 
     def _inside(self, artifact: Artifact, part: str | None) -> str:
-        return artifact.content if part is None else str(artifact.files[part]["sha256"])
+        if part is None:
+            return artifact.content
+        if part in artifact.files:
+            return str(artifact.files[part]["sha256"])
+        return stable_hash(
+            {name: file["sha256"] for name, file in artifact.files.items() if name.startswith(f"{part}/")}
+        )
 
     def _outside(self, path: str) -> str:
         if path not in self._external:

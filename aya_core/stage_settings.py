@@ -9,10 +9,10 @@ from pydantic import AfterValidator, Field, model_validator
 
 from aya_core.explain import SettingsError
 from aya_core.guards import Guards
-from aya_core.kinds import Sampling
 from aya_core.languages import check_language
 from aya_core.merges import Check, Means, Vocabulary
 from aya_core.registry import NAME
+from aya_core.requests import Sampling
 from aya_core.searched import Over
 from aya_core.strategies import (
     ModelRef,

@@ -69,7 +69,12 @@ def by_language(added: Sums) -> dict[str, Estimate]:
 
 def mean(added: Sums) -> Estimate:
     """The unweighted mean over languages."""
-    parts = list(by_language(added).values())
+    return mean_of(by_language(added))
+
+
+def mean_of(languages: Mapping[str, Estimate]) -> Estimate:
+    """The unweighted mean of a metric that is known by language."""
+    parts = list(languages.values())
     error = math.sqrt(sum(part.standard_error**2 for part in parts)) / len(parts)
     return Estimate(sum(part.value for part in parts) / len(parts), error, sum(part.n for part in parts))
 

@@ -27,7 +27,7 @@ from aya_core.recipe import LoadedRecipe
 from aya_core.records import RowScore
 from aya_core.report import arbitrage, online
 from aya_core.stage_settings import ArbitrageStage, EvaluateStage, OnlineStage, SearchStage
-from aya_core.stages.evaluation import GREEDY
+from aya_core.stages.evaluation import GREEDY, read_corpus
 from aya_core.statistics import Estimate, Sums
 
 Standing = Mapping[str, Artifact]
@@ -64,6 +64,7 @@ def gather(loaded: LoadedRecipe, plan: Plan, standing: Standing, seconds: float)
 def _evaluation(stage: EvaluateStage, standing: Standing) -> dict[str, Any]:
     headline = next(iter(stage.evaluators))
     scores: dict[str, dict[str, Sums]] = {}
+    estimates: dict[str, dict[str, Mapping[str, Estimate]]] = {}
     signature: dict[str, Any] = {}
     unanswered: dict[str, int] = {}
     main = headline
@@ -76,21 +77,26 @@ def _evaluation(stage: EvaluateStage, standing: Standing) -> dict[str, Any]:
             if label == headline:
                 main = _metric_name(label, artifact.measures["headline"])
             unanswered[model] = max(unanswered.get(model, 0), artifact.measures["unanswered"])
+            own = estimates.setdefault(model, {})
             for metric, scored in _by_metric(artifact.payload).items():
-                scores.setdefault(model, {})[_metric_name(label, metric)] = statistics.sums(scored)
+                added = statistics.sums(scored)
+                scores.setdefault(model, {})[_metric_name(label, metric)] = added
+                own[_metric_name(label, metric)] = statistics.by_language(added)
+            for metric, parts in _of_corpora(artifact.payload).items():
+                own[_metric_name(label, metric)] = parts
     base = str(stage.models[0])
     rivals = [label for label, evaluator in stage.evaluators.items() if getattr(evaluator, "against", None) == base]
-    rows = {model: _row(model, metrics, main, rivals) for model, metrics in scores.items()}
+    rows = {model: _row(model, metrics, main, rivals) for model, metrics in estimates.items()}
     for model, count in unanswered.items():
         rows[model] |= {"unanswered": count} if count else {}
     line = [str(model) for model in stage.models if str(model) in rows]
     for before, after in pairwise(line):
-        gain = statistics.gain(scores[before].get(main, {}), scores[after].get(main, {}))
+        gain = statistics.gain(scores.get(before, {}).get(main, {}), scores.get(after, {}).get(main, {}))
         if gain is not None:
             rows[after]["gain"] = gain.as_row()
     languages: dict[str, dict[str, Any]] = defaultdict(dict)
-    for model, metrics in scores.items():
-        for language, estimate in statistics.by_language(metrics.get(main, {})).items():
+    for model, metrics in estimates.items():
+        for language, estimate in metrics.get(main, {}).items():
             languages[language][model] = estimate.as_row()
     sampling = stage.sampling.model_dump(mode="json")
     return {
@@ -102,9 +108,9 @@ def _evaluation(stage: EvaluateStage, standing: Standing) -> dict[str, Any]:
     }
 
 
-def _row(model: str, metrics: Mapping[str, Sums], main: str, rivals: Sequence[str]) -> dict[str, Any]:
+def _row(model: str, metrics: Mapping[str, Mapping[str, Estimate]], main: str, rivals: Sequence[str]) -> dict[str, Any]:
     """A model's row. rivals: evaluators that compare with the base."""
-    means = {name: statistics.mean(added) for name, added in metrics.items()}
+    means = {name: statistics.mean_of(parts) for name, parts in metrics.items()}
     row: dict[str, Any] = {"name": model}
     if main in means:
         row |= _score(means[main])
@@ -141,6 +147,14 @@ def _by_metric(payload: Path) -> dict[str, list[RowScore]]:
     for row in read_rows(payload, RowScore):
         found[row.metric].append(row)
     return found
+
+
+def _of_corpora(payload: Path) -> dict[str, dict[str, Estimate]]:
+    """The scores of whole corpora by metric and language."""
+    found: dict[str, dict[str, Estimate]] = defaultdict(dict)
+    for row in read_corpus(payload):
+        found[row.metric][row.language] = Estimate(row.value, row.standard_error, row.n)
+    return {metric: dict(sorted(parts.items())) for metric, parts in found.items()}
 
 
 def _stood_in(name: str, plan: Plan, standing: Standing) -> Mapping[str, str]:

@@ -17,6 +17,7 @@ from aya_core.stages import (
     online,
     picking,
     reading,
+    replying,
     routing,
     sampling,
     search,
@@ -50,6 +51,8 @@ ACTIONS: Mapping[str, Callable[[Work], Mapping[str, Any]]] = {
     "check-merge": merging.check_merge,
     "hold-apart": search_refusals.hold_apart,
     "search": search.search,
+    "request": replying.collect,
+    "reply": replying.reply,
     "evaluate": evaluation.evaluate,
     "draw-prompts": guarding.draw,
     "score-answers": guarding.score_answers,
@@ -59,7 +62,7 @@ ACTIONS: Mapping[str, Callable[[Work], Mapping[str, Any]]] = {
 """What a node does, by its action. Each returns the measures that its artifact records."""
 
 
-RESUMED = frozenset({"sample", "judge"})
+RESUMED = frozenset({"sample", "judge", "reply"})
 """Actions that go on from a payload that a killed run left; any other starts with an empty one."""
 
 

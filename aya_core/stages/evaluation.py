@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from aya_core.artifacts import read_rows, write_rows
 from aya_core.errors import DataError, PluginError, did_you_mean
-from aya_core.kinds import Evaluator, LikelihoodTeacher, LogLikelihood, Subject, Teacher
+from aya_core.kinds import Evaluator, LikelihoodTeacher, Subject, Teacher
 from aya_core.plan import Builder
-from aya_core.records import Completion, Prompt, RowScore
+from aya_core.records import Completion, CorpusScore, Prompt, RowScore
+from aya_core.requests import LogLikelihood, Replies
 from aya_core.stage_settings import EvaluateStage
-from aya_core.stages import sampling
+from aya_core.stages import replying, sampling
 from aya_core.stages.work import Work
 from aya_core.strategies import Strategy
 
 GREEDY = "greedy "
 """Before the name of a metric that was measured on greedy answers."""
+
+SCORES, COMPLETIONS = "replies.scores", "replies.completions"
+"""The inputs of a node that hold a model's replies to its evaluator."""
+
+CORPUS = "corpus"
+"""The folder of an evaluated model's scores that are no means over rows."""
 
 
 def unroll(stage: EvaluateStage, build: Builder) -> None:
@@ -37,6 +45,16 @@ def unroll(stage: EvaluateStage, build: Builder) -> None:
                 build, f"{stage.name}.answers@{name}", prompts, stage.teacher, stage.sampling, name=name, model=model,
                 greedy=stage.greedy,
             )  # fmt: skip
+    requests = {
+        label: replying.add_requests(build, stage.name, label, evaluator)
+        for label, evaluator in stage.evaluators.items()
+        if replying.asks(evaluator)
+    }
+    replies = {
+        name: replying.add_replies(build, stage.name, name, model, requests, stage.teacher)
+        for name, model in models.items()
+        if requests
+    }
     for label, evaluator in stage.evaluators.items():
         rival = getattr(evaluator, "against", None)
         if rival is not None and rival not in models:
@@ -50,8 +68,14 @@ def unroll(stage: EvaluateStage, build: Builder) -> None:
                 if rival is not None:
                     inputs["rival"] = answers[rival]
             settings = {"name": name, "greedy": stage.greedy and bool(inputs)}
+            parts: dict[str, str] = {}
+            if label in requests:
+                parts = {SCORES: replying.scores_of(label), COMPLETIONS: replying.completions_of(label)}
+                inputs |= dict.fromkeys(parts, replies[name])
             strategies = {"evaluator": ("evaluator", evaluator), "teacher": ("teacher", stage.teacher)}
-            build.add(f"{stage.name}.{label}@{name}", "evaluate", "scores", settings, inputs, strategies, model=model)
+            build.add(
+                f"{stage.name}.{label}@{name}", "evaluate", "scores", settings, inputs, strategies, model=model, parts=parts
+            )  # fmt: skip
 
 
 def needs_answers(evaluator: Strategy[Any]) -> bool:
@@ -64,21 +88,27 @@ def evaluate(work: Work) -> Mapping[str, Any]:
     strategy = work.strategy("evaluator")
     evaluator = strategy.build()
     rows: list[RowScore] = []
+    corpus: list[CorpusScore] = []
     unanswered = 0
     for greedy in (False, True) if work.setting("greedy") else (False,):
         subject = Subject(
             work.setting("name"), list(_prompts(work)), _answers(work, "answers", greedy), _answers(work, "rival", greedy),
-            likelihoods(lambda: work.strategy("teacher").build()),
+            likelihoods(lambda: work.strategy("teacher").build()), _replies(work),
         )  # fmt: skip
         unanswered += len({prompt.id for prompt in subject.prompts} - {answer.prompt_id for answer in subject.answers})
         for row in score(evaluator, subject):
             if greedy:
-                row = RowScore(row.prompt_id, row.language, GREEDY + row.metric, row.value, row.weight)
-            rows.append(row)
-    if not rows:
+                row = replace(row, metric=GREEDY + row.metric)
+            if isinstance(row, CorpusScore):
+                corpus.append(row)
+            else:
+                rows.append(row)
+    if not rows and not corpus:
         raise DataError("the evaluator scored nothing; check that its rows are in the recipe's languages")
     write_rows(work.out, RowScore, rows)
-    headline = headline_of(strategy, {row.metric.removeprefix(GREEDY) for row in rows})
+    (work.out / CORPUS).mkdir()
+    write_rows(work.out / CORPUS, CorpusScore, corpus)
+    headline = headline_of(strategy, {name.removeprefix(GREEDY) for name in _metrics(rows) | _metrics(corpus)})
     return {
         "headline": headline,
         "rows": len(rows),
@@ -87,11 +117,13 @@ def evaluate(work: Work) -> Mapping[str, Any]:
     }
 
 
-def score(evaluator: Evaluator, subject: Subject) -> Iterator[RowScore]:
+def score(evaluator: Evaluator, subject: Subject) -> Iterator[RowScore | CorpusScore]:
     """Score a model, and check what the evaluator says. Raises PluginError."""
     for row in evaluator.evaluate(subject):
-        if not isinstance(row, RowScore) or not math.isfinite(row.value):
-            raise PluginError(f"the evaluator gave {row!r} for '{subject.name}'; expected RowScore with a finite value")
+        if not isinstance(row, (RowScore, CorpusScore)) or not math.isfinite(row.value):
+            raise PluginError(
+                f"the evaluator gave {row!r} for '{subject.name}'; expected RowScore or CorpusScore with a finite value"
+            )
         yield row
 
 
@@ -114,6 +146,21 @@ def signature_of(work: Work, evaluator: Evaluator) -> dict[str, str]:
         name = work.node.inputs.get(role, path.name)
         signature = {key: str(value).replace(str(path), name) for key, value in signature.items()}
     return signature
+
+
+def _metrics(rows: Sequence[RowScore] | Sequence[CorpusScore]) -> set[str]:
+    return {row.metric for row in rows}
+
+
+def read_corpus(payload: Path) -> Iterator[CorpusScore]:
+    """Stream the scores of whole corpora of an evaluated model."""
+    return read_rows(payload / CORPUS, CorpusScore)
+
+
+def _replies(work: Work) -> Replies:
+    if SCORES not in work.inputs:
+        return Replies()
+    return replying.replies(work.inputs[SCORES], work.inputs[COMPLETIONS])
 
 
 def _prompts(work: Work) -> Iterator[Prompt]:

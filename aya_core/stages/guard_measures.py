@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 from aya_core import statistics
 from aya_core.guards import Limits
-from aya_core.kinds import LogLikelihood
 from aya_core.records import Completion, Prompt, RowScore, Verdict
+from aya_core.requests import LogLikelihood
 
 KL = "KL, nats per token"
 KL_PER_ANSWER = "KL, nats per answer"

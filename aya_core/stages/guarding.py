@@ -17,9 +17,10 @@ from typing import Any, ClassVar
 from aya_core.artifacts import read_rows, stable_hash, write_rows
 from aya_core.errors import DataError
 from aya_core.guards import Limits
-from aya_core.kinds import LikelihoodTeacher, LogLikelihood
+from aya_core.kinds import LikelihoodTeacher
 from aya_core.plan import Builder
 from aya_core.records import Case, Columns, Completion, Prompt, Verdict
+from aya_core.requests import LogLikelihood
 from aya_core.stage_settings import OnlineStage
 from aya_core.stages import sampling
 from aya_core.stages.guard_measures import KL, MISMATCH, Answer, broken, measures, why
@@ -130,8 +131,8 @@ def score_answers(work: Work) -> Mapping[str, Any]:
         answers = _answers(work)
         while chunk := list(islice(answers, CHUNK)):
             found = teacher.log_likelihoods([(prompt, answer.text) for prompt, answer in chunk])
-            for (_, answer), (nats, tokens) in zip(chunk, found, strict=True):
-                yield Likelihood(answer.prompt_id, answer.index, float(nats), int(tokens))
+            for (_, answer), one in zip(chunk, found, strict=True):
+                yield Likelihood(answer.prompt_id, answer.index, float(one.nats), int(one.tokens))
 
     return {"rows": write_rows(work.out, Likelihood, rows())}
 

@@ -53,6 +53,11 @@ def case_key(prompt: Prompt, candidates: tuple[Completion, ...]) -> int:
     return _hash(("case", str(prompt_key(prompt)), *reference, *texts))
 
 
+def text_key(*texts: str) -> int:
+    """Name anything by the texts that make it what it is."""
+    return _hash(("texts", *texts))
+
+
 def _hash(texts: tuple[str, ...]) -> int:
     counted = f"{list(map(len, texts))}{''.join(texts)}"  # lengths first: no two lists of texts give the same
     digest = blake2b(counted.encode(errors="surrogatepass"), digest_size=8).digest()

@@ -8,9 +8,10 @@ from typing import Any
 
 from aya_core.artifacts import count_rows, read_rows, stable_hash
 from aya_core.errors import DataError, PluginError
-from aya_core.kinds import Sampling, Teacher
+from aya_core.kinds import Teacher
 from aya_core.plan import Builder
 from aya_core.records import Completion, Prompt
+from aya_core.requests import Sampling
 from aya_core.stages.asked import read_prompts, route_file
 from aya_core.stages.keyed import prompt_key
 from aya_core.stages.shards import Asking, chunked, fill

@@ -12,10 +12,11 @@ from typing import Any
 from aya_core import statistics
 from aya_core.artifacts import read_rows, write_rows
 from aya_core.errors import AyaError, DataError
-from aya_core.kinds import Sampling, Subject, Teacher
+from aya_core.kinds import AskingEvaluator, Subject, Teacher
 from aya_core.merges import MergeJob
 from aya_core.records import Prompt, RowScore
-from aya_core.stages import evaluation, merging, sampling
+from aya_core.requests import Replies, Sampling
+from aya_core.stages import evaluation, merging, replying, sampling
 from aya_core.stages.searching import Candidate, Tried
 from aya_core.stages.work import Work
 from aya_core.strategies import EACH, Strategy
@@ -136,8 +137,12 @@ class MergeTrials:
             seed = self._work.node.seed if how.seed is None else how.seed
             answered = sorted(sampling.answers(teacher(), self._prompts, how, seed, name), key=lambda pair: pair[0])
             answers = [answer for _, several in answered for answer in several]
-        subject = Subject(name, self._prompts, answers, [], evaluation.likelihoods(teacher))
-        rows = list(evaluation.score(self.evaluator, subject))
+        replies = Replies()
+        if replying.asks(self._strategy):
+            asking: AskingEvaluator = self.evaluator
+            replies = replying.ask_at_once(teacher(), asking, name, self._work.node.seed)
+        subject = Subject(name, self._prompts, answers, [], evaluation.likelihoods(teacher), replies)
+        rows = [row for row in evaluation.score(self.evaluator, subject) if isinstance(row, RowScore)]
         metrics = {row.metric for row in rows}
         named = getattr(self._strategy, "headline", None)
         if not rows or (named is not None and named not in metrics):

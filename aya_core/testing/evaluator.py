@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
-from aya_core.kinds import Evaluator, Subject
-from aya_core.records import RowScore
+from aya_core.kinds import AskingEvaluator, Evaluator, Subject
+from aya_core.records import Completion, CorpusScore, RowScore
+from aya_core.requests import GenerationRequest, LogLikelihood, Replies, ScoringRequest
 from aya_core.strategies import Strategy
 from aya_core.testing.rules import expect
 from aya_core.testing.samples import sample_subject
 from aya_core.testing.strategy import check_strategy
+
+
+def _replies(strategy: Strategy[Evaluator], evaluator: Evaluator) -> Replies:
+    """Made-up replies to what an evaluator asks: shorter continuations are likelier, and every prompt is answered alike."""
+    expect(hasattr(evaluator, "requests"), strategy, "`asks` is True, so it needs a method requests()")
+    asking: AskingEvaluator = evaluator  # type: ignore[assignment]
+    requests = list(asking.requests())
+    expect(bool(requests), strategy, "requests() asked nothing")
+    expect(list(asking.requests()) == requests, strategy, "requests() must ask the same each time")
+    likelihoods: dict[str, Sequence[LogLikelihood]] = {}
+    completions: dict[str, Sequence[Completion]] = {}
+    for request in requests:
+        if isinstance(request, ScoringRequest):
+            expect(request.id not in likelihoods, strategy, f"requests() asked '{request.id}' twice")
+            expect(bool(request.continuations), strategy, f"request '{request.id}' has no continuations")
+            told = [LogLikelihood(-float(len(one.text)), max(1, len(one.text))) for one in request.continuations]
+            likelihoods[request.id] = told
+        else:
+            expect(isinstance(request, GenerationRequest), strategy, f"requests() yielded {type(request).__name__}")
+            id = request.prompt.id
+            expect(id not in completions, strategy, f"requests() asked '{id}' twice")
+            completions[id] = [Completion(id, "sample", index, "7") for index in range(request.sampling.n)]
+    return Replies(likelihoods, completions)
 
 
 def check_evaluator(strategy: Strategy[Evaluator], *, subject: Subject | None = None) -> None:
@@ -28,15 +53,26 @@ def check_evaluator(strategy: Strategy[Evaluator], *, subject: Subject | None = 
     elif not hasattr(strategy, "against"):
         subject = replace(subject, rival=())
     evaluator = strategy.build()
+    if getattr(strategy, "asks", False):
+        subject = replace(subject, replies=_replies(strategy, evaluator))
     scores = list(evaluator.evaluate(subject))
     expect(bool(scores), strategy, "evaluate() scored nothing")
     for score in scores:
-        expect(isinstance(score, RowScore), strategy, f"evaluate() yielded {type(score).__name__}; expected RowScore")
+        known = isinstance(score, (RowScore, CorpusScore))
+        expect(known, strategy, f"evaluate() yielded {type(score).__name__}; expected RowScore or CorpusScore")
         expect(
             math.isfinite(score.value),
             strategy,
             f"metric '{score.metric}' has a value of {score.value}; must be finite",
         )
+        if isinstance(score, CorpusScore):
+            told = bool(score.metric and score.language) and score.n > 0 and score.standard_error >= 0
+            expect(
+                told,
+                strategy,
+                "a score of a corpus must name its metric and language, with n > 0 and its standard error",
+            )
+            continue
         expect(
             math.isfinite(score.weight) and score.weight > 0,
             strategy,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from aya_core.kinds import LikelihoodTeacher, Sampling, Teacher
+from aya_core.kinds import ContinuationTeacher, LikelihoodTeacher, Teacher
 from aya_core.records import Completion, Prompt
+from aya_core.requests import Continuation, LogLikelihood, Sampling
 from aya_core.strategies import Strategy
 from aya_core.testing.rules import expect
 from aya_core.testing.samples import sample_prompts
@@ -57,6 +58,37 @@ def check_teacher(
     )
     if isinstance(teacher, LikelihoodTeacher):
         _check_likelihoods(strategy, teacher, prompts)
+    if isinstance(teacher, ContinuationTeacher):
+        _check_continuations(strategy, teacher, prompts)
+
+
+def _check_continuations(strategy: Strategy[Teacher], teacher: ContinuationTeacher, prompts: Sequence[Prompt]) -> None:
+    asked = [
+        Continuation(context, text)
+        for prompt in prompts
+        for context in (prompt.text, prompt.messages)
+        for text in (" 7", " a much longer answer")
+    ]
+    found = dict(teacher.continuations(asked))
+    expect(sorted(found) == list(range(len(asked))), strategy, "continuations() must score each continuation once")
+    for likelihood in found.values():
+        expect(
+            math.isfinite(likelihood.nats) and likelihood.nats <= 0 and likelihood.tokens >= 1,
+            strategy,
+            f"a continuation has {likelihood}; expected a finite number of at most 0 nats, and its tokens",
+        )
+    last = len(asked) - 1
+    backwards = {last - place: likelihood for place, likelihood in teacher.continuations(asked[::-1])}
+    expect(
+        all(_are_close(found[place], backwards[place]) for place in found),
+        strategy,
+        "continuations() must score each by itself; asked backwards it gave others",
+    )
+    expect(not list(teacher.continuations([])), strategy, "continuations() gave scores although nothing was asked")
+
+
+def _are_close(one: LogLikelihood, other: LogLikelihood) -> bool:
+    return one.tokens == other.tokens and math.isclose(one.nats, other.nats, rel_tol=ROUNDING, abs_tol=ROUNDING)
 
 
 def _check_likelihoods(strategy: Strategy[Teacher], teacher: LikelihoodTeacher, prompts: Sequence[Prompt]) -> None:
@@ -72,10 +104,7 @@ def _check_likelihoods(strategy: Strategy[Teacher], teacher: LikelihoodTeacher, 
         expect(likelihood.tokens >= 1, strategy, "a log-likelihood must count its tokens, the end of turn included")
     backwards = list(teacher.log_likelihoods(pairs[::-1]))[::-1]
     expect(
-        all(
-            one.tokens == other.tokens and math.isclose(one.nats, other.nats, rel_tol=ROUNDING, abs_tol=ROUNDING)
-            for one, other in zip(found, backwards, strict=True)
-        ),
+        all(map(_are_close, found, backwards)),
         strategy,
         "log_likelihoods() must score each pair by itself, in the order asked; asked backwards it gave others",
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 
-from aya_core.api import DataError, Message, Prompt
+from aya_core.api import Context, DataError, Message, Prompt
 from aya_plugins.modelling.rows import Encoded, RowGatherer
 
 CHUNK = 4096
@@ -15,6 +15,13 @@ CHUNK = 4096
 
 PROBE = "7f3a answer"
 """An answer by which is found what a template puts before answers."""
+
+
+class ContextText(NamedTuple):
+    """What comes before a continuation. is_text: given as text, not written by the chat template."""
+
+    text: str
+    is_text: bool
 
 
 class ChatEncoder:
@@ -54,13 +61,49 @@ class ChatEncoder:
         pad = self.tokenizer.pad_token_id
         return int(self.tokenizer.eos_token_id if pad is None else pad)
 
-    def prompts(self, prompts: Sequence[Prompt]) -> Encoded:
-        """Encode prompts as a model reads them before it answers. None is truncated."""
+    @property
+    def start_id(self) -> int:
+        """What stands before a text that has nothing before it."""
+        bos = self.tokenizer.bos_token_id
+        return int(self.tokenizer.eos_token_id if bos is None else bos)
+
+    def prompts(self, prompts: Sequence[Prompt], *, as_text: bool = False) -> Encoded:
+        """Encode prompts as a model reads them before it answers. None is truncated.
+
+        as_text: their turns as they are, without chat template, and the tokenizer's own tokens around them.
+        """
         rows = RowGatherer(self.max_tokens)
         for start in range(0, len(prompts), CHUNK):
-            for encoding in self._tokenize(self._render_prompts(prompts[start : start + CHUNK])):
+            chunk = prompts[start : start + CHUNK]
+            if as_text:
+                texts = [("".join(turn["content"] for turn in prompt.messages), True) for prompt in chunk]
+                for ids in self.encode_contexts(texts):
+                    rows.add(ids or [self.start_id], max(1, len(ids)), may_cut=False)
+                continue
+            for encoding in self._tokenize(self._render_prompts(chunk)):
                 rows.add(encoding.ids, len(encoding.ids), may_cut=False)
         return rows.encoded()
+
+    def context(self, context: Context) -> ContextText:
+        """Write what comes before a continuation as text."""
+        if isinstance(context, str):
+            return ContextText(context, True)
+        (text,) = self._render([list(context)], is_complete=False)
+        return ContextText(text, False)
+
+    def encode_contexts(self, texts: Sequence[tuple[str, bool]]) -> list[list[int]]:
+        """Encode texts: (text, whether the tokenizer puts its own tokens before it; a chat template has written them)."""
+        ids: list[list[int]] = [[] for _ in texts]
+        for is_text in (True, False):
+            places = [place for place, (text, plain) in enumerate(texts) if plain is is_text and text]
+            if places:
+                found = self.tokenizer(
+                    [texts[place][0] for place in places], add_special_tokens=is_text, return_attention_mask=False,
+                    return_token_type_ids=False, verbose=False,
+                ).input_ids  # fmt: skip
+                for place, row in zip(places, found, strict=True):
+                    ids[place] = row
+        return ids
 
     def answers(self, pairs: Sequence[tuple[Prompt, str]], *, is_whole: bool = False) -> Encoded:
         """Encode each prompt with its answer.

@@ -6,22 +6,23 @@ from collections.abc import Iterator, Sequence
 
 import numpy
 
-from aya_core.api import Completion, LogLikelihood, Prompt, Sampling
+from aya_core.api import Completion, Continuation, LogLikelihood, Prompt, Sampling
 from aya_plugins.modelling.checkpoint import load_causal_lm, load_encoder
+from aya_plugins.modelling.contexts import encode
 from aya_plugins.modelling.device import choose_device, choose_dtype
 from aya_plugins.modelling.draws import answer_keys
 from aya_plugins.modelling.generate import Answer, forget_suggestions, generate
 from aya_plugins.modelling.head import AnswerLogps
 from aya_plugins.modelling.memory import halving
 from aya_plugins.modelling.rows import Ints, length_sorted
-from aya_plugins.modelling.scoring import answer_logps
+from aya_plugins.modelling.scoring import answer_logps, score
 from aya_plugins.teachers.transformers import Transformers
 
 NO_LIMIT = 1 << 30
 
 
 class TransformersTeacher:
-    """See `Transformers`. Satisfies `LikelihoodTeacher`."""
+    """See `Transformers`. Satisfies `LikelihoodTeacher` and `ContinuationTeacher`."""
 
     def __init__(self, settings: Transformers) -> None:
         self.settings = settings
@@ -36,7 +37,7 @@ class TransformersTeacher:
         A prompt that leaves no room for `max_tokens` in the model's context is left out. The random numbers of an
         answer follow from the seed, its prompt's id and its index alone.
         """
-        encoded = self.encoder.prompts(prompts)
+        encoded = self.encoder.prompts(prompts, as_text=sampling.prompting == "text")
         lengths = encoded.lengths
         keys = answer_keys(seed, [prompt.id for prompt in prompts], sampling.n)
         fitting = numpy.flatnonzero(lengths + sampling.max_tokens <= self.encoder.max_tokens)
@@ -58,6 +59,19 @@ class TransformersTeacher:
                             completion_tokens=answer.tokens,
                             finish_reason="length" if answer.was_cut else "stop",
                         )
+
+    def continuations(self, asked: Sequence[Continuation]) -> Iterator[tuple[int, LogLikelihood]]:
+        """Yield the log-likelihood of each continuation after its context."""
+        if not asked:
+            return
+        found = encode(self.encoder, asked)
+        module = AnswerLogps(self.model)
+        batches = length_sorted(found.rows.lengths, self.settings.batch_tokens)
+        tokens = found.rows.scored_tokens
+        for batch in score(module, found.rows, self.encoder.pad_id, batches):
+            for rows, table in batch:
+                for row, nats in zip(rows.tolist(), table.sum(1, dtype=numpy.float64).tolist(), strict=True):
+                    yield row, LogLikelihood(min(nats, 0.0), int(tokens[row]), int(found.cut[row]))
 
     def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Sequence[LogLikelihood]:
         """Score each answer given its prompt, in the order asked. One too long for the context scores NaN."""
