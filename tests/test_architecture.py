@@ -14,7 +14,8 @@ KERNELS = ROOT / "kernels" / "aya_kernels"
 
 ORDER = [
     "aya_core.errors", "aya_core.explain", "aya_core.records", "aya_core.seen", "aya_core.near_duplicates", "aya_core.artifacts",
-    "aya_core.drawing", "aya_core.caps", "aya_core.strategies", "aya_core.requests", "aya_core.kinds", "aya_core.varying", "aya_core.merges",
+    "aya_core.drawing", "aya_core.caps", "aya_core.strategies", "aya_core.requests",
+    "aya_core.kinds", "aya_core.varying", "aya_core.merges",
     "aya_core.optimisers", "aya_core.hookspecs", "aya_core.languages", "aya_core.verdicts", "aya_core.api",
     "aya_core.testing", "aya_core.yaml12", "aya_core.garbage",
     "aya_core.statistics", "aya_core.merge_config", "aya_core.registry", "aya_core.searched", "aya_core.guards",
