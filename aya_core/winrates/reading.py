@@ -4,6 +4,7 @@
 |---|---|
 | model_a, model_b, winner | a verdict, as of Chatbot Arena and Arena-Hard; `count` or `weight` games each |
 | generator_1, generator_2, preference | a weighted preference, as AlpacaEval annotates: from 1 (the first is better) to 2 |
+| question_id, model, games | Arena-Hard's judgments: a score such as A>>B for each order |
 | prompt_id, language, metric, value | the scores of our evaluator `win-rate` |
 | prompt_id, teacher, score, status | our arbiters' verdicts: every two teachers of a prompt meet, the higher score wins |
 | none of these | a table of preferences: a column for each model, from 1 (the baseline is better) to 2 |
@@ -32,14 +33,21 @@ WINNERS: Mapping[str, float] = {
 }  # fmt: skip
 """Points of the first model for each winner. A tie of two bad answers is a tie."""
 
+SCORES: Mapping[str, tuple[float, float]] = {
+    "A>>B": (1.0, 3.0), "A>B": (1.0, 1.0), "A=B": (0.5, 1.0), "B>A": (0.0, 1.0), "B>>A": (0.0, 3.0),
+}  # fmt: skip
+"""Points of the answer shown first, and games, as Arena-Hard counts them: a much better answer wins three."""
+
 BASELINE = "baseline"
-"""The name of whom a table of preferences compares with, which it does not tell."""
+"""The name of whom a file compares with that does not tell."""
 
 IDS = ("question_id", "prompt_id", "id", "index")
 LANGUAGES = ("language", "lang")
 ABOUT_ROWS = frozenset(
     (
         "",
+        "unnamed: 0",
+        "__index_level_0__",
         *IDS,
         *LANGUAGES,
         "dataset",
@@ -71,6 +79,8 @@ def read_battles(file: Path) -> Battles:
         return _battles(file, rows, _verdict, are_verdicts=True)
     if {"generator_1", "generator_2", "preference"} <= columns:
         return _battles(file, rows, _annotation, are_verdicts=False)
+    if {"question_id", "model", "games"} <= columns:
+        return _battles(file, rows, _judgment, are_verdicts=True)
     if columns >= own_rows.SCORES:
         return Battles(str(file), own_rows.of_scores(rows), own_rows.RIVAL)
     if columns >= own_rows.JUDGED:
@@ -100,25 +110,25 @@ def _lines(file: Path) -> Iterator[Line]:
 
 
 def _battles(
-    file: Path, lines: Iterator[Line], read: Callable[[Line], Battle | None], *, are_verdicts: bool
+    file: Path, lines: Iterator[Line], read: Callable[[Line], Sequence[Battle]], *, are_verdicts: bool
 ) -> Battles:
     found: list[Battle] = []
     left_out: Counter[str] = Counter()
     times: Counter[tuple[str, ...]] = Counter()
     for line in lines:
-        battle = read(line)
-        if battle is None:
-            left_out[str(line.row["generator_2"])] += 1
-            continue
-        if not are_verdicts:  # AlpacaEval has instructions that come twice; each row of it counts by itself
-            key = (battle.prompt, battle.one, battle.other)
-            times[key] += 1
-            battle = battle._replace(prompt=f"{battle.prompt}#{times[key]}")
-        found.append(battle)
+        battles = read(line)
+        if not battles:
+            left_out[str(line.row.get("generator_2", line.row.get("model")))] += 1
+        for battle in battles:
+            if not are_verdicts:  # AlpacaEval has instructions that come twice; each row of it counts by itself
+                key = (battle.prompt, battle.one, battle.other)
+                times[key] += 1
+                battle = battle._replace(prompt=f"{battle.prompt}#{times[key]}")
+            found.append(battle)
     return Battles(str(file), found, None, are_verdicts, dict(left_out))
 
 
-def _verdict(line: Line) -> Battle:
+def _verdict(line: Line) -> Sequence[Battle]:
     one, other = _model(line, "model_a"), _model(line, "model_b")
     _check_two(line, one, other)
     winner = line.row.get("winner")
@@ -129,18 +139,37 @@ def _verdict(line: Line) -> Battle:
     if not 0 < weight < math.inf:
         raise DataError(f"{line.place}: the {counted} is {weight:g}; expected how many games it counts for, above 0")
     points = WINNERS[winner.strip()]
-    return Battle(line.place, _prompt(line), _language(line), one, other, points, weight, _styles(line, "ab"))
+    return [Battle(line.place, _prompt(line), _language(line), one, other, points, weight, _styles(line, "ab"))]
 
 
-def _annotation(line: Line) -> Battle | None:
+def _judgment(line: Line) -> Sequence[Battle]:
+    """The baseline's answer is A in the first game and B in the second; a game without a score holds no verdict."""
+    baseline, model = str(line.row.get("baseline") or BASELINE), _model(line, "model")
+    _check_two(line, baseline, model)
+    games = line.row["games"]
+    found = []
+    for number, game in enumerate(games if isinstance(games, Sequence) else ()):
+        score = game.get("score") if isinstance(game, Mapping) else game
+        if score is not None and score not in SCORES:
+            raise DataError(
+                f"{line.place}: the score of a game is {score!r:.80}; expected one of {', '.join(SCORES)}, or null"
+            )
+        if score is not None:
+            points, weight = SCORES[score]
+            points = points if number % 2 == 0 else 1 - points
+            found.append(Battle(line.place, _prompt(line), _language(line), baseline, model, points, weight))
+    return found
+
+
+def _annotation(line: Line) -> Sequence[Battle]:
     baseline, model = _model(line, "generator_1"), _model(line, "generator_2")
     _check_two(line, baseline, model)
     points = _preference(line, "preference")
     if points is None:
-        return None
+        return []
     asked = line.row.get("instruction")
     prompt = asked if isinstance(asked, str) else _prompt(line)
-    return Battle(line.place, prompt, _language(line), baseline, model, 1 - points, 1.0, _styles(line, "12"))
+    return [Battle(line.place, prompt, _language(line), baseline, model, 1 - points, 1.0, _styles(line, "12"))]
 
 
 def _table(file: Path, lines: Sequence[Line]) -> Battles:
@@ -181,7 +210,7 @@ def _preference(line: Line, column: str) -> float | None:
     if number is None or not 1 <= number <= 2:
         raise DataError(
             f"{line.place}: '{column}' holds {value!r:.80}; expected a preference from 1 (the baseline is better) to 2 (the model is), or "
-            "nothing where there is none"
+            "nothing where there is none; leave out columns that are no models"
         )
     return number - 1
 

@@ -385,3 +385,22 @@ def test_scores_and_verdicts_of_our_runs_are_read(tmp_path):
     assert (found["bb"]["ties"], found["bb"]["n"]) == (3, 3)
     (tmp_path / "empty").mkdir()
     assert "no .parquet file in this folder" in winrate(tmp_path / "empty", code=2)
+
+
+def test_arena_hards_judgments_are_games_in_both_orders(tmp_path):
+    games = [("A>>B", "B>A"), ("A=B", "A>B"), (None, "B>>A"), (None, None)]
+    rows = [
+        {"question_id": f"q{n}", "model": "m", "judge": "j", "games": [{"score": score} for score in scores]}
+        for n, scores in enumerate(games)
+    ]
+    told = winrate(write(tmp_path / "m.jsonl", rows))
+    row = by_model(told)["m"]
+    assert (told["baseline"], told["left_out"]) == ("baseline", {"m": 1})
+    assert (row["wins"], row["losses"], row["ties"], row["n"]) == (1, 3 + 1 + 3, 1, 3)
+    assert row["win_rate"] == pytest.approx(100 * 1.5 / 9)
+    named = winrate(write(tmp_path / "n.jsonl", [{**row, "baseline": "gpt"} for row in rows[:3]]))
+    assert (named["baseline"], by_model(named)["m"]["win_rate"]) == ("gpt", row["win_rate"])
+    rows[1]["games"][0]["score"] = "A is better"
+    assert "m.jsonl:2: the score of a game is 'A is better'; expected one of A>>B" in winrate(
+        write(tmp_path / "m.jsonl", rows), code=2
+    )
