@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import sys
 from itertools import permutations
 
 import numpy as np
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from aya_core import bootstrap
 from aya_core.artifacts import write_rows
 from aya_core.cli.winrate import command
-from aya_core.errors import DataError
+from aya_core.errors import AyaError, DataError
 from aya_core.records import Completion, Judged, RowScore, Verdict
 from aya_core.statistics import by_language
 from aya_core.winrates import bradley_terry
@@ -404,3 +405,10 @@ def test_arena_hards_judgments_are_games_in_both_orders(tmp_path):
     assert "m.jsonl:2: the score of a game is 'A is better'; expected one of A>>B" in winrate(
         write(tmp_path / "m.jsonl", rows), code=2
     )
+
+
+def test_without_numpy_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    done = CliRunner().invoke(command, [str(write(tmp_path / "v.jsonl", ROWS))])
+    assert isinstance(done.exception, AyaError)
+    assert 'pip install "aya-core[eval]"' in str(done.exception)
