@@ -61,6 +61,6 @@ class BenchmarkData(Settings):
         if self.data is None:
             content = f"{self.hub or self.source.hub}@{self.revision}"
         else:
-            files = [file for file, _ in find_tables(self.source, self.data)]
+            files = [file.path for file in find_tables(self.source, self.data)]
             content = stable_hash([[file.name, content_of(file)] for file in files])
         return {"benchmark": self.source.name, "data": content, "languages": " ".join(self.languages or ("all",))}
