@@ -97,9 +97,9 @@ class GlobalMmlu(BenchmarkData, Strategy[Evaluator]):
 
     def _before(self, exam: Exam, examples: Sequence[str]) -> str:
         if len(examples) < self.shots:
-            subject = f"the subject '{exam.subject}'" if exam.subject else "its"
+            subject = f" of the subject '{exam.subject}'" if exam.subject else ""
             raise DataError(
-                f"{exam.row.place}: {len(examples)} rows of {subject} in the language '{exam.row.language}' are in the split dev, "
+                f"{exam.row.place}: {len(examples)} rows{subject} in the language '{exam.row.language}' are in the split dev, "
                 f"and {self.shots} are to come before it; add dev rows, or set `shots`"
             )
         return "".join(examples)
