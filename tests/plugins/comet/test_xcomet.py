@@ -11,7 +11,7 @@ import pytest
 
 from aya_core.api import AyaError, DataError
 from aya_plugins.comet import environment, scoring
-from aya_plugins.comet.process import Score, Triple, Worker
+from aya_plugins.comet.process import Triple, Worker
 from aya_plugins.comet.settings import Comet
 
 ROWS = [
