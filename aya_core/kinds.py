@@ -292,6 +292,7 @@ class Subject:
     rival: the answers of the model that the evaluator's `against` names, under the same sampling.
     log_likelihoods: how likely this model finds given answers.
     replies: what this model said to the requests of the evaluator; empty for one without.
+    store: a folder that all evaluations of a run share, see `TrainingJob`; None outside a run.
     """
 
     name: str
@@ -300,6 +301,7 @@ class Subject:
     rival: Sequence[Completion]
     log_likelihoods: Callable[[Sequence[tuple[Prompt, str]]], Sequence[LogLikelihood]]
     replies: Replies = field(default_factory=Replies)
+    store: Path | None = None
 
 
 class Evaluator(Protocol):

@@ -7,7 +7,6 @@ installed again: the environment holds links to the torch of the interpreter tha
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -23,7 +22,7 @@ from pathlib import Path
 from aya_core.api import AyaError, stable_hash
 
 PINS = Path(__file__).with_name("constraints.txt")
-PACKAGE = "unbabel-comet"
+PACKAGE, VERSION = "unbabel-comet", "2.2.7"
 NAMED = (PACKAGE, "torch", "transformers", "tokenizers", "numpy")
 """Distributions whose versions move scores."""
 
@@ -64,7 +63,7 @@ def place() -> Path:
 
 def made_of() -> str:
     """Name the pinned versions."""
-    return hashlib.sha256(PINS.read_bytes()).hexdigest()[:16]
+    return stable_hash([PACKAGE, VERSION, PINS.read_text()])[:16]
 
 
 def versions(python: Path) -> Mapping[str, str]:
@@ -81,7 +80,7 @@ def _make(folder: Path, inside: Path, lock: int) -> None:
     """Make the environment in its final place, for its scripts name it. A kill leaves no `WHOLE`."""
     if sys.version_info[:2] > LAST_PYTHON:
         raise AyaError(
-            f"{PACKAGE} 2.2.7 needs numpy below 2, which exists for Python up to {'.'.join(map(str, LAST_PYTHON))}, and this is "
+            f"{PACKAGE} {VERSION} needs numpy below 2, which exists for Python up to {'.'.join(map(str, LAST_PYTHON))}, and this is "
             f"{sys.version.split()[0]}; make an environment with an older Python, and name its interpreter in `comet.python`"
         )
     print(f"making the environment of COMET in {folder} (once)", file=sys.stderr, flush=True)
@@ -94,7 +93,7 @@ def _make(folder: Path, inside: Path, lock: int) -> None:
     (packages,) = folder.glob("lib/python*/site-packages")
     for source in _parts(_shared()):
         (packages / source.name).symlink_to(source)
-    _run([*pip, "install", "--no-compile", "--constraint", str(PINS), PACKAGE], lock)
+    _run([*pip, "install", "--no-compile", "--constraint", str(PINS), f"{PACKAGE}=={VERSION}"], lock)
     unfinished = folder / f".{WHOLE}"
     unfinished.write_text(json.dumps(versions(inside)))
     unfinished.rename(folder / WHOLE)
@@ -107,7 +106,7 @@ def _run(command: Sequence[str], lock: int) -> None:
         raise AyaError(
             f"the environment of COMET could not be made; `{' '.join(command)}` said:\n{_last_lines(done.stdout, 12)}\n"
             "Where this machine reaches no package index, set pip's own settings (PIP_INDEX_URL, PIP_FIND_LINKS), or make an "
-            f"environment with {PACKAGE}==2.2.7 elsewhere and name its interpreter in `comet.python`"
+            f"environment with {PACKAGE}=={VERSION} elsewhere and name its interpreter in `comet.python`"
         )
 
 

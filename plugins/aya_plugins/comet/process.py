@@ -21,7 +21,7 @@ from aya_plugins.comet.settings import Comet
 SCRIPT = Path(__file__).with_name("worker.py")
 
 
-class Triple(NamedTuple):
+class Sample(NamedTuple):
     """A translation with what it translates and what it is compared with."""
 
     source: str
@@ -57,7 +57,7 @@ class Worker:
         )
         return str(self._ask({"do": "load", **asked})["loaded"])
 
-    def scores(self, rows: Sequence[Triple], batch_tokens: int) -> Iterator[Sequence[tuple[int, Score]]]:
+    def scores(self, rows: Sequence[Sample], batch_tokens: int) -> Iterator[Sequence[tuple[int, Score]]]:
         """Yield the places of rows with their scores, batch by batch as they are done."""
         answer = self._ask({"do": "score", "rows": rows, "batch_tokens": batch_tokens})
         while "done" not in answer:

@@ -11,11 +11,11 @@ from uuid import uuid4
 
 from aya_core.api import content_of, stable_hash
 from aya_plugins.comet import environment as environments
-from aya_plugins.comet.process import Score, Triple, Worker
+from aya_plugins.comet.process import Sample, Score, Worker
 from aya_plugins.comet.settings import Comet
 
 
-def scores(settings: Comet, rows: Sequence[Triple], store: Path | None) -> list[Score]:
+def scores(settings: Comet, rows: Sequence[Sample], store: Path | None) -> list[Score]:
     """Score translations, in their order; equal ones are scored once. Space around texts is taken off, as comet-score does.
 
     store: a folder where scores are kept by content: of the checkpoint, its encoder, the three texts, the precision and the
@@ -23,7 +23,7 @@ def scores(settings: Comet, rows: Sequence[Triple], store: Path | None) -> list[
 
     Raises AyaError where the environment cannot be made or its process ends, DataError for a checkpoint that is not right.
     """
-    rows = [Triple(*(text.strip() for text in row)) for row in rows]
+    rows = [Sample(*(text.strip() for text in row)) for row in rows]
     kept = ScoreStore(store, _key(settings))
     known = kept.read()
     wanted = {_row_key(row): row for row in rows}

@@ -28,6 +28,8 @@ def main() -> None:
     """Read a request a line, write answers a line, until there are no more requests."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever libraries print goes with the errors
+    import comet.models  # noqa: F401  # seconds, while we are still being asked
+
     model: Any = None
 
     def say(answer: Mapping[str, Any]) -> None:
