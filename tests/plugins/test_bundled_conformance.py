@@ -247,6 +247,9 @@ def test_evaluators_conform(name: str, data: Path, tmp_path: Path):
     preferences = str(data / Preference.__name__)
     for file, row in BENCHMARKS.items():
         (tmp_path / file).write_text(json.dumps(row) + "\n")
+    for language, text in {"eng_Latn": "A bird sings.", "tur_Latn": "Bir kuş ötüyor."}.items():
+        (tmp_path / "flores").mkdir(exist_ok=True)
+        (tmp_path / "flores" / f"{language}.devtest").write_text(f"{text}\n")
     settings = {
         "verifier": [{"check": "number"}],
         "win-rate": [{"against": "rival", "judge": Verifier(check="number")}],
@@ -257,6 +260,7 @@ def test_evaluators_conform(name: str, data: Path, tmp_path: Path):
         "xstorycloze": [{"data": str(tmp_path / "eval.eu.jsonl")}],
         "xwinograd": [{"data": str(tmp_path / "jp.jsonl")}],
         "global-mmlu": [{"data": str(tmp_path / "de_test.jsonl"), "shots": 0}],
+        "flores": [{"data": str(tmp_path / "flores")}, {"data": str(tmp_path / "flores"), "prompting": "text"}],
     }
     for options in settings[name]:
         check_evaluator(offered("evaluator", name, **options))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,7 +97,11 @@ def find_tables(source: Source, data: str) -> list[tuple[Path, int]]:
         found = [(file, len(file.relative_to(path).parts)) for file in path.rglob("*") if file.is_file()]
     else:
         found = [(Path(match), 2) for match in glob.glob(data, recursive=True) if Path(match).is_file()]
-    tables = [(file, folders) for file, folders in found if file.suffix in READERS]
+    tables = [
+        (file, folders)
+        for file, folders in found
+        if file.suffix in READERS and not any(fnmatch(file.name, pattern) for pattern in source.beside)
+    ]
     if not tables:
         what = "no such file" if not found else f"none of its files ends in {', '.join(READERS)}"
         raise DataError(f"{data}: {what}; {source.where}")
@@ -143,6 +148,8 @@ def _row(
 ) -> Row:
     values = {source.aliases.get(name, name): value for name, value in found.items()}
     said = next((values[name] for name in LANGUAGE_COLUMNS if isinstance(values.get(name), str)), None)
+    if said is None and isinstance(values.get("iso_639_3"), str):  # FLORES+ names its script beside it
+        said = "_".join(str(values[name]) for name in ("iso_639_3", "iso_15924") if values.get(name))
     if said:
         language = language_code(said, own_codes=source.own_codes) or language
     if language is None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aya_core.api import Evaluator, Strategy, hookimpl
 from aya_plugins.evaluators.chrf import Chrf
+from aya_plugins.evaluators.flores import Flores
 from aya_plugins.evaluators.global_mmlu import GlobalMmlu
 from aya_plugins.evaluators.perplexity import Perplexity
 from aya_plugins.evaluators.preference_accuracy import PreferenceAccuracy
@@ -29,4 +30,5 @@ def aya_evaluators() -> Mapping[str, type[Strategy[Evaluator]]]:
         "xstorycloze": Xstorycloze,
         "xwinograd": Xwinograd,
         "global-mmlu": GlobalMmlu,
+        "flores": Flores,
     }
