@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
@@ -91,8 +92,7 @@ def _make(folder: Path, inside: Path, lock: int) -> None:
         pip, without = [str(inside), "-m", "pip"], []
     _run([sys.executable, "-m", "venv", *without, str(folder)], lock)
     (packages,) = folder.glob("lib/python*/site-packages")
-    for source in _parts(_shared()):
-        (packages / source.name).symlink_to(source)
+    _link(_shared(), packages)
     _run([*pip, "install", "--no-compile", "--constraint", str(PINS), f"{PACKAGE}=={VERSION}"], lock)
     unfinished = folder / f".{WHOLE}"
     unfinished.write_text(json.dumps(versions(inside)))
@@ -120,36 +120,54 @@ def _locked(path: Path) -> Iterator[int]:
 
 def _shared() -> Sequence[Distribution]:
     """torch as it is installed here, and what it needs that no pin names: on machines with a GPU the libraries of CUDA."""
-    pinned = {_name(line) for line in PINS.read_text().splitlines() if "==" in line}
+    pinned = {_name(line)[0] for line in PINS.read_text().splitlines() if "==" in line}
     found: dict[str, Distribution] = {}
-    names = ["torch"]
-    while names:
-        name = names.pop()
-        if name in found or name in pinned:
+    wanted, seen = [("torch", frozenset[str]())], set()
+    while wanted:
+        name, extras = wanted.pop()
+        if name in pinned or (name, extras) in seen:
             continue
+        seen.add((name, extras))
         try:
             found[name] = distribution(name)
         except PackageNotFoundError:  # not for this platform; without torch here pip brings its own
             continue
-        names += [_name(line) for line in found[name].requires or () if "extra ==" not in line]
+        for line in found[name].requires or ():
+            extra = re.findall(r"extra == ['\"]([^'\"]+)", line)
+            if not extra or extras.intersection(extra):
+                wanted.append(_name(line))
     return [found[name] for name in sorted(found)]
 
 
-def _name(requirement: str) -> str:
-    """The name of a distribution at the start of a requirement, in its one spelling."""
-    (name,) = re.findall(r"^[\w.-]+", requirement)
-    return re.sub(r"[-_.]+", "-", name).lower()
+def _name(requirement: str) -> tuple[str, frozenset[str]]:
+    """The distribution that a requirement names, in its one spelling, and the extras of it."""
+    name, extras = re.findall(r"^([\w.-]+)\s*(?:\[([^]]*)\])?", requirement)[0]
+    return re.sub(r"[-_.]+", "-", name).lower(), frozenset(
+        extra.strip() for extra in extras.split(",") if extra.strip()
+    )
 
 
-def _parts(shared: Sequence[Distribution]) -> Iterator[Path]:
-    """The files and folders of distributions in their site-packages, each once."""
-    tops = {
-        one.locate_file(file.parts[0]): None for one in shared for file in one.files or () if file.parts[0] not in ("..", "/")
-    }  # fmt: skip
-    for top in tops:
-        path = Path(str(top))
-        if path.name != "__pycache__" and path.exists():
-            yield path
+def _link(shared: Sequence[Distribution], packages: Path) -> None:
+    """Link what distributions consist of. Folders that several may share, as `nvidia`, are made anew and what is in them
+    linked: whatever pip puts there goes into the environment, never into ours."""
+    links: dict[Path, Path] = {}
+    for one in shared:
+        root = Path(str(one.locate_file("")))
+        ends = {file.parts for file in one.files or () if file.parts[0] not in ("..", "/", "__pycache__")}
+        for parts in ends:
+            depth = next(
+                (depth for depth in range(1, len(parts)) if _is_whole(root.joinpath(*parts[:depth]))), len(parts)
+            )
+            links[packages.joinpath(*parts[:depth])] = root.joinpath(*parts[:depth])
+    for link, source in links.items():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(source)
+
+
+@cache
+def _is_whole(folder: Path) -> bool:
+    """Whether a folder belongs to one distribution."""
+    return folder.suffix == ".dist-info" or (folder / "__init__.py").is_file()
 
 
 def _last_lines(text: str, count: int) -> str:

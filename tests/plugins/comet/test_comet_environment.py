@@ -59,6 +59,44 @@ def test_a_half_made_environment_is_made_again(made, monkeypatch):
     assert len(made) == 4
 
 
+def test_what_torch_needs_is_linked_where_nothing_is_written_through_the_links(tmp_path, monkeypatch):
+    def install(name, files, requires=()):
+        for file in (f"{name}-1.dist-info/METADATA", *files):
+            (tmp_path / "ours" / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "ours" / file).touch()
+        needs = "".join(f"Requires-Dist: {one}\n" for one in requires)
+        (tmp_path / "ours" / f"{name}-1.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: 1\n{needs}")
+        record = [f"{name}-1.dist-info/METADATA", "../../bin/run", *files]
+        (tmp_path / "ours" / f"{name}-1.dist-info" / "RECORD").write_text("".join(f"{file},,\n" for file in record))
+
+    install(
+        "torch",
+        ["torch/__init__.py", "torch/lib/a.so"],
+        ["cuda_toolkit[cublas, nvtx]==1; sys_platform == 'linux'", "sympy"],
+    )
+    install(
+        "cuda_toolkit",
+        [],
+        ["nvidia-cublas==1; extra == 'cublas'", "absent; extra == 'cublas'", "pytest; extra == 'test'"],
+    )
+    install("nvidia_cublas", ["nvidia/cu13/lib/b.so", "single.py"])
+    install("pytest", ["pytest/__init__.py"])
+    install("sympy", ["sympy/__init__.py"])  # pinned
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "ours")])
+    shared = environment._shared()
+    assert [one.name for one in shared] == ["cuda_toolkit", "nvidia_cublas", "torch"]
+    environment._link(shared, tmp_path / "theirs")
+    links = {
+        path.relative_to(tmp_path / "theirs").as_posix()
+        for path in (tmp_path / "theirs").rglob("*")
+        if path.is_symlink()
+    }
+    infos = {f"{one.name}-1.dist-info" for one in shared}
+    assert links == {"torch", "nvidia/cu13/lib/b.so", "single.py", *infos}
+    (tmp_path / "theirs" / "nvidia" / "cu13" / "lib" / "c.so").touch()
+    assert not (tmp_path / "ours" / "nvidia" / "cu13" / "lib" / "c.so").exists()
+
+
 def test_another_set_of_pins_has_another_environment(made, tmp_path, monkeypatch):
     before = environment.place()
     pins = tmp_path / "pins.txt"

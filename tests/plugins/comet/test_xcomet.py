@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from aya_core.api import AyaError, DataError
+from aya_core.api import AyaError, Completion, DataError, Replies, Subject
 from aya_plugins.comet import environment, scoring
 from aya_plugins.comet.process import Sample, Worker
 from aya_plugins.comet.settings import Comet
+from aya_plugins.evaluators.flores import Flores
 
 ROWS = [
     Sample("Der Hund schläft im Garten.", "The dog is asleep in the garden.", "The dog sleeps in the garden."),
@@ -161,3 +162,17 @@ def test_a_killed_process_loses_one_batch_and_evaluations_share_scores(worker, t
     assert again == found[len(ROWS) :]
     with pytest.raises(TypeError):  # of another precision nothing is known
         scoring.scores(settings(tiny, precision="bfloat16"), ROWS, tmp_path)
+
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "deu_Latn.devtest").write_text(ROWS[0].source)
+    (data / "eng_Latn.devtest").write_text(ROWS[0].reference)
+    flores = Flores(data=str(data), comet=settings(tiny)).build()
+    into_english = next(request.prompt.id for request in flores.requests() if "into English" in request.prompt.text)
+    replies = Replies(completions={into_english: [Completion(into_english, "m", 0, f"{ROWS[0].hypothesis}\n")]})
+    subject = Subject("m", [], [], [], lambda pairs: [], replies, tmp_path)
+    rows = [row for row in flores.evaluate(subject) if row.metric.startswith("xcomet")]
+    told = {metric: [row.value for row in rows if row.metric == metric] for metric in {row.metric for row in rows}}
+    value = found[len(ROWS)].value  # the other direction was left unanswered
+    assert told == {"xcomet": [value, 0.0], "xcomet/xx-en": [value], "xcomet/en-xx": [0.0], "xcomet/cut": [0.0]}
+    assert flores.signature()["xcomet"] == scoring.signature(settings(tiny))["xcomet"]
