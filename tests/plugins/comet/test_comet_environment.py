@@ -1,5 +1,6 @@
 """Making COMET's environment, without waiting for pip: what pip does is left out or made to fail."""
 
+import json
 import sys
 import threading
 
@@ -7,6 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from aya_core.api import AyaError
+from aya_core.errors import RecipeError
+from aya_core.recipe import load_recipe
+from aya_core.stages import make_plan
 from aya_plugins.comet import environment
 from aya_plugins.comet.settings import Comet
 
@@ -28,6 +32,7 @@ def made(tmp_path, monkeypatch):
             (environment.place() / "bin" / "python").touch()
 
     monkeypatch.setattr(environment, "_run", run)
+    monkeypatch.setattr(environment, "_shared", lambda: [])
     monkeypatch.setattr(environment, "versions", lambda python: {"unbabel-comet": "2.2.7"})
     return steps
 
@@ -148,3 +153,15 @@ def test_an_interpreter_without_comet_is_told_so():
 def test_a_checkpoint_is_named_in_one_way_and_pinned(given, told):
     with pytest.raises(ValidationError, match=told):
         Comet(**given)
+
+
+def test_a_missing_checkpoint_is_not_taken_for_a_missing_benchmark(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    evaluator = {"use": "flores", "data": "./model", "comet": {"path": "./model", "encoder": "./nowhere"}}
+    stage = {"name": "scores", "do": "evaluate", "models": ["./model"], "evaluators": {"flores": evaluator}}
+    recipe = {"name": "a", "languages": ["de"], "stages": [{**stage, "teacher": {"use": "transformers"}}]}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    with pytest.raises(RecipeError, match=r"flores\.comet\.encoder: no file or folder .*nowhere") as told:
+        make_plan(load_recipe(tmp_path / "recipe.json"))
+    assert "FLORES" not in str(told.value)
