@@ -32,7 +32,7 @@ def made(tmp_path, monkeypatch):
             (environment.place() / "bin" / "python").touch()
 
     monkeypatch.setattr(environment, "_run", run)
-    monkeypatch.setattr(environment, "_shared", lambda: [])
+    monkeypatch.setattr(environment, "_shared", list)
     monkeypatch.setattr(environment, "versions", lambda python: {"unbabel-comet": "2.2.7"})
     return steps
 
