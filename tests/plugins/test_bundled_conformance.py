@@ -237,9 +237,10 @@ BENCHMARKS = {
         "answer_right_ending": 1,
     },
     "jp.jsonl": {"sentence": "A _ B.", "option1": "C", "option2": "D", "answer": "1"},
+    "mgsm_de.jsonl": {"question": "1 + 1?", "answer": "2"},
     "de_test.jsonl": {"question": "A?", **{f"option_{letter}": letter for letter in "abcd"}, "answer": "D"},
 }  # fmt: skip
-"""A row of each multiple-choice benchmark, in a file named as such files are."""
+"""A row of each benchmark, in a file named as such files are."""
 
 
 @pytest.mark.parametrize("name", bundled("evaluator"))
@@ -261,6 +262,7 @@ def test_evaluators_conform(name: str, data: Path, tmp_path: Path):
         "xwinograd": [{"data": str(tmp_path / "jp.jsonl")}],
         "global-mmlu": [{"data": str(tmp_path / "de_test.jsonl"), "shots": 0}],
         "flores": [{"data": str(tmp_path / "flores")}, {"data": str(tmp_path / "flores"), "prompting": "text"}],
+        "mgsm": [{"data": str(tmp_path / "mgsm_de.jsonl"), "shots": 0}],
     }
     for options in settings[name]:
         check_evaluator(offered("evaluator", name, **options))

@@ -50,6 +50,11 @@ class BenchmarkData(Settings):
         """Say where the benchmark is published and under which licence."""
         return self.source.where
 
+    @property
+    def needs_of_settings(self) -> tuple[str, ...]:
+        """The library that reads rows from the hub, where they are there."""
+        return () if self.data is not None else ("datasets",)
+
     def rows(self, *splits: str) -> Iterator[Row]:
         """Stream the rows of these splits; see `read_tables`."""
         return read_tables(

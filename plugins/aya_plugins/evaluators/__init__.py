@@ -8,6 +8,7 @@ from aya_core.api import Evaluator, Strategy, hookimpl
 from aya_plugins.evaluators.chrf import Chrf
 from aya_plugins.evaluators.flores import Flores
 from aya_plugins.evaluators.global_mmlu import GlobalMmlu
+from aya_plugins.evaluators.mgsm import Mgsm
 from aya_plugins.evaluators.perplexity import Perplexity
 from aya_plugins.evaluators.preference_accuracy import PreferenceAccuracy
 from aya_plugins.evaluators.verifier import VerifierEvaluator
@@ -31,4 +32,5 @@ def aya_evaluators() -> Mapping[str, type[Strategy[Evaluator]]]:
         "xwinograd": Xwinograd,
         "global-mmlu": GlobalMmlu,
         "flores": Flores,
+        "mgsm": Mgsm,
     }
