@@ -263,6 +263,7 @@ def test_evaluators_conform(name: str, data: Path, tmp_path: Path):
         "global-mmlu": [{"data": str(tmp_path / "de_test.jsonl"), "shots": 0}],
         "flores": [{"data": str(tmp_path / "flores")}, {"data": str(tmp_path / "flores"), "prompting": "text"}],
         "mgsm": [{"data": str(tmp_path / "mgsm_de.jsonl"), "shots": 0}],
+        "include": [{"data": str(tmp_path / "de_test.jsonl")}],
         "language-fidelity": [{}, {"expected": {"tr": "en"}}],
         "reward": [{"arbiter": Verifier(check="number")}, {"arbiter": offered("arbiter", "length")}],
     }

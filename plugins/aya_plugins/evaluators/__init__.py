@@ -8,6 +8,7 @@ from aya_core.api import Evaluator, Strategy, hookimpl
 from aya_plugins.evaluators.chrf import Chrf
 from aya_plugins.evaluators.flores import Flores
 from aya_plugins.evaluators.global_mmlu import GlobalMmlu
+from aya_plugins.evaluators.include import Include
 from aya_plugins.evaluators.language_fidelity import LanguageFidelity
 from aya_plugins.evaluators.mgsm import Mgsm
 from aya_plugins.evaluators.perplexity import Perplexity
@@ -35,6 +36,7 @@ def aya_evaluators() -> Mapping[str, type[Strategy[Evaluator]]]:
         "global-mmlu": GlobalMmlu,
         "flores": Flores,
         "mgsm": Mgsm,
+        "include": Include,
         "language-fidelity": LanguageFidelity,
         "reward": Reward,
     }
