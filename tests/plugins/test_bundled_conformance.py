@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 from faulty_server import FaultyServer
@@ -30,8 +31,10 @@ from aya_core.testing import (
     tiny_causal_lm,
 )
 from aya_plugins.arbiters.consensus import Consensus
+from aya_plugins.arbiters.length import Length
 from aya_plugins.arbiters.verifier import Verifier
 from aya_plugins.merges import aya_merge_engine
+from aya_plugins.teachers.recorded import Recorded
 
 REGISTRY = Registry()
 
@@ -60,6 +63,7 @@ def data(tmp_path_factory):
     (folder / "tables" / "train.jsonl").write_text("\n".join(map(json.dumps, table)))
     (folder / "answers.jsonl").write_text("\n".join(map(json.dumps, twice)))
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(table), folder / "train.parquet")
+    pyarrow.csv.write_csv(pyarrow.Table.from_pylist(table), folder / "train.csv")
     prompts = sample_prompts()
     verdicts = [
         Judged(Completion(p.id, name, 0, name), Verdict(float(len(name))))
@@ -110,6 +114,7 @@ def test_data_sets_conform(name: str, data: Path):
     settings = {
         "jsonl": [{"path": f"{data}/tables"}],
         "parquet": [{"path": f"{data}/train.parquet"}],
+        "csv": [{"path": f"{data}/train.csv"}],
         "text": [{"path": f"{data}/texts", "lines": lines} for lines in (1, 2)],
         "hub": [{"path": f"{data}/tables"}],
         "micro-world": [{"split": "dev", "per_language": 5, "as_prompts": as_prompts} for as_prompts in (False, True)],
@@ -253,7 +258,10 @@ def test_evaluators_conform(name: str, data: Path, tmp_path: Path):
         (tmp_path / "flores" / f"{language}.devtest").write_text(f"{text}\n")
     settings = {
         "verifier": [{"check": "number"}],
-        "win-rate": [{"against": "rival", "judge": Verifier(check="number")}],
+        "win-rate": [
+            {"against": "rival", "judge": Verifier(check="number")},
+            {"against": Recorded(path=f"{data}/answers.jsonl"), "judge": Length(max_ratio=2)},
+        ],
         "chrf": [{}],
         "perplexity": [{"rows": str(data / Demonstration.__name__)}],
         "preference-accuracy": [{"rows": preferences}, {"rows": preferences, "normalise_by_length": True}],
