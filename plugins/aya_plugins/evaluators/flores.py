@@ -44,11 +44,6 @@ class Flores(Translation, Strategy[Evaluator]):
     )
     resamples: int = Field(1000, ge=2, description="Corpora drawn for the standard errors.")
 
-    @property
-    def needs_of_settings(self) -> tuple[str, ...]:
-        """`datasets`, where the rows are on the hub."""
-        return () if self.data is not None else ("datasets",)
-
     def build(self) -> AskingEvaluator:
         """Make the evaluator; files are read when it asks."""
         return _Flores(self)
