@@ -170,7 +170,7 @@ def test_a_killed_process_loses_one_batch_and_evaluations_share_scores(worker, t
     flores = Flores(data=str(data), comet=settings(tiny)).build()
     into_english = next(request.prompt.id for request in flores.requests() if "into English" in request.prompt.text)
     replies = Replies(completions={into_english: [Completion(into_english, "m", 0, f"{ROWS[0].hypothesis}\n")]})
-    subject = Subject("m", [], [], [], lambda pairs: [], replies, tmp_path)
+    subject = Subject("m", [], [], [], lambda pairs: [], replies, store=tmp_path)
     rows = [row for row in flores.evaluate(subject) if row.metric.startswith("xcomet")]
     told = {metric: [row.value for row in rows if row.metric == metric] for metric in {row.metric for row in rows}}
     value = found[len(ROWS)].value  # the other direction was left unanswered
