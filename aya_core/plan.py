@@ -279,7 +279,7 @@ class Builder:
                 _set(spec, path, f"${role}")
         for path, file in find(strategy, LocalFile):
             role, where = (".".join((start, *map(str, path))) for start in (key, at))
-            external[role] = self.file(file, where, strategy.published)
+            external[role] = self.file(file, where, strategy.published if len(path) == 1 else "")
             for spec in specs:
                 _set(spec, path, f"${role}")
 

@@ -112,7 +112,7 @@ def evaluate(work: Work) -> Mapping[str, Any]:
     for greedy in (False, True) if work.setting("greedy") else (False,):
         subject = Subject(
             work.setting("name"), list(_prompts(work)), _answers(work, "answers", greedy), _answers(work, "rival", greedy),
-            likelihoods(lambda: work.strategy("teacher").build()), _replies(work), keeper.arbiter,
+            likelihoods(lambda: work.strategy("teacher").build()), _replies(work), keeper.arbiter, work.store,
         )  # fmt: skip
         unanswered += len({prompt.id for prompt in subject.prompts} - {answer.prompt_id for answer in subject.answers})
         for row in score(evaluator, subject):
