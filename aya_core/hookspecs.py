@@ -42,7 +42,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def aya_datasets() -> Mapping[str, type[Strategy[Dataset]]]:  # type: ignore[empty-body]
     """Offer data sets: they yield prompts, demonstrations or preferences, streaming.
 
-    Used by every stage that reads rows (`prompts:`, `data:`). Bundled: jsonl, parquet, text, hub, micro-world.
+    Used by every stage that reads rows (`prompts:`, `data:`). Bundled: jsonl, parquet, csv, text, hub, micro-world.
     """
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 from faulty_server import FaultyServer
@@ -60,6 +61,7 @@ def data(tmp_path_factory):
     (folder / "tables" / "train.jsonl").write_text("\n".join(map(json.dumps, table)))
     (folder / "answers.jsonl").write_text("\n".join(map(json.dumps, twice)))
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(table), folder / "train.parquet")
+    pyarrow.csv.write_csv(pyarrow.Table.from_pylist(table), folder / "train.csv")
     prompts = sample_prompts()
     verdicts = [
         Judged(Completion(p.id, name, 0, name), Verdict(float(len(name))))
@@ -110,6 +112,7 @@ def test_data_sets_conform(name: str, data: Path):
     settings = {
         "jsonl": [{"path": f"{data}/tables"}],
         "parquet": [{"path": f"{data}/train.parquet"}],
+        "csv": [{"path": f"{data}/train.csv"}],
         "text": [{"path": f"{data}/texts", "lines": lines} for lines in (1, 2)],
         "hub": [{"path": f"{data}/tables"}],
         "micro-world": [{"split": "dev", "per_language": 5, "as_prompts": as_prompts} for as_prompts in (False, True)],
@@ -230,15 +233,33 @@ def test_trackers_conform(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     check_tracker(offered("tracker", name, **options[name]), tmp_path / "runs")
 
 
+BENCHMARKS = {
+    "test.it.jsonl": {"premise": "A.", "choice1": "B.", "choice2": "C.", "question": "cause", "label": 1},
+    "eval.eu.jsonl": {
+        **{f"input_sentence_{number}": "A." for number in range(1, 5)}, "sentence_quiz1": "B.", "sentence_quiz2": "C.",
+        "answer_right_ending": 1,
+    },
+    "jp.jsonl": {"sentence": "A _ B.", "option1": "C", "option2": "D", "answer": "1"},
+    "de_test.jsonl": {"question": "A?", **{f"option_{letter}": letter for letter in "abcd"}, "answer": "D"},
+}  # fmt: skip
+"""A row of each multiple-choice benchmark, in a file named as such files are."""
+
+
 @pytest.mark.parametrize("name", bundled("evaluator"))
-def test_evaluators_conform(name: str, data: Path):
+def test_evaluators_conform(name: str, data: Path, tmp_path: Path):
     preferences = str(data / Preference.__name__)
+    for file, row in BENCHMARKS.items():
+        (tmp_path / file).write_text(json.dumps(row) + "\n")
     settings = {
         "verifier": [{"check": "number"}],
         "win-rate": [{"against": "rival", "judge": Verifier(check="number")}],
         "chrf": [{}],
         "perplexity": [{"rows": str(data / Demonstration.__name__)}],
         "preference-accuracy": [{"rows": preferences}, {"rows": preferences, "normalise_by_length": True}],
+        "xcopa": [{"data": str(tmp_path / "test.it.jsonl")}],
+        "xstorycloze": [{"data": str(tmp_path / "eval.eu.jsonl")}],
+        "xwinograd": [{"data": str(tmp_path / "jp.jsonl")}],
+        "global-mmlu": [{"data": str(tmp_path / "de_test.jsonl"), "shots": 0}],
     }
     for options in settings[name]:
         check_evaluator(offered("evaluator", name, **options))

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 class Source:
     """A published benchmark.
 
-    page: where its files are. hub: its id on the Hugging Face hub. known: columns by which a header is recognised, in the names
-    that evaluators use. columns: those of delimited files without a header. aliases: names of an edition, to the names that
-    evaluators use. own_codes: it writes jp where ISO 639-1 has ja. is_tsv_quoted: whether its TSV files quote fields.
+    page: where its files are. hub: its id on the Hugging Face hub. split: what a file holds whose name says no split. known: columns
+    by which a header is recognised, in the names that evaluators use. columns: those of delimited files without a header. aliases:
+    names of an edition, to the names that evaluators use. own_codes: it writes jp where ISO 639-1 has ja. is_tsv_quoted: whether
+    its TSV files quote fields.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Source:
     hub: str
     licence: str
     files: str
+    split: str = "test"
     known: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -50,6 +52,7 @@ XSTORYCLOZE = Source(
     "juletxara/xstory_cloze",
     "CC-BY-SA-4.0",
     "spring2016.val.eu.tsv.split_20_80_eval.tsv",
+    split="eval",
     known=(
         "input_sentence_1", "input_sentence_2", "input_sentence_3", "input_sentence_4", "sentence_quiz1", "sentence_quiz2",
         "answer_right_ending",
@@ -63,11 +66,13 @@ XSTORYCLOZE = Source(
 )  # fmt: skip
 XWINOGRAD = Source(
     "XWinograd",
-    "https://huggingface.co/datasets/Muennighoff/xwinograd (folder test)",
+    "https://huggingface.co/datasets/Muennighoff/xwinograd (folder test; first published at "
+    "https://github.com/yandex-research/crosslingual_winograd, dataset.tsv)",
     "Muennighoff/xwinograd",
     "CC-BY-4.0",
     "fr.jsonl",
     known=("sentence", "option1", "option2", "answer"),
+    columns=("lang", "source", "reference", "sentence", "tokens", "pronoun", "candidates"),
     own_codes=True,
 )
 GLOBAL_MMLU = Source(
@@ -106,5 +111,6 @@ FLORES = Source(
     "openlanguagedata/flores_plus",
     "CC-BY-SA-4.0",
     "devtest/arb_Arab.devtest, one sentence a line",
+    split="devtest",
     known=("text",),
 )

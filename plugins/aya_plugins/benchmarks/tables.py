@@ -57,7 +57,7 @@ def read_tables(
 
     data: a file, a folder (searched at any depth) or a glob, of JSONL, JSON, Parquet, CSV, TSV or plain lines. A row's language is
     in its column `language` or `lang`, else in the name of its file or of a folder above. A file whose name says no split holds the
-    first of `splits`. revision: reads the hub's data set at this commit, where no data is given. hub: its id, if not the usual one.
+    set's usual one. revision: reads the hub's data set at this commit, where no data is given. hub: its id, if not the usual one.
 
     Raises DataError where files or an asked language are missing, which says where to get the set, and for rows in the wrong format.
     """
@@ -107,7 +107,7 @@ def _local(source: Source, data: str, splits: Sequence[str]) -> Iterator[Row]:
     for file, folders in find_tables(source, data):
         if file.suffix not in READERS:
             raise DataError(f"{file}: expected a file that ends in {', '.join(READERS)}; {source.where}")
-        split = split_of(file, folders) or splits[0]
+        split = split_of(file, folders) or source.split
         if split not in splits:
             continue
         language = language_of(file, folders, own_codes=source.own_codes)
