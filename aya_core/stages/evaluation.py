@@ -78,7 +78,7 @@ def unroll(stage: EvaluateStage, build: Builder) -> None:
             )  # fmt: skip
 
 
-def needs_answers(evaluator: Strategy[Any]) -> bool:
+def needs_answers(evaluator: Strategy[Any] | type[Strategy[Any]]) -> bool:
     """Whether it scores answers to the stage's prompts."""
     return bool(getattr(evaluator, "needs_answers", False))
 
