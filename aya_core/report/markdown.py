@@ -9,7 +9,7 @@ from aya_core.report import rounds
 from aya_core.report.arbitrage import by_reason
 from aya_core.report.gather import rows_of
 from aya_core.report.search import sentences
-from aya_core.report.tables import Table, models_by_tasks, sets
+from aya_core.report.tables import Table, contamination, models_by_tasks, sets
 
 COLUMNS = ("model", "score", "gain on the row above", "greedy", "win/loss/tie vs base, %", "n")
 
@@ -85,13 +85,16 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _tables(report: Mapping[str, Any]) -> Iterator[str]:
-    """Models by tasks, where there is more than one task."""
+    """Models by tasks, where there is more than one task, and contamination."""
     for name, stages in sets(report["tables"]):
         told = models_by_tasks(stages)
         if len(told.header) > 2:
             yield f"\n## {name}: models by tasks\n"
             yield from table(told.header, told.rows)
             yield f"\nBy language, with signatures and as LaTeX: tables/{name}.md, .tex, .html, .json."
+        for told in contamination(stages):
+            yield ""
+            yield from table_lines(told)
 
 
 def _metrics(report: Mapping[str, Any]) -> Iterator[str]:

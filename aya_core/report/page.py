@@ -10,7 +10,7 @@ from aya_core.report import rounds
 from aya_core.report.gather import rows_of
 from aya_core.report.markdown import COLUMNS, account_table, cells, details_table, summary
 from aya_core.report.search import sentences
-from aya_core.report.tables import ABOUT, Table, models_by_tasks, sets
+from aya_core.report.tables import ABOUT, Table, contamination, models_by_tasks, sets
 from aya_core.report.wins import COLOURS, picture, pictures
 
 STYLE = """
@@ -57,10 +57,14 @@ def _tables_body(tables: Sequence[Table], stages: Mapping[str, Any]) -> Iterator
         for _, drawn in pictures(stage, account):
             yield drawn
     for table in tables:
-        yield f"<h2>{escape(table.title)}</h2>"
-        yield from _table(table.header, *table.rows)
-        if table.notes:
-            yield f'<ul class="quiet">{"".join(f"<li>{escape(note)}</li>" for note in table.notes)}</ul>'
+        yield from _noted(table)
+
+
+def _noted(table: Table) -> Iterator[str]:
+    yield f"<h2>{escape(table.title)}</h2>"
+    yield from _table(table.header, *table.rows)
+    if table.notes:
+        yield f'<ul class="quiet">{"".join(f"<li>{escape(note)}</li>" for note in table.notes)}</ul>'
 
 
 def _models_by_tasks(report: Mapping[str, Any]) -> Iterator[str]:
@@ -70,6 +74,8 @@ def _models_by_tasks(report: Mapping[str, Any]) -> Iterator[str]:
             yield f"<h2>{escape(name)}: models by tasks</h2><p>{escape(ABOUT)}</p>"
             yield from _table(table.header, *table.rows)
             yield f'<p><a href="tables/{escape(name)}.html">By language, with figures and signatures</a></p>'
+        for told in contamination(stages):
+            yield from _noted(told)
 
 
 def _body(report: Mapping[str, Any]) -> Iterator[str]:

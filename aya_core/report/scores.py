@@ -13,7 +13,7 @@ from aya_core import statistics
 from aya_core.artifacts import Artifact, read_rows
 from aya_core.records import RowScore
 from aya_core.stage_settings import EvaluateStage
-from aya_core.stages.evaluation import read_corpus
+from aya_core.stages.evaluation import PROMPTS, needs_answers, read_corpus
 from aya_core.statistics import Estimate, Sums
 
 ByMetric = dict[str, dict[str, Any]]
@@ -25,11 +25,13 @@ class Scores:
     """What the models of a stage scored; of evaluators and models that do not stand yet nothing is here.
 
     artifacts: by evaluator and model. sums: of metrics that are means over rows, by evaluator, metric and model; languages: the
-    estimates of all metrics in each language, by the same.
+    estimates of all metrics in each language, by the same. contamination: see `stages/contamination.py`; None where nothing was
+    compared.
     """
 
     stage: EvaluateStage
     artifacts: Mapping[str, Mapping[str, Artifact]]
+    contamination: Mapping[str, Any] | None = None
     sums: dict[str, ByMetric] = field(default_factory=dict)
     languages: dict[str, ByMetric] = field(default_factory=dict)
 
@@ -46,7 +48,8 @@ class Scores:
 def read(stage: EvaluateStage, standing: Mapping[str, Artifact]) -> Scores:
     """Read the scores of a stage."""
     artifacts: dict[str, dict[str, Artifact]] = {label: {} for label in stage.evaluators}
-    scores = Scores(stage, artifacts)
+    compared = standing.get(f"{stage.name}.contamination")
+    scores = Scores(stage, artifacts, None if compared is None else compared.measures)
     for label in stage.evaluators:
         for model in scores.models:
             artifact = standing.get(f"{stage.name}.{label}@{model}")
@@ -84,7 +87,8 @@ def account(scores: Scores) -> dict[str, Any]:
 
     models, controls: names. evaluators: headline, goal, rival, signature and unanswered prompts of each. groups: the mean of
     several evaluators' headlines, by model. sampling: of answers to the stage's prompts. scores: by evaluator, metric and model
-    the mean over languages, and each language.
+    the mean over languages, and each language. contamination: of each evaluator's rows by language how many occur in training rows,
+    as a whole or in passages.
     """
     stage = scores.stage
     return {
@@ -99,6 +103,7 @@ def account(scores: Scores) -> dict[str, Any]:
             }
             for label, metrics in scores.languages.items()
         },
+        "contamination": _contamination(scores),
         "sampling": None if stage.prompts is None else stage.sampling.model_dump(mode="json"),
     }
 
@@ -118,6 +123,20 @@ def _evaluator(scores: Scores, label: str) -> dict[str, Any]:
         "against": getattr(strategy, "against", None),
         "signature": dict(next(iter(found.values())).measures["signature"]),
         "unanswered": {model: count for model, one in found.items() if (count := one.measures["unanswered"])},
+    }
+
+
+def _contamination(scores: Scores) -> dict[str, Any] | None:
+    if scores.contamination is None:
+        return None
+    found = scores.contamination["by_source"]
+    of_each = {
+        label: found.get(PROMPTS if needs_answers(evaluator) else label, {})
+        for label, evaluator in scores.stage.evaluators.items()
+    }
+    return {
+        "training_rows": scores.contamination["training_rows"],
+        "evaluators": {label: dict(languages) for label, languages in of_each.items() if languages},
     }
 
 

@@ -6,7 +6,7 @@ are shares, between 0 and 1 throughout, are given in percent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -14,6 +14,11 @@ from typing import Any
 Account = Mapping[str, Any]
 
 ABOUT = "Means over languages, each language counts alike; ± is half the 95% interval, n the number of prompts or rows."
+
+CONTAMINATION = (
+    "exact: a prompt or answer of a training row, but for case and white space. overlapping: 13 words in a row (26 characters in scripts "
+    "without spaces) of one, templates left out. Training rows are those that the recipe read for the models and for what made them."
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ def sets(tables: Mapping[str, Account]) -> Iterator[tuple[str, Mapping[str, Acco
 def all_tables(stages: Mapping[str, Account]) -> Iterator[Table]:
     """Every table of stages with the same models."""
     yield models_by_tasks(stages)
+    yield from contamination(stages)
     for name, account in stages.items():
         for label in account["scores"]:
             title = _title(label, name, stages)
@@ -105,6 +111,28 @@ def parts_by_models(account: Account, label: str, title: str) -> Iterator[Table]
     if rows:
         shown = names(models)
         yield Table(f"{title}: its parts", ["metric", *(shown[model] for model in models), "n"], rows)
+
+
+def contamination(stages: Mapping[str, Account]) -> Iterator[Table]:
+    """Rows of evaluators that occur in training rows, in all and in each language that has some; nothing where none was compared."""
+    rows = []
+    for name, account in stages.items():
+        told = account["contamination"]
+        for label, languages in told["evaluators"].items() if told else ():
+            title = _title(label, name, stages)
+            rows.append(_contaminated(title, languages.values()))
+            for code, counts in languages.items():
+                if counts["exact"] or counts["overlapping"]:
+                    rows.append(_contaminated(f"{title}, {code}", [counts]))
+    if rows:
+        header = ["rows that occur in training rows", "rows", "exact", "overlapping"]
+        yield Table("Contamination", header, rows, [CONTAMINATION])
+
+
+def _contaminated(name: str, counts: Collection[Mapping[str, int]]) -> list[str]:
+    total = {key: sum(count[key] for count in counts) for key in ("rows", "exact", "overlapping")}
+    shares = [f"{total[key]:,} ({100 * total[key] / total['rows']:.1f}%)" for key in ("exact", "overlapping")]
+    return [name, f"{total['rows']:,}", *shares]
 
 
 def cell(estimate: Mapping[str, Any] | None, is_share: bool) -> str:

@@ -168,7 +168,7 @@ def account(label, scores, **facts):
     evaluator = {"headline": next(iter(scores)), "goal": "max", "against": None, "signature": {"v": "1"}, **facts}
     models = list(next(iter(scores.values())))
     return {
-        "models": models, "controls": [], "evaluators": {label: evaluator}, "groups": {}, "sampling": None,
+        "models": models, "controls": [], "evaluators": {label: evaluator}, "groups": {}, "sampling": None, "contamination": None,
         "scores": {label: scores},
     }  # fmt: skip
 
@@ -182,6 +182,15 @@ def test_stages_with_the_same_models_share_a_table():
     table = tables.models_by_tasks(found["one"])
     assert table.header == ["model", "one: a, %", "two: a"]
     assert table.rows == [["m", "50.0 ± 2.0", "1.500 ± 0.020"], ["n", "25.0 ± 2.0", "0.500 ± 0.020"], ["n", "10", "10"]]
+
+
+def test_contamination_is_told_by_evaluator_and_where_there_is_some_by_language():
+    told = account("a", {"accuracy": {"m": scored(en=0.5)}})
+    counts = {"de": {"rows": 10, "exact": 1, "overlapping": 2}, "en": {"rows": 30, "exact": 0, "overlapping": 0}}
+    told["contamination"] = {"training_rows": 7, "evaluators": {"a": counts}}
+    (table,) = tables.contamination({"one": told})
+    assert table.rows == [["a", "40", "1 (2.5%)", "2 (5.0%)"], ["a, de", "10", "1 (10.0%)", "2 (20.0%)"]]
+    assert list(tables.contamination({"one": account("a", {"accuracy": {"m": scored(en=0.5)}})})) == []
 
 
 def test_a_language_that_a_model_lacks_is_empty():
