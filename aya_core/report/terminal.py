@@ -12,7 +12,7 @@ from rich.measure import Measurement
 from rich.segment import Segments
 from rich.table import Table
 
-from aya_core.report import rounds
+from aya_core.report import rounds, tables
 from aya_core.report.markdown import COLUMNS, account_table, cells, details_table, summary, wins_table
 from aya_core.report.search import sentences
 from aya_core.report.tables import all_tables, models_by_tasks, sets
@@ -57,10 +57,17 @@ def show_tables(report: Mapping[str, Any], console: Console, *, whole: bool = Fa
     """Print models by tasks, where there is more than one task. whole: always, and every other table, too."""
     for _, stages in sets(report["tables"]):
         for table in all_tables(stages) if whole else (models_by_tasks(stages),):
-            if whole or len(table.header) > 2:
+            if whole:
+                show_table(table, console)
+            elif len(table.header) > 2:
                 _table(table.title, iter([table.header, *table.rows]), console)
-                for note in table.notes if whole else ():
-                    console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True, highlight=False)
+
+
+def show_table(table: tables.Table, console: Console) -> None:
+    """Print a table of an evaluation with its notes."""
+    _table(escape(table.title), iter([list(map(escape, row)) for row in (table.header, *table.rows)]), console)
+    for note in table.notes:
+        console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True, highlight=False)
 
 
 def show_searches(report: Mapping[str, Any], console: Console) -> None:

@@ -1,44 +1,15 @@
 """`aya evaluate` and what it writes: tables in four formats, figures, and what of a suite is left out."""
 
 import json
-import os
 import re
-import shutil
-from pathlib import Path
 
 import pytest
 import yaml
-from click.testing import CliRunner
 
-from aya_core import cli
 from aya_core.cli.suite import load_suite, suites
 from aya_core.errors import RecipeError
 from aya_core.report import latex, tables
 from aya_core.report.wins import pictures
-
-HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="module")
-def evaluated(tmp_path_factory):
-    """A folder in which two models were evaluated by three evaluators, and what was printed."""
-    folder = tmp_path_factory.mktemp("evaluated")
-    shutil.copy(HERE / "quiz_plugin.py", folder)
-    for name in ("ana", "bo"):
-        (folder / name).mkdir()
-        (folder / name / "weights").write_text(name)
-    words = [
-        "evaluate", "ana", "bo", "--evaluator", "quiz", "--evaluator", "long=quiz,questions=6", "--teacher", "clerk",
-        "--set", "plugins=[quiz_plugin.py]", "--set", "stages.evaluate.groups={both: [quiz, long]}", "--json", "-q",
-    ]  # fmt: skip
-    here = Path.cwd()
-    os.chdir(folder)
-    try:
-        done = CliRunner().invoke(cli.aya, words, env={"COLUMNS": "200"})
-    finally:
-        os.chdir(here)
-    assert done.exit_code == 0, done.output + str(done.exception)
-    return folder / "runs" / "evaluate", json.loads(done.stdout)
 
 
 def test_every_number_has_n_error_interval_and_signature(evaluated):
