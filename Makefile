@@ -46,6 +46,7 @@ bench: .venv/installed ## time kernels, merges, teachers, arbitrage and preferen
 	$(BIN)/python benchmarks/merges.py
 	$(BIN)/python benchmarks/teachers.py --prompts 500
 	$(BIN)/python benchmarks/openai_teacher.py
+	$(BIN)/python benchmarks/bootstrap.py
 	$(BIN)/python benchmarks/arbitrage.py
 	$(BIN)/python benchmarks/preference.py
 	$(BIN)/python benchmarks/reference.py

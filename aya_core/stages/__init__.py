@@ -64,7 +64,7 @@ ACTIONS: Mapping[str, Callable[[Work], Mapping[str, Any]]] = {
 """What a node does, by its action. Each returns the measures that its artifact records."""
 
 
-RESUMED = frozenset({"sample", "judge", "reply"})
+RESUMED = frozenset({"sample", "judge", "reply", "evaluate"})
 """Actions that go on from a payload that a killed run left; any other starts with an empty one."""
 
 

@@ -4,6 +4,8 @@
 |---|---|
 | model_a, model_b, winner | a verdict, as of Chatbot Arena and Arena-Hard; `count` or `weight` games each |
 | generator_1, generator_2, preference | a weighted preference, as AlpacaEval annotates: from 1 (the first is better) to 2 |
+| prompt_id, language, metric, value | the scores of our evaluator `win-rate` |
+| prompt_id, teacher, score, status | our arbiters' verdicts: every two teachers of a prompt meet, the higher score wins |
 | none of these | a table of preferences: a column for each model, from 1 (the baseline is better) to 2 |
 """
 
@@ -17,9 +19,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from aya_core.artifacts import PAYLOAD
 from aya_core.errors import DataError
 from aya_core.lines import READERS, Line
 from aya_core.records import UNKNOWN_LANGUAGE
+from aya_core.winrates import own_rows
 from aya_core.winrates.battles import Battle, Battles
 from aya_core.winrates.style import Style, style_of, style_of_metadata
 
@@ -57,12 +61,7 @@ TEXTS = (("answer_{}", "ab"), ("response_{}", "ab"), ("conversation_{}", "ab"), 
 
 def read_battles(file: Path) -> Battles:
     """Read a file of verdicts or preferences. Raises DataError with file and line for a row that is none."""
-    if not file.is_file():
-        raise DataError(f"{file}: no such file; expected verdicts or preferences as {', '.join(READERS)}")
-    reader = READERS.get(file.suffix.lower())
-    if reader is None:
-        raise DataError(f"{file}: no {' or '.join(READERS)} file; expected one of these endings")
-    lines = reader(file)
+    lines = _lines(file)
     first = next(lines, None)
     if first is None:
         raise DataError(f"{file}: the table is empty; expected a header and at least one row")
@@ -72,12 +71,32 @@ def read_battles(file: Path) -> Battles:
         return _battles(file, rows, _verdict, are_verdicts=True)
     if {"generator_1", "generator_2", "preference"} <= columns:
         return _battles(file, rows, _annotation, are_verdicts=False)
+    if columns >= own_rows.SCORES:
+        return Battles(str(file), own_rows.of_scores(rows), own_rows.RIVAL)
+    if columns >= own_rows.JUDGED:
+        return Battles(str(file), own_rows.of_judged(rows))
     if columns & {"model_a", "model_b", "winner", "generator_1", "generator_2"}:
         raise DataError(
             f"{first.place}: the columns are {', '.join(first.row)}; expected model_a, model_b and winner, or generator_1, "
             "generator_2 and preference"
         )
     return _table(file, list(rows))
+
+
+def _lines(file: Path) -> Iterator[Line]:
+    """The rows of a file, or of the Parquet files in a folder, such as an artifact of a run."""
+    if file.is_dir():
+        folder = file / PAYLOAD if (file / PAYLOAD).is_dir() else file
+        shards = sorted(folder.glob("*.parquet"))
+        if not shards:
+            raise DataError(f"{file}: no .parquet file in this folder; expected one file, or an artifact of a run")
+        return chain.from_iterable(map(READERS[".parquet"], shards))
+    if not file.exists():
+        raise DataError(f"{file}: no such file; expected verdicts or preferences as {', '.join(READERS)}")
+    reader = READERS.get(file.suffix.lower())
+    if reader is None:
+        raise DataError(f"{file}: no {' or '.join(READERS)} file; expected one of these endings")
+    return reader(file)
 
 
 def _battles(

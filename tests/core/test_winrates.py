@@ -12,11 +12,12 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.linear_model import LogisticRegression
 
 from aya_core import bootstrap
+from aya_core.artifacts import write_rows
 from aya_core.cli.winrate import command
 from aya_core.errors import DataError
+from aya_core.records import Completion, Judged, RowScore, Verdict
 from aya_core.statistics import by_language
 from aya_core.winrates import bradley_terry
 from aya_core.winrates.battles import Battle, Battles
@@ -211,6 +212,8 @@ def random_battles(seed, models=5, games=300, covariates=0):
 
 @pytest.mark.parametrize("covariates", [0, 4])
 def test_bradley_terry_equals_a_logistic_regression(covariates):
+    from sklearn.linear_model import LogisticRegression  # slow to import
+
     one, other, points, weight, style = random_battles(3, covariates=covariates)
     found = bradley_terry.fit(one, other, points, weight, 5, style if covariates else None)
     x = np.zeros((len(one), 5))
@@ -350,3 +353,35 @@ def test_both_orders_of_a_prompt_are_drawn_together():
 def test_one_prompt_has_a_win_rate_and_no_error():
     row = rates(battles(("m", "base", 1.0), baseline="base")).models[0].as_row()
     assert (row["win_rate"], row["n"], row["standard_error"], row["low"]) == (100, 1, None, None)
+
+
+def test_scores_and_verdicts_of_our_runs_are_read(tmp_path):
+    scores = [
+        RowScore(f"p{n}", ("en", "tr")[n % 2], metric, float(value))
+        for n in range(8)
+        for metric, value in (
+            ("unjudged", 0),
+            ("win", n % 4 == 0),
+            ("loss", n % 4 == 1),
+            ("tie", n % 4 > 1),
+            ("length", 9),
+        )
+    ]
+    (tmp_path / "scores" / "payload").mkdir(parents=True)
+    write_rows(tmp_path / "scores" / "payload", RowScore, scores)
+    row = by_model(winrate(tmp_path / "scores", "--resamples", 20))["model"]
+    assert (row["win_rate"], row["wins"], row["losses"], row["ties"], row["n"]) == (50, 2, 2, 4, 8)
+    judged = [
+        Judged(Completion(f"p{n}", name, 0, name), Verdict(float(len(name))) if n else Verdict.fail("no"))
+        for n in range(4)
+        for name in ("a", "bb", "cc")
+    ]
+    (tmp_path / "judged").mkdir()
+    write_rows(tmp_path / "judged", Judged, judged)
+    told = winrate(tmp_path / "judged", "--resamples", 20)
+    found = by_model(told)
+    assert found["a"]["win_rate"] == pytest.approx(0, abs=1e-3)
+    assert found["bb"]["win_rate"] == pytest.approx(75, abs=1e-3)
+    assert (found["bb"]["ties"], found["bb"]["n"]) == (3, 3)
+    (tmp_path / "empty").mkdir()
+    assert "no .parquet file in this folder" in winrate(tmp_path / "empty", code=2)

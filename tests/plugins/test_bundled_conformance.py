@@ -31,8 +31,10 @@ from aya_core.testing import (
     tiny_causal_lm,
 )
 from aya_plugins.arbiters.consensus import Consensus
+from aya_plugins.arbiters.length import Length
 from aya_plugins.arbiters.verifier import Verifier
 from aya_plugins.merges import aya_merge_engine
+from aya_plugins.teachers.recorded import Recorded
 
 REGISTRY = Registry()
 
@@ -252,7 +254,10 @@ def test_evaluators_conform(name: str, data: Path, tmp_path: Path):
         (tmp_path / file).write_text(json.dumps(row) + "\n")
     settings = {
         "verifier": [{"check": "number"}],
-        "win-rate": [{"against": "rival", "judge": Verifier(check="number")}],
+        "win-rate": [
+            {"against": "rival", "judge": Verifier(check="number")},
+            {"against": Recorded(path=f"{data}/answers.jsonl"), "judge": Length(max_ratio=2)},
+        ],
         "chrf": [{}],
         "perplexity": [{"rows": str(data / Demonstration.__name__)}],
         "preference-accuracy": [{"rows": preferences}, {"rows": preferences, "normalise_by_length": True}],
