@@ -37,7 +37,7 @@ NAME = "evaluate"
 @click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="Where the suite's data is.")
 @click.option("--prompts", metavar="FILE|SPEC", help="Prompts to be answered, for evaluators of answers.")
 @click.option("--teacher", metavar="SPEC", help="How each model is run; transformers by default.")
-@click.option("--against", metavar="MODEL", help="The rival of a suite's win rates.")
+@click.option("--against", metavar="MODEL|SPEC", help="The rival of a suite's win rates: a model, or a teacher.")
 @click.option("--judge", metavar="SPEC", help="The judge of a suite's win rates: an arbiter.")
 @override_option
 @click.option(
@@ -139,6 +139,6 @@ def _evaluator(text: str) -> tuple[str, dict[str, Any]]:
     else:
         found = spec.strategy(text, "--evaluator")
         label = str(found.get("use", ""))
-    if "against" in found:
-        found["against"] = spec.model(str(found["against"]))
+    if isinstance(found.get("against"), str):
+        found["against"] = spec.model(found["against"])
     return label, found

@@ -54,10 +54,11 @@ def load_suite(
     raw = {**raw, "plugins": fitting.plugins, "stages": list(fitting.stages())}
     if not any(stage.get("do") == "evaluate" for stage in raw["stages"]):
         raise RecipeError("\n".join([f"{path}: nothing is left to evaluate", *fitting.left_out]))
-    values: dict[str, Any] = {RIVAL: None if against is None else spec.model(against)}
+    rival = None if against is None else _rival(against)
+    values: dict[str, Any] = {RIVAL: rival}
     if judge is not None:
         values[JUDGE] = spec.strategy(judge, "--judge")
-    asked = list(dict.fromkeys(spec.model(model) for model in (*models, *([against] if against else []))))
+    asked = list(dict.fromkeys([*map(spec.model, models), *([rival] if isinstance(rival, str) else [])]))
     for stage in raw["stages"]:
         if stage.get("do") == "evaluate":
             stage["models"] = asked
@@ -66,6 +67,11 @@ def load_suite(
     filled = _filled(raw, values, "" if data is None else str(data.resolve()))
     loaded = validate_recipe(filled, source=str(path), folder=Path.cwd(), overrides=overrides)
     return loaded, fitting.left_out
+
+
+def _rival(text: str) -> str | dict[str, Any]:
+    """Read a model, or a teacher with settings that answers for it."""
+    return spec.strategy(text, "--against") if "," in text or text.lstrip().startswith("{") else spec.model(text)
 
 
 class _Fitting:

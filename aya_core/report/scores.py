@@ -15,6 +15,7 @@ from aya_core.records import RowScore
 from aya_core.stage_settings import EvaluateStage
 from aya_core.stages.evaluation import PROMPTS, needs_answers, read_corpus
 from aya_core.statistics import Estimate, Sums
+from aya_core.strategies import Strategy
 
 ByMetric = dict[str, dict[str, Any]]
 """By metric, then by model."""
@@ -120,10 +121,16 @@ def _evaluator(scores: Scores, label: str) -> dict[str, Any]:
     return {
         "headline": scores.headline(label),
         "goal": getattr(strategy, "goal", None),
-        "against": getattr(strategy, "against", None),
+        "against": _rival(label, strategy),
         "signature": dict(next(iter(found.values())).measures["signature"]),
         "unanswered": {model: count for model, one in found.items() if (count := one.measures["unanswered"])},
     }
+
+
+def _rival(label: str, strategy: Strategy[Any]) -> str | None:
+    """What the rival that an evaluator compares with is called; a teacher has no name of its own."""
+    against = getattr(strategy, "against", None)
+    return f"the rival of '{label}'" if isinstance(against, Strategy) else against
 
 
 def _contamination(scores: Scores) -> dict[str, Any] | None:

@@ -42,7 +42,7 @@ def pictures(stage: str, account: Mapping[str, Any]) -> Iterator[tuple[str, str]
         for model in models_of(account):
             outcomes = {name: metrics[name][model] for name in OUTCOMES if model in metrics[name]}
             if model != rival and len(outcomes) == len(OUTCOMES):
-                pair = f"{shown[model]} vs {shown[rival]}"
+                pair = f"{shown[model]} vs {shown.get(rival, rival)}"
                 of_pairs[pair] = {name: scored["mean"] for name, scored in outcomes.items()}
                 codes = sorted(outcomes["win"]["languages"])
                 of_one = {

@@ -110,6 +110,16 @@ def test_win_rates_without_a_rival_are_left_out_and_told(tmp_path):
     assert any("m-arenahard: win-rate" in line and "--against" in line for line in left_out)
 
 
+def test_a_rival_may_be_a_teacher_who_is_no_model_of_the_suite(tmp_path):
+    (tmp_path / "m-arenahard").mkdir()
+    (tmp_path / "m-arenahard" / "de.jsonl").write_text("")
+    rival = "recorded,path=rival.jsonl,model=rival"
+    loaded, _ = load_suite("expanse", ["owner/a"], tmp_path, against=rival, judge="length")
+    (stage,) = loaded.recipe.stages
+    assert stage.models == ("owner/a",)
+    assert stage.evaluators["win-rate"].against.path == "rival.jsonl"
+
+
 def test_a_suite_of_ones_own_is_a_file(tmp_path):
     assert list(suites()) == ["expanse"]
     (tmp_path / "mine.yaml").write_text(
