@@ -81,7 +81,7 @@ def models_by_tasks(stages: Mapping[str, Account]) -> Table:
 def languages_by_models(account: Account, label: str, title: str) -> Table:
     """The main metric of an evaluator: a row for each language and one for their mean, a column for each model, and n."""
     metric = account["evaluators"][label]["headline"]
-    found = account["scores"][label].get(metric, {})
+    found = _main(account, label)
     models = [model for model in models_of(account) if model in found]
     is_share = _is_share(found, account["evaluators"][label])
     codes = sorted({code for scored in found.values() for code in scored["languages"]})
@@ -162,7 +162,7 @@ def _columns(stage: str, account: Account, stages: Mapping[str, Account]) -> Ite
     for label, evaluator in account["evaluators"].items():
         group = grouped.get(label)
         if group is None:
-            found = account["scores"][label].get(evaluator["headline"], {})
+            found = _main(account, label)
             means = {model: scored["mean"] for model, scored in found.items()}
             yield Column(_title(label, stage, stages), means, _is_share(found, evaluator))
         elif group not in done:
@@ -170,6 +170,13 @@ def _columns(stage: str, account: Account, stages: Mapping[str, Account]) -> Ite
             members = [(label, account["evaluators"][label]) for label in account["groups"][group]["of"]]
             is_share = all(_is_share(account["scores"][label][one["headline"]], one) for label, one in members)
             yield Column(group, account["groups"][group]["models"], is_share)
+
+
+def _main(account: Account, label: str) -> Mapping[str, Any]:
+    """An evaluator's main metric by model; a rival is not compared with itself."""
+    evaluator = account["evaluators"][label]
+    found = account["scores"][label].get(evaluator["headline"], {})
+    return {model: scored for model, scored in found.items() if model != evaluator["against"]}
 
 
 def _is_share(found: Mapping[str, Any], evaluator: Mapping[str, Any]) -> bool:

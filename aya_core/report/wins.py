@@ -48,7 +48,7 @@ def pictures(stage: str, account: Mapping[str, Any]) -> Iterator[tuple[str, str]
                 of_one = {
                     code: {name: scored["languages"][code] for name, scored in outcomes.items()} for code in codes
                 }
-                yield f"{stage}.{label}@{model}", _outcomes(f"{stage}: {pair}, %", of_one)
+                yield f"{stage}.{label}@{shown[model]}", _outcomes(f"{stage}: {pair}, %", of_one)
         if of_pairs:
             yield f"{stage}.{label}", _outcomes(f"{stage}: {label}, mean over languages, %", of_pairs)
 
