@@ -26,10 +26,12 @@ DATA, RIVAL, JUDGE = "$data", "$rival", "$judge"
 
 WHERE: Mapping[str, str] = {
     "m-arenahard": "https://huggingface.co/datasets/CohereLabs/m-ArenaHard (licence: Apache-2.0), a Parquet file for each language",
+    "comet": "https://huggingface.co/Unbabel/XCOMET-XL (licence: CC-BY-NC-SA-4.0; accept its terms there) as xcomet/, and "
+    "https://huggingface.co/facebook/xlm-roberta-xl, tokenizer and config, as xcomet-encoder/",
     "dolly": "https://huggingface.co/datasets/CohereLabs/aya_evaluation_suite (licence: Apache-2.0), dolly_machine_translated and "
     "dolly_human_edited",
 }
-"""Where prompts of stages are published, by what the stage's name begins with; evaluators say it of their own data."""
+"""Where the prompts of a stage or the files of a nested setting are published, by its name; evaluators say it of their own data."""
 
 
 def suites() -> dict[str, Path]:
@@ -110,14 +112,14 @@ class _Fitting:
         elif prompts is not None:
             kept["prompts"] = self._with_reader(prompts)
         kept["evaluators"] = {
-            label: settings
+            label: self._without_parts(f"{name}: {label}", settings)
             for label, settings in stage["evaluators"].items()
             if self._is_fit(f"{name}: {label}", settings, has_prompts=not missing)
         }
         kept["groups"] = {
             group: members
             for group, members in stage.get("groups", {}).items()
-            if all(label in kept["evaluators"] for label in members)
+            if all(member.partition(".")[0] in kept["evaluators"] for member in members)
         }
         if kept["evaluators"]:
             yield kept
@@ -131,7 +133,7 @@ class _Fitting:
             why = f"no evaluator '{settings.get('use')}' is installed"
         elif not self.has_judge and {RIVAL, JUDGE} & set(_texts(settings)):
             why = "it compares with a rival; name one with --against, and who judges with --judge"
-        elif missing := self._missing(settings):
+        elif missing := self._missing(dict(_own(settings))):
             self._leave_out(name, missing, self._published(settings))
             return False
         elif rows := self.missing_rows & set(_texts(settings)):
@@ -139,6 +141,16 @@ class _Fitting:
         if why is not None:
             self.left_out.append(f"left out: {name}: {why}")
         return why is None
+
+    def _without_parts(self, name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Leave out nested settings whose files are missing, such as a checkpoint that scores beside the main metric."""
+        kept = dict(_own(settings))
+        for key in settings.keys() - kept.keys():
+            if missing := self._missing(settings[key]):
+                self._leave_out(f"{name}: {key}", missing)
+            else:
+                kept[key] = settings[key]
+        return kept
 
     def _published(self, settings: Mapping[str, Any]) -> str:
         try:
@@ -156,7 +168,7 @@ class _Fitting:
         return None
 
     def _leave_out(self, name: str, missing: str, where: str = "") -> None:
-        place = where or next((where for begin, where in WHERE.items() if name.startswith(begin)), "")
+        place = where or WHERE.get(name.rpartition(": ")[2], "")
         hint = "name the folder of data with --data" if self.data is None else "nothing is there"
         self.left_out.append(f"left out: {name}: it reads {missing}; {hint}" + (f". {place}" if place else ""))
 
@@ -166,6 +178,11 @@ class _Fitting:
             return dataset
         found = spec.dataset(_below(dataset["path"], str(self.data)), "--suite")
         return {**dataset, "use": found["use"]}
+
+
+def _own(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Settings that are no mappings of further ones."""
+    return ((key, value) for key, value in settings.items() if not isinstance(value, Mapping))
 
 
 def _below(text: str, folder: str) -> str:

@@ -86,10 +86,10 @@ def read_corpora(payload: Path) -> dict[str, dict[str, Estimate]]:
 def account(scores: Scores) -> dict[str, Any]:
     """All numbers of a stage as plain data, for `report.json` and tables.
 
-    models, controls: names. evaluators: headline, goal, rival, signature and unanswered prompts of each. groups: the mean of
-    several evaluators' headlines, by model. sampling: of answers to the stage's prompts. scores: by evaluator, metric and model
-    the mean over languages, and each language. contamination: of each evaluator's rows by language how many occur in training rows,
-    as a whole or in passages.
+    models, controls: names. evaluators: headline, goal, rival, signature and unanswered prompts of each. groups: of each the
+    evaluators and metrics that it is the mean of, the evaluators whose columns it replaces, and the mean by model. sampling: of
+    answers to the stage's prompts. scores: by evaluator, metric and model the mean over languages, and each language.
+    contamination: of each evaluator's rows by language how many occur in training rows, as a whole or in passages.
     """
     stage = scores.stage
     return {
@@ -149,12 +149,19 @@ def _contamination(scores: Scores) -> dict[str, Any] | None:
 
 def _group(scores: Scores, members: tuple[str, ...]) -> dict[str, Any]:
     """A model that lacks a member has no mean: one over fewer tasks would be another number."""
+    of = [
+        (label, metric or scores.headline(label) or "") for label, _, metric in (one.partition(".") for one in members)
+    ]
     models = {}
     for model in scores.models:
-        parts = [scores.languages.get(label, {}).get(scores.headline(label) or "", {}).get(model) for label in members]
+        parts = [scores.languages.get(label, {}).get(metric, {}).get(model) for label, metric in of]
         if all(parts):
             models[model] = group_mean([statistics.mean_of(part) for part in parts if part]).as_row()
-    return {"of": list(members), "models": models}
+    return {
+        "of": [list(one) for one in of],
+        "in_place_of": [one for one in members if "." not in one],
+        "models": models,
+    }
 
 
 def _estimates(parts: Mapping[str, Estimate]) -> dict[str, Any]:

@@ -156,20 +156,21 @@ def names(models: Sequence[str]) -> dict[str, str]:
 
 
 def _columns(stage: str, account: Account, stages: Mapping[str, Account]) -> Iterator[Column]:
-    """A group stands where its first evaluator would, and in place of them all."""
-    grouped = {label: name for name, group in account["groups"].items() if group["models"] for label in group["of"]}
-    done: set[str] = set()
+    """A group stands where its first evaluator does; the main metrics that it is the mean of have no column of their own."""
+    groups = {name: group for name, group in account["groups"].items() if group["models"]}
+    replaced = {label for group in groups.values() for label in group["in_place_of"]}
     for label, evaluator in account["evaluators"].items():
-        group = grouped.get(label)
-        if group is None:
+        if label not in replaced:
             found = _main(account, label)
             means = {model: scored["mean"] for model, scored in found.items()}
             yield Column(_title(label, stage, stages), means, _is_share(found, evaluator))
-        elif group not in done:
-            done.add(group)
-            members = [(label, account["evaluators"][label]) for label in account["groups"][group]["of"]]
-            is_share = all(_is_share(account["scores"][label][one["headline"]], one) for label, one in members)
-            yield Column(group, account["groups"][group]["models"], is_share)
+        for name, group in groups.items():
+            if group["of"][0][0] == label:
+                yield Column(name, group["models"], all(_is_share(*_member(account, *one)) for one in group["of"]))
+
+
+def _member(account: Account, label: str, metric: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    return account["scores"][label][metric], account["evaluators"][label]
 
 
 def _main(account: Account, label: str) -> Mapping[str, Any]:
@@ -200,7 +201,9 @@ def _title(label: str, stage: str, stages: Mapping[str, Account]) -> str:
 def _group_notes(stages: Mapping[str, Account]) -> Iterator[str]:
     for account in stages.values():
         for name, group in account["groups"].items():
-            yield f"{name}: mean of {', '.join(group['of'])}."
+            if group["models"]:
+                of = ", ".join(f"{label} ({metric})" for label, metric in group["of"])
+                yield f"{name}: {'mean of ' if len(group['of']) > 1 else ''}{of}."
 
 
 def _signatures(stages: Mapping[str, Account]) -> Iterator[str]:

@@ -6,7 +6,7 @@ import re
 import pytest
 import yaml
 
-from aya_core.cli.suite import load_suite, suites
+from aya_core.cli.suite import _Fitting, load_suite, suites
 from aya_core.errors import RecipeError
 from aya_core.report import latex, tables
 from aya_core.report.wins import pictures
@@ -102,6 +102,19 @@ def test_sets_that_the_data_folder_lacks_are_left_out_and_told(tmp_path):
     assert "https://" in lines["dolly"]
 
 
+def test_a_scorer_that_is_missing_is_left_out_of_its_evaluator_alone(tmp_path):
+    suite = tmp_path / "mine.yaml"
+    suite.write_text(
+        "{name: mine, stages: [{name: one, do: evaluate, evaluators: "
+        "{x: {use: verifier, check: exact, comet: {path: $data/xcomet}}}}]}"
+    )
+    fitting = _Fitting(suite, yaml.safe_load(suite.read_text()), tmp_path, True)
+    (stage,) = fitting.stages()
+    assert stage["evaluators"]["x"] == {"use": "verifier", "check": "exact"}
+    assert fitting.left_out[0].startswith(f"left out: one: x: comet: it reads {tmp_path}/xcomet")
+    assert "CC-BY-NC-SA-4.0" in fitting.left_out[0]
+
+
 def test_win_rates_without_a_rival_are_left_out_and_told(tmp_path):
     (tmp_path / "xcopa").mkdir()
     (tmp_path / "m-arenahard").mkdir()
@@ -172,6 +185,15 @@ def test_contamination_is_told_by_evaluator_and_where_there_is_some_by_language(
     (table,) = tables.contamination({"one": told})
     assert table.rows == [["a", "40", "1 (2.5%)", "2 (5.0%)"], ["a, de", "10", "1 (10.0%)", "2 (20.0%)"]]
     assert list(tables.contamination({"one": account("a", {"accuracy": {"m": scored(en=0.5)}})})) == []
+
+
+def test_another_metric_of_an_evaluator_can_have_a_column():
+    told = account("flores", {"chrf++": {"m": scored(de=50.0)}, "xcomet": {"m": scored(de=0.9)}})
+    mean = {"m": told["scores"]["flores"]["xcomet"]["m"]["mean"]}
+    told["groups"] = {"xCOMET": {"of": [["flores", "xcomet"]], "in_place_of": [], "models": mean}}
+    table = tables.models_by_tasks({"one": told})
+    assert table.header == ["model", "flores", "xCOMET, %"]
+    assert table.rows[0] == ["m", "50.000 ± 0.020", "90.0 ± 2.0"]
 
 
 def test_a_language_that_a_model_lacks_is_empty():
