@@ -67,7 +67,7 @@ class Battles:
         for row in self.rows:
             parts.setdefault(row.language, []).append(row)
         return {
-            language: Battles(self.source, rows, self.baseline, self.are_verdicts)
+            language: Battles(f"{self.source}, {language}", rows, self.baseline, self.are_verdicts)
             for language, rows in sorted(parts.items())
         }
 

@@ -144,7 +144,7 @@ def test_an_arbiter_from_nowhere_is_refused(tmp_path):
 
 
 def test_a_model_meets_recorded_answers_and_a_second_run_judges_what_changed(tmp_path, aya):
-    """Two runs of a recipe: own answers and the rival's from files, with a judge that fails on every third prompt at first."""
+    """Three runs of a recipe: own answers and the rival's from files, with a judge that fails on every third prompt at first."""
     shutil.copy(HERE / "noting_plugin.py", tmp_path)
     (tmp_path / "model").mkdir()
     (tmp_path / "stop").touch()
@@ -171,8 +171,8 @@ def test_a_model_meets_recorded_answers_and_a_second_run_judges_what_changed(tmp
     }  # fmt: skip
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
 
-    def run():
-        aya("run", tmp_path / "recipe.yaml", "--out", tmp_path / "run", "-q", check=0)
+    def run(*words):
+        aya("run", tmp_path / "recipe.yaml", "--out", tmp_path / "run", "-q", *words, check=0)
         (row,) = json.loads((tmp_path / "run" / "report.json").read_text())["stages"]
         judged = (tmp_path / "judged").read_text().split()
         (tmp_path / "judged").unlink()
@@ -182,7 +182,10 @@ def test_a_model_meets_recorded_answers_and_a_second_run_judges_what_changed(tmp
     assert sorted(judged) == sorted([*ids, *ids])  # both orders
     assert (first["win"], first["loss"], first["failed"], first["order_disagreement"]) == (0.75, 0.25, 1 / 3, 0)
     (tmp_path / "stop").unlink()
+    second, judged = run("--ask-again")
+    assert sorted(judged) == sorted(["q-3", "q-6"] * 2)
+    assert (second["win"], second["loss"], second["failed"]) == (4 / 6, 2 / 6, 0)
     record("own", ["a", *own[1:]])
-    second, judged = run()
-    assert sorted(judged) == sorted(["q-1", "q-3", "q-6"] * 2)
-    assert (second["win"], second["loss"], second["failed"]) == (0.5, 0.5, 0)
+    third, judged = run()
+    assert judged == ["q-1", "q-1"]
+    assert (third["win"], third["loss"]) == (0.5, 0.5)

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import sys
 from itertools import permutations
 
 import numpy as np
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from aya_core import bootstrap
 from aya_core.artifacts import write_rows
 from aya_core.cli.winrate import command
-from aya_core.errors import DataError
+from aya_core.errors import AyaError, DataError
 from aya_core.records import Completion, Judged, RowScore, Verdict
 from aya_core.statistics import by_language
 from aya_core.winrates import bradley_terry
@@ -170,8 +171,8 @@ def test_the_table_is_shown(tmp_path):
         ([ROWS[0], {**ROWS[0], "winner": None}], r"v.jsonl:2: the winner is None"),
         ([{**ROWS[0], "model_b": "x"}], r"v.jsonl:1: 'x' meets itself; expected two different models"),
         ([{**ROWS[0], "model_b": ""}], r"v.jsonl:1: 'model_b' is ''; expected the name of a model"),
-        ([{**ROWS[0], "count": "many"}], r"'count' holds 'many'; expected a number"),
-        ([{**ROWS[0], "count": 0}], r"the count is 0; expected how many games it counts for, above 0"),
+        ([{**ROWS[0], "count": "many"}], r"'count' holds 'many'; expected how many games"),
+        ([{**ROWS[0], "count": 0}], r"'count' holds 0; expected how many games it counts for, a number above 0"),
         ([{"m": 1.5}, {"m": 2.5}], r"v.jsonl:2: 'm' holds 2.5; expected a preference from 1 .* to 2"),
         ([{"m": 1.5}, {"m": "better"}], r"v.jsonl:2: 'm' holds 'better'"),
         ([{"m": None}], r"expected model_a, model_b and winner; generator_1, generator_2 and preference; or a column for each"),
@@ -385,3 +386,29 @@ def test_scores_and_verdicts_of_our_runs_are_read(tmp_path):
     assert (found["bb"]["ties"], found["bb"]["n"]) == (3, 3)
     (tmp_path / "empty").mkdir()
     assert "no .parquet file in this folder" in winrate(tmp_path / "empty", code=2)
+
+
+def test_arena_hards_judgments_are_games_in_both_orders(tmp_path):
+    games = [("A>>B", "B>A"), ("A=B", "A>B"), (None, "B>>A"), (None, None)]
+    rows = [
+        {"question_id": f"q{n}", "model": "m", "judge": "j", "games": [{"score": score} for score in scores]}
+        for n, scores in enumerate(games)
+    ]
+    told = winrate(write(tmp_path / "m.jsonl", rows))
+    row = by_model(told)["m"]
+    assert (told["baseline"], told["left_out"]) == ("baseline", {"m": 1})
+    assert (row["wins"], row["losses"], row["ties"], row["n"]) == (1, 3 + 1 + 3, 1, 3)
+    assert row["win_rate"] == pytest.approx(100 * 1.5 / 9)
+    named = winrate(write(tmp_path / "n.jsonl", [{**row, "baseline": "gpt"} for row in rows[:3]]))
+    assert (named["baseline"], by_model(named)["m"]["win_rate"]) == ("gpt", row["win_rate"])
+    rows[1]["games"][0]["score"] = "A is better"
+    assert "m.jsonl:2: the score of a game is 'A is better'; expected one of A>>B" in winrate(
+        write(tmp_path / "m.jsonl", rows), code=2
+    )
+
+
+def test_without_numpy_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    done = CliRunner().invoke(command, [str(write(tmp_path / "v.jsonl", ROWS))])
+    assert isinstance(done.exception, AyaError)
+    assert 'pip install "aya-core[eval]"' in str(done.exception)
