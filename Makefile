@@ -50,6 +50,7 @@ bench: .venv/installed ## time kernels, merges, teachers, arbitrage and preferen
 	$(BIN)/python benchmarks/arbitrage.py
 	$(BIN)/python benchmarks/preference.py
 	$(BIN)/python benchmarks/reference.py
+	$(BIN)/python benchmarks/chrf.py
 
 replicate: .venv/installed ## run the micro recipe on five fresh seeds and write docs/replication.md (about 25 minutes)
 	$(BIN)/python examples/replicate.py

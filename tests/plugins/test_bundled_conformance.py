@@ -242,9 +242,10 @@ BENCHMARKS = {
         "answer_right_ending": 1,
     },
     "jp.jsonl": {"sentence": "A _ B.", "option1": "C", "option2": "D", "answer": "1"},
+    "mgsm_de.jsonl": {"question": "1 + 1?", "answer": "2"},
     "de_test.jsonl": {"question": "A?", **{f"option_{letter}": letter for letter in "abcd"}, "answer": "D"},
 }  # fmt: skip
-"""A row of each multiple-choice benchmark, in a file named as such files are."""
+"""A row of each benchmark, in a file named as such files are."""
 
 
 @pytest.mark.parametrize("name", bundled("evaluator"))
@@ -252,6 +253,9 @@ def test_evaluators_conform(name: str, data: Path, tmp_path: Path):
     preferences = str(data / Preference.__name__)
     for file, row in BENCHMARKS.items():
         (tmp_path / file).write_text(json.dumps(row) + "\n")
+    for language, text in {"eng_Latn": "A bird sings.", "tur_Latn": "Bir kuş ötüyor."}.items():
+        (tmp_path / "flores").mkdir(exist_ok=True)
+        (tmp_path / "flores" / f"{language}.devtest").write_text(f"{text}\n")
     settings = {
         "verifier": [{"check": "number"}],
         "win-rate": [
@@ -265,6 +269,11 @@ def test_evaluators_conform(name: str, data: Path, tmp_path: Path):
         "xstorycloze": [{"data": str(tmp_path / "eval.eu.jsonl")}],
         "xwinograd": [{"data": str(tmp_path / "jp.jsonl")}],
         "global-mmlu": [{"data": str(tmp_path / "de_test.jsonl"), "shots": 0}],
+        "flores": [{"data": str(tmp_path / "flores")}, {"data": str(tmp_path / "flores"), "prompting": "text"}],
+        "mgsm": [{"data": str(tmp_path / "mgsm_de.jsonl"), "shots": 0}],
+        "include": [{"data": str(tmp_path / "de_test.jsonl")}],
+        "language-fidelity": [{}, {"expected": {"tr": "en"}}],
+        "reward": [{"arbiter": Verifier(check="number")}, {"arbiter": offered("arbiter", "length")}],
     }
     for options in settings[name]:
         check_evaluator(offered("evaluator", name, **options))
