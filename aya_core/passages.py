@@ -29,7 +29,10 @@ def canonical(text: str) -> str:
 
 def passages(text: str) -> set[int]:
     """The runs of a text, as numbers that hold within this process; none of a text that is shorter than one."""
-    tokens = canonical(text).translate(_TOKENS).split()
+    plain = canonical(text)
+    if len(plain) < 2 * WORDS - 1:  # as many one-letter words, and the spaces between them
+        return set()
+    tokens = plain.translate(_TOKENS).split()
     unspaced = sum(len(token) == 1 and _is_unspaced(ord(token)) for token in tokens)
     width = CHARACTERS if 2 * unspaced > len(tokens) else WORDS
     return set(map(hash, zip(*(tokens[start:] for start in range(width)), strict=False)))

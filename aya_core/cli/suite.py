@@ -24,12 +24,18 @@ BUNDLED = Path(__file__).parent.parent / "suites"
 DATA, RIVAL, JUDGE = "$data", "$rival", "$judge"
 """What stands in a suite for the folder of its data, the rival of its win rates and their judge."""
 
+_DOLLY = (
+    "https://huggingface.co/datasets/CohereLabs/aya_evaluation_suite (licence: Apache-2.0); expected a file for each language, de.jsonl or "
+    "de.parquet, with columns id and prompt"
+)
+
 WHERE: Mapping[str, str] = {
-    "m-arenahard": "https://huggingface.co/datasets/CohereLabs/m-ArenaHard (licence: Apache-2.0), a Parquet file for each language",
+    "m-arenahard": "https://huggingface.co/datasets/CohereLabs/m-ArenaHard (licence: Apache-2.0); expected a file for each language, "
+    "de.parquet or de.jsonl",
+    "dolly-human-edited": _DOLLY,
+    "dolly-machine-translated": _DOLLY,
     "comet": "https://huggingface.co/Unbabel/XCOMET-XL (licence: CC-BY-NC-SA-4.0; accept its terms there) as xcomet/, and "
     "https://huggingface.co/facebook/xlm-roberta-xl, tokenizer and config, as xcomet-encoder/",
-    "dolly": "https://huggingface.co/datasets/CohereLabs/aya_evaluation_suite (licence: Apache-2.0), dolly_machine_translated and "
-    "dolly_human_edited",
 }
 """Where the prompts of a stage or the files of a nested setting are published, by its name; evaluators say it of their own data."""
 

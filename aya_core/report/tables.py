@@ -136,10 +136,11 @@ def _contaminated(name: str, counts: Collection[Mapping[str, int]]) -> list[str]
 
 
 def cell(estimate: Mapping[str, Any] | None, is_share: bool) -> str:
-    """A number and half its interval, where that is known; shares in percent."""
+    """A number and half its interval, where that is known; shares in percent. Three digits count, of numbers from 10 on as of shares."""
     if estimate is None:
         return ""
-    times, digits = (100, 1) if is_share else (1, 3)
+    times = 100 if is_share else 1
+    digits = 1 if is_share or abs(estimate["value"]) >= 10 else 3
     half = "" if estimate["high"] is None else f" ± {times * (estimate['high'] - estimate['value']):.{digits}f}"
     return f"{times * estimate['value']:.{digits}f}{half}"
 
@@ -209,7 +210,7 @@ def _group_notes(stages: Mapping[str, Account]) -> Iterator[str]:
 def _signatures(stages: Mapping[str, Account]) -> Iterator[str]:
     for name, account in stages.items():
         for label, evaluator in account["evaluators"].items():
-            told = "; ".join(f"{key}: {value}" for key, value in evaluator["signature"].items())
+            told = "; ".join(f"{key}: {value}" for key, value in evaluator["signature"].items()).replace("\n", "\\n")
             yield f"{_title(label, name, stages)}: {evaluator['headline']} ({told})"
         if account["sampling"] is not None:
             told = ", ".join(f"{key} {value}" for key, value in account["sampling"].items() if value not in (None, []))

@@ -95,11 +95,28 @@ def test_sets_that_the_data_folder_lacks_are_left_out_and_told(tmp_path):
     assert stages["academic"].groups == {}
     assert "win-rate" in stages["m-arenahard"].evaluators
     assert [str(model) for model in stages["m-arenahard"].models] == ["owner/a", "owner/b"]
-    assert "dolly" not in stages
+    assert stages.keys() == {"academic", "m-arenahard"}
     lines = {line.split(": ")[2] if "academic" in line else line.split(": ")[1]: line for line in left_out}
-    assert {"xstorycloze", "global-mmlu", "perplexity", "dolly"} <= lines.keys()
+    assert {"xstorycloze", "global-mmlu", "perplexity", "dolly-human-edited"} <= lines.keys()
     assert "CC-BY-SA-4.0" in lines["xstorycloze"]
-    assert "https://" in lines["dolly"]
+    assert "https://" in lines["dolly-human-edited"]
+
+
+def test_the_suite_measures_all_that_the_paper_does(tmp_path):
+    files = ("known-answers", "m-arenahard", "dolly-human-edited", "dolly-machine-translated")
+    benchmarks = ("xcopa", "xstorycloze", "xwinograd", "global-mmlu", "mgsm", "flores", "include")
+    for name in (*files, *benchmarks):
+        (tmp_path / name).mkdir()
+    for name in files:
+        (tmp_path / name / "de.jsonl").write_text("")
+    loaded, left_out = load_suite("expanse", ["owner/a"], tmp_path, against="owner/b", judge="length")
+    _, academic, *open_ended = loaded.recipe.stages
+    assert set(academic.evaluators) == {*benchmarks, "perplexity"}
+    assert academic.groups["discriminative"] == ("xcopa", "xstorycloze", "xwinograd")
+    assert (academic.evaluators["global-mmlu"].shots, academic.evaluators["mgsm"].shots) == (5, 5)
+    assert [stage.name for stage in open_ended] == list(files[1:])
+    assert all(list(stage.evaluators) == ["win-rate", "language-fidelity"] for stage in open_ended)
+    assert [line.split(": ")[3] for line in left_out] == ["comet"]
 
 
 def test_a_scorer_that_is_missing_is_left_out_of_its_evaluator_alone(tmp_path):
@@ -193,7 +210,7 @@ def test_another_metric_of_an_evaluator_can_have_a_column():
     told["groups"] = {"xCOMET": {"of": [["flores", "xcomet"]], "in_place_of": [], "models": mean}}
     table = tables.models_by_tasks({"one": told})
     assert table.header == ["model", "flores", "xCOMET, %"]
-    assert table.rows[0] == ["m", "50.000 ± 0.020", "90.0 ± 2.0"]
+    assert table.rows[0] == ["m", "50.0 ± 0.0", "90.0 ± 2.0"]
 
 
 def test_a_language_that_a_model_lacks_is_empty():
