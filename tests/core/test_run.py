@@ -55,6 +55,8 @@ def test_a_run_ends_in_a_report_of_every_stage(done):
     assert last["win_rate_vs_base"]["win"] > 0.9  # each stage brings the learner one nearer
     assert set(report["languages"]) == {"de", "en", "tr"}
     assert report["arbitrage"]["arbitrage"]["teachers"]["clever"]["won"] > 0
+    rows = report["tables"]["scores"]["contamination"]["evaluators"]["right"]["de"]
+    assert rows == {"rows": 12, "exact": 12, "overlapping": 0}  # every sum is trained on
     assert report["seconds"] > 0
     assert "online.3" in (done / "report.md").read_text()
     assert "<h2>What each stage gained</h2>" in (done / "report.html").read_text()
@@ -80,7 +82,7 @@ def test_a_cluster_gets_its_share_of_other_languages(done):
 def test_running_again_reuses_every_step(done, cheap, aya):
     before = {path: path.stat().st_mtime_ns for path in done.glob("artifacts/**/*")}
     told = aya("run", cheap, "--out", done, check=0)
-    assert "71 of 71 steps stood already" in told.stderr
+    assert "72 of 72 steps stood already" in told.stderr
     assert {path: path.stat().st_mtime_ns for path in done.glob("artifacts/**/*")} == before
 
 
@@ -279,10 +281,10 @@ def test_a_moved_plugin_file_keeps_results_and_a_changed_one_does_not(done, chea
     moved.mkdir()
     for name in ("cheap.yaml", "cheap_plugin.py"):
         (moved / name).write_text((tmp_path / name).read_text())
-    assert "71 of 71 steps stood already" in aya("run", moved / "cheap.yaml", "--out", done, check=0).stderr
+    assert "72 of 72 steps stood already" in aya("run", moved / "cheap.yaml", "--out", done, check=0).stderr
     with (moved / "cheap_plugin.py").open("a") as file:
         file.write("# changed\n")
-    assert "71 of 71 steps stood already" not in aya("run", moved / "cheap.yaml", "--out", done, check=0).stderr
+    assert "72 of 72 steps stood already" not in aya("run", moved / "cheap.yaml", "--out", done, check=0).stderr
 
 
 def wait_for(condition, seconds=30):
@@ -316,4 +318,4 @@ def test_all_steps_share_a_store_that_no_artifact_depends_on(done, edit, aya, tm
     assert payloads(out) == payloads(done)
     aya("status", out, check=0)
     shutil.rmtree(out / "store")
-    assert "71 of 71 steps stood already" in aya("run", recipe, "--out", out, check=0).stderr
+    assert "72 of 72 steps stood already" in aya("run", recipe, "--out", out, check=0).stderr
