@@ -230,15 +230,33 @@ def test_trackers_conform(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     check_tracker(offered("tracker", name, **options[name]), tmp_path / "runs")
 
 
+BENCHMARKS = {
+    "test.it.jsonl": {"premise": "A.", "choice1": "B.", "choice2": "C.", "question": "cause", "label": 1},
+    "eval.eu.jsonl": {
+        **{f"input_sentence_{number}": "A." for number in range(1, 5)}, "sentence_quiz1": "B.", "sentence_quiz2": "C.",
+        "answer_right_ending": 1,
+    },
+    "jp.jsonl": {"sentence": "A _ B.", "option1": "C", "option2": "D", "answer": "1"},
+    "de_test.jsonl": {"question": "A?", **{f"option_{letter}": letter for letter in "abcd"}, "answer": "D"},
+}  # fmt: skip
+"""A row of each multiple-choice benchmark, in a file named as such files are."""
+
+
 @pytest.mark.parametrize("name", bundled("evaluator"))
-def test_evaluators_conform(name: str, data: Path):
+def test_evaluators_conform(name: str, data: Path, tmp_path: Path):
     preferences = str(data / Preference.__name__)
+    for file, row in BENCHMARKS.items():
+        (tmp_path / file).write_text(json.dumps(row) + "\n")
     settings = {
         "verifier": [{"check": "number"}],
         "win-rate": [{"against": "rival", "judge": Verifier(check="number")}],
         "chrf": [{}],
         "perplexity": [{"rows": str(data / Demonstration.__name__)}],
         "preference-accuracy": [{"rows": preferences}, {"rows": preferences, "normalise_by_length": True}],
+        "xcopa": [{"data": str(tmp_path / "test.it.jsonl")}],
+        "xstorycloze": [{"data": str(tmp_path / "eval.eu.jsonl")}],
+        "xwinograd": [{"data": str(tmp_path / "jp.jsonl")}],
+        "global-mmlu": [{"data": str(tmp_path / "de_test.jsonl"), "shots": 0}],
     }
     for options in settings[name]:
         check_evaluator(offered("evaluator", name, **options))

@@ -41,22 +41,29 @@ class Hub(Strategy[Dataset]):
     def _pinned(self) -> Self:
         if (self.name is None) == (self.path is None):
             raise ValueError("expected either a name on the hub or the path of a local folder")
-        if self.name is not None and not re.fullmatch(r"[0-9a-f]{40}", self.revision or ""):
-            raise ValueError(
-                f"the data set '{self.name}' needs a revision of 40 hexadecimal digits, because a branch "
-                "or tag may move; its page on the hub lists them under 'History'"
-            )
+        if self.name is not None:
+            check_revision(self.name, self.revision)
         if self.path is not None and self.revision is not None:
             raise ValueError("a local folder has no revision; its content counts")
         return self
 
     def build(self) -> Dataset:
         """Make the data set; the hub is asked when rows are."""
-        lines = partial(_lines, self.name or self.path or "", self.config, self.split, self.revision)
+        lines = partial(hub_lines, self.name or self.path or "", self.config, self.split, self.revision)
         return Table(lines, self.columns, self.language, False, self.id_template, self.limit, self.folds)
 
 
-def _lines(source: str, config: str | None, split: str, revision: str | None) -> Iterator[Line]:
+def check_revision(name: str, revision: str | None) -> None:
+    """Raise ValueError unless the revision of a data set is a commit."""
+    if not re.fullmatch(r"[0-9a-f]{40}", revision or ""):
+        raise ValueError(
+            f"the data set '{name}' needs a revision of 40 hexadecimal digits, because a branch "
+            "or tag may move; its page on the hub lists them under 'History'"
+        )
+
+
+def hub_lines(source: str, config: str | None, split: str, revision: str | None) -> Iterator[Line]:
+    """Stream the rows of one split, from the hub or a local folder. Raises DataError with the row it came to."""
     import datasets
 
     name = "-".join(part for part in (config, split) if part)

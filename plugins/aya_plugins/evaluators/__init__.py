@@ -6,10 +6,14 @@ from collections.abc import Mapping
 
 from aya_core.api import Evaluator, Strategy, hookimpl
 from aya_plugins.evaluators.chrf import Chrf
+from aya_plugins.evaluators.global_mmlu import GlobalMmlu
 from aya_plugins.evaluators.perplexity import Perplexity
 from aya_plugins.evaluators.preference_accuracy import PreferenceAccuracy
 from aya_plugins.evaluators.verifier import VerifierEvaluator
 from aya_plugins.evaluators.win_rate import WinRate
+from aya_plugins.evaluators.xcopa import Xcopa
+from aya_plugins.evaluators.xstorycloze import Xstorycloze
+from aya_plugins.evaluators.xwinograd import Xwinograd
 
 
 @hookimpl
@@ -21,4 +25,8 @@ def aya_evaluators() -> Mapping[str, type[Strategy[Evaluator]]]:
         "perplexity": Perplexity,
         "preference-accuracy": PreferenceAccuracy,
         "chrf": Chrf,
+        "xcopa": Xcopa,
+        "xstorycloze": Xstorycloze,
+        "xwinograd": Xwinograd,
+        "global-mmlu": GlobalMmlu,
     }

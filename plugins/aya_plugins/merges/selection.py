@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from aya_core.api import Piece, Pieces
+from aya_plugins.merges.shelf import Shelf
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -183,6 +184,8 @@ def _census(tensors: Sequence[Pieces], brackets: Sequence[tuple[int, float, floa
 
     from aya_kernels import census
 
+    shelf = Shelf()
+
     def counted(tensor: int, piece: Piece) -> list[_Part]:
         parts = []
         for model, low, high in brackets:
@@ -190,7 +193,8 @@ def _census(tensors: Sequence[Pieces], brackets: Sequence[tuple[int, float, floa
             counts = None
             if len(values) > _MANY:  # differences of bfloat16 models are few numbers, many times
                 values, counts = torch.unique(values, return_counts=True)
-            parts.append(_Part(tensor, piece.start, above, values, counts))
+            kept = None if counts is None else shelf.keep(counts)
+            parts.append(_Part(tensor, piece.start, above, shelf.keep(values), kept))
         return parts
 
     found = [parts for tensor, pieces in enumerate(tensors) for parts in pieces.map(partial(counted, tensor))]

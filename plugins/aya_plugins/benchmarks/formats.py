@@ -1,0 +1,107 @@
+"""Rows of delimited files, JSON and plain lines, each with its place; JSONL and Parquet are read as for any data set."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aya_core.api import DataError
+from aya_plugins.datasets.files import Line, json_lines, parquet_lines
+
+if TYPE_CHECKING:
+    from aya_plugins.benchmarks.sources import Source
+
+
+def _jsonl(file: Path, source: Source) -> Iterator[Line]:
+    return json_lines(file)
+
+
+def _parquet(file: Path, source: Source) -> Iterator[Line]:
+    return parquet_lines(file)
+
+
+def _json(file: Path, source: Source) -> Iterator[Line]:
+    """Read an array of objects; a file of one object a line is JSONL, whatever it is called."""
+    text = _text(file)
+    if not text.lstrip().startswith("["):
+        yield from json_lines(file)
+        return
+    try:
+        rows = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{file}: not JSON ({error}); expected an array of objects") from None
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise DataError(f"{file}: element {number} is a JSON {type(row).__name__}; expected an object")
+        yield Line(f"{file}, row {number}", file.stem, number, row)
+
+
+def _lines(file: Path, source: Source) -> Iterator[Line]:
+    # an empty line in between stays: such files are aligned by line
+    for number, text in enumerate(_text(file).rstrip("\n").split("\n"), start=1):
+        yield Line(f"{file}:{number}", file.stem, number, {"text": text.removesuffix("\r")})
+
+
+def _csv(file: Path, source: Source) -> Iterator[Line]:
+    return _delimited(file, source, delimiter=",", strict=True)
+
+
+def _tsv(file: Path, source: Source) -> Iterator[Line]:
+    if source.is_tsv_quoted:
+        return _delimited(file, source, delimiter="\t", skipinitialspace=True)
+    return _delimited(file, source, delimiter="\t", quoting=csv.QUOTE_NONE)
+
+
+def _delimited(file: Path, source: Source, **dialect: Any) -> Iterator[Line]:
+    """Stream rows under the names of the header, or under those that the set has for files without one."""
+    names: Sequence[str] | None = None
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, **dialect)
+        start = 1
+        while True:
+            place = f"{file}:{start}"
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                raise DataError(f"{place}: not a row of a {file.suffix[1:].upper()} file ({error})") from None
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{file}: not UTF-8 ({error.reason}) after line {start}; save the file as UTF-8"
+                ) from None
+            if cells is None:
+                return
+            here, start = start, reader.line_num + 1
+            if not any(cells):
+                continue
+            if names is None:
+                if _is_header(cells, source):
+                    names = cells
+                    continue
+                if not source.columns:
+                    raise DataError(f"{place}: expected a header with the columns {', '.join(source.known)}")
+                names = source.columns
+            if len(cells) != len(names):
+                raise DataError(f"{place}: {len(cells)} columns; expected {len(names)} ({', '.join(names)})")
+            yield Line(place, file.stem, here, dict(zip(names, cells, strict=True)))
+
+
+def _is_header(cells: Sequence[str], source: Source) -> bool:
+    """Whether a file's first row names columns: at least two of those that the set has."""
+    return len({source.aliases.get(cell, cell) for cell in cells} & set(source.known)) > 1
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: not UTF-8 ({error.reason} at byte {error.start}); save the file as UTF-8") from None
+
+
+READERS: Mapping[str, Callable[[Path, Source], Iterator[Line]]] = {
+    ".jsonl": _jsonl, ".json": _json, ".parquet": _parquet, ".csv": _csv, ".tsv": _tsv,
+    ".txt": _lines, ".dev": _lines, ".devtest": _lines,
+}  # fmt: skip
+"""How a file is read, by its ending. FLORES-200 ends its files in the split."""

@@ -1,0 +1,61 @@
+"""Settings that every benchmark shares: which data, at which revision, in which languages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Self
+
+from pydantic import AfterValidator, model_validator
+
+from aya_core.api import Field, LocalFile, Settings, check_language, content_of, stable_hash
+from aya_plugins.benchmarks.sources import Source
+from aya_plugins.benchmarks.tables import Row, find_tables, read_tables
+from aya_plugins.datasets.hub import check_revision
+
+
+class BenchmarkData(Settings):
+    """Where a benchmark's rows are, and which of them count."""
+
+    source: ClassVar[Source]
+    """Where the benchmark is published."""
+
+    data: LocalFile | None = Field(
+        None,
+        description="Its files as they were published: a file, a folder at any depth, or a glob. Language and split are in "
+        "columns or names.",
+    )
+    revision: str | None = Field(
+        None, description="Commit of the data set on the hub, 40 hexadecimal digits; read where `data` is not set."
+    )
+    hub: str | None = Field(None, description="Id of the data set on the hub, if another than the usual one.")
+    languages: tuple[Annotated[str, AfterValidator(check_language)], ...] | None = Field(
+        None, min_length=1, description="Languages to evaluate; None takes all that the data has."
+    )
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Self:
+        if (self.data is None) == (self.revision is None):
+            raise ValueError(
+                "expected either `data`, files of your own, or the `revision` of the data set on the hub; "
+                + self.source.where
+            )
+        if self.data is not None and self.hub is not None:
+            raise ValueError("files of your own have no hub id; keep `data` or `hub`")
+        if self.revision is not None:
+            check_revision(self.hub or self.source.hub, self.revision)
+        return self
+
+    def rows(self, *splits: str) -> Iterator[Row]:
+        """Stream the rows of these splits; see `read_tables`."""
+        return read_tables(
+            self.source, data=self.data, revision=self.revision, hub=self.hub, splits=splits, languages=self.languages
+        )
+
+    def data_signature(self) -> dict[str, str]:
+        """Name the data that is read: the hub's commit, or the content of the files."""
+        if self.data is None:
+            content = f"{self.hub or self.source.hub}@{self.revision}"
+        else:
+            files = [file for file, _ in find_tables(self.source, self.data)]
+            content = stable_hash([[file.name, content_of(file)] for file in files])
+        return {"benchmark": self.source.name, "data": content, "languages": " ".join(self.languages or ("all",))}

@@ -1,0 +1,153 @@
+"""Rows of a published benchmark, from the files it was published as or from the hub."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aya_core.api import DataError, check_language
+from aya_plugins.benchmarks.codes import language_code
+from aya_plugins.benchmarks.formats import READERS
+from aya_plugins.benchmarks.names import language_of, split_of, subject_of
+from aya_plugins.benchmarks.sources import Source
+from aya_plugins.datasets.hub import hub_lines
+
+LANGUAGE_COLUMNS = ("language", "lang")
+
+
+class Row(NamedTuple):
+    """One row of a benchmark.
+
+    place: file and line, for messages. language: as rows of this project write it. split: as the set calls it, val as validation.
+    subject: the file's name without split and language. number: from 1 in each file. values: by the names that evaluators use.
+    """
+
+    place: str
+    language: str
+    split: str
+    subject: str
+    number: int
+    values: Mapping[str, Any]
+
+    def text(self, column: str) -> str:
+        """Return a column that must hold some text. Raises DataError with the place."""
+        value = self.values.get(column)
+        if not isinstance(value, str) or not value.strip():
+            what = "missing" if value is None else f"{value!r:.60}"
+            raise DataError(f"{self.place}: {column}: {what}; expected a text, as one of the columns {self._columns}")
+        return value
+
+    @property
+    def _columns(self) -> str:
+        return ", ".join(map(str, self.values))
+
+
+def read_tables(
+    source: Source,
+    *,
+    data: str | None,
+    revision: str | None = None,
+    hub: str | None = None,
+    splits: Sequence[str],
+    languages: Sequence[str] | None = None,
+) -> Iterator[Row]:
+    """Stream the rows of a benchmark, of the splits and languages asked for; None asks for all languages.
+
+    data: a file, a folder (searched at any depth) or a glob, of JSONL, JSON, Parquet, CSV, TSV or plain lines. A row's language is
+    in its column `language` or `lang`, else in the name of its file or of a folder above. A file whose name says no split holds the
+    set's usual one. revision: reads the hub's data set at this commit, where no data is given. hub: its id, if not the usual one.
+
+    Raises DataError where files or an asked language are missing, which says where to get the set, and for rows in the wrong format.
+    """
+    seen: set[str] = set()
+    if data is not None:
+        rows = _local(source, data, splits)
+    elif revision is not None:
+        rows = _from_hub(source, hub or source.hub, revision, splits, languages)
+    else:
+        raise DataError(f"no data: set `data` to files, or `revision` to a commit of the hub's; {source.where}")
+    others: set[str] = set()
+    for row in rows:
+        if languages is not None and row.language not in languages:
+            others.add(row.language)
+        elif row.split in splits:
+            seen.add(row.language)
+            yield row
+    where = data or hub or source.hub
+    if not seen and languages is None:
+        raise DataError(f"{where}: no row of the split {' or '.join(splits)}; {source.where}")
+    missing = [language for language in languages or () if language not in seen]
+    if missing:
+        found = ", ".join(sorted(seen | others)) or "no language"
+        raise DataError(f"{where}: no row in {', '.join(missing)}, only in {found}; {source.where}")
+
+
+def find_tables(source: Source, data: str) -> list[tuple[Path, int]]:
+    """List the files that a path means, in name order, each with how many folders above it may name its language and split.
+
+    Raises DataError where there is none.
+    """
+    path = Path(data)
+    if path.is_file():
+        return [(path, 2)]
+    if path.is_dir():
+        found = [(file, len(file.relative_to(path).parts)) for file in path.rglob("*") if file.is_file()]
+    else:
+        found = [(Path(match), 2) for match in glob.glob(data, recursive=True) if Path(match).is_file()]
+    tables = [(file, folders) for file, folders in found if file.suffix in READERS]
+    if not tables:
+        what = "no such file" if not found else f"none of its files ends in {', '.join(READERS)}"
+        raise DataError(f"{data}: {what}; {source.where}")
+    return sorted(tables)
+
+
+def _local(source: Source, data: str, splits: Sequence[str]) -> Iterator[Row]:
+    for file, folders in find_tables(source, data):
+        if file.suffix not in READERS:
+            raise DataError(f"{file}: expected a file that ends in {', '.join(READERS)}; {source.where}")
+        split = split_of(file, folders) or source.split
+        if split not in splits:
+            continue
+        language = language_of(file, folders, own_codes=source.own_codes)
+        subject = subject_of(file)
+        for line in READERS[file.suffix](file, source):
+            yield _row(source, line.place, line.number, line.row, language, split, subject)
+
+
+def _from_hub(
+    source: Source, hub: str, revision: str | None, splits: Sequence[str], languages: Sequence[str] | None
+) -> Iterator[Row]:
+    import datasets
+
+    try:
+        names = datasets.get_dataset_config_names(hub, revision=revision)
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        raise DataError(f"{hub}: cannot be read at the revision {revision} ({error}); {source.where}") from None
+    configs = {name: language_code(name, own_codes=source.own_codes) for name in names}
+    if not any(configs.values()):
+        configs = dict.fromkeys(names)
+    elif languages is not None:
+        configs = {name: code for name, code in configs.items() if code in languages}
+    else:
+        configs = {name: code for name, code in configs.items() if code}
+    for config, language in configs.items():
+        for split in splits:
+            for line in hub_lines(hub, config, split, revision):
+                yield _row(source, line.place, line.number, line.row, language, split, config)
+
+
+def _row(
+    source: Source, place: str, number: int, found: Mapping[str, Any], language: str | None, split: str, subject: str
+) -> Row:
+    values = {source.aliases.get(name, name): value for name, value in found.items()}
+    said = next((values[name] for name in LANGUAGE_COLUMNS if isinstance(values.get(name), str)), None)
+    if said:
+        language = language_code(said, own_codes=source.own_codes) or language
+    if language is None:
+        raise DataError(
+            f"{place}: no column says its language, and neither does the file's name; call it or its folder by the language, "
+            f"such as {source.files}"
+        )
+    return Row(place, check_language(language), split, subject, number, values)
