@@ -78,12 +78,16 @@ class ChatEncoder:
         for start in range(0, len(prompts), CHUNK):
             chunk = prompts[start : start + CHUNK]
             if as_text:
-                for ids in self.encode_texts("".join(turn["content"] for turn in prompt.messages) for prompt in chunk):
+                for ids in self.encode_texts(self.plain(prompt) for prompt in chunk):
                     rows.add(ids or [self.start_id], max(1, len(ids)), may_cut=False)
                 continue
             for encoding in self._tokenize(self._render_prompts(chunk)):
                 rows.add(encoding.ids, len(encoding.ids), may_cut=False)
         return rows.encoded()
+
+    def plain(self, prompt: Prompt) -> str:
+        """A prompt as text to be continued: what its turns say, the system's first."""
+        return "".join(turn["content"] for turn in (*self.system, *prompt.messages))
 
     def context(self, context: Context) -> str:
         """Write what comes before a continuation as text."""
@@ -199,6 +203,11 @@ class ChatEncoder:
         return self._render([list(prompt.messages) for prompt in prompts], is_complete=False)
 
     def _render(self, conversations: list[list[Message]], *, is_complete: bool) -> list[str]:
+        if not self.tokenizer.chat_template:
+            raise DataError(
+                f"{self.where}: its tokenizer has no chat template to write a conversation with; ask it as text (`prompting: text`), or "
+                "copy chat_template.jinja from the model it was made of"
+            )
         if self.system:
             conversations = [[*self.system, *turns] for turns in conversations]
         try:

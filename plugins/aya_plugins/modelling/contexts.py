@@ -41,9 +41,8 @@ def parts(asked: Sequence[Continuation]) -> Iterator[Ints]:
     yield from (part for part in numpy.split(order, borders) if len(part))
 
 
-def encode(encoder: ChatEncoder, asked: Sequence[Continuation]) -> Continuations:
-    """Encode each context with its continuation. A row keeps its last tokens: those that predict one more are as many as the model
-    reads."""
+def encode(encoder: ChatEncoder, asked: Sequence[Continuation], *, longest: int) -> Continuations:
+    """Encode each context with its continuation. A row keeps its last `longest` tokens."""
     contexts = _written(encoder, asked)
     heads = [context.rstrip() for context in contexts]
     distinct = list(dict.fromkeys(heads))
@@ -61,7 +60,7 @@ def encode(encoder: ChatEncoder, asked: Sequence[Continuation]) -> Continuations
             if after[:1] == [encoder.start_id]:
                 before, after = after[:1], after[1:]
         before = before or [encoder.start_id]  # a first token needs something to follow
-        over = max(0, len(before) + len(after) - encoder.max_tokens - 1)
+        over = max(0, len(before) + len(after) - longest)
         cut.append(over)
         gatherer.add([*before, *after][over:], max(len(before) - over, 0))
     return Continuations(gatherer.encoded(), numpy.array(cut, dtype=numpy.int64))

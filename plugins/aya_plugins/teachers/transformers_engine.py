@@ -30,7 +30,7 @@ class TransformersTeacher:
         device = choose_device(settings.device)
         self.model = load_causal_lm(settings.model, dtype=choose_dtype(settings.dtype, device), device=device)
         forget_suggestions(self.model)
-        self.encoder = load_encoder(settings.model, max_tokens=NO_LIMIT, system=settings.system)
+        self.encoder = load_encoder(settings.model, max_tokens=NO_LIMIT, system=settings.system, must_chat=False)
         self.scorer = ContinuationScorer(self.model, batch_tokens=settings.batch_tokens)
 
     def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion]:
@@ -66,7 +66,8 @@ class TransformersTeacher:
         """Yield the log-likelihood of each continuation after its context."""
         for part in parts(asked):
             places = part.tolist()
-            found = encode(self.encoder, [asked[place] for place in places])
+            longest = self.encoder.max_tokens + 1  # the last is not read
+            found = encode(self.encoder, [asked[place] for place in places], longest=longest)
             tokens, cut = found.rows.scored_tokens.tolist(), found.cut.tolist()
             for row, nats in self.scorer.score(found.rows):
                 yield places[row], LogLikelihood(min(nats, 0.0), tokens[row], cut[row])
