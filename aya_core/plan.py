@@ -216,13 +216,12 @@ class Builder:
             where, f"nothing named '{text}'; {did_you_mean(text, self.names)} (a path needs a slash: ./{text})"
         )
 
-    def file(self, text: str, where: str) -> str:
-        """Find a file or folder of the user's, or files that match a pattern; return the whole path."""
+    def file(self, text: str, where: str, published: str = "") -> str:
+        """Find a file or folder of the user's, or files that match a pattern; return the whole path. published: see `Strategy`."""
         full = (self.loaded.folder / Path(text).expanduser()).resolve()
         if not full.exists() and not glob.glob(str(full), recursive=True):
-            raise self.error(
-                where, f"no file or folder {full}; expected data there, or another path (relative to the recipe)"
-            )
+            wanted = "expected data there, or another path (relative to the recipe)"
+            raise self.error(where, "; ".join(filter(None, (f"no file or folder {full}", wanted, published))))
         return str(full)
 
     def error(self, where: str, what: str) -> RecipeError:
@@ -280,7 +279,7 @@ class Builder:
                 _set(spec, path, f"${role}")
         for path, file in find(strategy, LocalFile):
             role, where = (".".join((start, *map(str, path))) for start in (key, at))
-            external[role] = self.file(file, where)
+            external[role] = self.file(file, where, strategy.published)
             for spec in specs:
                 _set(spec, path, f"${role}")
 

@@ -74,6 +74,11 @@ class Strategy(Settings, Generic[Built]):
         """
         return ()
 
+    @property
+    def published(self) -> str:
+        """Where the files that its settings name are published and under which licence, to be told when one is missing."""
+        return ""
+
     @abstractmethod
     def build(self) -> Built:
         """Make the thing itself. Called in the process that does the work, once per node."""

@@ -45,6 +45,11 @@ class BenchmarkData(Settings):
             check_revision(self.hub or self.source.hub, self.revision)
         return self
 
+    @property
+    def published(self) -> str:
+        """Say where the benchmark is published and under which licence."""
+        return self.source.where
+
     def rows(self, *splits: str) -> Iterator[Row]:
         """Stream the rows of these splits; see `read_tables`."""
         return read_tables(

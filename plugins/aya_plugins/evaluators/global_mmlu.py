@@ -63,11 +63,13 @@ class GlobalMmlu(BenchmarkData, Strategy[Evaluator]):
 
     def build(self) -> Evaluator:
         """Make the evaluator; rows are read when requests are asked for."""
-        signature = {
+        return MultipleChoice(self._questions, self._signature)
+
+    def _signature(self) -> dict[str, str]:
+        return {
             **self.data_signature(), "template": "lm-eval global_mmlu_full 0.0", "shots": f"first {self.shots} of dev",
             "prompting": self.prompting,
         }  # fmt: skip
-        return MultipleChoice(self._questions, signature)
 
     def _questions(self) -> Iterator[Question]:
         """Questions of a language and subject follow one another, for what comes before them is the same."""

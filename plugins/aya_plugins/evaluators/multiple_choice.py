@@ -66,7 +66,7 @@ class MultipleChoice:
     of their context, for the model reads no more. ambiguous: rows whose right option is there twice.
     """
 
-    def __init__(self, questions: Callable[[], Iterator[Question]], signature: Mapping[str, str]) -> None:
+    def __init__(self, questions: Callable[[], Iterator[Question]], signature: Callable[[], Mapping[str, str]]) -> None:
         self._questions = questions
         self._signature = signature
 
@@ -94,7 +94,7 @@ class MultipleChoice:
 
     def signature(self) -> Mapping[str, str]:
         """Name data, template and version."""
-        return {**self._signature, **versions()}
+        return {**self._signature(), **versions()}
 
     def _numbered(self) -> Iterator[tuple[str, Question]]:
         """Every question, under a name made of its language and its place there."""

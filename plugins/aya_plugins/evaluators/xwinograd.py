@@ -45,8 +45,10 @@ class Xwinograd(BenchmarkData, Strategy[Evaluator]):
 
     def build(self) -> Evaluator:
         """Make the evaluator; rows are read when requests are asked for."""
-        signature = {**self.data_signature(), "template": "lm-eval xwinograd 1.0", "prompting": self.prompting}
-        return MultipleChoice(self._questions, signature)
+        return MultipleChoice(self._questions, self._signature)
+
+    def _signature(self) -> dict[str, str]:
+        return {**self.data_signature(), "template": "lm-eval xwinograd 1.0", "prompting": self.prompting}
 
     def _questions(self) -> Iterator[Question]:
         for row in self.rows("test"):
