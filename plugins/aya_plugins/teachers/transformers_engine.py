@@ -14,7 +14,7 @@ from aya_plugins.modelling.device import choose_device, choose_dtype
 from aya_plugins.modelling.draws import answer_keys
 from aya_plugins.modelling.generate import Answer, forget_suggestions, generate
 from aya_plugins.modelling.head import AnswerLogps
-from aya_plugins.modelling.memory import halving
+from aya_plugins.modelling.memory import give_back, halving
 from aya_plugins.modelling.rows import Ints, length_sorted
 from aya_plugins.modelling.scoring import answer_logps
 from aya_plugins.teachers.transformers import Transformers
@@ -27,10 +27,11 @@ class TransformersTeacher:
 
     def __init__(self, settings: Transformers) -> None:
         self.settings = settings
+        self.encoder = load_encoder(settings.model, max_tokens=NO_LIMIT, system=settings.system, must_chat=False)
+        give_back()
         device = choose_device(settings.device)
         self.model = load_causal_lm(settings.model, dtype=choose_dtype(settings.dtype, device), device=device)
         forget_suggestions(self.model)
-        self.encoder = load_encoder(settings.model, max_tokens=NO_LIMIT, system=settings.system, must_chat=False)
         self.scorer = ContinuationScorer(self.model, batch_tokens=settings.batch_tokens)
 
     def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion]:
