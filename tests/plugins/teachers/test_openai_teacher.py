@@ -172,6 +172,27 @@ def test_what_is_sent_is_what_was_asked_for():
     assert set(plain) == {"model", "messages", "temperature", "top_p", "max_completion_tokens"}
 
 
+def test_a_text_is_sent_to_be_continued():
+    server = FaultyServer()
+    text = Sampling(temperature=0, max_tokens=17, prompting="text")
+    with server.running() as url:
+        found = answers(url, questions(1), text, system="Be kind. ", max_tokens_field="max_completion_tokens")
+    (body,) = server.bodies
+    assert body.pop("seed") >= 0
+    assert body == {
+        "model": "good-model", "prompt": "Be kind. question 0", "temperature": 0, "top_p": 1.0, "max_tokens": 17,
+    }  # fmt: skip
+    assert [one.text for one in found.values()] == ["answer to Be kind. question 0: greedy"]
+
+
+def test_a_server_that_continues_no_texts_is_told():
+    with (
+        FaultyServer(continues_texts=False).running() as url,
+        pytest.raises(AyaError, match="offers no text completions of the model 'good-model'"),
+    ):
+        answers(url, questions(1), Sampling(prompting="text"))
+
+
 def test_every_prompt_has_a_seed_of_its_own():
     server = FaultyServer()
     with server.running() as url:
