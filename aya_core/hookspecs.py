@@ -103,7 +103,7 @@ def aya_evaluators() -> Mapping[str, type[Strategy[Evaluator]]]:  # type: ignore
     """Offer evaluators: they score a model.
 
     Used by `evaluate`, and by `search` to choose. Bundled: verifier, win-rate, perplexity, chrf, preference-accuracy,
-    xcopa, xstorycloze, xwinograd, global-mmlu.
+    xcopa, xstorycloze, xwinograd, global-mmlu, mgsm, include, flores, language-fidelity, reward.
     """
 
 

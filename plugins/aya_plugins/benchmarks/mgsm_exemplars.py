@@ -16,8 +16,8 @@ EXPECTED = f'expected {TABLE} as MGSM publishes it: {{"de": {{"1": {{"q": "Frage
 
 
 def published_beside(data: str) -> Path | None:
-    """Find the examples in the folder of MGSM's files, or beside one of them."""
-    folder = Path(data) if Path(data).is_dir() else Path(data).parent
+    """Find the examples in the folder of MGSM's files. Beside a single file they would be no part of its fingerprint."""
+    folder = Path(data)
     return next((path for name in ("exemplars.py", "exemplars.json") if (path := folder / name).is_file()), None)
 
 
