@@ -2,13 +2,11 @@
 on GPUs (see fsdp_on_cpu.py)."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+import warm_processes
 from safetensors.torch import load_file
 
 from aya_core.api import AyaError
@@ -54,11 +52,9 @@ def share(tmp_path_factory):
                 job[role] = str(folder / name / role)
                 Path(job[role]).mkdir(parents=True)
         (folder / "jobs.json").write_text(json.dumps(list(jobs.values())))
-        launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-        words = [*launch, Path(__file__).with_name("fsdp_on_cpu.py"), folder / "jobs.json"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        ended = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-        assert ended.returncode == 0, ended.stderr[:6000]
+        script = Path(__file__).with_name("fsdp_on_cpu.py")
+        ended = warm_processes.run(folder / "printed.txt", script, folder / "jobs.json", processes=2)
+        assert ended.code == 0, ended.output[:6000]
         return folder
 
     return run
