@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import warm_processes
 from safetensors.torch import load_file
 
 from aya_core.api import AyaError
@@ -42,7 +41,7 @@ def make_job(checkpoint, counting, pairs, rows_folder):
 
 
 @pytest.fixture(scope="module")
-def share(tmp_path_factory):
+def share(forked, tmp_path_factory):
     """Do jobs, one after the other, by two processes; returns the folder with those of each."""
 
     def run(jobs):
@@ -53,8 +52,8 @@ def share(tmp_path_factory):
                 Path(job[role]).mkdir(parents=True)
         (folder / "jobs.json").write_text(json.dumps(list(jobs.values())))
         script = Path(__file__).with_name("fsdp_on_cpu.py")
-        ended = warm_processes.run(folder / "printed.txt", script, folder / "jobs.json", processes=2)
-        assert ended.code == 0, ended.output[:6000]
+        ended = forked(script, folder / "jobs.json", processes=2)
+        assert ended.returncode == 0, ended.stderr[:6000]
         return folder
 
     return run

@@ -264,7 +264,7 @@ def test_two_processes_train_as_one_does_on_groups(
     out.mkdir()
     work.mkdir()
     ended = forked(SCRIPT, rows, checkpoint(), other, out, work, processes=2, ACCELERATE_USE_CPU="true")
-    assert ended.code == 0, ended.output[:6000]
+    assert ended.returncode == 0, ended.stderr[:6000]
     one, two = (load_file(folder / "model.safetensors") for folder in (alone, out))
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=2e-5)

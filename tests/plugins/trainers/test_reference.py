@@ -191,7 +191,7 @@ def test_a_process_killed_in_the_pass_loses_one_batch_and_training_ends_as_if_un
     undisturbed, _ = run_trainer(settings, rows, **job)
     total = len(passes)
     ended = forked(KILLED, rows, checkpoint(), work, store)
-    assert ended.code == -9, ended.output
+    assert ended.returncode == -9, ended.stderr
     passes.clear()
     resumed, _ = run_trainer(settings, rows, work=work, store=store, **job)
     assert len(passes) == total - 4
@@ -412,7 +412,7 @@ def test_two_processes_share_a_pass_and_both_have_all_of_it(
 ):
     alone, encoded = look_up(counting, store=tmp_path / "alone")
     ended = forked(SHARED, rows_folder(counting), checkpoint(), tmp_path, processes=2, ACCELERATE_USE_CPU="true")
-    assert ended.code == 0, ended.output[:6000]
+    assert ended.returncode == 0, ended.stderr[:6000]
     said = [numpy.load(tmp_path / f"{rank}.npz") for rank in range(2)]
     for one in said:
         numpy.testing.assert_array_equal(one["shared"], alone.tokens(every(encoded)))

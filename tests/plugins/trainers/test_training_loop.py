@@ -192,7 +192,7 @@ def test_a_process_killed_for_real_leaves_a_state_to_resume_from(
     out.mkdir()
     work.mkdir()
     ended = forked(KILLED, rows, checkpoint(), out, work)
-    assert ended.code == -9, ended.output
+    assert ended.returncode == -9, ended.stderr
     assert sorted(path.name for path in work.iterdir()) == ["step-000000004"]
     assert_same_weights(undisturbed, run_trainer(settings, rows, start=checkpoint(), work=work)[0])
 

@@ -49,8 +49,8 @@ def on_two(forked, tmp_path, checkpoint, pairs, rows_folder):
     def run(work, killed_at=-1):
         words = (rows_folder(pairs), checkpoint(), out, work, killed_at)
         ended = forked(script, *words, processes=2, ACCELERATE_USE_CPU="true")
-        assert (ended.code == 0) == (killed_at < 0), ended.output[:6000]
-        return out, ended.output
+        assert (ended.returncode == 0) == (killed_at < 0), ended.stderr[:6000]
+        return out, ended.stdout
 
     return run
 
