@@ -5,6 +5,7 @@ request side by side, and answers with one exit code: 0, or that of the first th
 """
 
 import atexit
+import fcntl
 import gc
 import importlib
 import json
@@ -13,6 +14,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
 import traceback
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,6 +41,10 @@ class WarmProcess:
             self.process.stdin.write(json.dumps(tasks, default=str) + "\n")
             self.process.stdin.flush()
             code = int(self.process.stdout.readline())
+            with err.open() as file:
+                fcntl.flock(
+                    file, fcntl.LOCK_EX
+                )  # which is free when every process that a task has left behind has ended
             stdout, stderr = (file.read_text(encoding="utf-8") for file in (out, err))
         return subprocess.CompletedProcess(tasks, code, stdout, stderr)
 
@@ -78,7 +84,10 @@ def _do(task):
         os.chdir(task["cwd"])
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for descriptor, file in ((1, task["out"]), (2, task["err"])):
-            os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
+            opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            os.dup2(opened, descriptor)
+            os.close(opened)
+        fcntl.flock(2, fcntl.LOCK_SH)  # held by all processes that this standard error is passed on to
         words = [str(word) for word in task["words"]]
         if "file" in task:
             sys.argv = [task["file"], *words]
@@ -94,6 +103,7 @@ def _do(task):
     except BaseException:
         traceback.print_exc()
     finally:
+        threading._shutdown()  # as an interpreter ends: its threads first
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
