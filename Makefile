@@ -30,9 +30,9 @@ install: .venv/installed ## make .venv with everything that development needs
 run: .venv/installed ## run the whole micro recipe and show what each stage gained (about 4 minutes on two cores)
 	$(BIN)/aya run
 
-test: .venv/installed ## check style and types, then run every test, the whole micro recipe included
+test: .venv/installed ## check style and types, then run every test in two processes, the whole micro recipe included
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/installed ## format, lint, types, generated docs
 	$(BIN)/ruff format --check .

@@ -30,12 +30,21 @@ def payload(out, node):
     return folder
 
 
-@pytest.fixture
-def done(cheap, aya, tmp_path):
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, aya_command):
     """A finished run of the cheap recipe."""
-    out = tmp_path / "out"
-    aya("run", cheap, "--out", out, "-q", check=0)
-    return out
+    folder = tmp_path_factory.mktemp("finished")
+    for name in ("cheap.yaml", "cheap_plugin.py"):
+        shutil.copy(Path(__file__).parent / name, folder)
+    told = aya_command("run", folder / "cheap.yaml", "--out", folder / "out", "-q")
+    assert told.returncode == 0, told.stderr
+    return folder / "out"
+
+
+@pytest.fixture
+def done(finished, tmp_path):
+    """A copy of the finished run, to do with as one likes."""
+    return shutil.copytree(finished, tmp_path / "out")
 
 
 def test_a_run_ends_in_a_report_of_every_stage(done):
@@ -173,7 +182,8 @@ def test_shards_of_answers_that_a_killed_run_finished_are_kept(cheap, tmp_path, 
 def test_a_node_that_is_killed_costs_that_node_only(edit, aya, tmp_path, done):
     fuse, out = tmp_path / "fuse", tmp_path / "oom"
     fuse.touch()
-    recipe = edit(lambda raw: stage(raw, "clever")["trainer"].update(die=str(fuse)))
+    after = str(out / "artifacts" / "base" / "*" / "artifact.json")
+    recipe = edit(lambda raw: stage(raw, "clever")["trainer"].update(die=str(fuse), after=after))
     told = aya("run", recipe, "--out", out, "-q", check=2)
     assert "step 'clever' failed: its process ended with code -9" in told.stderr
     assert payload(out, "base")
