@@ -1,5 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
+BENCHMARK_DATA ?= ../shared/data
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
@@ -29,9 +30,9 @@ install: .venv/installed ## make .venv with everything that development needs
 run: .venv/installed ## run the whole micro recipe and show what each stage gained (about 4 minutes on two cores)
 	$(BIN)/aya run
 
-test: .venv/installed ## check style and types, then run every test, the whole micro recipe included
+test: .venv/installed ## check style and types, then run every test in two processes, the whole micro recipe included
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/installed ## format, lint, types, generated docs
 	$(BIN)/ruff format --check .
@@ -39,7 +40,7 @@ check: .venv/installed ## format, lint, types, generated docs
 	$(BIN)/mypy
 	$(BIN)/python docs/generate.py --check
 
-bench: .venv/installed ## time kernels, merges, teachers, arbitrage and preference training against their references and peers, in one run (about 20 minutes)
+bench: .venv/installed ## time kernels, merges, teachers, arbitrage, preference training and evaluation against their references and peers, in one run (about 20 minutes)
 	$(BIN)/python kernels/benchmarks/token_logps.py
 	$(BIN)/python kernels/benchmarks/weighted_sum.py
 	$(BIN)/python kernels/benchmarks/merges.py
@@ -51,6 +52,7 @@ bench: .venv/installed ## time kernels, merges, teachers, arbitrage and preferen
 	$(BIN)/python benchmarks/preference.py
 	$(BIN)/python benchmarks/reference.py
 	$(BIN)/python benchmarks/chrf.py
+	if test -d $(BENCHMARK_DATA); then $(BIN)/python benchmarks/evaluation.py $(BENCHMARK_DATA) --rows 100; fi
 
 replicate: .venv/installed ## run the micro recipe on five fresh seeds and write docs/replication.md (about 25 minutes)
 	$(BIN)/python examples/replicate.py

@@ -296,6 +296,7 @@ class Subject:
     replies: what this model said to the requests of the evaluator; empty for one without.
     arbiter: builds an arbiter that is a setting of the evaluator, whose verdicts are kept: each survives a kill, and later runs of the
         same evaluator and model take it over, unless it failed, as long as the prompt, the answers shown and the arbiter are the same.
+    store: a folder that all evaluations of a run share, see `TrainingJob`; None outside a run.
     """
 
     name: str
@@ -305,6 +306,7 @@ class Subject:
     log_likelihoods: Callable[[Sequence[tuple[Prompt, str]]], Sequence[LogLikelihood]]
     replies: Replies = field(default_factory=Replies)
     arbiter: Callable[[Strategy[Arbiter]], Arbiter] = field(default=lambda strategy: strategy.build())
+    store: Path | None = None
 
 
 class Evaluator(Protocol):

@@ -18,7 +18,7 @@ ORDER = [
     "aya_core.kinds", "aya_core.varying", "aya_core.merges",
     "aya_core.optimisers", "aya_core.hookspecs", "aya_core.languages", "aya_core.lines", "aya_core.verdicts", "aya_core.api",
     "aya_core.testing", "aya_core.yaml12", "aya_core.garbage",
-    "aya_core.statistics", "aya_core.bootstrap", "aya_core.winrates", "aya_core.merge_config",
+    "aya_core.passages", "aya_core.statistics", "aya_core.bootstrap", "aya_core.winrates", "aya_core.merge_config",
     "aya_core.registry", "aya_core.searched", "aya_core.guards",
     "aya_core.stage_settings", "aya_core.recipe",
     "aya_core.schema", "aya_core.plan", "aya_core.stages", "aya_core.launched", "aya_core.worker", "aya_core.tracking", "aya_core.runner",

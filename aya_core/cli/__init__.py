@@ -20,6 +20,8 @@ COMMANDS = {
     "arbitrate": "Ask teachers, judge and pick: the arbitrage stage alone.",
     "train": "Train a model: a train stage alone.",
     "show-tokens": "Show rows as the tokens that a trainer sees, and which of them are learnt.",
+    "evaluate": "Evaluate models, without a recipe or as one says, and write tables.",
+    "compare": "Compare two evaluated models, prompt by prompt.",
     "winrate": "Show win rates from a file of verdicts or preferences.",
     "export": "Write rows of a run as JSONL.",
     "merge": "Merge checkpoints as a mergekit-style YAML file says.",

@@ -15,16 +15,19 @@ from aya_core.plan import Builder
 from aya_core.records import Completion, CorpusScore, Prompt, RowScore
 from aya_core.requests import LogLikelihood, Replies
 from aya_core.stage_settings import EvaluateStage
-from aya_core.stages import replying, sampling
+from aya_core.stages import contamination, replying, sampling
 from aya_core.stages.kept_verdicts import MADE_BY, Keeper
 from aya_core.stages.work import Work
-from aya_core.strategies import Strategy
+from aya_core.strategies import RowsRef, Strategy, find
 
 GREEDY = "greedy "
 """Before the name of a metric that was measured on greedy answers."""
 
 SCORES, COMPLETIONS = "replies.scores", "replies.completions"
 """The inputs of a node that hold a model's replies to its evaluator."""
+
+PROMPTS = "stage.prompts"
+"""What the stage's prompts are called among what models are evaluated on; no evaluator can have this name."""
 
 CORPUS = "corpus"
 """The folder of an evaluated model's scores that are no means over rows."""
@@ -56,6 +59,13 @@ def unroll(stage: EvaluateStage, build: Builder) -> None:
         for name, model in models.items()
         if requests
     }
+    known = {
+        label: build.resolve(rows, f"evaluators.{label}")
+        for label, evaluator in stage.evaluators.items()
+        for _, rows in find(evaluator, RowsRef)
+    }
+    asked_of = {**known, **requests, **({} if prompts is None else {PROMPTS: prompts})}
+    contamination.add(build, stage.name, models.values(), asked_of)
     for label, evaluator in stage.evaluators.items():
         rival = _rival(stage, build, label, evaluator, prompts, answers)
         for name, model in models.items():
@@ -96,7 +106,7 @@ def _rival(
     return answers[against]
 
 
-def needs_answers(evaluator: Strategy[Any]) -> bool:
+def needs_answers(evaluator: Strategy[Any] | type[Strategy[Any]]) -> bool:
     """Whether it scores answers to the stage's prompts."""
     return bool(getattr(evaluator, "needs_answers", False))
 
@@ -112,7 +122,7 @@ def evaluate(work: Work) -> Mapping[str, Any]:
     for greedy in (False, True) if work.setting("greedy") else (False,):
         subject = Subject(
             work.setting("name"), list(_prompts(work)), _answers(work, "answers", greedy), _answers(work, "rival", greedy),
-            likelihoods(lambda: work.strategy("teacher").build()), _replies(work), keeper.arbiter,
+            likelihoods(lambda: work.strategy("teacher").build()), _replies(work), keeper.arbiter, work.store,
         )  # fmt: skip
         unanswered += len({prompt.id for prompt in subject.prompts} - {answer.prompt_id for answer in subject.answers})
         for row in score(evaluator, subject):

@@ -11,9 +11,14 @@ from aiohttp import web
 from aya_core.api import stable_hash
 
 
+def asked_in(body):
+    """The question of a chat, or the text to be continued."""
+    return body["prompt"] if "prompt" in body else body["messages"][-1]["content"]
+
+
 def answer_to(body, sample):
     """What the server says: the question, and a word that depends on seed and sample unless it is greedy."""
-    text = body["messages"][-1]["content"]
+    text = asked_in(body)
     drawn = stable_hash([body.get("seed"), sample])[:6] if body.get("temperature") else "greedy"
     return f"answer to {text}: {drawn}"
 
@@ -22,7 +27,11 @@ def chat_completion(body, *, most_choices=99, **more):
     """The ordinary reply: each answer has as many tokens as words."""
     texts = [answer_to(body, sample) for sample in range(min(body.get("n", 1), most_choices))]
     choices = [
-        {"index": index, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        {
+            "index": index,
+            "finish_reason": "stop",
+            **({"text": text} if "prompt" in body else {"message": {"role": "assistant", "content": text}}),
+        }
         for index, text in enumerate(texts)
     ]
     usage = {"prompt_tokens": 7, "completion_tokens": sum(len(text.split()) for text in texts)}
@@ -36,8 +45,9 @@ class FaultyServer:
     requests: (headers, body) of each. most_in_flight: at the same time.
     """
 
-    def __init__(self, respond=None, *, seconds=0.0):
+    def __init__(self, respond=None, *, seconds=0.0, continues_texts=True):
         self.respond = respond
+        self.continues_texts = continues_texts
         self.seconds = seconds
         self.requests = []
         self.in_flight = self.most_in_flight = 0
@@ -49,7 +59,7 @@ class FaultyServer:
 
     async def handle(self, request):
         body = await request.json()
-        question = body["messages"][-1]["content"]
+        question = asked_in(body)
         self.requests.append((dict(request.headers), body))
         attempt = self.attempts[question]
         self.attempts[question] += 1
@@ -80,6 +90,8 @@ class FaultyServer:
         self.stopped = asyncio.Event()
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self.handle)
+        if self.continues_texts:
+            app.router.add_post("/v1/completions", self.handle)
         app.router.add_get("/v1/models", models)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
@@ -136,7 +148,7 @@ def now_and_then(percent, faults=FAULTS):
     """Fail on so many percent of the attempts, drawn by a hash of question and attempt; each fault in its turn."""
 
     async def respond(server, request, body, attempt):
-        draw = int(stable_hash([body["messages"][-1]["content"], attempt])[:8], 16)
+        draw = int(stable_hash([asked_in(body), attempt])[:8], 16)
         if draw % 100 < percent:
             server.faults = getattr(server, "faults", Counter())
             fault = faults[draw // 100 % len(faults)]

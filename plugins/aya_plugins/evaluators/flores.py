@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from aya_core.api import AskingEvaluator, CorpusScore, Evaluator, Field, Request, RowScore, Strategy, Subject
 from aya_plugins.benchmarks.translation import Translation, Triple
+from aya_plugins.comet.metrics import row_scores
+from aya_plugins.comet.scoring import signature as comet_signature
+from aya_plugins.comet.settings import Comet
 from aya_plugins.corpus_chrf import CorpusChrf
 from aya_plugins.evaluators.signatures import versions
 
@@ -23,7 +26,9 @@ class Flores(Translation, Strategy[Evaluator]):
 
     FLORES-200 as published (devtest/arb_Arab.devtest), FLORES+, or any text whose lines are aligned by language, as NTREX-128.
     `chrf++/xx-en` and `chrf++/en-xx` are the directions. Standard errors are by bootstrap over segments. A prompt that the model
-    left out counts as an empty translation, and in `unanswered`; `empty` is the share of answers without text.
+    left out counts as an empty translation, and in `unanswered`; `empty` is the share of answers without text. With `comet` the same
+    translations are scored by xCOMET too: `xcomet`, `xcomet/xx-en` and `xcomet/en-xx` are means over segments, an empty translation
+    scores 0, and `xcomet/cut` is the share too long to be read whole.
 
     Source: NLLB Team 2022, arXiv 2207.04672 (FLORES-200); Federmann et al. 2022 (NTREX-128); arXiv 2412.04261, section 4.
     """
@@ -34,6 +39,9 @@ class Flores(Translation, Strategy[Evaluator]):
     headline: ClassVar[str] = "chrf++"
     goal: ClassVar[str] = "max"
 
+    comet: Comet | None = Field(
+        None, description="COMET checkpoint that scores the translations beside chrF++, in an environment of its own."
+    )
     resamples: int = Field(1000, ge=2, description="Corpora drawn for the standard errors.")
 
     def build(self) -> AskingEvaluator:
@@ -52,7 +60,10 @@ class _Flores:
     def evaluate(self, subject: Subject) -> Iterator[RowScore | CorpusScore]:
         import numpy
 
-        for language, of_language in groupby(self._settings.translations(subject), lambda one: one.language):
+        translations = list(self._settings.translations(subject))
+        if self._settings.comet is not None:
+            yield from row_scores(self._settings.comet, translations, subject.store)
+        for language, of_language in groupby(translations, lambda one: one.language):
             values: list[float] = []
             samples: list[Floats] = []
             count = 0
@@ -77,6 +88,7 @@ class _Flores:
             "chrf++": f"corpus|{self._chrf.signature()}",
             "standard_error": f"bootstrap of {self._settings.resamples}, seed 0",
             **versions("sacrebleu"),
+            **(comet_signature(self._settings.comet) if self._settings.comet is not None else {}),
         }
 
 

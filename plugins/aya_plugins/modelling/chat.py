@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
 
 import jinja2
 
@@ -13,15 +14,11 @@ from aya_plugins.modelling.rows import Encoded, RowGatherer
 CHUNK = 4096
 """Rows rendered and tokenized at a time, which bounds memory."""
 
+CHUNK_CHARACTERS = 1 << 20
+"""Characters tokenized at a time: what a tokenizer says of each token is a hundred bytes."""
+
 PROBE = "7f3a answer"
 """An answer by which is found what a template puts before answers."""
-
-
-class ContextText(NamedTuple):
-    """What comes before a continuation. is_text: given as text, not written by the chat template."""
-
-    text: str
-    is_text: bool
 
 
 class ChatEncoder:
@@ -67,6 +64,11 @@ class ChatEncoder:
         bos = self.tokenizer.bos_token_id
         return int(self.tokenizer.eos_token_id if bos is None else bos)
 
+    @cached_property
+    def _start_text(self) -> str:
+        text: str = self.tokenizer.decode(self.start_id)
+        return text
+
     def prompts(self, prompts: Sequence[Prompt], *, as_text: bool = False) -> Encoded:
         """Encode prompts as a model reads them before it answers. None is truncated.
 
@@ -76,34 +78,41 @@ class ChatEncoder:
         for start in range(0, len(prompts), CHUNK):
             chunk = prompts[start : start + CHUNK]
             if as_text:
-                texts = [("".join(turn["content"] for turn in prompt.messages), True) for prompt in chunk]
-                for ids in self.encode_contexts(texts):
+                for ids in self.encode_texts(self.plain(prompt) for prompt in chunk):
                     rows.add(ids or [self.start_id], max(1, len(ids)), may_cut=False)
                 continue
             for encoding in self._tokenize(self._render_prompts(chunk)):
                 rows.add(encoding.ids, len(encoding.ids), may_cut=False)
         return rows.encoded()
 
-    def context(self, context: Context) -> ContextText:
+    def plain(self, prompt: Prompt) -> str:
+        """A prompt as text to be continued: what its turns say, the system's first."""
+        return "".join(turn["content"] for turn in (*self.system, *prompt.messages))
+
+    def context(self, context: Context) -> str:
         """Write what comes before a continuation as text."""
         if isinstance(context, str):
-            return ContextText(context, True)
+            return context
         (text,) = self._render([list(context)], is_complete=False)
-        return ContextText(text, False)
+        return text
 
-    def encode_contexts(self, texts: Sequence[tuple[str, bool]]) -> list[list[int]]:
-        """Encode texts: (text, whether the tokenizer puts its own tokens before it; a chat template has written them)."""
-        ids: list[list[int]] = [[] for _ in texts]
-        for is_text in (True, False):
-            places = [place for place, (text, plain) in enumerate(texts) if plain is is_text and text]
-            if places:
-                found = self.tokenizer(
-                    [texts[place][0] for place in places], add_special_tokens=is_text, return_attention_mask=False,
-                    return_token_type_ids=False, verbose=False,
-                ).input_ids  # fmt: skip
-                for place, row in zip(places, found, strict=True):
-                    ids[place] = row
-        return ids
+    def encode_texts(self, texts: Iterable[str], *, is_whole: bool = True) -> Iterator[list[int]]:
+        """Encode texts as they are, with the tokenizer's own tokens around those that do not begin with `start_id`.
+
+        is_whole: False adds none to any.
+        """
+        for chunk in _by_characters(texts):
+            ids: list[list[int]] = [[] for _ in chunk]
+            for adds in (True, False):
+                places = [
+                    place
+                    for place, text in enumerate(chunk)
+                    if adds is (is_whole and not text.startswith(self._start_text))
+                ]
+                found = self._tokenize([chunk[place] for place in places], add_special_tokens=adds)
+                for place, encoding in zip(places, found, strict=True):
+                    ids[place] = encoding.ids
+            yield from ids
 
     def answers(self, pairs: Sequence[tuple[Prompt, str]], *, is_whole: bool = False) -> Encoded:
         """Encode each prompt with its answer.
@@ -194,6 +203,11 @@ class ChatEncoder:
         return self._render([list(prompt.messages) for prompt in prompts], is_complete=False)
 
     def _render(self, conversations: list[list[Message]], *, is_complete: bool) -> list[str]:
+        if not self.tokenizer.chat_template:
+            raise DataError(
+                f"{self.where}: its tokenizer has no chat template to write a conversation with; ask it as text (`prompting: text`), or "
+                "copy chat_template.jinja from the model it was made of"
+            )
         if self.system:
             conversations = [[*self.system, *turns] for turns in conversations]
         try:
@@ -208,12 +222,12 @@ class ChatEncoder:
             ) from None
         return texts
 
-    def _tokenize(self, texts: list[str]) -> Sequence[Any]:
+    def _tokenize(self, texts: list[str], *, add_special_tokens: bool = False) -> Sequence[Any]:
         if not texts:
             return []
         encodings: Sequence[Any] = self.tokenizer(
             texts,
-            add_special_tokens=False,
+            add_special_tokens=add_special_tokens,
             return_attention_mask=False,
             return_token_type_ids=False,
             verbose=False,
@@ -228,6 +242,19 @@ def _first_token_after(encoding: Any, border: int, end: int) -> int:
         if token is not None:
             return int(token)
     return len(encoding.ids)
+
+
+def _by_characters(texts: Iterable[str]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    size = 0
+    for text in texts:
+        chunk.append(text)
+        size += len(text)
+        if size > CHUNK_CHARACTERS or len(chunk) == CHUNK:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 def _answer(text: str) -> Message:

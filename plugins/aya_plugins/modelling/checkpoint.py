@@ -122,13 +122,13 @@ def load_tokenizer(where: Where) -> Any:
     return tokenizer
 
 
-def load_encoder(where: Where, *, max_tokens: int, system: str | None = None) -> ChatEncoder:
+def load_encoder(where: Where, *, max_tokens: int, system: str | None = None, must_chat: bool = True) -> ChatEncoder:
     """Read the tokenizer of a checkpoint, with the tokens that end its turns.
 
-    Raises DataError for one that cannot chat.
+    must_chat: raise DataError for one without a chat template at once, not when it is first needed.
     """
     tokenizer = load_tokenizer(where)
-    if not tokenizer.chat_template:
+    if must_chat and not tokenizer.chat_template:
         raise DataError(f"{where}: its tokenizer has no chat template; {REMEDY}")
     if tokenizer.eos_token_id is None:
         raise DataError(f"{where}: its tokenizer names no eos_token; add one to tokenizer_config.json")

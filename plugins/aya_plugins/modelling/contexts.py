@@ -1,25 +1,26 @@
 """Contexts and their continuations to tokens, as the language model evaluation harness encodes them.
 
-Context and continuation are encoded as one text, so that no token boundary is forced between them; as many tokens belong to
-the context as it has by itself. A space at the end of the context goes to the continuation, for tokens begin with spaces. What the
-tokenizer puts before any text (a begin-of-sequence token) is part of the context; a chat template writes it itself.
+Context and continuation are encoded as one text, and the tokens of the context alone take the place of as many of these. White
+space at the end of a context goes to the continuation, for tokens begin with spaces.
+The tokenizer puts its own tokens around a text, but not around one that begins with the token that begins sequences, as what many
+chat templates write does. An empty context is that token.
 
-Source: `_encode_pair` of lm-evaluation-harness 0.4.
+Source: `_encode_pair`, `loglikelihood` and `tok_encode` of lm-evaluation-harness 0.4.13.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy
 
-from aya_core.api import Continuation
+from aya_core.api import Context, Continuation
 from aya_plugins.modelling.chat import ChatEncoder
 from aya_plugins.modelling.rows import Encoded, Ints, RowGatherer
 
-CHUNK = 4096
-"""Continuations tokenized at a time, which bounds memory."""
+PART_CHARACTERS = 1 << 22
+"""Characters whose tokens lie in memory at a time, some 4 to 16 MiB of them."""
 
 
 @dataclass(frozen=True)
@@ -31,23 +32,48 @@ class Continuations:
     cut: Ints
 
 
-def encode(encoder: ChatEncoder, asked: Sequence[Continuation]) -> Continuations:
-    """Encode each context with its continuation; a row keeps its last `encoder.max_tokens` tokens."""
+def parts(asked: Sequence[Continuation]) -> Iterator[Ints]:
+    """Part many continuations, those whose contexts begin alike together, so that the tokens of a part fit in memory."""
+    texts = [_text(one.context) for one in asked]
+    order = numpy.array(sorted(range(len(asked)), key=texts.__getitem__), dtype=numpy.int64)
+    sizes = numpy.cumsum([len(texts[place]) + len(asked[place].text) for place in order.tolist()])
+    borders = numpy.flatnonzero(numpy.diff(sizes // PART_CHARACTERS)) + 1
+    yield from (part for part in numpy.split(order, borders) if len(part))
+
+
+def encode(encoder: ChatEncoder, asked: Sequence[Continuation], *, longest: int) -> Continuations:
+    """Encode each context with its continuation. A row keeps its last `longest` tokens."""
+    contexts = _written(encoder, asked)
+    heads = [context.rstrip() for context in contexts]
+    distinct = list(dict.fromkeys(heads))
+    encoded = dict(zip(distinct, encoder.encode_texts(distinct), strict=True))
+    alone = encoder.encode_texts((one.text for one in asked if one.context == ""), is_whole=False)
+    whole = encoder.encode_texts(context + one.text for context, one in zip(contexts, asked, strict=True) if context)
     gatherer = RowGatherer(1 << 62)
     cut: list[int] = []
-    for start in range(0, len(asked), CHUNK):
-        chunk = asked[start : start + CHUNK]
-        contexts = [encoder.context(one.context) for one in chunk]
-        heads = [context.text.rstrip(" ") if context.is_text else context.text for context in contexts]
-        texts = [context.text + one.text for context, one in zip(contexts, chunk, strict=True)]
-        distinct = list(dict.fromkeys(zip(heads, [context.is_text for context in contexts], strict=True)))
-        lengths = dict(zip(distinct, map(len, encoder.encode_contexts(distinct)), strict=True))
-        whole = encoder.encode_contexts(list(zip(texts, [context.is_text for context in contexts], strict=True)))
-        for ids, head, context in zip(whole, heads, contexts, strict=True):
-            first = lengths[head, context.is_text]
-            if first == 0:  # nothing comes before the continuation, and its first token needs something to follow
-                ids, first = [encoder.start_id, *ids], 1
-            over = max(0, len(ids) - encoder.max_tokens)
-            cut.append(min(over, first))
-            gatherer.add(ids[over:], max(first - over, 0))
+    for context, head in zip(contexts, heads, strict=True):
+        if context:
+            before = encoded[head]
+            after = next(whole)[len(before) :]
+        else:
+            before, after = [], next(alone)
+            if after[:1] == [encoder.start_id]:
+                before, after = after[:1], after[1:]
+        before = before or [encoder.start_id]  # a first token needs something to follow
+        over = max(0, len(before) + len(after) - longest)
+        cut.append(over)
+        gatherer.add([*before, *after][over:], max(len(before) - over, 0))
     return Continuations(gatherer.encoded(), numpy.array(cut, dtype=numpy.int64))
+
+
+def _written(encoder: ChatEncoder, asked: Sequence[Continuation]) -> list[str]:
+    """Contexts as text; neighbours share theirs."""
+    texts: list[str] = []
+    for place, one in enumerate(asked):
+        is_new = place == 0 or one.context != asked[place - 1].context
+        texts.append(encoder.context(one.context) if is_new else texts[-1])
+    return texts
+
+
+def _text(context: Context) -> str:
+    return context if isinstance(context, str) else "".join(turn["content"] for turn in context)

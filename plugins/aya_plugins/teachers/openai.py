@@ -15,16 +15,16 @@ from aya_core.api import DataError, Field, Strategy, Teacher
 REMOVABLE = frozenset({"seed", "temperature", "top_p"})
 """Fields of a request that `extra_body` may take out, for servers that refuse them."""
 
-OURS = REMOVABLE | {"model", "messages", "n", "stop", "stream", "max_tokens", "max_completion_tokens"}
+OURS = REMOVABLE | {"model", "messages", "prompt", "n", "stop", "stream", "max_tokens", "max_completion_tokens"}
 """Fields of a request that settings and sampling decide."""
 
 
 class OpenAI(Strategy[Teacher]):
     """Ask any OpenAI-compatible server: vLLM, llama.cpp, hosted APIs.
 
-    The server applies the chat template. Reasoning that it returns apart from the answer is dropped; one that leaves it
-    inside (`<think>`) needs its reasoning parser switched on. vLLM fills what a request leaves open from the model's
-    generation_config.json; start it with `--generation-config vllm` to have the sampling settings alone decide.
+    The server applies the chat template, but to what is asked as text (/completions). Reasoning that it returns apart from the
+    answer is dropped; one that leaves it inside (`<think>`) needs its reasoning parser switched on. vLLM fills what a request leaves
+    open from the model's generation_config.json; start it with `--generation-config vllm` to have the sampling settings alone decide.
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)  # somebody will paste a key

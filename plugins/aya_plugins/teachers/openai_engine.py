@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from aya_core.api import Completion, Prompt, Sampling, stable_hash, user_prompt
+from aya_core.api import Completion, Message, Prompt, Sampling, stable_hash, user_prompt
 from aya_plugins.teachers.background import Give, in_background
 from aya_plugins.teachers.openai import OpenAI
 from aya_plugins.teachers.openai_reply import Choice, Reply
@@ -39,7 +39,7 @@ class OpenAITeacher:
         """
 
         async def ask(give: Give[Sequence[Completion]]) -> None:
-            async with Server(self._settings, self._key, self._limits) as server:
+            async with Server(self._settings, self._key, self._limits, as_text=sampling.prompting == "text") as server:
                 await _Call(self._settings, server, prompts, sampling, seed, give).run()
 
         if prompts:
@@ -61,6 +61,7 @@ class _Call:
         self.seed = seed
         self.give = give
         self.is_greedy = sampling.temperature == 0
+        self.is_text = sampling.prompting == "text"
         self.most_choices = sampling.n  # that the server gives in one reply
         self.counts = Counter[str]()
         self.fields = self._fields()
@@ -120,10 +121,14 @@ class _Call:
         return reply
 
     async def _complete(self, prompt: Prompt, choices: int, sample: int) -> Reply:
-        system = [{"role": "system", "content": self.settings.system}] if self.settings.system is not None else []
+        system: list[Message] = []
+        if self.settings.system is not None:
+            system = [{"role": "system", "content": self.settings.system}]
+        turns = [*system, *prompt.messages]
+        asked = {"prompt": "".join(turn["content"] for turn in turns)} if self.is_text else {"messages": turns}
         body = {
             "model": self.settings.model,
-            "messages": [*system, *prompt.messages],
+            **asked,
             # of this prompt and sample alone, so that no answer depends on what else is asked
             "seed": int(stable_hash([self.seed, prompt.id, sample])[:8], 16) >> 1,
             **({"n": choices} if choices > 1 else {}),
@@ -139,7 +144,7 @@ class _Call:
         fields = {
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
-            self.settings.max_tokens_field: sampling.max_tokens,
+            "max_tokens" if self.is_text else self.settings.max_tokens_field: sampling.max_tokens,
             "stop": list(sampling.stop) or None,
             "top_k": sampling.top_k or None,  # an extension, which OpenAI's own server refuses
             **self.settings.extra_body,

@@ -1,4 +1,4 @@
-"""What a chat completion says: the choices, and how many tokens each took."""
+"""What a completion says, of a chat or of a text: the choices, and how many tokens each took."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read_reply(body: bytes) -> Reply:
     A choice's tokens are counted where the reply lists them (`token_ids`, or `logprobs`). Otherwise the usage, which is
     the total over all choices, is split by the length of the texts: right in sum, and exact for a single choice.
 
-    Raises NotACompletionError for anything but a chat completion with at least one choice.
+    Raises NotACompletionError for anything but a completion with at least one choice.
     """
     try:
         said = json.loads(body)
@@ -66,14 +66,14 @@ def read_reply(body: bytes) -> Reply:
 
 
 def _index(choice: Any) -> int:
-    if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
+    if not isinstance(choice, dict) or not (isinstance(choice.get("message"), dict) or "text" in choice):
         raise NotACompletionError("JSON, but no chat completion: a choice has no message")
     return _count(choice.get("index"))
 
 
 def _text(choice: Mapping[str, Any]) -> str | None:
     """The answer itself; None where a content filter left nothing of it, "" where all went into the reasoning."""
-    content = choice["message"].get("content")
+    content = choice["message"].get("content") if "message" in choice else choice["text"]
     if isinstance(content, list):  # some servers return reasoning and text as parts of one list
         parts = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
         content = "".join(str(part.get("text", "")) for part in parts)

@@ -52,11 +52,16 @@ class Limits:
 
 
 class Server:
-    """A session with the server; enter it before use. troubles counts attempts that came to nothing, by reason."""
+    """A session with the server; enter it before use.
 
-    def __init__(self, settings: OpenAI, key: str | None, limits: Limits) -> None:
+    as_text: texts are continued, no chat is held. troubles counts attempts that came to nothing, by reason.
+    """
+
+    def __init__(self, settings: OpenAI, key: str | None, limits: Limits, *, as_text: bool = False) -> None:
         self.settings = settings
-        self.diagnosis = Diagnosis(settings.base_url, settings.model, key, settings.api_key_env)
+        self.path = "/completions" if as_text else "/chat/completions"
+        offers = "text completions" if as_text else "chat completions"
+        self.diagnosis = Diagnosis(settings.base_url, settings.model, key, settings.api_key_env, offers)
         self.troubles: Counter[str] = Counter()
         self.is_proven = False  # has it ever given a chat completion?
         self._limits = limits
@@ -119,7 +124,7 @@ class Server:
             self._limits.used(tokens, used)
 
     async def _post(self, data: bytes) -> tuple[int, Mapping[str, str], bytes]:
-        url = self.settings.base_url + "/chat/completions"
+        url = self.settings.base_url + self.path
         clean = self.diagnosis.clean
         try:
             async with self._session.post(url, data=data, proxy=self._proxy, allow_redirects=False) as response:

@@ -47,12 +47,16 @@ class Diagnosis:
     """Says what a reply other than 200 means, in words that never hold the key.
 
     url, model: of the teacher. key: what must not be quoted. variable: the environment variable that holds it.
+    offers: what is asked for.
     """
 
-    def __init__(self, url: str, model: str, key: str | None, variable: str | None) -> None:
+    def __init__(
+        self, url: str, model: str, key: str | None, variable: str | None, offers: str = "chat completions"
+    ) -> None:
         self.url = url
         self.model = model
         self._variable = variable
+        self._offers = offers
         forms = ["".join(map(_any_form, key))] if key else []
         self._secret = re.compile("|".join([*forms, r"\bbearer(\s|%20|\+)+[^\s\"'<>,;]+"]), re.IGNORECASE)
 
@@ -83,7 +87,7 @@ class Diagnosis:
         """The error for a path or a model that the server does not know. known: the models that it does know."""
         told = f"; it knows the models {self.clean(', '.join(known))}" if known else ""
         return self.stop(
-            f"offers no chat completions of the model '{self.model}' ({reason})",
+            f"offers no {self._offers} of the model '{self.model}' ({reason})",
             f"check base_url, which usually ends in /v1, and the model's name{told}",
         )
 

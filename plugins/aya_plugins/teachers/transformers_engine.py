@@ -8,14 +8,15 @@ import numpy
 
 from aya_core.api import Completion, Continuation, LogLikelihood, Prompt, Sampling
 from aya_plugins.modelling.checkpoint import load_causal_lm, load_encoder
-from aya_plugins.modelling.contexts import encode
+from aya_plugins.modelling.contexts import encode, parts
+from aya_plugins.modelling.continuations import ContinuationScorer
 from aya_plugins.modelling.device import choose_device, choose_dtype
 from aya_plugins.modelling.draws import answer_keys
 from aya_plugins.modelling.generate import Answer, forget_suggestions, generate
 from aya_plugins.modelling.head import AnswerLogps
-from aya_plugins.modelling.memory import halving
+from aya_plugins.modelling.memory import give_back, halving
 from aya_plugins.modelling.rows import Ints, length_sorted
-from aya_plugins.modelling.scoring import answer_logps, score
+from aya_plugins.modelling.scoring import answer_logps
 from aya_plugins.teachers.transformers import Transformers
 
 NO_LIMIT = 1 << 30
@@ -26,10 +27,12 @@ class TransformersTeacher:
 
     def __init__(self, settings: Transformers) -> None:
         self.settings = settings
+        self.encoder = load_encoder(settings.model, max_tokens=NO_LIMIT, system=settings.system, must_chat=False)
+        give_back()
         device = choose_device(settings.device)
         self.model = load_causal_lm(settings.model, dtype=choose_dtype(settings.dtype, device), device=device)
         forget_suggestions(self.model)
-        self.encoder = load_encoder(settings.model, max_tokens=NO_LIMIT, system=settings.system)
+        self.scorer = ContinuationScorer(self.model, batch_tokens=settings.batch_tokens)
 
     def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion]:
         """Yield the answers batch by batch, longest prompts first.
@@ -62,16 +65,13 @@ class TransformersTeacher:
 
     def continuations(self, asked: Sequence[Continuation]) -> Iterator[tuple[int, LogLikelihood]]:
         """Yield the log-likelihood of each continuation after its context."""
-        if not asked:
-            return
-        found = encode(self.encoder, asked)
-        module = AnswerLogps(self.model)
-        batches = length_sorted(found.rows.lengths, self.settings.batch_tokens)
-        tokens = found.rows.scored_tokens
-        for batch in score(module, found.rows, self.encoder.pad_id, batches):
-            for rows, table in batch:
-                for row, nats in zip(rows.tolist(), table.sum(1, dtype=numpy.float64).tolist(), strict=True):
-                    yield row, LogLikelihood(min(nats, 0.0), int(tokens[row]), int(found.cut[row]))
+        for part in parts(asked):
+            places = part.tolist()
+            longest = self.encoder.max_tokens + 1  # the last is not read
+            found = encode(self.encoder, [asked[place] for place in places], longest=longest)
+            tokens, cut = found.rows.scored_tokens.tolist(), found.cut.tolist()
+            for row, nats in self.scorer.score(found.rows):
+                yield places[row], LogLikelihood(min(nats, 0.0), tokens[row], cut[row])
 
     def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Sequence[LogLikelihood]:
         """Score each answer given its prompt, in the order asked. One too long for the context scores NaN."""

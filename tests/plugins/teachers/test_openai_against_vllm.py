@@ -52,6 +52,13 @@ def test_greedy_answers_are_those_of_transformers(served, vllm_server, prompts, 
     assert said(answers(served(system=system), prompts)) == said(local)
 
 
+def test_texts_are_continued_as_transformers_does(served, vllm_server, prompts):
+    text = GREEDY.model_copy(update={"prompting": "text"})
+    local = answers(Transformers(model=str(vllm_server.checkpoint)), prompts, text)
+    assert len({one.text for one in local.values()}) > 5
+    assert said(answers(served(), prompts, text)) == said(local)
+
+
 def test_stop_texts_are_cut_off_alike(served, vllm_server, prompts):
     texts = [one.text.split() for one in answers(served(), prompts).values()]
     word = next(words[1] for words in texts if len(set(words)) > 1)

@@ -1,5 +1,6 @@
 """The openai teacher: nothing lost or doubled whatever the server does, limits kept, keys kept secret."""
 
+import asyncio
 import gc
 import html
 import json
@@ -91,7 +92,14 @@ def test_faults_and_neighbours_change_no_answer():
 
 @pytest.mark.parametrize("concurrency", [1, 7, 256])
 def test_as_many_requests_as_allowed_are_in_flight_and_no_more(concurrency):
-    server = FaultyServer(seconds=0.05)
+    """The first are not answered until so many are there."""
+    deadline = time.monotonic() + 60
+
+    async def wait_for_company(server, request, body, attempt):
+        while server.most_in_flight < concurrency and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+
+    server = FaultyServer(wait_for_company, seconds=0.05)
     with server.running() as url:
         answers(url, questions(max(20, concurrency + 50)), concurrency=concurrency)
     assert server.most_in_flight == concurrency
@@ -170,6 +178,27 @@ def test_what_is_sent_is_what_was_asked_for():
         "max_tokens": 17, "stop": ["\n", "END"], "min_p": 0.1,
     }  # fmt: skip
     assert set(plain) == {"model", "messages", "temperature", "top_p", "max_completion_tokens"}
+
+
+def test_a_text_is_sent_to_be_continued():
+    server = FaultyServer()
+    text = Sampling(temperature=0, max_tokens=17, prompting="text")
+    with server.running() as url:
+        found = answers(url, questions(1), text, system="Be kind. ", max_tokens_field="max_completion_tokens")
+    (body,) = server.bodies
+    assert body.pop("seed") >= 0
+    assert body == {
+        "model": "good-model", "prompt": "Be kind. question 0", "temperature": 0, "top_p": 1.0, "max_tokens": 17,
+    }  # fmt: skip
+    assert [one.text for one in found.values()] == ["answer to Be kind. question 0: greedy"]
+
+
+def test_a_server_that_continues_no_texts_is_told():
+    with (
+        FaultyServer(continues_texts=False).running() as url,
+        pytest.raises(AyaError, match="offers no text completions of the model 'good-model'"),
+    ):
+        answers(url, questions(1), Sampling(prompting="text"))
 
 
 def test_every_prompt_has_a_seed_of_its_own():

@@ -1,11 +1,13 @@
 """The transformers teacher answers as transformers does, in any batch, and says how likely answers are."""
 
+import shutil
+
 import numpy
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from aya_core.api import DataError, LikelihoodTeacher, Sampling, user_prompt
+from aya_core.api import Continuation, DataError, LikelihoodTeacher, Sampling, user_prompt
 from aya_plugins.modelling import generate as generation
 from aya_plugins.teachers.transformers import Transformers
 
@@ -209,6 +211,24 @@ def test_a_system_message_changes_the_prompt(checkpoint, prompts):
     plain = Transformers(model=str(checkpoint())).build()
     one, other = (answers(teacher, prompts[:1])[prompts[0].id, 0] for teacher in (told, plain))
     assert one.prompt_tokens == other.prompt_tokens + 5
+
+
+def test_a_model_without_chat_template_continues_texts_and_is_not_asked_to_chat(checkpoint, prompts, tmp_path):
+    folder = shutil.copytree(checkpoint(), tmp_path / "base")
+    (folder / "chat_template.jinja").unlink()
+    base = Transformers(model=str(folder)).build()
+    text = GREEDY.model_copy(update={"prompting": "text"})
+    found = answers(base, prompts, text)
+    assert found == answers(Transformers(model=str(checkpoint())).build(), prompts, text)
+    assert {one.prompt_tokens for one in found.values()} == {len(prompt.text.split()) for prompt in prompts}
+    assert dict(base.continuations([Continuation("one two", " three")]))[0].nats < 0
+    for ask in (
+        lambda: answers(base, prompts),
+        lambda: list(base.continuations([Continuation(prompts[0].messages, " three")])),
+        lambda: base.log_likelihoods([(prompts[0], "one")]),
+    ):
+        with pytest.raises(DataError, match=r"base: its tokenizer has no chat template .*`prompting: text`"):
+            ask()
 
 
 def test_a_missing_model_is_a_data_error(tmp_path):

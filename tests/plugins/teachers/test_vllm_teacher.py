@@ -4,7 +4,17 @@ import json
 
 import pytest
 
-from aya_core.api import AyaError, Completion, DataError, LikelihoodTeacher, Sampling, read_rows, user_prompt
+from aya_core.api import (
+    AyaError,
+    Completion,
+    Continuation,
+    ContinuationTeacher,
+    DataError,
+    LikelihoodTeacher,
+    Sampling,
+    read_rows,
+    user_prompt,
+)
 from aya_core.testing import sample_demonstrations, sample_prompts, tiny_causal_lm
 from aya_plugins.teachers.transformers import Transformers
 from aya_plugins.teachers.vllm import Vllm
@@ -75,6 +85,42 @@ def test_likelihoods_are_those_of_the_transformers_teacher(teachers):
     for ours, theirs in zip(*(teacher.log_likelihoods(pairs) for teacher in teachers), strict=True):
         assert ours.tokens == theirs.tokens
         assert ours.nats == pytest.approx(theirs.nats, rel=1e-5)
+
+
+def test_continuations_are_those_of_the_transformers_teacher(teachers, prompts):
+    """Letters and texts, after texts and conversations, some too long; a context loses two tokens more than there."""
+    assert isinstance(teachers[0], ContinuationTeacher)
+    long = " ".join([prompts[0].text] * 9)
+    contexts = [context for prompt in prompts for context in (prompt.text, prompt.messages)]
+    words = prompts[0].text.split()
+    asked = [Continuation(one, f" {text}") for one in contexts for text in (*words[:3], " ".join(words))]
+    asked += [
+        Continuation("", words[0]),
+        Continuation(long, f" {words[1]}"),
+        Continuation(long, f" {words[1]} {words[2]}"),
+    ]
+    ours, theirs = (dict(teacher.continuations(asked)) for teacher in teachers)
+    assert sorted(ours) == list(range(len(asked)))
+    for place in range(len(asked) - 2):
+        assert ours[place].tokens == theirs[place].tokens
+        assert ours[place].nats == pytest.approx(theirs[place].nats, rel=1e-4)
+    short = Transformers(model=str(teachers[1].settings.model)).build()
+    short.encoder.max_tokens = CONTEXT - 2
+    theirs = dict(short.continuations(asked[-2:]))
+    for place, one in theirs.items():
+        assert one.cut > 0
+        assert ours[len(asked) - 2 + place] == pytest.approx(one, rel=1e-4)
+
+
+def test_texts_are_continued_as_by_the_transformers_teacher(teachers, prompts):
+    ours, theirs = (
+        {
+            key: one.text
+            for key, one in answers(teacher, prompts, Sampling(temperature=0, max_tokens=8, prompting="text")).items()
+        }
+        for teacher in teachers
+    )
+    assert ours == theirs
 
 
 def test_an_answer_does_not_depend_on_the_prompts_asked_beside_it(teachers, prompts):

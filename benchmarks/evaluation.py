@@ -1,0 +1,195 @@
+"""Time whole evaluations, `aya run` of a recipe and `lm_eval`, on the same rows in one run, and compare their numbers.
+
+python benchmarks/evaluation.py DATA [--model-type cohere|llama] [--rows N] [--batch-size N] prints a table: seconds, processor seconds and
+the peak memory of each command's processes together, interpreter and imports included. DATA holds the folders `xcopa` (JSONL of five
+languages) and `mmlu_ar` (Hendrycks's CSV files in Arabic), as they were published.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+
+import torch
+import yaml
+from merges import children, memory
+from tokenizers import Tokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from aya_plugins.modelling.tokenizers import make_tokenizer
+
+LANGUAGES = ("id", "it", "tr", "vi", "zh")
+ENVIRONMENT = Path(sys.executable).parent
+COLUMNS = ["question", "option_a", "option_b", "option_c", "option_d", "answer"]
+
+
+def make_checkpoint(folder: Path, data: Path, family: str, vocabulary: int) -> None:
+    """Write an untrained model and a tokenizer of as many tokens; what the rows have no merges for is never used."""
+    texts = [
+        file.read_text(encoding="utf-8") for file in sorted(data.glob("*/**/*")) if file.suffix in (".jsonl", ".csv")
+    ]
+    made = json.loads(make_tokenizer("bpe", vocabulary, texts).backend_tokenizer.to_str())
+    vocab = made["model"]["vocab"]
+    vocab |= {f"unused-{token}": token for token in range(len(vocab), vocabulary)}
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(made)), bos_token="<BOS_TOKEN>", eos_token="<|END_OF_TURN_TOKEN|>",
+        pad_token="<PAD>",
+    )  # fmt: skip
+    config = AutoConfig.for_model(
+        family, vocab_size=vocabulary, hidden_size=128, intermediate_size=384, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=8192, tie_word_embeddings=True, initializer_range=0.1,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def write_recipe(path: Path, data: Path, model: Path) -> None:
+    """Write what `aya run` is to do."""
+    stage = {
+        "name": "scores", "do": "evaluate", "models": [str(model)], "teacher": {"use": "transformers"},
+        "evaluators": {
+            "xcopa": {"use": "xcopa", "data": str(data / "xcopa"), "languages": list(LANGUAGES)},
+            "mmlu": {"use": "global-mmlu", "data": str(data / "mmlu_ar")},
+        },
+    }  # fmt: skip
+    path.write_text(yaml.safe_dump({"name": "evaluation", "languages": ["ar"], "stages": [stage]}))
+
+
+def write_tasks(folder: Path, data: Path) -> list[str]:
+    """Write tasks of the harness over the same files; returns their names."""
+    folder.mkdir()
+    (folder / "utils.py").write_text("from lm_eval.tasks.xcopa.utils import *\n")
+    names = []
+
+    def write(name: str, text: str) -> None:
+        (folder / f"{name}.yaml").write_text(
+            f"task: {name}\noutput_type: multiple_choice\n{text}metric_list: [{{metric: acc}}]\n"
+        )
+        names.append(name)
+
+    for code in LANGUAGES:
+        files = json.dumps({"test": str(data / "xcopa" / code / f"test.{code}.jsonl")})
+        write(
+            f"files_xcopa_{code}",
+            f"dataset_path: json\ndataset_kwargs: {{data_files: {files}}}\ntest_split: test\ndoc_to_target: label\n"
+            f"doc_to_text: !function utils.doc_to_text_{code}\ndoc_to_choice: !function utils.doc_to_choice\n",
+        )
+    for test in sorted((data / "mmlu_ar" / "test").glob("*_test.csv")):
+        subject = test.name.removesuffix("_test.csv")
+        files = json.dumps({"test": str(test), "dev": str(data / "mmlu_ar" / "dev" / f"{subject}_dev.csv")})
+        write(
+            f"files_mmlu_{subject}",
+            f"dataset_path: csv\ndataset_kwargs: {{data_files: {files}, names: {json.dumps(COLUMNS)}}}\ntest_split: test\n"
+            "fewshot_split: dev\nfewshot_config: {sampler: first_n}\nnum_fewshot: 5\n"
+            'doc_to_text: "{{question.strip()}}\\nA. {{option_a}}\\nB. {{option_b}}\\nC. {{option_c}}\\nD. {{option_d}}\\nAnswer:"\n'
+            'doc_to_choice: ["A", "B", "C", "D"]\ndoc_to_target: answer\n',
+        )
+    return names
+
+
+def first_rows(data: Path, folder: Path, rows: int) -> Path:
+    """Copy the first rows of each test file, and the others whole."""
+    for file in sorted(path for name in ("xcopa", "mmlu_ar") for path in (data / name).rglob("*") if path.is_file()):
+        copy = folder / file.relative_to(data)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        most = rows if "test" in file.name else None
+        with file.open(encoding="utf-8", newline="") as source, copy.open("w", encoding="utf-8", newline="") as made:
+            if file.suffix == ".csv":
+                csv.writer(made).writerows(islice(csv.reader(source), most))
+            else:
+                made.writelines(islice(source, most))
+    return folder
+
+
+def run(command: list[str], log: Path, cache: Path) -> tuple[float, float, float]:
+    """Run a command; give its seconds, processor seconds, and the peak memory of all its processes together in MiB."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_DATASETS_CACHE": str(cache)}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.perf_counter()
+    with log.open("wb") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
+        peak = 0.0
+        while process.poll() is None:
+            peak = max(peak, sum(map(memory, family(process.pid))))
+            time.sleep(0.1)
+    seconds = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{log.read_text()[-3000:]}")
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, peak
+
+
+def family(pid: int) -> list[int]:
+    """A process, what it started, and what that started."""
+    return [pid, *(member for child in children(pid) for member in family(child))]
+
+
+def our_accuracies(run_folder: Path) -> dict[str, float]:
+    """Accuracy by task, from the run's report."""
+    (stage,) = json.loads((run_folder / "report.json").read_text())["stages"]
+    metrics = stage["metrics"]
+    found = {f"files_xcopa_{code}": metrics["xcopa: accuracy"]["by_language"][code]["value"] for code in LANGUAGES}
+    subject = "mmlu: accuracy/subject "
+    return found | {
+        f"files_mmlu_{name.removeprefix(subject)}": metric["value"]
+        for name, metric in metrics.items()
+        if name.startswith(subject)
+    }
+
+
+def main() -> None:
+    """Print the table, and fail where a number differs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--model-type", default="cohere")
+    parser.add_argument("--vocabulary", type=int, default=128_000)
+    parser.add_argument("--rows", type=int, help="of each file, the first; all where it is left out")
+    parser.add_argument("--batch-size", default="8", help="of lm_eval")
+    arguments = parser.parse_args()
+    data = arguments.data.resolve()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if arguments.rows is not None:
+            data = first_rows(data, folder / "data", arguments.rows)
+        make_checkpoint(folder / "model", data, arguments.model_type, arguments.vocabulary)
+        write_recipe(folder / "recipe.yaml", data, folder / "model")
+        tasks = write_tasks(folder / "tasks", data)
+        ours = run(
+            [str(ENVIRONMENT / "aya"), "run", str(folder / "recipe.yaml"), "--out", str(folder / "run")], folder / "ours.log",
+            folder / "cache",
+        )  # fmt: skip
+        print(f"| | s | processor s | peak memory, MiB |\n|---|---:|---:|---:|\n{line('`aya run`', ours)}", flush=True)
+        theirs = run(
+            [sys.executable, "-m", "lm_eval", "--model", "hf", "--model_args", f"pretrained={folder / 'model'},dtype=float32",
+             "--tasks", ",".join(tasks), "--include_path", str(folder / "tasks"), "--batch_size", arguments.batch_size,
+             "--device", "cpu", "--output_path", str(folder / "theirs")], folder / "theirs.log", folder / "cache",
+        )  # fmt: skip
+        print(line(f"`lm_eval --batch_size {arguments.batch_size}`", theirs))
+        print("| share | " + " | ".join(f"{mine / other:.2f}" for mine, other in zip(ours, theirs, strict=True)) + " |")
+        (results,) = (folder / "theirs").glob("**/results*.json")
+        expected = {task: row["acc,none"] for task, row in json.loads(results.read_text())["results"].items()}
+        found = our_accuracies(folder / "run")
+        if found.keys() != expected.keys() or any(abs(found[task] - expected[task]) > 1e-9 for task in expected):
+            sys.exit(f"the numbers differ: {found} and {expected}")
+        print(f"\n{len(found)} accuracies agree: {', '.join(f'{value:.3f}' for value in found.values())}")
+
+
+def line(name: str, cost: tuple[float, float, float]) -> str:
+    """One line of the table."""
+    seconds, processor, peak = cost
+    return f"| {name} | {seconds:.1f} | {processor:.1f} | {peak:.0f} |"
+
+
+if __name__ == "__main__":
+    main()
