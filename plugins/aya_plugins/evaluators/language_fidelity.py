@@ -36,10 +36,10 @@ class LanguageFidelity(Strategy[Evaluator]):
     """Measure the share of answers in the language asked for, and line and word pass rates.
 
     `in_language`: at least half of an answer's letters are in its language and script; answers with too little text to tell are in
-    `undetermined` instead, and empty ones count as wrong. `line_pass_rate`: of answers with a line of five words, those with every
-    such line in the language; `line_accuracy` is the share of lines. `word_pass_rate`: of answers that pass by lines, those without
-    an English word; defined where the script is not Latin, else the answer is in `words_not_covered`. `not_covered`: answers in
-    languages that the identifier does not know; they are in no other measure.
+    `undetermined` instead (if all are, they count as wrong), and empty ones count as wrong. `line_pass_rate`: of answers with a line of
+    five words, those with every such line in the language; `line_accuracy` is the share of lines. `word_pass_rate`: of answers that pass
+    by lines, those without an English word; defined where the script is not Latin, else the answer is in `words_not_covered`.
+    `not_covered`: answers in languages that the identifier does not know; they are in no other measure.
 
     Source: Marchisio et al. 2024, arXiv 2406.20052, section 3. Lines are identified by fastText's small model, not its large one.
     """
@@ -76,17 +76,24 @@ class _LanguageFidelity:
 
     def evaluate(self, subject: Subject) -> Iterator[RowScore]:
         prompts = {prompt.id: prompt for prompt in subject.prompts}
+        untold: list[Prompt] = []
         is_told = False
         for answer in subject.answers:
             prompt = prompts[answer.prompt_id]
-            for metric, value in self._measures(prompt, answer).items():
-                is_told = is_told or metric == "in_language"
+            measures = self._measures(prompt, answer)
+            for metric, value in measures.items():
                 yield RowScore(prompt.id, prompt.language, metric, float(value))
-        if not is_told:
+            is_told = is_told or "in_language" in measures
+            untold += [prompt] * bool(measures.get("undetermined"))
+        if is_told:
+            return
+        if not untold:
             raise DataError(
-                "evaluator 'language-fidelity': of no answer can the language be told; expected answers of 20 letters or more to "
-                "prompts in languages that the identifier knows"
+                "evaluator 'language-fidelity': the identifier knows none of the languages that the prompts ask for; expected some of "
+                f"ISO 639-1 among {', '.join(sorted({prompt.language for prompt in prompts.values()})) or 'no prompts'}"
             )
+        for prompt in untold:  # a model that writes nothing in letters is in no language
+            yield RowScore(prompt.id, prompt.language, "in_language", 0.0)
 
     def signature(self) -> Mapping[str, str]:
         words = self._settings.words

@@ -124,10 +124,19 @@ def test_the_answer_s_language_may_be_another_than_the_prompt_s(measured):
         measured(RU, "en", expected_column="to", meta={"to": "Russian"})
 
 
-def test_without_any_language_to_tell_it_is_an_error():
-    subject = Subject("m", [user_prompt("p", "en", "?")], [Completion("p", "m", 0, "7")], [], lambda pairs: [])
-    with pytest.raises(DataError, match="of no answer can the language be told"):
-        list(LanguageFidelity().build().evaluate(subject))
+def alone(text, language):
+    subject = Subject("m", [user_prompt("p", language, "?")], [Completion("p", "m", 0, text)], [], lambda pairs: [])
+    return {row.metric: row.value for row in LanguageFidelity().build().evaluate(subject)}
+
+
+def test_a_model_that_writes_no_text_at_all_is_in_no_language():
+    assert alone("7 7 7", "en")["in_language"] == 0
+    assert alone("7 7 7", "en")["undetermined"] == 1
+
+
+def test_languages_that_are_all_unknown_are_an_error():
+    with pytest.raises(DataError, match=r"knows none of the languages .* among yap"):
+        alone(EN, "yap")
 
 
 def test_words_between_spaces_and_words_without():
