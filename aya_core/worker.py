@@ -57,6 +57,9 @@ def main() -> None:
     gc.freeze()  # what was imported is never garbage: children need not look at it again, and share its pages
     look_seldom()
     _serve(lines, registry, events)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # without the interpreter's own end, at which libraries complain of what they left (triton's bindings do)
 
 
 class _Lines:
