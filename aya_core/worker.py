@@ -59,7 +59,9 @@ def main() -> None:
     _serve(lines, registry, events)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # without the interpreter's own end, at which libraries complain of what they left (triton's bindings do)
+    os._exit(
+        0
+    )  # without the interpreter's own end, at which libraries complain of what they left (triton's bindings do)
 
 
 class _Lines:
