@@ -102,7 +102,8 @@ def aya_merges() -> Mapping[str, type[Strategy[AnyMerge]]]:  # type: ignore[empt
 def aya_evaluators() -> Mapping[str, type[Strategy[Evaluator]]]:  # type: ignore[empty-body]
     """Offer evaluators: they score a model.
 
-    Used by `evaluate`, and by `search` to choose. Bundled: verifier, win-rate, perplexity, chrf, preference-accuracy.
+    Used by `evaluate`, and by `search` to choose. Bundled: verifier, win-rate, perplexity, chrf, preference-accuracy,
+    xcopa, xstorycloze, xwinograd, global-mmlu.
     """
 
 

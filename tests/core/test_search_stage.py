@@ -202,7 +202,7 @@ def test_a_generation_is_merged_before_it_is_scored_and_its_size_is_a_setting(re
     ("place", "setting", "limit", "told"),
     [
         ("merge", "refuses", 1.3, "is above 1.3"),
-        ("evaluator", "nan_above", 0.52, "expected RowScore with a finite value"),
+        ("evaluator", "nan_above", 0.52, "expected RowScore or CorpusScore with a finite value"),
         ("evaluator", "silent_above", 0.52, "1 of the 8 rows that the uniform merge scored have no score"),
     ],
 )

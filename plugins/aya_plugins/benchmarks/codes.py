@@ -36,6 +36,14 @@ THREE_LETTERS_ONLY = frozenset(
 OTHER_CODES = {"jp": "ja", "kr": "ko", "cn": "zh", "ua": "uk", "iw": "he", "in": "id", "gr": "el", "cz": "cs"}
 """Codes that benchmarks use in place of ISO 639-1, when a set names its own (XWinograd writes jp)."""
 
+SCRIPTS = frozenset(
+    """
+    arab armn beng cans cyrl deva ethi geor grek gujr guru hang hani hans hant hebr java jpan khmr knda kore laoo latn mlym mong mymr nkoo
+    olck orya sinh syrc taml telu tfng thaa thai tibt
+    """.split()  # noqa: SIM905
+)
+"""Codes of scripts, ISO 15924, in small letters."""
+
 RARER_SCRIPTS = frozenset(
     """
     ace-Arab ar-Latn az-Arab bjn-Arab kk-Arab kr-Arab ks-Deva ku-Arab min-Arab mn-Mong ms-Arab pa-Arab sd-Deva sr-Latn taq-Tfng tt-Latn
@@ -71,7 +79,7 @@ def language_code(published: str, *, own_codes: bool = False) -> str | None:
     if name in NAMES:
         return NAMES[name]
     match = _CODE.fullmatch(published.strip())
-    if match is None:
+    if match is None or (match["script"] or "latn").lower() not in SCRIPTS:
         return None
     language, script, region = match["language"].lower(), match["script"], match["region"]
     if own_codes:

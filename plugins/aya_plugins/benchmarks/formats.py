@@ -100,8 +100,10 @@ def _text(file: Path) -> str:
         raise DataError(f"{file}: not UTF-8 ({error.reason} at byte {error.start}); save the file as UTF-8") from None
 
 
+LINES = (".txt", ".dev", ".devtest")
+"""Endings of files of plain lines; FLORES-200 ends its files in the split. Other sets have none: such a file is no data."""
+
 READERS: Mapping[str, Callable[[Path, Source], Iterator[Line]]] = {
-    ".jsonl": _jsonl, ".json": _json, ".parquet": _parquet, ".csv": _csv, ".tsv": _tsv,
-    ".txt": _lines, ".dev": _lines, ".devtest": _lines,
+    ".jsonl": _jsonl, ".json": _json, ".parquet": _parquet, ".csv": _csv, ".tsv": _tsv, **dict.fromkeys(LINES, _lines),
 }  # fmt: skip
-"""How a file is read, by its ending. FLORES-200 ends its files in the split."""
+"""How a file is read, by its ending."""

@@ -7,7 +7,7 @@ Sets name them in the file (test.it.jsonl, mgsm_de.tsv, spring2016.val.eu.tsv.sp
 from __future__ import annotations
 
 import re
-from pathlib import PurePath
+from collections.abc import Sequence
 
 from aya_core.api import DataError
 from aya_plugins.benchmarks.codes import language_code
@@ -21,43 +21,44 @@ SPLITS = {
 _SEPARATORS = re.compile(r"[\s._-]+")
 _PAIR = re.compile(r"(?<![A-Za-z0-9])(?:[a-z]{2,3}[_-][A-Za-z]{4}|[A-Za-z]{2}[_-][A-Z]{2})(?![A-Za-z0-9])")
 
+_LAST = re.compile(r"(?:[a-z]{2,3}[_-][A-Za-z]{4}|[^\s._-]*)$")
 
-def split_of(path: PurePath, folders: int) -> str | None:
-    """Return the split that a file's name or one of so many folders above it says, or None.
 
-    Of several words in a name the last counts; a folder must be named by the split alone.
+def split_of(file: str, folders: Sequence[str]) -> str | None:
+    """Return the split that a file's name or the folders above it say, nearest first, or None.
+
+    Of several words in a file's name the last counts, of those in a folder's (auxiliary_train) only the last.
     """
-    for word in reversed(_SEPARATORS.split(path.name.lower())):
+    for word in reversed(_SEPARATORS.split(file.lower())):
         if word in SPLITS:
             return SPLITS[word]
-    return next((SPLITS[name] for name in map(str.lower, _above(path, folders)) if name in SPLITS), None)
+    words = (_SEPARATORS.split(folder.lower())[-1] for folder in folders)
+    return next((SPLITS[word] for word in words if word in SPLITS), None)
 
 
-def language_of(path: PurePath, folders: int, *, own_codes: bool = False) -> str | None:
-    """Return the language that a file's name or one of so many folders above it says, or None.
+def language_of(file: str, folders: Sequence[str], *, own_codes: bool = False) -> str | None:
+    """Return the language that a file's name or the folders above it say, nearest first, or None.
 
-    Raises DataError for a file whose name could mean several.
+    A folder is named by its language, or its name ends in it (mmlu_ar). Raises DataError for a name that could mean several.
     """
-    for name in (path.name, *_above(path, folders)):
-        whole = language_code(name, own_codes=own_codes)
-        found = [whole] if whole else _languages(name, own_codes)
-        if len(set(found)) > 1:
-            raise DataError(
-                f"{path}: '{name}' could mean the languages {', '.join(sorted(set(found)))}; rename it so that one is left"
-            )
-        if found:
-            return found[0]
+    found = {code for code in (language_code(file, own_codes=own_codes), *_languages(file, own_codes)) if code}
+    if len(found) > 1:
+        raise DataError(f"'{file}' could mean the languages {', '.join(sorted(found))}; rename it so that one is left")
+    if found:
+        return found.pop()
+    for folder in folders:
+        last = _LAST.search(folder)
+        for name in (folder, last[0] if last else ""):
+            code = language_code(name, own_codes=own_codes)
+            if code:
+                return code
     return None
 
 
-def subject_of(path: PurePath) -> str:
-    """Return a file's name without its ending, split and language: anatomy of anatomy_test.csv."""
-    words = re.split(r"[\s.-]+|_(?=(?:dev|test|val|train)(?:[._-]|$))", path.stem)
+def subject_of(stem: str) -> str:
+    """Return a file's name, which has no ending any more, without its split: anatomy of anatomy_test."""
+    words = re.split(r"[\s.-]+|_(?=(?:dev|test|val|train)(?:[._-]|$))", stem)
     return "_".join(word for word in words if word.lower() not in SPLITS)
-
-
-def _above(path: PurePath, folders: int) -> list[str]:
-    return [parent.name for parent in list(path.parents)[:folders] if parent.name]
 
 
 def _languages(name: str, own_codes: bool) -> list[str]:

@@ -19,6 +19,8 @@ class BenchmarkData(Settings):
     source: ClassVar[Source]
     """Where the benchmark is published."""
 
+    extra: ClassVar[str | None] = "hub"
+
     data: LocalFile | None = Field(
         None,
         description="Its files as they were published: a file, a folder at any depth, or a glob. Language and split are in "
@@ -50,6 +52,11 @@ class BenchmarkData(Settings):
         """Say where the benchmark is published and under which licence."""
         return self.source.where
 
+    @property
+    def needs_of_settings(self) -> tuple[str, ...]:
+        """What reads the hub, where that is read."""
+        return () if self.revision is None else ("datasets",)
+
     def rows(self, *splits: str) -> Iterator[Row]:
         """Stream the rows of these splits; see `read_tables`."""
         return read_tables(
@@ -61,6 +68,6 @@ class BenchmarkData(Settings):
         if self.data is None:
             content = f"{self.hub or self.source.hub}@{self.revision}"
         else:
-            files = [file for file, _ in find_tables(self.source, self.data)]
-            content = stable_hash([[file.name, content_of(file)] for file in files])
+            files = find_tables(self.source, self.data)
+            content = stable_hash([[*file.inside, file.path.name, content_of(file.path)] for file in files])
         return {"benchmark": self.source.name, "data": content, "languages": " ".join(self.languages or ("all",))}

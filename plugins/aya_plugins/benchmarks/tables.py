@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from aya_core.api import DataError, check_language
 from aya_plugins.benchmarks.codes import language_code
-from aya_plugins.benchmarks.formats import READERS
+from aya_plugins.benchmarks.formats import LINES, READERS
 from aya_plugins.benchmarks.names import language_of, split_of, subject_of
 from aya_plugins.benchmarks.sources import Source
 from aya_plugins.datasets.hub import hub_lines
@@ -84,34 +85,45 @@ def read_tables(
         raise DataError(f"{where}: no row in {', '.join(missing)}, only in {found}; {source.where}")
 
 
-def find_tables(source: Source, data: str) -> list[tuple[Path, int]]:
-    """List the files that a path means, in name order, each with how many folders above it may name its language and split.
+class TableFile(NamedTuple):
+    """A file of a benchmark. inside: folders between it and where the search began, nearest first; they may name split and language.
+    around: the two folders above those, which may name the language."""
 
-    Raises DataError where there is none.
-    """
+    path: Path
+    inside: tuple[str, ...]
+    around: tuple[str, ...]
+
+
+def find_tables(source: Source, data: str) -> list[TableFile]:
+    """List the files that a path means, in name order. Raises DataError where there is none."""
     path = Path(data)
     if path.is_file():
-        return [(path, 2)]
-    if path.is_dir():
-        found = [(file, len(file.relative_to(path).parts)) for file in path.rglob("*") if file.is_file()]
+        files, start = [path], path.parent
+    elif path.is_dir():
+        files, start = [file for file in path.rglob("*") if file.is_file()], path
     else:
-        found = [(Path(match), 2) for match in glob.glob(data, recursive=True) if Path(match).is_file()]
-    tables = [(file, folders) for file, folders in found if file.suffix in READERS]
+        files = [Path(match) for match in glob.glob(data, recursive=True) if Path(match).is_file()]
+        fixed = takewhile(lambda part: not glob.has_magic(part), path.parts)
+        start = Path(*fixed)
+    endings = [ending for ending in READERS if ending not in LINES or source.known == ("text",)]
+    tables = sorted(file for file in files if file.suffix in endings)
     if not tables:
-        what = "no such file" if not found else f"none of its files ends in {', '.join(READERS)}"
+        what = f"no file that ends in {', '.join(endings)}" if files else "no such file"
         raise DataError(f"{data}: {what}; {source.where}")
-    return sorted(tables)
+    around = tuple(filter(None, (start.name, start.parent.name)))
+    return [TableFile(file, file.relative_to(start).parts[-2::-1], around) for file in tables]
 
 
 def _local(source: Source, data: str, splits: Sequence[str]) -> Iterator[Row]:
-    for file, folders in find_tables(source, data):
-        if file.suffix not in READERS:
-            raise DataError(f"{file}: expected a file that ends in {', '.join(READERS)}; {source.where}")
-        split = split_of(file, folders) or source.split
+    for file, inside, around in find_tables(source, data):
+        split = split_of(file.name, inside) or source.split
         if split not in splits:
             continue
-        language = language_of(file, folders, own_codes=source.own_codes)
-        subject = subject_of(file)
+        try:
+            language = language_of(file.name, inside + around, own_codes=source.own_codes)
+        except DataError as error:
+            raise DataError(f"{file}: {error}") from None
+        subject = subject_of(file.stem)
         for line in READERS[file.suffix](file, source):
             yield _row(source, line.place, line.number, line.row, language, split, subject)
 

@@ -85,24 +85,24 @@ class GlobalMmlu(BenchmarkData, Strategy[Evaluator]):
                     exam.groups,
                 )
 
-    def _examples(self) -> Mapping[tuple[str, str], Sequence[Exam]]:
-        """The first rows of the development split, by language and subject."""
-        found: dict[tuple[str, str], list[Exam]] = {}
+    def _examples(self) -> Mapping[tuple[str, str], Sequence[str]]:
+        """The first rows of the development split with their answers, by language and subject."""
+        found: dict[tuple[str, str], list[str]] = {}
         for row in self.rows("dev") if self.shots else ():
             exam = exam_of(row)
             kept = found.setdefault((row.language, exam.subject), [])
             if len(kept) < self.shots:
-                kept.append(exam)
+                kept.append(f"{exam.text} {LETTERS[exam.answer]}\n\n")
         return found
 
-    def _before(self, exam: Exam, examples: Sequence[Exam]) -> str:
+    def _before(self, exam: Exam, examples: Sequence[str]) -> str:
         if len(examples) < self.shots:
-            subject = f"the subject '{exam.subject}'" if exam.subject else "its"
+            subject = f" of the subject '{exam.subject}'" if exam.subject else ""
             raise DataError(
-                f"{exam.row.place}: {len(examples)} rows of {subject} in the language '{exam.row.language}' are in the split dev, "
+                f"{exam.row.place}: {len(examples)} rows{subject} in the language '{exam.row.language}' are in the split dev, "
                 f"and {self.shots} are to come before it; add dev rows, or set `shots`"
             )
-        return "".join(f"{example.text} {LETTERS[example.answer]}\n\n" for example in examples)
+        return "".join(examples)
 
 
 def exam_of(row: Row) -> Exam:

@@ -235,7 +235,10 @@ def test_data_must_be_named_and_pinned(strategy):
         strategy()
     with pytest.raises(ValueError, match="40 hexadecimal digits"):
         strategy(revision="main")
-    assert strategy(revision=REVISION).build().signature()["data"].endswith(REVISION)
+    pinned = strategy(revision=REVISION)
+    assert pinned.build().signature()["data"].endswith(REVISION)
+    assert pinned.needs_of_settings == ("datasets",)
+    assert strategy(data="x").needs_of_settings == ()
 
 
 def test_a_signature_changes_with_the_rows(jsonl):

@@ -1,7 +1,6 @@
 """Rows of benchmarks, read from files laid out as they were published."""
 
 import json
-from pathlib import PurePath
 
 import pyarrow
 import pyarrow.parquet
@@ -66,22 +65,25 @@ def test_codes_of_a_set_s_own_are_understood_where_it_has_them():
         ("mmlu_PT-BR.csv", "pt-BR", None),
         ("newstest2019-ref.fra.txt", "fr", None),
         ("zh_hant.txt", "zh-Hant", None),
+        ("data/auxiliary_train/arc_easy.csv", None, "train"),
+        ("dev/data/questions.csv", None, "dev"),
         ("questions.csv", None, None),
     ],
 )
 def test_names_of_files_say_language_and_split(path, language, split):
-    assert language_of(PurePath(path), 2) == language
-    assert split_of(PurePath(path), 2) == split
+    *folders, file = path.split("/")
+    assert language_of(file, folders[::-1]) == language
+    assert split_of(file, folders[::-1]) == split
 
 
 def test_a_subject_is_the_name_of_its_file_without_the_split():
-    assert subject_of(PurePath("dev/high_school_us_history_dev.csv")) == "high_school_us_history"
-    assert subject_of(PurePath("anatomy.csv")) == "anatomy"
+    assert subject_of("high_school_us_history_dev") == "high_school_us_history"
+    assert subject_of("anatomy") == "anatomy"
 
 
 def test_a_name_that_could_mean_two_languages_is_refused():
     with pytest.raises(DataError, match="could mean the languages de, my"):
-        language_of(PurePath("my_mgsm_de.tsv"), 2)
+        language_of("my_mgsm_de.tsv", ())
 
 
 COPA = {"premise": "p", "choice1": "a", "choice2": "b", "question": "cause", "label": 1, "idx": 0}
@@ -117,6 +119,14 @@ def test_languages_and_splits_are_chosen(files):
     assert len(read(XCOPA, folder, "test", "validation")) == 6
     assert len(read(XCOPA, folder / "data" / "*" / "val.*", "validation")) == 3
     assert [row.language for row in read(XCOPA, folder / "data" / "et" / "test.et.jsonl", "test")] == ["et"]
+
+
+def test_folders_above_the_search_name_the_language_but_no_split(files):
+    """Data that lies in `dev` or `eval` for other reasons is not of that split."""
+    folder = files({"mmlu_ar/dev/anatomy.jsonl": json.dumps({"question": "?"}) + "\n"}) / "mmlu_ar" / "dev"
+    for data in (folder, folder / "anatomy.jsonl", folder / "*.jsonl"):
+        assert [(row.language, row.split) for row in read(GLOBAL_MMLU, data, "test")] == [("ar", "test")]
+    assert [row.split for row in read(GLOBAL_MMLU, folder.parent, "dev")] == ["dev"]
 
 
 def test_a_column_says_the_language_before_the_file_does(files):
@@ -185,7 +195,8 @@ def test_plain_lines_keep_their_numbers(files):
         ("test.it.csv", 'premise,choice1\n"a" b,c\n', r"it\.csv:2: not a row of a CSV file"),
         ("test.it.csv", "p,a,b\n", r"it\.csv:1: expected a header with the columns premise, choice1"),
         ("test.jsonl", json.dumps(COPA) + "\n", r"test\.jsonl:1: no column says its language"),
-        ("test.it.md", "", "none of its files ends in .jsonl, .json"),
+        ("test.it.md", "", "no file that ends in .jsonl, .json, .parquet, .csv, .tsv; XCOPA is at"),
+        ("test.it.txt", "", "no file that ends in .jsonl"),
         ("val.it.jsonl", json.dumps(COPA) + "\n", "no row of the split test"),
     ],
 )
@@ -206,11 +217,11 @@ def test_missing_files_and_languages_say_where_to_get_them(files):
 
 def test_a_file_that_is_not_utf_8_is_told_so(files):
     folder = files({})
-    for name in ("test.it.csv", "test.it.txt", "test.it.tsv"):
+    for name, source in [("test.it.csv", XCOPA), ("test.it.tsv", XCOPA), ("it_Latn.devtest", FLORES)]:
         file = folder / name
         file.write_bytes(b"premise,choice1\np\xe9,a\n")
         with pytest.raises(DataError, match="not UTF-8"):
-            read(XCOPA, file, "test")
+            read(source, file, "test", "devtest")
 
 
 def test_a_set_of_the_hub_is_read_by_its_configurations(tmp_path):
