@@ -30,9 +30,9 @@ install: .venv/installed ## make .venv with everything that development needs
 run: .venv/installed ## run the whole micro recipe and show what each stage gained (about 4 minutes on two cores)
 	$(BIN)/aya run
 
-test: .venv/installed ## check style and types, then run every test, the whole micro recipe included
+test: .venv/installed ## check style and types, then run every test in two processes, the whole micro recipe included
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/installed ## format, lint, types, generated docs
 	$(BIN)/ruff format --check .
@@ -47,9 +47,11 @@ bench: .venv/installed ## time kernels, merges, teachers, arbitrage, preference 
 	$(BIN)/python benchmarks/merges.py
 	$(BIN)/python benchmarks/teachers.py --prompts 500
 	$(BIN)/python benchmarks/openai_teacher.py
+	$(BIN)/python benchmarks/bootstrap.py
 	$(BIN)/python benchmarks/arbitrage.py
 	$(BIN)/python benchmarks/preference.py
 	$(BIN)/python benchmarks/reference.py
+	$(BIN)/python benchmarks/chrf.py
 	if test -d $(BENCHMARK_DATA); then $(BIN)/python benchmarks/evaluation.py $(BENCHMARK_DATA) --rows 100; fi
 
 replicate: .venv/installed ## run the micro recipe on five fresh seeds and write docs/replication.md (about 25 minutes)

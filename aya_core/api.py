@@ -40,6 +40,7 @@ from aya_core.kinds import (
     TrainingJob,
 )
 from aya_core.languages import check_language, language_name
+from aya_core.lines import READERS, Line, csv_lines, json_array, json_lines, parquet_lines
 from aya_core.merges import (
     AnyMerge,
     CheckingEngine,
@@ -94,6 +95,7 @@ from aya_core.verdicts import checked_verdicts
 
 __all__ = [
     "LANGUAGES",
+    "READERS",
     "UNKNOWN_LANGUAGE",
     "AnyMerge",
     "AnyObjective",
@@ -121,6 +123,7 @@ __all__ = [
     "GroupObjective",
     "Judged",
     "LikelihoodTeacher",
+    "Line",
     "LocalFile",
     "LogLikelihood",
     "MakeOptimiser",
@@ -173,11 +176,15 @@ __all__ = [
     "check_language",
     "checked_verdicts",
     "content_of",
+    "csv_lines",
     "did_you_mean",
     "hookimpl",
+    "json_array",
+    "json_lines",
     "language_name",
     "nested",
     "normalise",
+    "parquet_lines",
     "read_rows",
     "stable_hash",
     "temporary_database",

@@ -30,6 +30,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
             continue  # elements that do not validate are missing from their list; they say what is wrong themselves
         if detail["type"] == "none_required" and error.error_count() > 1:
             continue  # the other branch of an optional field says what is wrong
+        if detail["type"] == "string_type" and detail["loc"][-1] == "str" and isinstance(detail["input"], dict):
+            continue  # so does the branch for mappings of a field that may be a name
         path = tuple(part for part in detail["loc"] if not _is_union_branch(part))
         inner = detail.get("ctx", {}).get("error")
         if isinstance(inner, SettingsError):

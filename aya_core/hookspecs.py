@@ -42,7 +42,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def aya_datasets() -> Mapping[str, type[Strategy[Dataset]]]:  # type: ignore[empty-body]
     """Offer data sets: they yield prompts, demonstrations or preferences, streaming.
 
-    Used by every stage that reads rows (`prompts:`, `data:`). Bundled: jsonl, parquet, text, hub, micro-world.
+    Used by every stage that reads rows (`prompts:`, `data:`). Bundled: jsonl, parquet, csv, text, hub, micro-world.
     """
 
 
@@ -103,7 +103,7 @@ def aya_evaluators() -> Mapping[str, type[Strategy[Evaluator]]]:  # type: ignore
     """Offer evaluators: they score a model.
 
     Used by `evaluate`, and by `search` to choose. Bundled: verifier, win-rate, perplexity, chrf, preference-accuracy,
-    xcopa, xstorycloze, xwinograd, global-mmlu.
+    xcopa, xstorycloze, xwinograd, global-mmlu, mgsm, include, flores, language-fidelity, reward.
     """
 
 

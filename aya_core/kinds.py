@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_
 
 from aya_core.records import Case, Completion, CorpusScore, ExampleRow, Prompt, RowScore, Verdict
 from aya_core.requests import Continuation, LogLikelihood, Replies, Request, Sampling
+from aya_core.strategies import Strategy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,7 +100,8 @@ class Arbiter(Protocol):
     """Judges the candidates of one prompt together, so that pointwise, pairwise and listwise judges are one kind.
 
     Its strategy class may set `pointwise`, where the verdict on a candidate depends on it and the prompt alone. It is then
-    handed one candidate at a time, and verdicts stand when another teacher joins.
+    handed one candidate at a time, and verdicts stand when another teacher joins. One that compares candidates may set
+    `orderless`, where the order in which they come decides nothing; others are asked in both orders when two are compared.
     """
 
     def judge(self, cases: Sequence[Case]) -> Iterable[Sequence[Verdict]]:
@@ -292,6 +294,9 @@ class Subject:
     rival: the answers of the model that the evaluator's `against` names, under the same sampling.
     log_likelihoods: how likely this model finds given answers.
     replies: what this model said to the requests of the evaluator; empty for one without.
+    arbiter: builds an arbiter that is a setting of the evaluator, whose verdicts are kept: each survives a kill, and later runs of the
+        same evaluator and model take it over, unless it failed, as long as the prompt, the answers shown and the arbiter are the same.
+    store: a folder that all evaluations of a run share, see `TrainingJob`; None outside a run.
     """
 
     name: str
@@ -300,14 +305,16 @@ class Subject:
     rival: Sequence[Completion]
     log_likelihoods: Callable[[Sequence[tuple[Prompt, str]]], Sequence[LogLikelihood]]
     replies: Replies = field(default_factory=Replies)
+    arbiter: Callable[[Strategy[Arbiter]], Arbiter] = field(default=lambda strategy: strategy.build())
+    store: Path | None = None
 
 
 class Evaluator(Protocol):
     """Scores a model.
 
-    Its strategy class may set `needs_answers`, and have a field `against` that names a rival model of the same stage. One
-    that yields several metrics sets `headline`, the name of the main one. `goal`, "max" or "min", says which end of that one is
-    better, for searches.
+    Its strategy class may set `needs_answers`, and have a field `against` that names a rival model of the same stage, or holds a
+    teacher who answers as the rival. One that yields several metrics sets `headline`, the name of the main one. `goal`, "max" or
+    "min", says which end of that one is better, for searches.
     """
 
     def evaluate(self, subject: Subject) -> Iterable[RowScore | CorpusScore]:

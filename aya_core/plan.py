@@ -79,12 +79,13 @@ class Plan:
         kept = set(stages[: stages.index(stage) + 1])
         return Plan(self.recipe, {id: node for id, node in self.nodes.items() if node.stage in kept}, self.names)
 
-    def only(self, stage: str) -> Plan:
-        """Keep the nodes of a stage and those that it needs. Raises RecipeError for an unknown one."""
+    def only(self, *wanted: str) -> Plan:
+        """Keep the nodes of some stages and those that they need. Raises RecipeError for an unknown one."""
         stages = {node.stage for node in self.nodes.values()}
-        if stage not in stages:
-            raise RecipeError(f"no stage named '{stage}'; {did_you_mean(stage, stages)}")
-        needed = {id for id, node in self.nodes.items() if node.stage == stage}
+        for stage in wanted:
+            if stage not in stages:
+                raise RecipeError(f"no stage named '{stage}'; {did_you_mean(stage, stages)}")
+        needed = {id for id, node in self.nodes.items() if node.stage in wanted}
         for id in reversed(list(self.nodes)):  # nodes come after what they read
             if id in needed:
                 needed |= self.nodes[id].after
@@ -279,7 +280,7 @@ class Builder:
                 _set(spec, path, f"${role}")
         for path, file in find(strategy, LocalFile):
             role, where = (".".join((start, *map(str, path))) for start in (key, at))
-            external[role] = self.file(file, where, strategy.published)
+            external[role] = self.file(file, where, strategy.published if len(path) == 1 else "")
             for spec in specs:
                 _set(spec, path, f"${role}")
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from aya_core.errors import did_you_mean
 from aya_core.explain import SettingsError
 from aya_core.guards import Guards
 from aya_core.languages import check_language
@@ -295,6 +296,24 @@ class EvaluateStage(StageSettings):
     sampling: Sampling = Field(Sampling(), description="How the models are asked.")
     greedy: bool = Field(True, description="Answer greedily as well, and report both.")
     evaluators: dict[Name, nested("evaluator")] = Field(min_length=1, description="By name; the first is the headline.")  # type: ignore[valid-type]
+    groups: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        {},
+        description="Columns of tables: means of several evaluators' main metrics, {discriminative: [xcopa, xwinograd]}, which they "
+        "stand in place of; or of other metrics, {xCOMET: [flores.xcomet]}.",
+    )
+
+    @model_validator(mode="after")
+    def _groups_evaluators(self) -> EvaluateStage:
+        for name, members in self.groups.items():
+            for member in members:
+                label = member.partition(".")[0]
+                if label not in self.evaluators:
+                    raise SettingsError(
+                        [(("groups", name), f"no evaluator '{label}' here; {did_you_mean(label, self.evaluators)}")]
+                    )
+            if len(set(members)) < len(members):
+                raise SettingsError([(("groups", name), "names a metric twice; each counts once")])
+        return self
 
 
 Stage = DataStage | TrainStage | MergeStage | SearchStage | ArbitrageStage | OnlineStage | EvaluateStage

@@ -1,27 +1,37 @@
 """Fixtures of all tests."""
 
 import os
-import subprocess
-import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from warm_process import WarmProcess
+
+from aya_core.cli import COMMANDS
 
 if not Path("/dev/nvidiactl").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # before anything imports triton: its kernels then run on a CPU
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch: workers share the cores
+
+PLUGINS = tuple(entry.module for entry in entry_points(group="aya"))
 
 
 @pytest.fixture(scope="session")
 def aya_command():
-    """Run the command `aya` in a process of its own; returns the finished process with text output."""
+    """Run the command `aya` in a process of its own; returns the finished process with text output.
+
+    The process is forked from one that has the imports of the command behind it; the workers that it starts are new ones.
+    """
+    warm = WarmProcess(*(f"aya_core.cli.{name.replace('-', '_')}" for name in COMMANDS), *PLUGINS)
 
     def run(*words, env=None, cwd=None):
-        return subprocess.run(
-            [sys.executable, "-c", "from aya_core.cli import main; main()", *map(str, words)],
-            capture_output=True, text=True, env={**os.environ, "COLUMNS": "200", **(env or {})}, cwd=cwd, check=False,
-        )  # fmt: skip
+        environment = {**os.environ, "COLUMNS": "200", **(env or {})}
+        task = {"call": "aya_core.cli:main", "words": words, "environment": environment}
+        return warm.run({**task, "cwd": cwd} if cwd else task)
 
-    return run
+    yield run
+    warm.end()
 
 
 @pytest.fixture(scope="session")

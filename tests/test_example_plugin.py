@@ -19,10 +19,9 @@ def environment(tmp_path_factory):
     """A new environment with aya-core and the example installed from built wheels; returns a function that runs in it."""
     folder = tmp_path_factory.mktemp("clean")
     wheels = folder / "wheels"
+    wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     for project in (ROOT, EXAMPLE):
-        subprocess.run(
-            [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", wheels, project], check=True
-        )
+        subprocess.run([*wheel, "--wheel-dir", wheels, project], check=True)
     venv.create(folder / "env", with_pip=True)
     python = folder / "env" / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", *wheels.glob("*.whl"), "pytest"], check=True)

@@ -18,8 +18,8 @@ from aya_core.stages import make_plan
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(folder: Path, as_json: bool) -> None:
-    """Gather the report of the run in DIR from what stands there, write it to DIR/report.{json,md,html}, and show
-    it."""
+    """Gather the report of the run in DIR from what stands there, write it to DIR/report.{json,md,html}, its tables to
+    DIR/tables/, and show it."""
     run, loaded = load_run(folder)
     plan = make_plan(loaded)
     inventory = Inventory(run)
@@ -31,6 +31,7 @@ def command(folder: Path, as_json: bool) -> None:
         return
     console = Console()
     terminal.show(report, console)
+    terminal.show_tables(report, console)
     for name, account in report["arbitrage"].items():
         terminal.show_account(name, account, console)
     terminal.show_searches(report, console)

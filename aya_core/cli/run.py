@@ -21,12 +21,13 @@ from aya_core.stages import make_plan
     "--out", type=click.Path(path_type=Path), help="Run folder; runs/NAME by default. The same folder goes on."
 )
 @click.option("--until", metavar="STAGE", help="Stop when this stage is done.")
+@click.option("--ask-again", is_flag=True, help="Ask again what had no answer, and judge again what failed.")
 @spec.track_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout; progress goes to stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def command(
-    recipe: str | None, overrides: tuple[str, ...], out: Path | None, until: str | None, track: tuple[str, ...],
-    as_json: bool, quiet: bool,
+    recipe: str | None, overrides: tuple[str, ...], out: Path | None, until: str | None, ask_again: bool,
+    track: tuple[str, ...], as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Run a recipe (a YAML file, or the name of a bundled one); without RECIPE, the bundled micro recipe.
 
@@ -37,7 +38,7 @@ def command(
     if until is not None:
         plan = whole.until(until)
     folder = out or Path("runs") / loaded.recipe.name
-    runner = Runner(loaded, plan, folder, track=spec.trackers(track, loaded.registry))
+    runner = Runner(loaded, plan, folder, ask_again=ask_again, track=spec.trackers(track, loaded.registry))
     with Progress(len(plan.nodes), quiet=quiet) as progress:
         loaded.registry.manager.register(progress, "terminal")
         runner.go()

@@ -53,16 +53,20 @@ def settings(words: list[str], option: str) -> dict[str, Any]:
     return read
 
 
+USES = {".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
+"""The data set that reads files with each ending."""
+
+
 def dataset(text: str, option: str) -> dict[str, Any]:
-    """Read a data set: a JSONL or Parquet file, or a strategy."""
+    """Read a data set: a JSONL, Parquet, CSV or TSV file, or a strategy."""
     ending = Path(text).suffix
     if Path(text).is_dir():
-        endings = {file.suffix for file in Path(text).iterdir()} & {".jsonl", ".parquet"}
+        endings = {file.suffix for file in Path(text).iterdir()} & set(USES)
         if len(endings) != 1:
-            raise RecipeError(f"{option} {text}: a folder; expected .jsonl or .parquet files in it, of one kind")
-        return {"use": endings.pop()[1:], "path": text}
-    if ending in (".jsonl", ".parquet") and "," not in text and not text.lstrip().startswith("{"):
-        return {"use": ending[1:], "path": text}
+            raise RecipeError(f"{option} {text}: a folder; expected {' or '.join(USES)} files in it, of one kind")
+        return {"use": USES[endings.pop()], "path": text}
+    if ending in USES and "," not in text and not text.lstrip().startswith("{"):
+        return {"use": USES[ending], "path": text}
     return strategy(text, option)
 
 

@@ -8,6 +8,7 @@
 - search: for each search stage, the best merge and how it compares with the uniform one
 - online: for each online stage, its rounds and their guards (see `online.py`)
 - evaluations: as stages and controls, for evaluate stages before the last
+- tables: for each evaluate stage, every metric of every model in every language (see `scores.py`)
 - signature: everything that moved the numbers
 """
 
@@ -21,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from aya_core import __version__, statistics
-from aya_core.artifacts import Artifact, read_rows
+from aya_core.artifacts import Artifact
 from aya_core.plan import Plan
 from aya_core.recipe import LoadedRecipe
-from aya_core.records import RowScore
-from aya_core.report import arbitrage, online
+from aya_core.report import arbitrage, online, scores
+from aya_core.report.scores import Scores
 from aya_core.stage_settings import ArbitrageStage, EvaluateStage, OnlineStage, SearchStage
-from aya_core.stages.evaluation import GREEDY, read_corpus
+from aya_core.stages.evaluation import GREEDY
 from aya_core.statistics import Estimate, Sums
 
 Standing = Mapping[str, Artifact]
@@ -38,12 +39,14 @@ def gather(loaded: LoadedRecipe, plan: Plan, standing: Standing, seconds: float)
     recipe = loaded.recipe
     report: dict[str, Any] = {
         "recipe": recipe.name, "seed": recipe.seed, "aya_core": __version__, "stages": [], "controls": [], "languages": {},
-        "arbitrage": {}, "search": {}, "online": {}, "evaluations": {}, "signature": {},
+        "arbitrage": {}, "search": {}, "online": {}, "evaluations": {}, "tables": {}, "signature": {},
     }  # fmt: skip
     evaluations = [stage for stage in recipe.stages if isinstance(stage, EvaluateStage)]
     for stage in recipe.stages:
         if isinstance(stage, EvaluateStage):
-            scored = _evaluation(stage, standing)
+            measured = scores.read(stage, standing)
+            scored = _evaluation(measured)
+            report["tables"][stage.name] = scores.account(measured)
             report["evaluations"][stage.name] = scored
             if stage is evaluations[-1]:
                 del report["evaluations"][stage.name]
@@ -61,29 +64,25 @@ def gather(loaded: LoadedRecipe, plan: Plan, standing: Standing, seconds: float)
     return report
 
 
-def _evaluation(stage: EvaluateStage, standing: Standing) -> dict[str, Any]:
-    headline = next(iter(stage.evaluators))
-    scores: dict[str, dict[str, Sums]] = {}
-    estimates: dict[str, dict[str, Mapping[str, Estimate]]] = {}
+def _evaluation(measured: Scores) -> dict[str, Any]:
+    stage, headline = measured.stage, next(iter(measured.stage.evaluators))
+    sums: dict[str, dict[str, Sums]] = defaultdict(dict)
+    estimates: dict[str, dict[str, Mapping[str, Estimate]]] = defaultdict(dict)
     signature: dict[str, Any] = {}
     unanswered: dict[str, int] = {}
     main = headline
-    for label in stage.evaluators:
-        for model in map(str, (*stage.models, *stage.controls)):
-            artifact = standing.get(f"{stage.name}.{label}@{model}")
-            if artifact is None:
-                continue
+    for label, artifacts in measured.artifacts.items():
+        for model, artifact in artifacts.items():
             signature[label] = artifact.measures["signature"]
             if label == headline:
                 main = _metric_name(label, artifact.measures["headline"])
             unanswered[model] = max(unanswered.get(model, 0), artifact.measures["unanswered"])
-            own = estimates.setdefault(model, {})
-            for metric, scored in _by_metric(artifact.payload).items():
-                added = statistics.sums(scored)
-                scores.setdefault(model, {})[_metric_name(label, metric)] = added
-                own[_metric_name(label, metric)] = statistics.by_language(added)
-            for metric, parts in _of_corpora(artifact.payload).items():
-                own[_metric_name(label, metric)] = parts
+        for metric, models in measured.languages.get(label, {}).items():
+            for model, parts in models.items():
+                estimates[model][_metric_name(label, metric)] = parts
+        for metric, models in measured.sums.get(label, {}).items():
+            for model, added in models.items():
+                sums[model][_metric_name(label, metric)] = added
     base = str(stage.models[0])
     rivals = [label for label, evaluator in stage.evaluators.items() if getattr(evaluator, "against", None) == base]
     rows = {model: _row(model, metrics, main, rivals) for model, metrics in estimates.items()}
@@ -91,7 +90,7 @@ def _evaluation(stage: EvaluateStage, standing: Standing) -> dict[str, Any]:
         rows[model] |= {"unanswered": count} if count else {}
     line = [str(model) for model in stage.models if str(model) in rows]
     for before, after in pairwise(line):
-        gain = statistics.gain(scores.get(before, {}).get(main, {}), scores.get(after, {}).get(main, {}))
+        gain = statistics.gain(sums.get(before, {}).get(main, {}), sums.get(after, {}).get(main, {}))
         if gain is not None:
             rows[after]["gain"] = gain.as_row()
     languages: dict[str, dict[str, Any]] = defaultdict(dict)
@@ -140,21 +139,6 @@ def _metric_name(label: str, metric: str) -> str:
 
 def _greedy(name: str) -> str:
     return GREEDY + name
-
-
-def _by_metric(payload: Path) -> dict[str, list[RowScore]]:
-    found: dict[str, list[RowScore]] = defaultdict(list)
-    for row in read_rows(payload, RowScore):
-        found[row.metric].append(row)
-    return found
-
-
-def _of_corpora(payload: Path) -> dict[str, dict[str, Estimate]]:
-    """The scores of whole corpora by metric and language."""
-    found: dict[str, dict[str, Estimate]] = defaultdict(dict)
-    for row in read_corpus(payload):
-        found[row.metric][row.language] = Estimate(row.value, row.standard_error, row.n)
-    return {metric: dict(sorted(parts.items())) for metric, parts in found.items()}
 
 
 def _stood_in(name: str, plan: Plan, standing: Standing) -> Mapping[str, str]:

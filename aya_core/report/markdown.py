@@ -9,6 +9,7 @@ from aya_core.report import rounds
 from aya_core.report.arbitrage import by_reason
 from aya_core.report.gather import rows_of
 from aya_core.report.search import sentences
+from aya_core.report.tables import Table, contamination, models_by_tasks, sets
 
 COLUMNS = ("model", "score", "gain on the row above", "greedy", "win/loss/tie vs base, %", "n")
 
@@ -46,6 +47,16 @@ def table(header: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequen
         yield "| " + " | ".join(row) + " |"
 
 
+def table_lines(told: Table) -> Iterator[str]:
+    """A table of an evaluation, its title before and its notes behind it."""
+    yield f"## {told.title}\n"
+    yield from table(told.header, told.rows)
+    yield ""
+    yield from (f"- {note}" for note in told.notes)
+    if told.notes:
+        yield ""
+
+
 def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"# {report['recipe']}, seed {report['seed']}"
     yield ""
@@ -58,6 +69,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
         if report["controls"]:
             yield "\nControls, beside the recipe's line:\n"
             yield from table(COLUMNS, [row for group, row in rows if group == "control"])
+        yield from _tables(report)
         yield from _metrics(report)
         yield from _languages(report)
     yield from _arbitrage(report)
@@ -70,6 +82,19 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
                 yield from table(told[0], told[1:])
                 yield ""
     yield f"\nTook {report['seconds']} s. aya-core {report['aya_core']}. Signature: `{report['signature']}`"
+
+
+def _tables(report: Mapping[str, Any]) -> Iterator[str]:
+    """Models by tasks, where there is more than one task, and contamination."""
+    for name, stages in sets(report["tables"]):
+        told = models_by_tasks(stages)
+        if len(told.header) > 2:
+            yield f"\n## {name}: models by tasks\n"
+            yield from table(told.header, told.rows)
+            yield f"\nBy language, with signatures and as LaTeX: tables/{name}.md, .tex, .html, .json."
+        for told in contamination(stages):
+            yield ""
+            yield from table_lines(told)
 
 
 def _metrics(report: Mapping[str, Any]) -> Iterator[str]:

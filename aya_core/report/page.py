@@ -10,7 +10,8 @@ from aya_core.report import rounds
 from aya_core.report.gather import rows_of
 from aya_core.report.markdown import COLUMNS, account_table, cells, details_table, summary
 from aya_core.report.search import sentences
-from aya_core.report.wins import COLOURS, picture
+from aya_core.report.tables import ABOUT, Table, contamination, models_by_tasks, sets
+from aya_core.report.wins import COLOURS, picture, pictures
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; }
@@ -35,12 +36,46 @@ details { margin-top: 2rem; } pre { white-space: pre-wrap; }
 
 def page(report: Mapping[str, Any]) -> str:
     """Write the whole report as HTML."""
-    body = "\n".join(_body(report))
-    title = f"{escape(report['recipe'])}, seed {report['seed']}"
+    return _whole(f"{report['recipe']}, seed {report['seed']}", _body(report))
+
+
+def tables_page(name: str, tables: Sequence[Table], stages: Mapping[str, Any]) -> str:
+    """Write the tables and figures of an evaluation as HTML."""
+    return _whole(f"{name}: tables", _tables_body(tables, stages))
+
+
+def _whole(title: str, lines: Iterator[str]) -> str:
+    title, body = escape(title), "\n".join(lines)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{title}</title><style>{STYLE}</style><body><h1>{title}</h1>\n{body}</body></html>\n"
     )
+
+
+def _tables_body(tables: Sequence[Table], stages: Mapping[str, Any]) -> Iterator[str]:
+    for stage, account in stages.items():
+        for _, drawn in pictures(stage, account):
+            yield drawn
+    for table in tables:
+        yield from _noted(table)
+
+
+def _noted(table: Table) -> Iterator[str]:
+    yield f"<h2>{escape(table.title)}</h2>"
+    yield from _table(table.header, *table.rows)
+    if table.notes:
+        yield f'<ul class="quiet">{"".join(f"<li>{escape(note)}</li>" for note in table.notes)}</ul>'
+
+
+def _models_by_tasks(report: Mapping[str, Any]) -> Iterator[str]:
+    for name, stages in sets(report["tables"]):
+        table = models_by_tasks(stages)
+        if len(table.header) > 2:
+            yield f"<h2>{escape(name)}: models by tasks</h2><p>{escape(ABOUT)}</p>"
+            yield from _table(table.header, *table.rows)
+            yield f'<p><a href="tables/{escape(name)}.html">By language, with figures and signatures</a></p>'
+        for told in contamination(stages):
+            yield from _noted(told)
 
 
 def _body(report: Mapping[str, Any]) -> Iterator[str]:
@@ -50,6 +85,7 @@ def _body(report: Mapping[str, Any]) -> Iterator[str]:
         yield from _gains(report)
         yield "<h2>In numbers</h2>"
         yield from _main_table(report)
+        yield from _models_by_tasks(report)
         yield "<h2>By language</h2>"
         yield from _languages(report)
     for name, account in report["arbitrage"].items():

@@ -12,9 +12,10 @@ from rich.measure import Measurement
 from rich.segment import Segments
 from rich.table import Table
 
-from aya_core.report import rounds
+from aya_core.report import rounds, tables
 from aya_core.report.markdown import COLUMNS, account_table, cells, details_table, summary, wins_table
 from aya_core.report.search import sentences
+from aya_core.report.tables import all_tables, models_by_tasks, sets
 from aya_core.report.training import gains_table, held_out_table, rows_told
 
 
@@ -50,6 +51,23 @@ def show_warnings(name: str, account: Mapping[str, Any], console: Console) -> No
     """Print what an arbitrage warns of."""
     for warning in account["warnings"]:
         console.print(f"[yellow]warning[/yellow]: {name}: {warning}", soft_wrap=True)
+
+
+def show_tables(report: Mapping[str, Any], console: Console, *, whole: bool = False) -> None:
+    """Print models by tasks, where there is more than one task. whole: always, and every other table, too."""
+    for _, stages in sets(report["tables"]):
+        for table in all_tables(stages) if whole else (models_by_tasks(stages),):
+            if whole:
+                show_table(table, console)
+            elif len(table.header) > 2:
+                _table(table.title, iter([table.header, *table.rows]), console)
+
+
+def show_table(table: tables.Table, console: Console) -> None:
+    """Print a table of an evaluation with its notes."""
+    _table(escape(table.title), iter([list(map(escape, row)) for row in (table.header, *table.rows)]), console)
+    for note in table.notes:
+        console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True, highlight=False)
 
 
 def show_searches(report: Mapping[str, Any], console: Console) -> None:

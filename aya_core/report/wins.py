@@ -1,48 +1,62 @@
-"""Whose answer won where, as a picture: a stacked bar for each language."""
+"""Whose answer won where, as pictures: of an arbitrage by language, and of an evaluation against a rival."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from html import escape
 from typing import Any
+
+from aya_core.report import bars
+from aya_core.report.bars import Bar
+from aya_core.report.tables import models_of, names
 
 COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#9498a0")
 """Colours that stay apart for most eyes, in the order of models or teachers."""
 
-LEFT, WIDTH, BAR, GAP, KEY = 56, 640, 16, 6, 22
-"""Pixels: left margin, longest bar, its height, the space between two, height of a line of the key."""
+OUTCOMES = {"win": "#6cc5b0", "loss": "#ff8ab7", "tie": "#c9ccd1"}
+"""Outcomes of a comparison with a rival, and their colours."""
 
 
 def picture(account: Mapping[str, Any], title: str) -> str:
-    """Draw the wins of an account as SVG. Bars are shares of a language's prompts that were won; the number beside is n."""
+    """Draw the wins of an arbitrage's account. Bars are shares of a language's prompts that were won; the number beside is n."""
     colours = {teacher: COLOURS[index % len(COLOURS)] for index, teacher in enumerate(account["teachers"])}
-    top = 30 + KEY * len(colours)
-    height = top + (BAR + GAP) * len(account["wins"]) + 8
-    body = "\n".join([*_key(colours), *_bars(account["wins"], colours, top)])
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 64}" height="{height}" '
-        f'viewBox="0 0 {LEFT + WIDTH + 64} {height}" role="img" font-family="system-ui, sans-serif" font-size="12" '
-        f'fill="currentColor"><title>{escape(title)}</title>\n'
-        f'<text x="{LEFT}" y="18" font-size="14">{escape(title)}</text>\n{body}\n</svg>\n'
-    )
+    rows = []
+    for language, won in account["wins"].items():
+        total = sum(won.values())
+        told = {teacher: f"{count} of {total}" for teacher, count in won.items()}
+        rows.append(Bar(language, won, told, str(total)))
+    return bars.picture(title, colours, rows)
 
 
-def _key(colours: Mapping[str, str]) -> Iterator[str]:
-    for line, (teacher, colour) in enumerate(colours.items()):
-        y = 32 + KEY * line
-        yield f'<rect x="{LEFT}" y="{y}" width="12" height="12" fill="{colour}"/>'
-        yield f'<text x="{LEFT + 18}" y="{y + 10}">{escape(teacher)}</text>'
+def pictures(stage: str, account: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Draw the win rates of an evaluate stage, each picture with its name: all pairs of a model and its rival, then each pair by
+    language.
+
+    They are those of the paper's figures 1, 2 and 4 (arXiv 2412.04261).
+    """
+    shown = names(models_of(account))
+    for label, evaluator in account["evaluators"].items():
+        rival, metrics = evaluator["against"], account["scores"][label]
+        if rival is None or not OUTCOMES.keys() <= metrics.keys():
+            continue
+        of_pairs = {}
+        for model in models_of(account):
+            outcomes = {name: metrics[name][model] for name in OUTCOMES if model in metrics[name]}
+            if model != rival and len(outcomes) == len(OUTCOMES):
+                pair = f"{shown[model]} vs {shown.get(rival, rival)}"
+                of_pairs[pair] = {name: scored["mean"] for name, scored in outcomes.items()}
+                codes = sorted(outcomes["win"]["languages"])
+                of_one = {
+                    code: {name: scored["languages"][code] for name, scored in outcomes.items()} for code in codes
+                }
+                yield f"{stage}.{label}@{shown[model]}", _outcomes(f"{stage}: {pair}, %", of_one)
+        if of_pairs:
+            yield f"{stage}.{label}", _outcomes(f"{stage}: {label}, mean over languages, %", of_pairs)
 
 
-def _bars(wins: Mapping[str, Mapping[str, int]], colours: Mapping[str, str], top: int) -> Iterator[str]:
-    for line, (language, won) in enumerate(wins.items()):
-        y, x, total = top + (BAR + GAP) * line, float(LEFT), sum(won.values())
-        yield f'<text x="{LEFT - 8}" y="{y + 12}" text-anchor="end">{escape(language)}</text>'
-        for teacher, colour in colours.items():
-            if width := WIDTH * won.get(teacher, 0) / max(total, 1):
-                yield (
-                    f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" fill="{colour}">'
-                    f"<title>{escape(teacher)}: {won[teacher]} of {total}</title></rect>"
-                )
-                x += width
-        yield f'<text x="{LEFT + WIDTH + 8}" y="{y + 12}">{total}</text>'
+def _outcomes(title: str, rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    drawn = []
+    for name, outcomes in rows.items():
+        told = {outcome: f"{100 * estimate['value']:.1f}" for outcome, estimate in outcomes.items()}
+        values = {outcome: estimate["value"] for outcome, estimate in outcomes.items()}
+        drawn.append(Bar(name, values, told, f"n {outcomes['win']['n']}", is_labelled=True))
+    return bars.picture(title, OUTCOMES, drawn)

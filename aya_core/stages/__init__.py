@@ -9,6 +9,7 @@ from aya_core.plan import Builder, Plan
 from aya_core.recipe import LoadedRecipe
 from aya_core.stages import (
     arbitrage,
+    contamination,
     evaluation,
     guarding,
     judging,
@@ -54,6 +55,7 @@ ACTIONS: Mapping[str, Callable[[Work], Mapping[str, Any]]] = {
     "request": replying.collect,
     "reply": replying.reply,
     "evaluate": evaluation.evaluate,
+    "find-contamination": contamination.find,
     "draw-prompts": guarding.draw,
     "score-answers": guarding.score_answers,
     "guard": guarding.guard,
@@ -62,7 +64,7 @@ ACTIONS: Mapping[str, Callable[[Work], Mapping[str, Any]]] = {
 """What a node does, by its action. Each returns the measures that its artifact records."""
 
 
-RESUMED = frozenset({"sample", "judge", "reply"})
+RESUMED = frozenset({"sample", "judge", "reply", "evaluate"})
 """Actions that go on from a payload that a killed run left; any other starts with an empty one."""
 
 

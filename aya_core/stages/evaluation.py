@@ -15,15 +15,19 @@ from aya_core.plan import Builder
 from aya_core.records import Completion, CorpusScore, Prompt, RowScore
 from aya_core.requests import LogLikelihood, Replies
 from aya_core.stage_settings import EvaluateStage
-from aya_core.stages import replying, sampling
+from aya_core.stages import contamination, replying, sampling
+from aya_core.stages.kept_verdicts import MADE_BY, Keeper
 from aya_core.stages.work import Work
-from aya_core.strategies import Strategy
+from aya_core.strategies import RowsRef, Strategy, find
 
 GREEDY = "greedy "
 """Before the name of a metric that was measured on greedy answers."""
 
 SCORES, COMPLETIONS = "replies.scores", "replies.completions"
 """The inputs of a node that hold a model's replies to its evaluator."""
+
+PROMPTS = "stage.prompts"
+"""What the stage's prompts are called among what models are evaluated on; no evaluator can have this name."""
 
 CORPUS = "corpus"
 """The folder of an evaluated model's scores that are no means over rows."""
@@ -55,18 +59,21 @@ def unroll(stage: EvaluateStage, build: Builder) -> None:
         for name, model in models.items()
         if requests
     }
+    known = {
+        label: build.resolve(rows, f"evaluators.{label}")
+        for label, evaluator in stage.evaluators.items()
+        for _, rows in find(evaluator, RowsRef)
+    }
+    asked_of = {**known, **requests, **({} if prompts is None else {PROMPTS: prompts})}
+    contamination.add(build, stage.name, models.values(), asked_of)
     for label, evaluator in stage.evaluators.items():
-        rival = getattr(evaluator, "against", None)
-        if rival is not None and rival not in models:
-            raise build.error(
-                f"evaluators.{label}.against", f"no model '{rival}' in this stage; {did_you_mean(rival, models)}"
-            )
+        rival = _rival(stage, build, label, evaluator, prompts, answers)
         for name, model in models.items():
             inputs: dict[str, str] = {}
             if needs_answers(evaluator) and prompts is not None:
                 inputs = {"prompts": prompts, "answers": answers[name]}
                 if rival is not None:
-                    inputs["rival"] = answers[rival]
+                    inputs["rival"] = rival
             settings = {"name": name, "greedy": stage.greedy and bool(inputs)}
             parts: dict[str, str] = {}
             if label in requests:
@@ -78,7 +85,28 @@ def unroll(stage: EvaluateStage, build: Builder) -> None:
             )  # fmt: skip
 
 
-def needs_answers(evaluator: Strategy[Any]) -> bool:
+def _rival(
+    stage: EvaluateStage,
+    build: Builder,
+    label: str,
+    evaluator: Strategy[Any],
+    prompts: str | None,
+    answers: Mapping[str, str],
+) -> str | None:
+    """The node that holds the rival's answers: a model of the stage's, or a teacher who is asked once for all models."""
+    against, where = getattr(evaluator, "against", None), f"evaluators.{label}.against"
+    if against is None or prompts is None:
+        return None
+    if isinstance(against, Strategy):
+        return sampling.add(
+            build, f"{stage.name}.{label}.rival", prompts, against, stage.sampling, name="rival", greedy=stage.greedy, at=where
+        )  # fmt: skip
+    if against not in answers:
+        raise build.error(where, f"no model '{against}' in this stage; {did_you_mean(against, answers)}")
+    return answers[against]
+
+
+def needs_answers(evaluator: Strategy[Any] | type[Strategy[Any]]) -> bool:
     """Whether it scores answers to the stage's prompts."""
     return bool(getattr(evaluator, "needs_answers", False))
 
@@ -87,13 +115,14 @@ def evaluate(work: Work) -> Mapping[str, Any]:
     """Score one model with one evaluator, on sampled answers and on greedy ones."""
     strategy = work.strategy("evaluator")
     evaluator = strategy.build()
+    keeper = Keeper(work, strategy)
     rows: list[RowScore] = []
     corpus: list[CorpusScore] = []
     unanswered = 0
     for greedy in (False, True) if work.setting("greedy") else (False,):
         subject = Subject(
             work.setting("name"), list(_prompts(work)), _answers(work, "answers", greedy), _answers(work, "rival", greedy),
-            likelihoods(lambda: work.strategy("teacher").build()), _replies(work),
+            likelihoods(lambda: work.strategy("teacher").build()), _replies(work), keeper.arbiter, work.store,
         )  # fmt: skip
         unanswered += len({prompt.id for prompt in subject.prompts} - {answer.prompt_id for answer in subject.answers})
         for row in score(evaluator, subject):
@@ -106,13 +135,14 @@ def evaluate(work: Work) -> Mapping[str, Any]:
     if not rows and not corpus:
         raise DataError("the evaluator scored nothing; check that its rows are in the recipe's languages")
     write_rows(work.out, RowScore, rows)
-    (work.out / CORPUS).mkdir()
+    (work.out / CORPUS).mkdir(exist_ok=True)
     write_rows(work.out / CORPUS, CorpusScore, corpus)
     headline = headline_of(strategy, {name.removeprefix(GREEDY) for name in _metrics(rows) | _metrics(corpus)})
     return {
         "headline": headline,
         "rows": len(rows),
         "unanswered": unanswered,
+        **({"made_by": MADE_BY, "failed": keeper.failed, "taken_over": keeper.taken} if keeper.asked else {}),
         "signature": signature_of(work, evaluator),
     }
 

@@ -48,7 +48,7 @@ def judge(work: Work) -> Mapping[str, Any]:
     alone = bool(getattr(strategy, "pointwise", False))
     scale = ""
     if isinstance(arbiter, CalibratedArbiter):
-        sample = _sample(read_cases(work), work.node.seed)
+        sample = calibration_sample(read_cases(work), work.node.seed)
         arbiter.calibrate(sample)
         scale = stable_hash([_key(case) for case in sample])
     made_by = _made_by(work, scale)
@@ -60,7 +60,7 @@ def judge(work: Work) -> Mapping[str, Any]:
     cases: Iterable[Case] = read_cases(work)
     if alone:  # so that a verdict stands when another teacher joins
         cases = (Case(case.prompt, (candidate,)) for case in cases for candidate in case.candidates)
-    asking = Asking(Judged, _key, ask, made_by, stands=_is_no_failure)
+    asking = Asking(Judged, _key, ask, made_by, stands=is_no_failure)
     filled = fill(work, asking, chunked(cases, CHUNK_CASES))
     counts: Counter[str] = Counter(row.status for row in read_rows(work.out, _Status))
     if filled.rows and not counts["scored"]:
@@ -97,11 +97,12 @@ def read_cases(work: Work) -> Iterator[Case]:
         answers_left.check_done()
 
 
-def _is_no_failure(rows: Sequence[Judged]) -> bool:
+def is_no_failure(rows: Sequence[Judged]) -> bool:
+    """Whether verdicts are all that is wanted of a case: those that failed are asked for again."""
     return all(row.verdict.status != "failed" for row in rows)
 
 
-def _sample(cases: Iterable[Case], seed: int) -> list[Case]:
+def calibration_sample(cases: Iterable[Case], seed: int) -> list[Case]:
     """Draw some cases of each language by hash: the same ones whatever the order of the prompts."""
     drawn: dict[str, list[tuple[int, str, Case]]] = {}
     for case in cases:

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from glob import glob
 from pathlib import Path
 from typing import ClassVar
 
@@ -116,6 +117,7 @@ class Learner(Strategy):
     off: int = Field(0, description="How far off without a start.")
     wait: str = Field("", description="A file; while it is there, training does not end.")
     die: str = Field("", description="A file that makes the process kill itself, once.")
+    after: str = Field("", description="A pattern; the process kills itself when there is a file of such a name.")
     trace: str = Field("", description="A file to which each training adds a line.")
     keep: bool = Field(False, description="Leave a note in the store, by the content of the start.")
 
@@ -137,6 +139,8 @@ class Learner(Strategy):
             (job.out / "half-made").touch()
             time.sleep(0.02)
         if self.die and Path(self.die).exists():
+            while self.after and not glob(self.after):
+                time.sleep(0.02)
             Path(self.die).unlink()
             os.kill(os.getpid(), 9)
         job.report(1, 1, {"loss": float(off)})

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
+from evaluated_runs import evaluate
 from noting_folder import Folder
 
 from aya_core import cli, yaml12
@@ -40,6 +41,12 @@ def edit(cheap):
 def folder(tmp_path, aya):
     """A folder with an arbitrage recipe whose teachers and arbiter take notes."""
     return Folder(tmp_path, aya)
+
+
+@pytest.fixture(scope="session")
+def evaluated(tmp_path_factory):
+    """A run folder in which two models were evaluated by two evaluators, and what was printed. Copy it to change it."""
+    return evaluate(tmp_path_factory.mktemp("evaluated"))
 
 
 @pytest.fixture

@@ -39,6 +39,8 @@ class Quiz(Strategy):
             yield GenerationRequest(user_prompt(f"{i}", "de", f"{i}?"), Sampling(temperature=0, max_tokens=8 + i % 2))
 
     def evaluate(self, subject):
+        if subject.store is not None:
+            (subject.store / "quiz").mkdir(parents=True, exist_ok=True)
         for i in range(self.questions):
             short, long = subject.replies.log_likelihoods[f"{i}"]
             yield RowScore(f"{i}", "en", "accuracy", float(short.nats > long.nats))

@@ -40,8 +40,9 @@ def quiz(tmp_path, aya):
     return run
 
 
-def test_an_evaluator_gets_the_replies_to_what_it_asked(quiz):
+def test_an_evaluator_gets_the_replies_to_what_it_asked_and_the_store_of_the_run(quiz, tmp_path):
     _, report, asked = quiz({"quiz": {"use": "quiz"}})
+    assert (tmp_path / "run" / "store" / "quiz").is_dir()
     (row,) = report["stages"]
     assert row["metrics"]["quiz: accuracy"]["value"] == 1.0
     letters = row["metrics"]["quiz: letters"]

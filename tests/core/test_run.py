@@ -30,12 +30,21 @@ def payload(out, node):
     return folder
 
 
-@pytest.fixture
-def done(cheap, aya, tmp_path):
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, aya_command):
     """A finished run of the cheap recipe."""
-    out = tmp_path / "out"
-    aya("run", cheap, "--out", out, "-q", check=0)
-    return out
+    folder = tmp_path_factory.mktemp("finished")
+    for name in ("cheap.yaml", "cheap_plugin.py"):
+        shutil.copy(Path(__file__).parent / name, folder)
+    told = aya_command("run", folder / "cheap.yaml", "--out", folder / "out", "-q")
+    assert told.returncode == 0, told.stderr
+    return folder / "out"
+
+
+@pytest.fixture
+def done(finished, tmp_path):
+    """A copy of the finished run, to do with as one likes."""
+    return shutil.copytree(finished, tmp_path / "out")
 
 
 def test_a_run_ends_in_a_report_of_every_stage(done):
@@ -55,6 +64,8 @@ def test_a_run_ends_in_a_report_of_every_stage(done):
     assert last["win_rate_vs_base"]["win"] > 0.9  # each stage brings the learner one nearer
     assert set(report["languages"]) == {"de", "en", "tr"}
     assert report["arbitrage"]["arbitrage"]["teachers"]["clever"]["won"] > 0
+    rows = report["tables"]["scores"]["contamination"]["evaluators"]["right"]["de"]
+    assert rows == {"rows": 12, "exact": 12, "overlapping": 0}  # every sum is trained on
     assert report["seconds"] > 0
     assert "online.3" in (done / "report.md").read_text()
     assert "<h2>What each stage gained</h2>" in (done / "report.html").read_text()
@@ -80,7 +91,7 @@ def test_a_cluster_gets_its_share_of_other_languages(done):
 def test_running_again_reuses_every_step(done, cheap, aya):
     before = {path: path.stat().st_mtime_ns for path in done.glob("artifacts/**/*")}
     told = aya("run", cheap, "--out", done, check=0)
-    assert "71 of 71 steps stood already" in told.stderr
+    assert "72 of 72 steps stood already" in told.stderr
     assert {path: path.stat().st_mtime_ns for path in done.glob("artifacts/**/*")} == before
 
 
@@ -171,7 +182,8 @@ def test_shards_of_answers_that_a_killed_run_finished_are_kept(cheap, tmp_path, 
 def test_a_node_that_is_killed_costs_that_node_only(edit, aya, tmp_path, done):
     fuse, out = tmp_path / "fuse", tmp_path / "oom"
     fuse.touch()
-    recipe = edit(lambda raw: stage(raw, "clever")["trainer"].update(die=str(fuse)))
+    after = str(out / "artifacts" / "base" / "*" / "artifact.json")
+    recipe = edit(lambda raw: stage(raw, "clever")["trainer"].update(die=str(fuse), after=after))
     told = aya("run", recipe, "--out", out, "-q", check=2)
     assert "step 'clever' failed: its process ended with code -9" in told.stderr
     assert payload(out, "base")
@@ -279,10 +291,10 @@ def test_a_moved_plugin_file_keeps_results_and_a_changed_one_does_not(done, chea
     moved.mkdir()
     for name in ("cheap.yaml", "cheap_plugin.py"):
         (moved / name).write_text((tmp_path / name).read_text())
-    assert "71 of 71 steps stood already" in aya("run", moved / "cheap.yaml", "--out", done, check=0).stderr
+    assert "72 of 72 steps stood already" in aya("run", moved / "cheap.yaml", "--out", done, check=0).stderr
     with (moved / "cheap_plugin.py").open("a") as file:
         file.write("# changed\n")
-    assert "71 of 71 steps stood already" not in aya("run", moved / "cheap.yaml", "--out", done, check=0).stderr
+    assert "72 of 72 steps stood already" not in aya("run", moved / "cheap.yaml", "--out", done, check=0).stderr
 
 
 def wait_for(condition, seconds=30):
@@ -316,4 +328,4 @@ def test_all_steps_share_a_store_that_no_artifact_depends_on(done, edit, aya, tm
     assert payloads(out) == payloads(done)
     aya("status", out, check=0)
     shutil.rmtree(out / "store")
-    assert "71 of 71 steps stood already" in aya("run", recipe, "--out", out, check=0).stderr
+    assert "72 of 72 steps stood already" in aya("run", recipe, "--out", out, check=0).stderr

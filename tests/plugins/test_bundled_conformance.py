@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 from faulty_server import FaultyServer
@@ -30,8 +31,10 @@ from aya_core.testing import (
     tiny_causal_lm,
 )
 from aya_plugins.arbiters.consensus import Consensus
+from aya_plugins.arbiters.length import Length
 from aya_plugins.arbiters.verifier import Verifier
 from aya_plugins.merges import aya_merge_engine
+from aya_plugins.teachers.recorded import Recorded
 
 REGISTRY = Registry()
 
@@ -60,6 +63,7 @@ def data(tmp_path_factory):
     (folder / "tables" / "train.jsonl").write_text("\n".join(map(json.dumps, table)))
     (folder / "answers.jsonl").write_text("\n".join(map(json.dumps, twice)))
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(table), folder / "train.parquet")
+    pyarrow.csv.write_csv(pyarrow.Table.from_pylist(table), folder / "train.csv")
     prompts = sample_prompts()
     verdicts = [
         Judged(Completion(p.id, name, 0, name), Verdict(float(len(name))))
@@ -110,6 +114,7 @@ def test_data_sets_conform(name: str, data: Path):
     settings = {
         "jsonl": [{"path": f"{data}/tables"}],
         "parquet": [{"path": f"{data}/train.parquet"}],
+        "csv": [{"path": f"{data}/train.csv"}],
         "text": [{"path": f"{data}/texts", "lines": lines} for lines in (1, 2)],
         "hub": [{"path": f"{data}/tables"}],
         "micro-world": [{"split": "dev", "per_language": 5, "as_prompts": as_prompts} for as_prompts in (False, True)],
@@ -237,9 +242,10 @@ BENCHMARKS = {
         "answer_right_ending": 1,
     },
     "jp.jsonl": {"sentence": "A _ B.", "option1": "C", "option2": "D", "answer": "1"},
+    "mgsm_de.jsonl": {"question": "1 + 1?", "answer": "2"},
     "de_test.jsonl": {"question": "A?", **{f"option_{letter}": letter for letter in "abcd"}, "answer": "D"},
 }  # fmt: skip
-"""A row of each multiple-choice benchmark, in a file named as such files are."""
+"""A row of each benchmark, in a file named as such files are."""
 
 
 @pytest.mark.parametrize("name", bundled("evaluator"))
@@ -247,9 +253,15 @@ def test_evaluators_conform(name: str, data: Path, tmp_path: Path):
     preferences = str(data / Preference.__name__)
     for file, row in BENCHMARKS.items():
         (tmp_path / file).write_text(json.dumps(row) + "\n")
+    for language, text in {"eng_Latn": "A bird sings.", "tur_Latn": "Bir kuş ötüyor."}.items():
+        (tmp_path / "flores").mkdir(exist_ok=True)
+        (tmp_path / "flores" / f"{language}.devtest").write_text(f"{text}\n")
     settings = {
         "verifier": [{"check": "number"}],
-        "win-rate": [{"against": "rival", "judge": Verifier(check="number")}],
+        "win-rate": [
+            {"against": "rival", "judge": Verifier(check="number")},
+            {"against": Recorded(path=f"{data}/answers.jsonl"), "judge": Length(max_ratio=2)},
+        ],
         "chrf": [{}],
         "perplexity": [{"rows": str(data / Demonstration.__name__)}],
         "preference-accuracy": [{"rows": preferences}, {"rows": preferences, "normalise_by_length": True}],
@@ -257,6 +269,11 @@ def test_evaluators_conform(name: str, data: Path, tmp_path: Path):
         "xstorycloze": [{"data": str(tmp_path / "eval.eu.jsonl")}],
         "xwinograd": [{"data": str(tmp_path / "jp.jsonl")}],
         "global-mmlu": [{"data": str(tmp_path / "de_test.jsonl"), "shots": 0}],
+        "flores": [{"data": str(tmp_path / "flores")}, {"data": str(tmp_path / "flores"), "prompting": "text"}],
+        "mgsm": [{"data": str(tmp_path / "mgsm_de.jsonl"), "shots": 0}],
+        "include": [{"data": str(tmp_path / "de_test.jsonl")}],
+        "language-fidelity": [{}, {"expected": {"tr": "en"}}],
+        "reward": [{"arbiter": Verifier(check="number")}, {"arbiter": offered("arbiter", "length")}],
     }
     for options in settings[name]:
         check_evaluator(offered("evaluator", name, **options))

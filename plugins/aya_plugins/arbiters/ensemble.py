@@ -94,6 +94,12 @@ class Ensemble(Strategy[Arbiter]):
         """Whether every verdict is on an answer by itself."""
         return self.combine == "weighted" and all(map(_is_pointwise, (*self.gates.values(), *self.scores.values())))
 
+    @property
+    def orderless(self) -> bool:
+        """Whether the order of the answers decides nothing, for any member."""
+        members = (*self.gates.values(), *self.scores.values())
+        return all(_is_pointwise(member) or bool(getattr(member, "orderless", False)) for member in members)
+
     def build(self) -> Arbiter:
         """Build the members."""
         order = self.order or ()

@@ -76,6 +76,11 @@ class Judge(Strategy[Arbiter]):
         """Whether an answer is judged by itself."""
         return self.mode == "score"
 
+    @property
+    def orderless(self) -> bool:
+        """Whether the order of the answers decides nothing: two are shown in both."""
+        return self.mode == "pairwise"
+
     def build(self) -> Arbiter:
         """Build the judge's teacher."""
         teacher: Strategy[Teacher] = self.teacher

@@ -29,7 +29,7 @@ TWO_LETTERS = dict(zip(_THREE_LETTERS[::2], _THREE_LETTERS[1::2], strict=True))
 """Codes of three letters, among them those of single languages that stand for their group (arb, swh), to ISO 639-1."""
 
 THREE_LETTERS_ONLY = frozenset(
-    ["ary", "arz", "ast", "ceb", "ckb", "fil", "gsw", "hsb", "ilo", "kab", "nso", "pap", "scn", "tpi", "yue"]
+    "ary arz ast bem ceb ckb fil fuc gsw hmn hsb ilo kab mey nso pap prs scn shi tpi yue".split()  # noqa: SIM905
 )
 """Languages without a code of two letters that may name a file without a script beside it."""
 

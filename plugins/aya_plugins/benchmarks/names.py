@@ -19,7 +19,9 @@ SPLITS = {
 """Words for splits, and the word that rows have for them."""
 
 _SEPARATORS = re.compile(r"[\s._-]+")
-_PAIR = re.compile(r"(?<![A-Za-z0-9])(?:[a-z]{2,3}[_-][A-Za-z]{4}|[A-Za-z]{2}[_-][A-Z]{2})(?![A-Za-z0-9])")
+_PAIR = re.compile(
+    r"(?<![A-Za-z0-9])(?:[a-z]{2,3}[_-][A-Za-z]{4}|[A-Za-z]{2}[_-][A-Z]{2}|[a-z]{3}[_-][A-Z]{2})(?![A-Za-z0-9])"
+)
 
 _LAST = re.compile(r"(?:[a-z]{2,3}[_-][A-Za-z]{4}|[^\s._-]*)$")
 

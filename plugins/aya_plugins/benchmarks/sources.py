@@ -27,6 +27,7 @@ class Source:
     aliases: Mapping[str, str] = field(default_factory=dict)
     own_codes: bool = False
     is_tsv_quoted: bool = False
+    beside: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -96,6 +97,7 @@ MGSM = Source(
     "mgsm_de.tsv",
     known=("question", "answer"),
     columns=("question", "answer"),
+    beside=("exemplars.*",),
 )
 INCLUDE = Source(
     "INCLUDE-base",
@@ -113,4 +115,5 @@ FLORES = Source(
     "devtest/arb_Arab.devtest, one sentence a line",
     split="devtest",
     known=("text",),
+    beside=("metadata_*.tsv", "DOCUMENT_IDS.tsv", "LANGUAGES.tsv"),
 )

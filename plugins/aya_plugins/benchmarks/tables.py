@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -106,7 +107,11 @@ def find_tables(source: Source, data: str) -> list[TableFile]:
         fixed = takewhile(lambda part: not glob.has_magic(part), path.parts)
         start = Path(*fixed)
     endings = [ending for ending in READERS if ending not in LINES or source.known == ("text",)]
-    tables = sorted(file for file in files if file.suffix in endings)
+    tables = sorted(
+        file
+        for file in files
+        if file.suffix in endings and not any(fnmatch(file.name, pattern) for pattern in source.beside)
+    )
     if not tables:
         what = f"no file that ends in {', '.join(endings)}" if files else "no such file"
         raise DataError(f"{data}: {what}; {source.where}")
@@ -155,6 +160,8 @@ def _row(
 ) -> Row:
     values = {source.aliases.get(name, name): value for name, value in found.items()}
     said = next((values[name] for name in LANGUAGE_COLUMNS if isinstance(values.get(name), str)), None)
+    if said is None and isinstance(values.get("iso_639_3"), str):  # FLORES+ names its script beside it
+        said = "_".join(str(values[name]) for name in ("iso_639_3", "iso_15924") if values.get(name))
     if said:
         language = language_code(said, own_codes=source.own_codes) or language
     if language is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aya_core.api import Dataset, Strategy, hookimpl
+from aya_plugins.datasets.delimited import Csv
 from aya_plugins.datasets.hub import Hub
 from aya_plugins.datasets.jsonl import Jsonl
 from aya_plugins.datasets.micro_world_dataset import MicroWorld
@@ -15,4 +16,4 @@ from aya_plugins.datasets.text import Text
 @hookimpl
 def aya_datasets() -> Mapping[str, type[Strategy[Dataset]]]:
     """Offer the bundled data sets."""
-    return {"jsonl": Jsonl, "parquet": Parquet, "text": Text, "hub": Hub, "micro-world": MicroWorld}
+    return {"jsonl": Jsonl, "parquet": Parquet, "csv": Csv, "text": Text, "hub": Hub, "micro-world": MicroWorld}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Self
 
 from pydantic import model_validator
@@ -38,10 +39,11 @@ class FileOptions(Settings):
 
 def table(options: FileOptions, ending: str) -> Table:
     """Make the data set of these files; they are opened when rows are asked for."""
+    return table_of(options, partial(read_lines, options.path, ending))
 
-    def lines() -> Iterator[Line]:
-        return read_lines(options.path, ending)
 
+def table_of(options: FileOptions, lines: Callable[[], Iterator[Line]]) -> Table:
+    """Make the data set of rows that are read in a way of their own."""
     return Table(
         lines, options.columns, options.language, options.language_from_name, options.id_template, options.limit,
         options.folds,

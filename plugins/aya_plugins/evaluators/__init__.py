@@ -6,9 +6,14 @@ from collections.abc import Mapping
 
 from aya_core.api import Evaluator, Strategy, hookimpl
 from aya_plugins.evaluators.chrf import Chrf
+from aya_plugins.evaluators.flores import Flores
 from aya_plugins.evaluators.global_mmlu import GlobalMmlu
+from aya_plugins.evaluators.include import Include
+from aya_plugins.evaluators.language_fidelity import LanguageFidelity
+from aya_plugins.evaluators.mgsm import Mgsm
 from aya_plugins.evaluators.perplexity import Perplexity
 from aya_plugins.evaluators.preference_accuracy import PreferenceAccuracy
+from aya_plugins.evaluators.reward import Reward
 from aya_plugins.evaluators.verifier import VerifierEvaluator
 from aya_plugins.evaluators.win_rate import WinRate
 from aya_plugins.evaluators.xcopa import Xcopa
@@ -29,4 +34,9 @@ def aya_evaluators() -> Mapping[str, type[Strategy[Evaluator]]]:
         "xstorycloze": Xstorycloze,
         "xwinograd": Xwinograd,
         "global-mmlu": GlobalMmlu,
+        "flores": Flores,
+        "mgsm": Mgsm,
+        "include": Include,
+        "language-fidelity": LanguageFidelity,
+        "reward": Reward,
     }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from aya_core.api import (
     Arbiter,
     CalibratedArbiter,
-    Case,
     Completion,
     Evaluator,
     Field,
@@ -16,31 +16,49 @@ from aya_core.api import (
     RowScore,
     Strategy,
     Subject,
+    Verdict,
     checked_verdicts,
     nested,
-    stable_hash,
 )
+from aya_plugins.evaluators.battles import Battle, Outcome, both_orders, decided, one_order
 from aya_plugins.evaluators.signatures import settings_of, versions
 
 
 class WinRate(Strategy[Evaluator]):
     """Judge each answer against a rival's answer to the same prompt, and count wins, losses and ties.
 
-    Sample i meets the rival's sample i. Equal scores are a tie. `win`, `loss` and `tie` are shares of the
-    judged battles; `unjudged` is the share of all battles in which the judge abstained or failed, or one
-    side gave no answer. Which answer the judge sees first is drawn by a hash, so that a judge with a liking
-    for one place favours neither.
+    Sample i meets the rival's sample i. An arbiter that compares sees both answers in both orders; where the orders disagree it
+    is a tie, which is counted. It sees no names. Equal answers tie unasked, and an empty one loses unasked to any
+    other. One that scores answers by themselves gives the win to the higher score, and equal scores are a tie. A verdict that
+    failed is never guessed, and never kept: it is asked for again when the evaluator runs again.
+
+    | metric | of |
+    |---|---|
+    | win, loss, tie | shares of the battles that were judged |
+    | unjudged | share of all battles without a result: the judge abstained or failed, or a side gave no answer |
+    | failed | share of all battles in which the judge gave no verdict that could be read, in either order |
+    | empty | share of all battles in which the model's answer was empty |
+    | order_disagreement | share of the judged battles in which the two orders disagreed |
+    | first_position | share of verdicts with a winner that went to the answer shown first; 0.5 without a liking for a place |
+    | length | mean length of the model's answers, in characters |
+    | length_difference | mean of that less the rival's |
+    | length_ratio | the model's characters for each of the rival's, over all battles |
     """
 
     needs_answers: ClassVar[bool] = True
     headline: ClassVar[str] = "win"
     goal: ClassVar[str] = "max"
 
-    against: str = Field(min_length=1, description="The rival: a model of the same stage.")
-    judge: nested("arbiter") = Field(description="The arbiter whose scores decide.")  # type: ignore[valid-type]
+    against: str | nested("teacher") = Field(  # type: ignore[valid-type]
+        description="The rival: a model of the same stage, or a teacher who answers for it, such as "
+        "{use: recorded, path: rival.jsonl}."
+    )
+    judge: nested("arbiter") = Field(  # type: ignore[valid-type]
+        description="The arbiter who decides, such as {use: judge, teacher: ...}."
+    )
 
     def build(self) -> Evaluator:
-        """Build the judge."""
+        """Make the evaluator; the judge is built when a model is scored."""
         return _WinRate(self)
 
 
@@ -48,43 +66,67 @@ class _WinRate:
     def __init__(self, settings: WinRate) -> None:
         self._settings = settings
         judge: Strategy[Any] = settings.judge
-        self._judge: Arbiter = judge.build()
+        self._compares = not getattr(judge, "pointwise", False)
+        self._shows_both = self._compares and not getattr(judge, "orderless", False)
 
     def evaluate(self, subject: Subject) -> Iterator[RowScore]:
         battles = list(_battles(subject))
-        cases = [case for _, _, case in battles if case is not None]
-        if isinstance(self._judge, CalibratedArbiter):  # the scale does not change who of two is better
-            self._judge.calibrate(cases)
-        verdicts = checked_verdicts(self._judge, cases, "the judge of 'win-rate'")
-        for prompt, swapped, case in battles:
-            ours = theirs = None
-            if case is not None:
-                given = next(verdicts)
-                ours, theirs = (verdict.score for verdict in (reversed(given) if swapped else given))
-            judged = ours is not None and theirs is not None
-            yield RowScore(prompt.id, prompt.language, "unjudged", float(not judged))
-            if ours is not None and theirs is not None:
-                yield RowScore(prompt.id, prompt.language, "win", float(ours > theirs))
-                yield RowScore(prompt.id, prompt.language, "loss", float(ours < theirs))
-                yield RowScore(prompt.id, prompt.language, "tie", float(ours == theirs))
+        asked = [battle for battle in battles if battle.is_met and self._outcome_unasked(battle) is None]
+        cases = [case for battle in asked for case in battle.cases(self._shows_both)]
+        verdicts: Iterator[Sequence[Verdict]] = iter(())
+        if cases:
+            arbiter: Arbiter = subject.arbiter(self._settings.judge)
+            if isinstance(arbiter, CalibratedArbiter):
+                arbiter.calibrate(cases)
+            verdicts = checked_verdicts(arbiter, cases, "the judge of 'win-rate'")
+        for battle in battles:
+            outcome = self._outcome_unasked(battle) if battle.is_met else Outcome()
+            if outcome is None:
+                outcome = both_orders(next(verdicts), next(verdicts)) if self._shows_both else one_order(next(verdicts))
+            yield from self._rows(battle, outcome)
 
     def signature(self) -> Mapping[str, str]:
-        return {"against": self._settings.against, "judge": settings_of(self._settings.judge), **versions()}
+        against = self._settings.against
+        named = settings_of(against) if isinstance(against, Strategy) else str(against)
+        orders = {True: "both", False: "the arbiter's own"}[self._shows_both] if self._compares else "none"
+        return {"against": named, "judge": settings_of(self._settings.judge), "orders": orders, **versions()}
+
+    def _outcome_unasked(self, battle: Battle) -> Outcome | None:
+        return decided(battle) if self._compares else None
+
+    def _rows(self, battle: Battle, outcome: Outcome) -> Iterator[RowScore]:
+        prompt = battle.prompt
+
+        def row(metric: str, value: float, weight: float = 1.0) -> RowScore:
+            return RowScore(prompt.id, prompt.language, metric, float(value), float(weight))
+
+        yield row("unjudged", outcome.points is None)
+        yield row("failed", outcome.has_failed)
+        if outcome.points is not None:
+            yield row("win", outcome.points == 1)
+            yield row("loss", outcome.points == 0)
+            yield row("tie", outcome.points == 0.5)
+            if self._compares:
+                yield row("order_disagreement", outcome.disagrees)
+        if shown := outcome.first_wins + outcome.second_wins:
+            yield row("first_position", outcome.first_wins / shown, shown)
+        if battle.own is not None:
+            yield row("empty", not battle.own.text.strip())
+        if battle.own is not None and battle.rival is not None:
+            own, rival = len(battle.own.text), len(battle.rival.text)
+            yield row("length", own)
+            yield row("length_difference", own - rival)
+            if rival:
+                yield row("length_ratio", own / rival, rival)
 
 
-def _battles(subject: Subject) -> Iterator[tuple[Prompt, bool, Case | None]]:
-    """Yield each sample that either side answered: prompt, whether the rival comes first, and the case."""
+def _battles(subject: Subject) -> Iterator[Battle]:
+    """Yield each sample that either side answered. Answers lose the names of who gave them."""
     ours, theirs = _by_sample(subject.answers), _by_sample(subject.rival)
-    prompts = {prompt.id: prompt for prompt in subject.prompts}
+    prompts: Mapping[str, Prompt] = {prompt.id: prompt for prompt in subject.prompts}
     for sample in dict.fromkeys((*ours, *theirs)):
-        prompt = prompts[sample[0]]
-        if sample not in ours or sample not in theirs:
-            yield prompt, False, None
-            continue
-        swapped = int(stable_hash(sample)[:8], 16) % 2 == 1
-        pair = (theirs[sample], ours[sample]) if swapped else (ours[sample], theirs[sample])
-        yield prompt, swapped, Case(prompt, pair)
+        yield Battle(prompts[sample[0]], ours.get(sample), theirs.get(sample))
 
 
 def _by_sample(answers: Sequence[Completion]) -> Mapping[tuple[str, int], Completion]:
-    return {(answer.prompt_id, answer.index): answer for answer in answers}
+    return {(answer.prompt_id, answer.index): replace(answer, teacher="") for answer in answers}

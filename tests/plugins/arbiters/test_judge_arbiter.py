@@ -346,7 +346,36 @@ def test_a_judge_decides_battles_between_models_in_one_call_to_its_teacher():
     )
     evaluator = WinRate(against="rival", judge=Judge(teacher=Scripted(script=larger, asked=asked))).build()
     rows = list(evaluator.evaluate(Subject("m", prompts, own, rival, lambda pairs: [])))
-    won = {row.prompt_id: row.metric for row in rows if row.value and row.metric != "unjudged"}
-    assert won == {"p0": "win", "p1": "loss", "p2": "tie"}
-    assert [row.value for row in rows if row.metric == "unjudged"] == [0, 0, 0, 1]
-    assert [len(call[0]) for call in asked] == [4]  # the tie is of equal texts
+    won = {row.prompt_id: row.metric for row in rows if row.value and row.metric in ("win", "loss", "tie")}
+    assert won == {"p0": "win", "p1": "loss", "p2": "tie", "p3": "loss"}
+    assert [row.value for row in rows if row.metric == "unjudged"] == [0, 0, 0, 0]
+    assert [len(call[0]) for call in asked] == [4]  # the tie is of equal texts, and the last one is empty
+
+
+def test_battles_tell_where_the_orders_disagreed_and_what_the_judge_left_unread():
+    """The judge likes the first place for short answers, and answers in prose about long ones."""
+
+    def script(first: str, second: str) -> str:
+        return (
+            "Both have merits, but I like (A)."
+            if "long" in first + second
+            else FIRST
+            if "short" in first
+            else larger(first, second)
+        )
+
+    prompts = [user_prompt(f"p{n}", "en", "?") for n in range(4)]
+    own, rival = (
+        [Completion(prompt.id, "m", 0, text) for prompt, text in zip(prompts, texts, strict=True)]
+        for texts in (("5", "short", "long", "3"), ("3", "short 2", "7", "1"))
+    )
+    evaluator = WinRate(against="rival", judge=Judge(teacher=Scripted(script=script, asked=[]), retries=1)).build()
+    rows = list(evaluator.evaluate(Subject("m", prompts, own, rival, lambda pairs: [])))
+    found = {(row.prompt_id, row.metric): row.value for row in rows}
+    assert [found.get((f"p{n}", "tie")) for n in range(4)] == [0, 1, None, 0]
+    assert [found[f"p{n}", "failed"] for n in range(4)] == [0, 0, 1, 0]
+    assert [found[f"p{n}", "unjudged"] for n in range(4)] == [0, 0, 1, 0]
+    assert [found.get((f"p{n}", "order_disagreement")) for n in range(4)] == [0, 1, None, 0]
+    assert [found.get((f"p{n}", "first_position")) for n in range(4)] == [0.5, 1, None, 0.5]
+    weights = [row.weight for row in rows if row.metric == "first_position"]
+    assert weights == [2, 2, 2]

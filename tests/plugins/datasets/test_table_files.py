@@ -1,6 +1,8 @@
 """Laws of the data sets read from files: which record a row gives, and what every bad row is told."""
 
+import csv
 import json
+from collections import Counter
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from pydantic import ValidationError
 from aya_core.api import DataError, Demonstration, Preference, Prompt, user_prompt
 from aya_core.artifacts import write_rows
 from aya_plugins.datasets.columns import Columns
+from aya_plugins.datasets.delimited import Csv
 from aya_plugins.datasets.jsonl import Jsonl
 from aya_plugins.datasets.parquet import Parquet
 
@@ -317,3 +320,57 @@ def test_a_column_that_cannot_be_hashed_is_an_error_with_its_file_and_line(tmp_p
         read(path, folds={"count": 2, "keep": (0,), "by": "topic"})
     with pytest.raises(DataError, match=r"x\.jsonl:1: no column 'topc'; did you mean 'topic'\?"):
         read(path, folds={"count": 2, "keep": (0,), "by": "topc"})
+
+
+def test_delimited_files_give_the_rows_that_jsonl_gives(tmp_path: Path):
+    rows = [
+        {"id": f"a{n}", "language": "tr", "prompt": f'Kaç, "{n}"?\n\tSöyle', "reference": ref, "n": f"{n}"}
+        for n, ref in enumerate(("3", None, "5"))
+    ]
+    columns = Columns(meta=("n",))
+    expected = read(write(tmp_path / "p.jsonl", *rows), columns=columns)
+    for name, delimiter in (("p.csv", ","), ("p.tsv", "\t"), ("p.txt", ";")):
+        with (tmp_path / name).open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, rows[0], delimiter=delimiter)
+            table.writeheader()
+            table.writerows(rows)
+        options = {"delimiter": ";"} if delimiter == ";" else {}
+        assert list(Csv(path=str(tmp_path / name), columns=columns, **options).build().rows(0)) == expected
+
+
+def test_scores_in_delimited_files_are_numbers(tmp_path: Path):
+    path = tmp_path / "g.csv"
+    path.write_text("id,prompt,completion,s\na,x,y,0.5\na,x,z,-1\n")
+    settings = {"path": str(path), "columns": Columns(score="s")}
+    assert [row.score for row in Csv(**settings).build().rows(0)] == [0.5, -1]
+    path.write_text("id,prompt,completion,s\na,x,y,good\n")
+    with pytest.raises(DataError, match=r"g.csv:2: the score is 'good'; expected a number in column 's'"):
+        list(Csv(**settings).build().rows(0))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"id,prompt\na,x,y\n", r"p.csv:2: 3 cells; expected 2, as in the header"),
+        (b'id,prompt\na,"x\ny"\nb,"z\n', r"p.csv:4: not a row of delimited text"),
+        (b"id,prompt\na,\xff\n", r"p.csv:\d: not UTF-8"),
+        (b"id,prompt,id\na,b,c\n", r"p.csv:1: the header names 'id' twice"),
+        (b"id,prompt\na,\n", r"p.csv:2: no prompt; expected it in column 'prompt'"),
+    ],
+)
+def test_bad_delimited_files_are_told_the_line(tmp_path: Path, text: bytes, message: str):
+    (tmp_path / "p.csv").write_bytes(text)
+    with pytest.raises(DataError, match=message):
+        list(Csv(path=str(tmp_path / "p.csv")).build().rows(0))
+
+
+def test_the_prompts_of_m_arena_hard_and_dolly_are_read_as_they_were_published(shared_data: Path):
+    questions = shared_data / "m_arena_hard" / "questions"
+    columns = Columns(language="lang", meta=("cluster",))
+    arena = Jsonl(path=str(questions), columns=columns, id_template="{language}/{id}").build().rows(0)
+    languages = Counter(row.language for row in arena if isinstance(row, Prompt))
+    assert len(languages) == 23
+    assert set(languages.values()) == {500}
+    dolly = list(Csv(path=str(shared_data / "language_confusion" / "dolly"), limit=150).build().rows(0))
+    assert len({prompt.id for prompt in dolly if isinstance(prompt, Prompt)}) == 150
+    assert dolly[0] == user_prompt("ar-1", "ar", "ما هي 5 طرق لتناول التفاح؟")

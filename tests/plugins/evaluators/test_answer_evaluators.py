@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import ValidationError
@@ -13,6 +13,7 @@ from aya_core.api import (
     Case,
     Completion,
     DataError,
+    Field,
     PluginError,
     Prompt,
     RowScore,
@@ -50,6 +51,16 @@ class Refuses(Strategy[Arbiter]):
         return _Judge(lambda case: [Verdict(1.0), Verdict.fail("no")])
 
 
+class Alone(Strategy[Arbiter]):
+    """Score each answer by its length."""
+
+    pointwise: ClassVar[bool] = True
+    seen: Any = Field(description="Where cases are written down.")
+
+    def build(self) -> Arbiter:
+        return _Judge(lambda case: self.seen.append(case) or [Verdict(float(len(c.text))) for c in case.candidates])
+
+
 class Stops(Strategy[Arbiter]):
     """Judge nothing."""
 
@@ -84,6 +95,10 @@ def means(rows: Iterable[RowScore]) -> dict[str, float]:
 
 def battle(own: Sequence[Completion], rival: Sequence[Completion], judge: Strategy[Arbiter]) -> dict[str, float]:
     return means(WinRate(against="rival", judge=judge).build().evaluate(subject(own, rival)))
+
+
+def shares(found: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in found.items() if name in ("win", "loss", "tie", "unjudged")}
 
 
 def test_the_verifier_is_the_mean_of_the_checks():
@@ -125,7 +140,7 @@ def test_chrf_without_any_reference_is_an_error():
 def test_win_loss_and_tie_are_shares_of_the_judged_battles():
     own = answers(["aaa", "a", "aa", "aa"])
     rival = answers(["aa", "aa", "aa", "a"])
-    assert battle(own, rival, Length()) == {"win": 0.5, "loss": 0.25, "tie": 0.25, "unjudged": 0.0}
+    assert shares(battle(own, rival, Length())) == {"win": 0.5, "loss": 0.25, "tie": 0.25, "unjudged": 0.0}
 
 
 def test_a_win_is_the_rivals_loss():
@@ -136,14 +151,56 @@ def test_a_win_is_the_rivals_loss():
 
 def test_a_model_against_itself_only_ties():
     own = answers(str(n) for n in range(40))
-    assert battle(own, own, Length()) == {"win": 0.0, "loss": 0.0, "tie": 1.0, "unjudged": 0.0}
+    assert shares(battle(own, own, Length())) == {"win": 0.0, "loss": 0.0, "tie": 1.0, "unjudged": 0.0}
 
 
-def test_a_judge_that_likes_the_first_place_favours_neither_side():
-    prompts = [user_prompt(f"q{n}", "en", "?") for n in range(1000)]
-    own = answers(["x"] * 1000, prompts)
-    scores = WinRate(against="rival", judge=First()).build().evaluate(subject(own, own, prompts))
-    assert means(scores)["win"] == pytest.approx(0.5, abs=0.06)  # 3.8 standard errors
+def test_a_judge_that_likes_the_first_place_only_ties():
+    found = battle(answers(["x"] * 4), answers(["y", "x", "y", "y"]), First())
+    assert shares(found) == {"win": 0.0, "loss": 0.0, "tie": 1.0, "unjudged": 0.0}
+    assert found["order_disagreement"] == 0.75  # equal answers are not shown
+    assert found["first_position"] == 1.0
+
+
+def test_a_judge_without_a_liking_for_a_place_has_no_position_bias():
+    found = battle(answers(["aa", "a", "aa", "aa"]), answers(["a", "aa", "bb", "aa"]), Length())
+    assert (found["first_position"], found["order_disagreement"]) == (0.5, 0.0)
+
+
+def test_an_arbiter_that_scores_alone_is_shown_no_order():
+    judged = []
+    scores = list(WinRate(against="rival", judge=Alone(seen=judged)).build().evaluate(
+        subject(answers(["aa", "a"]), answers(["a", "aaa"]))
+    ))  # fmt: skip
+    assert shares(means(scores)) == {"win": 0.5, "loss": 0.5, "tie": 0.0, "unjudged": 0.0}
+    assert not {"order_disagreement", "first_position"} & means(scores).keys()
+    assert len(judged) == 2
+
+
+def test_an_empty_answer_loses_unasked_and_is_counted():
+    own, rival = answers(["", " ", "a"]), answers(["a", "", "\n"])
+    found = battle(own, rival, Refuses())
+    assert shares(found) == {
+        "win": pytest.approx(1 / 3),
+        "loss": pytest.approx(1 / 3),
+        "tie": pytest.approx(1 / 3),
+        "unjudged": 0.0,
+    }
+    assert (found["empty"], found["failed"]) == (pytest.approx(2 / 3), 0.0)
+
+
+def test_lengths_are_compared():
+    rows = list(
+        WinRate(against="rival", judge=Length()).build().evaluate(subject(answers(["aaa", "a"]), answers(["a", ""])))
+    )
+    found = means(rows)
+    assert (found["length"], found["length_difference"]) == (2.0, 1.5)
+    assert [(row.value, row.weight) for row in rows if row.metric == "length_ratio"] == [(3.0, 1.0)]
+
+
+def test_who_answered_is_hidden_from_the_judge():
+    seen = []
+    list(WinRate(against="rival", judge=Alone(seen=seen)).build().evaluate(subject(answers(["aa"]), answers(["a"]))))
+    assert {candidate.teacher for case in seen for candidate in case.candidates} == {""}
 
 
 def test_sample_meets_sample():
@@ -154,26 +211,24 @@ def test_sample_meets_sample():
 
 def test_battles_without_two_verdicts_are_unjudged_and_no_part_of_the_shares():
     own, rival = answers(["aa", "aa", "aa"]), answers(["a", "aaa"])
-    assert battle(own, rival, Length()) == {
-        "win": 0.5,
-        "loss": 0.5,
-        "tie": 0.0,
-        "unjudged": pytest.approx(1 / 3),
-    }
+    third = pytest.approx(1 / 3)
+    assert shares(battle(own, rival, Length())) == {"win": 0.5, "loss": 0.5, "tie": 0.0, "unjudged": third}
     assert battle(rival, own, Length())["unjudged"] == pytest.approx(1 / 3)
-    assert battle(own, own, Refuses()) == {"unjudged": 1.0}
-    assert battle(own, own, Verifier()) == {"win": 0.0, "loss": 0.0, "tie": 1.0, "unjudged": 0.0}
+    refused = battle(own, rival, Refuses())
+    assert shares(refused) == {"unjudged": 1.0}
+    assert refused["failed"] == pytest.approx(2 / 3)
+    assert shares(battle(own, own, Verifier())) == {"win": 0.0, "loss": 0.0, "tie": 1.0, "unjudged": 0.0}
 
 
 def test_a_judge_that_gives_too_few_verdicts_is_an_error():
-    own = answers(["a"])
     with pytest.raises(PluginError, match="the judge of 'win-rate' gave 0 verdicts on the 2 candidates of 'p0'"):
-        battle(own, own, Stops())
+        battle(answers(["a"]), answers(["b"]), Stops())
 
 
 def test_signatures_name_what_moves_the_numbers():
     signature = WinRate(against="rival", judge=Verifier(check="number")).build().signature()
-    assert signature["against"] == "rival"
+    assert (signature["against"], signature["orders"]) == ("rival", "none")
+    assert WinRate(against="rival", judge=Length()).build().signature()["orders"] == "both"
     judge = 'Verifier {"by": null, "check": "number", "expression": null, "tolerance": 0.0}'
     assert signature["judge"] == judge
     assert VerifierEvaluator(check="number").build().signature()["check"] == "number"

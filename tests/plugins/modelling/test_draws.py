@@ -87,7 +87,7 @@ def test_scores_that_are_not_numbers_are_an_error(broken):
             [TemperatureLogitsWarper(0.7), TopKLogitsWarper(9), TopPLogitsWarper(0.6)],
         ),
     ],
-    ids=str,
+    ids=["plain", "temperature", "top_k", "top_p", "all"],
 )
 def test_draws_follow_the_distribution_that_transformers_warpers_leave(sampling, warpers):
     scores = torch.randn(1, 30, generator=torch.Generator().manual_seed(1)) * 1.5

@@ -1,5 +1,6 @@
 """The openai teacher: nothing lost or doubled whatever the server does, limits kept, keys kept secret."""
 
+import asyncio
 import gc
 import html
 import json
@@ -91,7 +92,14 @@ def test_faults_and_neighbours_change_no_answer():
 
 @pytest.mark.parametrize("concurrency", [1, 7, 256])
 def test_as_many_requests_as_allowed_are_in_flight_and_no_more(concurrency):
-    server = FaultyServer(seconds=0.05)
+    """The first are not answered until so many are there."""
+    deadline = time.monotonic() + 60
+
+    async def wait_for_company(server, request, body, attempt):
+        while server.most_in_flight < concurrency and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+
+    server = FaultyServer(wait_for_company, seconds=0.05)
     with server.running() as url:
         answers(url, questions(max(20, concurrency + 50)), concurrency=concurrency)
     assert server.most_in_flight == concurrency

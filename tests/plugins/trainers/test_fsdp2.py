@@ -2,9 +2,6 @@
 on GPUs (see fsdp_on_cpu.py)."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -44,7 +41,7 @@ def make_job(checkpoint, counting, pairs, rows_folder):
 
 
 @pytest.fixture(scope="module")
-def share(tmp_path_factory):
+def share(forked, tmp_path_factory):
     """Do jobs, one after the other, by two processes; returns the folder with those of each."""
 
     def run(jobs):
@@ -54,10 +51,8 @@ def share(tmp_path_factory):
                 job[role] = str(folder / name / role)
                 Path(job[role]).mkdir(parents=True)
         (folder / "jobs.json").write_text(json.dumps(list(jobs.values())))
-        launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-        words = [*launch, Path(__file__).with_name("fsdp_on_cpu.py"), folder / "jobs.json"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        ended = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+        script = Path(__file__).with_name("fsdp_on_cpu.py")
+        ended = forked(script, folder / "jobs.json", processes=2)
         assert ended.returncode == 0, ended.stderr[:6000]
         return folder
 

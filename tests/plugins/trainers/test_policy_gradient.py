@@ -1,9 +1,6 @@
 """What training on groups makes of a tiny model, and objectives that need no reference."""
 
 import math
-import os
-import subprocess
-import sys
 
 import numpy
 import pytest
@@ -257,20 +254,16 @@ settings.build().train(
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_does_on_groups(checkpoint, other, scored, rows_folder, run_trainer, tmp_path):
+def test_two_processes_train_as_one_does_on_groups(
+    checkpoint, other, scored, rows_folder, run_trainer, forked, tmp_path
+):
     rows = rows_folder(scored)
     settings = PolicyGradient(steps=4, batch_rows=8, learning_rate=1e-3)
     alone, _ = run_trainer(settings, rows, start=checkpoint(), reference=other, objective=Grpo().build())
-    script, out, work = tmp_path / "train.py", tmp_path / "out", tmp_path / "work"
-    script.write_text(SCRIPT)
+    out, work = tmp_path / "out", tmp_path / "work"
     out.mkdir()
     work.mkdir()
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    ended = subprocess.run(
-        [*launch, script, rows, checkpoint(), other, out, work],
-        env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    ended = forked(SCRIPT, rows, checkpoint(), other, out, work, processes=2, ACCELERATE_USE_CPU="true")
     assert ended.returncode == 0, ended.stderr[:6000]
     one, two = (load_file(folder / "model.safetensors") for folder in (alone, out))
     for name, tensor in one.items():

@@ -2,10 +2,7 @@
 
 import gc
 import json
-import os
 import shutil
-import subprocess
-import sys
 import weakref
 from pathlib import Path
 
@@ -185,7 +182,7 @@ settings.build().train(job)
 
 
 def test_a_process_killed_in_the_pass_loses_one_batch_and_training_ends_as_if_undisturbed(
-    checkpoint, pairs, rows_folder, run_trainer, passes, tmp_path
+    checkpoint, pairs, rows_folder, run_trainer, passes, forked, tmp_path
 ):
     rows, work, store = rows_folder(pairs), tmp_path / "work", tmp_path / "store"
     work.mkdir()
@@ -193,11 +190,8 @@ def test_a_process_killed_in_the_pass_loses_one_batch_and_training_ends_as_if_un
     job = {"start": checkpoint(), "objective": Dpo().build()}
     undisturbed, _ = run_trainer(settings, rows, **job)
     total = len(passes)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # as here: sums of several threads round otherwise
-    ended = subprocess.run(
-        [sys.executable, "-c", KILLED, rows, checkpoint(), work, store], check=False, env=environment
-    )
-    assert ended.returncode == -9
+    ended = forked(KILLED, rows, checkpoint(), work, store)
+    assert ended.returncode == -9, ended.stderr
     passes.clear()
     resumed, _ = run_trainer(settings, rows, work=work, store=store, **job)
     assert len(passes) == total - 4
@@ -414,17 +408,10 @@ numpy.savez(out / f"{rank}.npz", shared=shared, apart=apart, passes=passes, repe
 
 @pytest.mark.slow
 def test_two_processes_share_a_pass_and_both_have_all_of_it(
-    checkpoint, counting, rows_folder, look_up, passes, tmp_path
+    checkpoint, counting, rows_folder, look_up, passes, forked, tmp_path
 ):
     alone, encoded = look_up(counting, store=tmp_path / "alone")
-    script = tmp_path / "script.py"
-    script.write_text(SHARED)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    ended = subprocess.run(
-        [*launch, script, rows_folder(counting), checkpoint(), tmp_path],
-        env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    ended = forked(SHARED, rows_folder(counting), checkpoint(), tmp_path, processes=2, ACCELERATE_USE_CPU="true")
     assert ended.returncode == 0, ended.stderr[:6000]
     said = [numpy.load(tmp_path / f"{rank}.npz") for rank in range(2)]
     for one in said:

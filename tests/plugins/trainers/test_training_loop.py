@@ -1,8 +1,6 @@
 """The loop that all trainers share: order, portions, learning rates, interruptions, and what is reported."""
 
 import math
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy
@@ -185,7 +183,7 @@ settings.build().train(TrainingJob(rows=rows, start=start, out=out, work=work, s
 
 
 def test_a_process_killed_for_real_leaves_a_state_to_resume_from(
-    checkpoint, counting, rows_folder, run_trainer, tmp_path
+    checkpoint, counting, rows_folder, run_trainer, forked, tmp_path
 ):
     settings = Sft(steps=8, batch_rows=8, learning_rate=1e-2, checkpoint_seconds=0, log_every=1)
     rows = rows_folder(counting)
@@ -193,8 +191,8 @@ def test_a_process_killed_for_real_leaves_a_state_to_resume_from(
     out, work = tmp_path / "out", tmp_path / "work"
     out.mkdir()
     work.mkdir()
-    ended = subprocess.run([sys.executable, "-c", KILLED, rows, checkpoint(), out, work], check=False)
-    assert ended.returncode == -9
+    ended = forked(KILLED, rows, checkpoint(), out, work)
+    assert ended.returncode == -9, ended.stderr
     assert sorted(path.name for path in work.iterdir()) == ["step-000000004"]
     assert_same_weights(undisturbed, run_trainer(settings, rows, start=checkpoint(), work=work)[0])
 

@@ -1,9 +1,5 @@
 """Data-parallel training gives what one process gives, and either takes up what the other has saved."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -45,19 +41,14 @@ class KilledError(Exception):
 
 
 @pytest.fixture
-def on_two(tmp_path, checkpoint, pairs, rows_folder):
+def on_two(forked, tmp_path, checkpoint, pairs, rows_folder):
     """Train in two processes, which are killed at a step if that is given; returns the checkpoint and the output."""
-    script, out = tmp_path / "train.py", tmp_path / "out"
-    script.write_text(SCRIPT.replace("{settings}", repr(SETTINGS)))
+    script, out = SCRIPT.replace("{settings}", repr(SETTINGS)), tmp_path / "out"
     out.mkdir()
 
     def run(work, killed_at=-1):
-        launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-        ended = subprocess.run(
-            [*launch, script, rows_folder(pairs), checkpoint(), out, work, str(killed_at)],
-            env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        words = (rows_folder(pairs), checkpoint(), out, work, killed_at)
+        ended = forked(script, *words, processes=2, ACCELERATE_USE_CPU="true")
         assert (ended.returncode == 0) == (killed_at < 0), ended.stderr[:6000]
         return out, ended.stdout
 

@@ -1,0 +1,79 @@
+"""Score a model's answers by an arbiter, such as a reward model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from aya_core.api import (
+    Arbiter,
+    CalibratedArbiter,
+    Case,
+    Completion,
+    DataError,
+    Evaluator,
+    Field,
+    RowScore,
+    Strategy,
+    Subject,
+    checked_verdicts,
+    nested,
+)
+from aya_plugins.evaluators.signatures import settings_of, versions
+
+
+class Reward(Strategy[Evaluator]):
+    """Give the mean score of a model's answers by any arbiter; `reward` is in the arbiter's own units.
+
+    An arbiter that compares sees a prompt's samples by this model alone: scores of a model say how good it is only where they do not
+    depend on what else is judged. Answers on which it abstains or fails are in the shares `abstained` and `failed`, not in the mean.
+    """
+
+    needs_answers: ClassVar[bool] = True
+    headline: ClassVar[str] = "reward"
+    goal: ClassVar[str] = "max"
+
+    arbiter: nested("arbiter") = Field(description="The arbiter, such as a reward model.")  # type: ignore[valid-type]
+
+    def build(self) -> Evaluator:
+        """Build the arbiter."""
+        return _Reward(self.arbiter)
+
+
+class _Reward:
+    def __init__(self, strategy: Strategy[Any]) -> None:
+        self._strategy = strategy
+        self._arbiter: Arbiter = strategy.build()
+
+    def evaluate(self, subject: Subject) -> Iterator[RowScore]:
+        cases = list(_cases(subject, one_by_one=bool(getattr(self._strategy, "pointwise", False))))
+        if isinstance(self._arbiter, CalibratedArbiter):
+            self._arbiter.calibrate(cases)
+        reason, is_scored = "", False
+        for case, verdicts in zip(
+            cases, checked_verdicts(self._arbiter, cases, "the arbiter of 'reward'"), strict=True
+        ):
+            for verdict in verdicts:
+                id, language = case.prompt.id, case.prompt.language
+                yield RowScore(id, language, "abstained", float(verdict.status == "abstained"))
+                yield RowScore(id, language, "failed", float(verdict.status == "failed"))
+                if verdict.score is not None:
+                    is_scored = True
+                    yield RowScore(id, language, "reward", verdict.score)
+                reason = reason or verdict.reason
+        if not is_scored:
+            raise DataError(f"evaluator 'reward': its arbiter scored none of {len(subject.answers)} answers ({reason})")
+
+    def signature(self) -> Mapping[str, str]:
+        return {"arbiter": settings_of(self._strategy), **versions()}
+
+
+def _cases(subject: Subject, *, one_by_one: bool) -> Iterator[Case]:
+    """Put the samples of each prompt together, or each answer by itself for an arbiter that looks at one at a time."""
+    samples: dict[str, list[Completion]] = {}
+    for answer in subject.answers:
+        samples.setdefault(answer.prompt_id, []).append(answer)
+    for prompt in subject.prompts:
+        found = samples.get(prompt.id, [])
+        groups = [(one,) for one in found] if one_by_one else [tuple(found)] if found else []
+        yield from (Case(prompt, group) for group in groups)
