@@ -25,10 +25,12 @@ from merges import children, memory
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from aya_core.api import RowScore, read_rows
 from aya_plugins.modelling.tokenizers import make_tokenizer
 
 LANGUAGES = ("id", "it", "tr", "vi", "zh")
 ENVIRONMENT = Path(sys.executable).parent
+SUBJECT = "accuracy/subject "
 COLUMNS = ["question", "option_a", "option_b", "option_c", "option_d", "answer"]
 
 
@@ -136,16 +138,16 @@ def family(pid: int) -> list[int]:
 
 
 def our_accuracies(run_folder: Path) -> dict[str, float]:
-    """Accuracy by task, from the run's report."""
-    (stage,) = json.loads((run_folder / "report.json").read_text())["stages"]
-    metrics = stage["metrics"]
-    found = {f"files_xcopa_{code}": metrics["xcopa: accuracy"]["by_language"][code]["value"] for code in LANGUAGES}
-    subject = "mmlu: accuracy/subject "
-    return found | {
-        f"files_mmlu_{name.removeprefix(subject)}": metric["value"]
-        for name, metric in metrics.items()
-        if name.startswith(subject)
-    }
+    """Accuracy by task, from the scores of the run's rows."""
+    values: dict[str, list[float]] = {}
+    for artifact in (run_folder / "artifacts").glob("scores.*@*/*/payload"):
+        is_xcopa = artifact.parent.parent.name.startswith("scores.xcopa")
+        for row in read_rows(artifact, RowScore) if "replies" not in artifact.parent.parent.name else ():
+            if is_xcopa and row.metric == "accuracy":
+                values.setdefault(f"files_xcopa_{row.language}", []).append(row.value)
+            elif row.metric.startswith(SUBJECT):
+                values.setdefault(f"files_mmlu_{row.metric.removeprefix(SUBJECT)}", []).append(row.value)
+    return {task: sum(found) / len(found) for task, found in values.items()}
 
 
 def main() -> None:

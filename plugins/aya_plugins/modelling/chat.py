@@ -14,7 +14,7 @@ from aya_plugins.modelling.rows import Encoded, RowGatherer
 CHUNK = 4096
 """Rows rendered and tokenized at a time, which bounds memory."""
 
-CHUNK_CHARACTERS = 1 << 20
+CHUNK_CHARACTERS = 1 << 18
 """Characters tokenized at a time: what a tokenizer says of each token is a hundred bytes."""
 
 PROBE = "7f3a answer"

@@ -19,8 +19,8 @@ from aya_core.api import Context, Continuation
 from aya_plugins.modelling.chat import ChatEncoder
 from aya_plugins.modelling.rows import Encoded, Ints, RowGatherer
 
-PART_CHARACTERS = 1 << 22
-"""Characters whose tokens lie in memory at a time, some 4 to 16 MiB of them."""
+PART_CHARACTERS = 1 << 21
+"""Characters whose tokens lie in memory at a time, some 2 to 8 MiB of them."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from aya_kernels.token_logps import token_logps
 from aya_plugins.modelling.head import OutputHead, output_head
-from aya_plugins.modelling.memory import halving
+from aya_plugins.modelling.memory import give_back, halving
 from aya_plugins.modelling.past import Past, read
 from aya_plugins.modelling.rows import Encoded, Ints, RowGatherer, length_sorted, spans
 from aya_plugins.modelling.sharing import Group, Inputs, Segment, Stem, distinct_inputs, separate, shared
@@ -128,6 +128,7 @@ class _Pass:
         ends = numpy.array([stem.own.end for stem in group.stems], dtype=numpy.int64)
         for batch in length_sorted(ends, self.batch_tokens):
             for stems, _ in halving(batch, run):
+                give_back()
                 for input in (input for stem in stems for input in group.stems[stem].inputs):
                     for row in self.rows_of[input].tolist():
                         yield row, self.targets.total(row)

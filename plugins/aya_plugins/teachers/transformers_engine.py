@@ -70,6 +70,7 @@ class TransformersTeacher:
             longest = self.encoder.max_tokens + 1  # the last is not read
             found = encode(self.encoder, [asked[place] for place in places], longest=longest)
             tokens, cut = found.rows.scored_tokens.tolist(), found.cut.tolist()
+            give_back()
             for row, nats in self.scorer.score(found.rows):
                 yield places[row], LogLikelihood(min(nats, 0.0), tokens[row], cut[row])
 
