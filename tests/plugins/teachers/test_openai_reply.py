@@ -73,7 +73,7 @@ def test_what_is_not_told_is_zero_or_unknown():
         (b"[1, 2]", "no choices"),
         (b'{"error": {"message": "tired"}}', "no choices"),
         (b'{"choices": []}', "no choices"),
-        (b'{"choices": [{"text": "an old completion"}]}', "a choice has no message"),
+        (b'{"choices": [{"said": "an answer"}]}', "a choice has no message"),
         (b'{"choices": [{"message": {"content": 5}}]}', "the content is no text"),
     ],
 )
