@@ -5,7 +5,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-import setuptools  # noqa: F401  (vLLM imports it, which fails in a process where something has looked for pip before)
 from warm_process import WarmProcess
 
 from aya_core.cli import COMMANDS

@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from importlib.util import find_spec
 from pathlib import Path
 
 from aya_core.api import AyaError, stable_hash
@@ -88,7 +87,7 @@ def _make(folder: Path, inside: Path, lock: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     pip = [sys.executable, "-m", "pip", "--python", str(inside)]
     without = ["--without-pip"]
-    if find_spec("pip") is None:  # an environment of uv's has none; that of COMET then gets its own
+    if not _has_pip():  # an environment of uv's has none; that of COMET then gets its own
         pip, without = [str(inside), "-m", "pip"], []
     _run([sys.executable, "-m", "venv", *without, str(folder)], lock)
     (packages,) = folder.glob("lib/python*/site-packages")
@@ -97,6 +96,15 @@ def _make(folder: Path, inside: Path, lock: int) -> None:
     unfinished = folder / f".{WHOLE}"
     unfinished.write_text(json.dumps(versions(inside)))
     unfinished.rename(folder / WHOLE)
+
+
+def _has_pip() -> bool:
+    """Whether this environment has pip. Its module is not looked for: setuptools takes that for a build, and changes its ways."""
+    try:
+        distribution("pip")
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _run(command: Sequence[str], lock: int) -> None:
