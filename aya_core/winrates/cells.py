@@ -12,7 +12,7 @@ from aya_core.lines import Line
 from aya_core.records import UNKNOWN_LANGUAGE
 from aya_core.winrates.style import Style, style_of, style_of_metadata
 
-IDS = ("question_id", "prompt_id", "id", "index")
+IDS = ("question_id", "prompt_id", "uid", "id", "index")
 LANGUAGES = ("language", "lang")
 GAMES = ("count", "weight")
 

@@ -4,7 +4,7 @@
 |---|---|
 | model_a, model_b, winner | a verdict, as of Chatbot Arena and Arena-Hard; `count` or `weight` games each |
 | generator_1, generator_2, preference | a weighted preference, as AlpacaEval annotates: from 1 (the first is better) to 2 |
-| question_id, model, games | Arena-Hard's judgments: a score such as A>>B for each order |
+| question_id or uid, model, games | Arena-Hard's judgments: a score such as A>>B for each order |
 | prompt_id, language, metric, value | the scores of our evaluator `win-rate` |
 | prompt_id, teacher, score, status | our arbiters' verdicts: every two teachers of a prompt meet, the higher score wins |
 | none of these | a table of preferences: a column for each model, from 1 (the baseline is better) to 2 |
@@ -65,7 +65,7 @@ def read_battles(file: Path) -> Battles:
         return _battles(file, rows, _verdict, are_verdicts=True)
     if {"generator_1", "generator_2", "preference"} <= columns:
         return _battles(file, rows, _annotation, are_verdicts=False)
-    if {"question_id", "model", "games"} <= columns:
+    if {"model", "games"} <= columns:
         return _battles(file, rows, _judgment, are_verdicts=True)
     if columns >= own_rows.SCORES:
         return Battles(str(file), own_rows.of_scores(rows), own_rows.RIVAL)
@@ -74,7 +74,7 @@ def read_battles(file: Path) -> Battles:
     if columns & {"model_a", "model_b", "winner", "generator_1", "generator_2"}:
         raise DataError(
             f"{first.place}: the columns are {', '.join(first.row)}; expected model_a, model_b and winner, or generator_1, "
-            "generator_2 and preference"
+            "generator_2 and preference, or model and games"
         )
     return _table(file, list(rows))
 
@@ -132,6 +132,7 @@ def _judgment(line: Line) -> Sequence[Battle]:
     found = []
     for order, game in enumerate(games if isinstance(games, Sequence) else ()):
         score = game.get("score") if isinstance(game, Mapping) else game
+        score = None if score == "" else score
         if score is not None and score not in SCORES:
             raise DataError(
                 f"{line.place}: the score of a game is {score!r:.80}; expected one of {', '.join(SCORES)}, or null"
@@ -160,7 +161,7 @@ def _table(file: Path, lines: Sequence[Line]) -> Battles:
     if not models:
         raise DataError(
             f"{lines[0].place}: the columns are {', '.join(lines[0].row)}; expected model_a, model_b and winner; generator_1, "
-            "generator_2 and preference; or a column for each model with preferences from 1 to 2"
+            "generator_2 and preference; model and games; or a column for each model with preferences from 1 to 2"
         )
     found: list[Battle] = []
     left_out: Counter[str] = Counter()

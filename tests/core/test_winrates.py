@@ -175,7 +175,7 @@ def test_the_table_is_shown(tmp_path):
         ([{**ROWS[0], "count": 0}], r"'count' holds 0; expected how many games it counts for, a number above 0"),
         ([{"m": 1.5}, {"m": 2.5}], r"v.jsonl:2: 'm' holds 2.5; expected a preference from 1 .* to 2"),
         ([{"m": 1.5}, {"m": "better"}], r"v.jsonl:2: 'm' holds 'better'"),
-        ([{"m": None}], r"expected model_a, model_b and winner; generator_1, generator_2 and preference; or a column for each"),
+        ([{"m": None}], r"expected model_a, model_b and winner; .*; model and games; or a column for each"),
         ([{"model_a": "x", "winner": "tie"}], r"v.jsonl:1: the columns are model_a, winner; expected model_a, model_b and"),
         ([{"generator_1": "x", "generator_2": "y", "preference": None}], r"no verdict in it"),
         ([], r"the table is empty; expected a header and at least one row"),
@@ -401,6 +401,12 @@ def test_arena_hards_judgments_are_games_in_both_orders(tmp_path):
     assert row["win_rate"] == pytest.approx(100 * 1.5 / 9)
     named = winrate(write(tmp_path / "n.jsonl", [{**row, "baseline": "gpt"} for row in rows[:3]]))
     assert (named["baseline"], by_model(named)["m"]["win_rate"]) == ("gpt", row["win_rate"])
+    newer = [
+        {**{"uid" if key == "question_id" else key: value for key, value in row.items()}, "baseline": "gpt"}
+        for row in rows
+    ]
+    newer[3]["games"] = [{"score": ""}, {"score": None}]
+    assert winrate(write(tmp_path / "v2.jsonl", newer))["models"] == named["models"]
     rows[1]["games"][0]["score"] = "A is better"
     assert "m.jsonl:2: the score of a game is 'A is better'; expected one of A>>B" in winrate(
         write(tmp_path / "m.jsonl", rows), code=2

@@ -23,7 +23,7 @@ MARKS = {
 Cyrillic В and С are read by their shape."""
 
 ANSWER_WORDS = (
-    *(word for word, _ in WORDINGS.values()), ENGLISH[0], "Odgovor", "الجواب", "正解", "解答", "选择", "답",
+    *(word for word, _ in WORDINGS.values()), ENGLISH[0], "Odgovor", "الجواب", "正解", "解答", "回答", "选择", "답",
     "Lösung", "Solution", "Solución",
     "Trả lời", "Жавоб", "பதில்", "జవాబు", "Tugon", "Yanıt", "گزینه", "জবাব",
 )  # fmt: skip

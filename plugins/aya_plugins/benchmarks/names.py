@@ -57,8 +57,14 @@ def language_of(file: str, folders: Sequence[str], *, own_codes: bool = False) -
     return None
 
 
+def unsharded(stem: str) -> str:
+    """Return a file's name without the number of its shard: test of test-00000-of-00002."""
+    return re.sub(r"-\d+-of-\d+$", "", stem)
+
+
 def subject_of(stem: str) -> str:
-    """Return a file's name, which has no ending any more, without its split: anatomy of anatomy_test."""
+    """Return a file's name, which has no ending any more, without its split or the number of its shard: anatomy of anatomy_test."""
+    stem = unsharded(stem)
     words = re.split(r"[\s.-]+|_(?=(?:dev|test|val|train)(?:[._-]|$))", stem)
     return "_".join(word for word in words if word.lower() not in SPLITS)
 

@@ -13,7 +13,7 @@ class Source:
     page: where its files are. hub: its id on the Hugging Face hub. split: what a file holds whose name says no split. known: columns
     by which a header is recognised, in the names that evaluators use. columns: those of delimited files without a header. aliases:
     names of an edition, to the names that evaluators use. own_codes: it writes jp where ISO 639-1 has ja. is_tsv_quoted: whether
-    its TSV files quote fields.
+    its TSV files quote fields. beside: patterns of files and folders that lie beside its rows. by_subject: it has a file for each subject.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Source:
     own_codes: bool = False
     is_tsv_quoted: bool = False
     beside: tuple[str, ...] = ()
+    by_subject: bool = False
 
     @property
     def where(self) -> str:
@@ -45,6 +46,7 @@ XCOPA = Source(
     "CC-BY-4.0",
     "it/test.it.jsonl",
     known=("premise", "choice1", "choice2", "question", "label"),
+    beside=("data-gmt",),
 )
 XSTORYCLOZE = Source(
     "XStoryCloze",
@@ -83,6 +85,7 @@ GLOBAL_MMLU = Source(
     "Apache-2.0 (plain MMLU: MIT)",
     "de/test-00000-of-00001.parquet, or MMLU's test/anatomy_test.csv beside dev/anatomy_dev.csv",
     known=("question", "option_a", "option_b", "option_c", "option_d", "answer"),
+    by_subject=True,
     columns=("question", "option_a", "option_b", "option_c", "option_d", "answer"),
     aliases={
         "Question": "question", "A": "option_a", "B": "option_b", "C": "option_c", "D": "option_d", "Answer": "answer",

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from aya_core.api import DataError, check_language
 from aya_plugins.benchmarks.codes import language_code
 from aya_plugins.benchmarks.formats import LINES, READERS
-from aya_plugins.benchmarks.names import language_of, split_of, subject_of
+from aya_plugins.benchmarks.names import language_of, split_of, subject_of, unsharded
 from aya_plugins.benchmarks.sources import Source
 from aya_plugins.datasets.hub import hub_lines
 
@@ -107,11 +107,7 @@ def find_tables(source: Source, data: str) -> list[TableFile]:
         fixed = takewhile(lambda part: not glob.has_magic(part), path.parts)
         start = Path(*fixed)
     endings = [ending for ending in READERS if ending not in LINES or source.known == ("text",)]
-    tables = sorted(
-        file
-        for file in files
-        if file.suffix in endings and not any(fnmatch(file.name, pattern) for pattern in source.beside)
-    )
+    tables = sorted(file for file in files if file.suffix in endings and not _is_beside(file, start, source))
     if not tables:
         what = f"no file that ends in {', '.join(endings)}" if files else "no such file"
         raise DataError(f"{data}: {what}; {source.where}")
@@ -119,7 +115,33 @@ def find_tables(source: Source, data: str) -> list[TableFile]:
     return [TableFile(file, file.relative_to(start).parts[-2::-1], around) for file in tables]
 
 
+def _is_beside(file: Path, start: Path, source: Source) -> bool:
+    """Whether a file, or a folder that it is in, holds no rows of the benchmark."""
+    names = file.relative_to(start).parts
+    return any(fnmatch(name, pattern) for name in names for pattern in source.beside)
+
+
+class _Parts:
+    """Sees to it that rows of a language and split come from one file, or from its shards, and so count once."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._files: dict[tuple[str, ...], Path] = {}
+
+    def check(self, file: Path, language: str | None, split: str, subject: str) -> None:
+        if language is None:
+            return  # a column says it
+        key = (language, split, subject) if self._source.by_subject else (language, split)
+        other = self._files.setdefault(key, file)
+        if (other.parent, unsharded(other.stem)) != (file.parent, unsharded(file.stem)):
+            raise DataError(
+                f"{file} and {other} both hold {self._source.name} in '{language}', split {split}; rows would count twice: let `data` "
+                "name the folder or the files that are meant"
+            )
+
+
 def _local(source: Source, data: str, splits: Sequence[str]) -> Iterator[Row]:
+    parts = _Parts(source)
     for file, inside, around in find_tables(source, data):
         split = split_of(file.name, inside) or source.split
         if split not in splits:
@@ -129,6 +151,7 @@ def _local(source: Source, data: str, splits: Sequence[str]) -> Iterator[Row]:
         except DataError as error:
             raise DataError(f"{file}: {error}") from None
         subject = subject_of(file.stem)
+        parts.check(file, language, split, subject)
         for line in READERS[file.suffix](file, source):
             yield _row(source, line.place, line.number, line.row, language, split, subject)
 

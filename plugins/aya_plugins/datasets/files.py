@@ -12,7 +12,7 @@ __all__ = ["Line", "csv_lines", "find_files", "json_lines", "parquet_lines", "re
 
 
 def find_files(path: str, endings: tuple[str, ...]) -> list[Path]:
-    """List the files that a path means, in name order: itself, those of a folder, or the matches of a glob.
+    """List the files that a path means, in name order: itself, those of a folder or else of its folders, or the matches of a glob.
 
     endings: which files of a folder count. Raises DataError when there is none.
     """
@@ -21,6 +21,7 @@ def find_files(path: str, endings: tuple[str, ...]) -> list[Path]:
         return [found]
     if found.is_dir():
         files = [file for file in found.iterdir() if file.suffix in endings and file.is_file()]
+        files = files or [file for file in found.glob("*/*") if file.suffix in endings and file.is_file()]
     else:
         files = [Path(match) for match in glob.glob(path, recursive=True) if Path(match).is_file()]
     if not files:
@@ -30,6 +31,13 @@ def find_files(path: str, endings: tuple[str, ...]) -> list[Path]:
 
 
 def read_lines(path: str, *endings: str) -> Iterator[Line]:
-    """Stream the rows of every file that a path means; one of another ending is read like the first."""
+    """Stream the rows of every file that a path means; one of another ending is read like the first.
+
+    Rows of a file in a folder of the folder meant are named by the former, as where a set has one for each language.
+    """
+    root = Path(path)
     for file in find_files(path, endings):
-        yield from READERS[file.suffix if file.suffix in endings else endings[0]](file)
+        lines = READERS[file.suffix if file.suffix in endings else endings[0]](file)
+        if root.is_dir() and file.parent != root:
+            lines = (line._replace(name=file.parent.name) for line in lines)
+        yield from lines

@@ -248,7 +248,7 @@ def test_a_signature_changes_with_the_rows(jsonl):
 
 
 def test_every_question_has_a_name_of_its_own(jsonl, tmp_path):
-    for name in ("one/test.it.jsonl", "two/test.it.jsonl", "test.tr.jsonl"):
+    for name in ("it/test-00000-of-00002.jsonl", "it/test-00001-of-00002.jsonl", "test.tr.jsonl"):
         jsonl([COPA, COPA], name)
     names = [request.id for request in asked(Xcopa(data=str(tmp_path)))]
     assert len(set(names)) == len(names) == 6

@@ -79,6 +79,7 @@ def test_names_of_files_say_language_and_split(path, language, split):
 def test_a_subject_is_the_name_of_its_file_without_the_split():
     assert subject_of("high_school_us_history_dev") == "high_school_us_history"
     assert subject_of("anatomy") == "anatomy"
+    assert subject_of("test-00000-of-00002") == ""
 
 
 def test_a_name_that_could_mean_two_languages_is_refused():
@@ -87,6 +88,26 @@ def test_a_name_that_could_mean_two_languages_is_refused():
 
 
 COPA = {"premise": "p", "choice1": "a", "choice2": "b", "question": "cause", "label": 1, "idx": 0}
+
+
+def test_rows_of_a_language_count_once(files):
+    row = json.dumps(COPA) + "\n"
+    folder = files({"data/et/test.et.jsonl": row, "data-gmt/et/test.et.jsonl": row, "data/it/test.it.jsonl": row})
+    assert [found.language for found in read(XCOPA, folder, "test")] == [
+        "et",
+        "it",
+    ]  # the rows machine-translated to English lie beside
+    files({"more/test.it.jsonl": row})
+    with pytest.raises(
+        DataError, match=r"more.test\.it\.jsonl and .*data.it.test\.it\.jsonl both hold XCOPA in 'it', split test"
+    ):
+        read(XCOPA, folder, "test")
+
+
+def test_shards_are_one_file(files):
+    row = json.dumps(COPA) + "\n"
+    folder = files({f"it/test-0000{shard}-of-00002.jsonl": row for shard in range(2)})
+    assert len(read(XCOPA, folder, "test")) == 2
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "json", "csv", "tsv", "parquet"])

@@ -374,3 +374,13 @@ def test_the_prompts_of_m_arena_hard_and_dolly_are_read_as_they_were_published(s
     dolly = list(Csv(path=str(shared_data / "language_confusion" / "dolly"), limit=150).build().rows(0))
     assert len({prompt.id for prompt in dolly if isinstance(prompt, Prompt)}) == 150
     assert dolly[0] == user_prompt("ar-1", "ar", "ما هي 5 طرق لتناول التفاح؟")
+
+
+def test_a_folder_for_each_language_names_it(tmp_path: Path) -> None:
+    for language in ("de", "tr"):
+        (tmp_path / language).mkdir()
+        write_parquet(
+            tmp_path / language / "test-00000-of-00001.parquet", {"question_id": "q", "prompt": f"in {language}"}
+        )
+    found = list(Parquet(path=str(tmp_path), language_from_name=True, id_template="{language}/{id}").build().rows(0))
+    assert found == [user_prompt("de/q", "de", "in de"), user_prompt("tr/q", "tr", "in tr")]
