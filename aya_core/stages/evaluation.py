@@ -164,7 +164,8 @@ def headline_of(strategy: Strategy[Any], metrics: set[str]) -> str:
         return next(iter(metrics))
     if named not in metrics:
         raise PluginError(
-            f"the evaluator's main metric is '{named}', it yielded {', '.join(sorted(metrics))}; set `headline` to one of them"
+            f"the evaluator's main metric is '{named}', it yielded {', '.join(sorted(metrics))}: could nothing be scored by it, as where a "
+            "judge failed or abstained everywhere? Otherwise its author must set `headline` to one of them"
         )
     return str(named)
 
