@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aya_core.api import DataError
-from aya_plugins.datasets.files import Line, json_lines, parquet_lines
+from aya_core.api import DataError, Line, json_array, json_lines, parquet_lines
 
 if TYPE_CHECKING:
     from aya_plugins.benchmarks.sources import Source
@@ -24,19 +22,7 @@ def _parquet(file: Path, source: Source) -> Iterator[Line]:
 
 
 def _json(file: Path, source: Source) -> Iterator[Line]:
-    """Read an array of objects; a file of one object a line is JSONL, whatever it is called."""
-    text = _text(file)
-    if not text.lstrip().startswith("["):
-        yield from json_lines(file)
-        return
-    try:
-        rows = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"{file}: not JSON ({error}); expected an array of objects") from None
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict):
-            raise DataError(f"{file}: element {number} is a JSON {type(row).__name__}; expected an object")
-        yield Line(f"{file}, row {number}", file.stem, number, row)
+    return json_array(file)
 
 
 def _lines(file: Path, source: Source) -> Iterator[Line]:

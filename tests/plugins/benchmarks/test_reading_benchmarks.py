@@ -207,7 +207,7 @@ def test_plain_lines_keep_their_numbers(files):
     [
         ("test.it.jsonl", json.dumps(COPA) + "\n{\n", r"test\.it\.jsonl:2: not JSON"),
         ("test.it.jsonl", "[1]\n", r"test\.it\.jsonl:1: a JSON list; expected one object"),
-        ("test.it.json", '[{"premise": "p"}, 3]', "element 2 is a JSON int; expected an object"),
+        ("test.it.json", '[{"premise": "p"}, 3]', ": element 2: a JSON int; expected an object"),
         (
             "test.it.csv",
             "premise,choice1,choice2,question,label\np,a,b,cause\n",
