@@ -57,11 +57,15 @@ USES = {".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
 """The data set that reads files with each ending."""
 
 
+def _endings(folder: Path, pattern: str) -> set[str]:
+    return {file.suffix for file in folder.glob(pattern) if file.is_file()} & set(USES)
+
+
 def dataset(text: str, option: str) -> dict[str, Any]:
     """Read a data set: a JSONL, Parquet, CSV or TSV file, or a strategy."""
     ending = Path(text).suffix
     if Path(text).is_dir():
-        endings = {file.suffix for file in Path(text).iterdir()} & set(USES)
+        endings = _endings(Path(text), "*") or _endings(Path(text), "*/*")  # a folder for each language, as on the hub
         if len(endings) != 1:
             raise RecipeError(f"{option} {text}: a folder; expected {' or '.join(USES)} files in it, of one kind")
         return {"use": USES[endings.pop()], "path": text}

@@ -7,7 +7,7 @@ from functools import partial
 
 from aya_core.api import DataError, Dataset, Field, Strategy
 from aya_plugins.datasets.file_options import FileOptions, table_of
-from aya_plugins.datasets.files import Line, csv_lines, find_files
+from aya_plugins.datasets.files import Line, csv_lines, find_files, named
 
 
 class Csv(FileOptions, Strategy[Dataset]):
@@ -28,7 +28,7 @@ class Csv(FileOptions, Strategy[Dataset]):
 
 def _lines(path: str, delimiter: str | None, score: str | None) -> Iterator[Line]:
     for file in find_files(path, (".csv", ".tsv")):
-        for line in csv_lines(file, delimiter):
+        for line in named(csv_lines(file, delimiter), file, path):
             row = {name: cell or None for name, cell in line.row.items()}
             yield line._replace(row=row if score is None else {**row, score: _number(line, score)})
 

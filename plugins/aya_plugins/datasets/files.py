@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aya_core.api import READERS, DataError, Line, csv_lines, json_lines, parquet_lines
 
-__all__ = ["Line", "csv_lines", "find_files", "json_lines", "parquet_lines", "read_lines"]
+__all__ = ["Line", "csv_lines", "find_files", "json_lines", "named", "parquet_lines", "read_lines"]
 
 
 def find_files(path: str, endings: tuple[str, ...]) -> list[Path]:
@@ -31,13 +31,14 @@ def find_files(path: str, endings: tuple[str, ...]) -> list[Path]:
 
 
 def read_lines(path: str, *endings: str) -> Iterator[Line]:
-    """Stream the rows of every file that a path means; one of another ending is read like the first.
-
-    Rows of a file in a folder of the folder meant are named by the former, as where a set has one for each language.
-    """
-    root = Path(path)
+    """Stream the rows of every file that a path means; one of another ending is read like the first."""
     for file in find_files(path, endings):
-        lines = READERS[file.suffix if file.suffix in endings else endings[0]](file)
-        if root.is_dir() and file.parent != root:
-            lines = (line._replace(name=file.parent.name) for line in lines)
-        yield from lines
+        yield from named(READERS[file.suffix if file.suffix in endings else endings[0]](file), file, path)
+
+
+def named(lines: Iterator[Line], file: Path, path: str) -> Iterator[Line]:
+    """Name rows by the folder of their file, where that is one of several in the folder meant, as one for each language."""
+    root = Path(path)
+    if not root.is_dir() or file.parent == root:
+        return lines
+    return (line._replace(name=file.parent.name) for line in lines)

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from aya_core.api import DataError, Demonstration, Preference, Prompt, user_prompt
 from aya_core.artifacts import write_rows
+from aya_core.cli.spec import dataset
 from aya_plugins.datasets.columns import Columns
 from aya_plugins.datasets.delimited import Csv
 from aya_plugins.datasets.jsonl import Jsonl
@@ -376,11 +377,17 @@ def test_the_prompts_of_m_arena_hard_and_dolly_are_read_as_they_were_published(s
     assert dolly[0] == user_prompt("ar-1", "ar", "ما هي 5 طرق لتناول التفاح؟")
 
 
-def test_a_folder_for_each_language_names_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [Parquet, Jsonl, Csv])
+def test_a_folder_for_each_language_names_it(tmp_path: Path, kind: Any) -> None:
     for language in ("de", "tr"):
         (tmp_path / language).mkdir()
-        write_parquet(
-            tmp_path / language / "test-00000-of-00001.parquet", {"question_id": "q", "prompt": f"in {language}"}
-        )
-    found = list(Parquet(path=str(tmp_path), language_from_name=True, id_template="{language}/{id}").build().rows(0))
+        row = {"question_id": "q", "prompt": f"in {language}"}
+        if kind is Parquet:
+            write_parquet(tmp_path / language / "test-00000-of-00001.parquet", row)
+        elif kind is Jsonl:
+            write(tmp_path / language / "question.jsonl", row)
+        else:
+            (tmp_path / language / "test.csv").write_text(f"question_id,prompt\nq,in {language}\n")
+    found = list(kind(path=str(tmp_path), language_from_name=True, id_template="{language}/{id}").build().rows(0))
     assert found == [user_prompt("de/q", "de", "in de"), user_prompt("tr/q", "tr", "in tr")]
+    assert dataset(str(tmp_path), "--prompts")["path"] == str(tmp_path)
