@@ -4,7 +4,7 @@ BENCHMARK_DATA ?= ../shared/data
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check bench replicate docs clean
+.PHONY: help install run quick test check bench replicate docs clean
 
 help:       ## list the targets
 	@grep -E '^[a-z]+: .*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -30,15 +30,23 @@ install: .venv/installed ## make .venv with everything that development needs
 run: .venv/installed ## run the whole micro recipe and show what each stage gained (about 4 minutes on two cores)
 	$(BIN)/aya run
 
+# Kernels in Triton's interpreter, merges and training take most of the time: whoever works on them runs their folders.
+quick: .venv/installed ## while you work: check style, then run the tests that start no processes, but for kernels, merges and trainers (under two minutes)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pytest --quiet --numprocesses 2 --dist loadfile -m "not slow and not processes" \
+		--ignore tests/kernels --ignore tests/plugins/merges --ignore tests/plugins/trainers
+
 test: .venv/installed ## check style and types, then run every test in two processes, the whole micro recipe included
 	$(MAKE) --no-print-directory check
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-check: .venv/installed ## format, lint, types, generated docs
+check: .venv/installed ## format, lint, types, generated docs, seals
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python docs/seals.py --check
 
 bench: .venv/installed ## time kernels, merges, teachers, arbitrage, preference training and evaluation against their references and peers, in one run (about 20 minutes)
 	$(BIN)/python kernels/benchmarks/token_logps.py
@@ -57,8 +65,9 @@ bench: .venv/installed ## time kernels, merges, teachers, arbitrage, preference 
 replicate: .venv/installed ## run the micro recipe on five fresh seeds and write docs/replication.md (about 25 minutes)
 	$(BIN)/python examples/replicate.py
 
-docs: .venv/installed ## write the generated reference pages
+docs: .venv/installed ## write the generated reference pages, and seal the code that the versions stand for
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/seals.py
 
 clean: ## remove the environment and caches, keep runs
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -1,6 +1,6 @@
 """All that a plugin author imports.
 
-    from aya_core.api import Arbiter, Case, Strategy, Verdict, hookimpl
+    from aya_core.api import ArbiterStrategy, Case, Verdict, hookimpl
 
 `docs/write-a-plugin.md` walks through a first plugin; `aya_core.testing` checks that it behaves.
 """
@@ -9,46 +9,94 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from aya_core.artifacts import content_of, read_rows, stable_hash
-from aya_core.errors import AyaError, DataError, PluginError, did_you_mean
-from aya_core.hookspecs import hookimpl
-from aya_core.kinds import (
+from aya_core import __version__
+from aya_core.cli.changed_code import changed_code_options
+from aya_core.cli.recipe_argument import choose_stage, find_recipe, override_option
+from aya_core.cli.run_plan import run_plan
+from aya_core.cli.spec import read_strategy, read_trackers, track_option
+from aya_core.contract.answers import checked_answers
+from aya_core.contract.artifacts import (
+    MANIFEST,
+    PAYLOAD,
+    ROW_GROUP,
+    Artifact,
+    RowsWriter,
+    content_of,
+    count_rows,
+    read_rows,
+    stable_hash,
+    write_rows,
+)
+from aya_core.contract.commands import Command
+from aya_core.contract.durable import (
+    flush,
+    make_folder,
+    read_sealed,
+    rename,
+    set_aside,
+    write_file,
+    write_sealed,
+    writing_file,
+)
+from aya_core.contract.errors import (
+    ArtifactError,
+    AyaError,
+    DamageError,
+    DataError,
+    PluginError,
+    RecipeError,
+    did_you_mean,
+)
+from aya_core.contract.explain import SettingsError
+from aya_core.contract.hashes import file_hash
+from aya_core.contract.journal import Journal
+from aya_core.contract.kinds import (
     AnyObjective,
     Arbiter,
+    ArbiterStrategy,
     AskingEvaluator,
     CalibratedArbiter,
     ContinuationTeacher,
     Dataset,
+    DatasetStrategy,
     Evaluator,
+    EvaluatorStrategy,
     GroupLogps,
     GroupLoss,
     GroupObjective,
     LikelihoodTeacher,
     Objective,
+    ObjectiveStrategy,
     PairLogps,
     PairLoss,
     Pool,
     Router,
+    RouterStrategy,
     ShowingTrainer,
     ShownRow,
     ShownToken,
     Subject,
     Teacher,
+    TeacherStrategy,
     TrackedRun,
     Tracker,
+    TrackerStrategy,
     Trainer,
+    TrainerStrategy,
     TrainingJob,
 )
-from aya_core.languages import check_language, language_name
-from aya_core.lines import READERS, Line, csv_lines, json_array, json_lines, parquet_lines
-from aya_core.merges import (
+from aya_core.contract.languages import check_language, language_name
+from aya_core.contract.lines import READERS, Line, csv_lines, json_array, json_lines, parquet_lines
+from aya_core.contract.merges import (
     AnyMerge,
+    Check,
     CheckingEngine,
     CheckpointMerge,
     Means,
     MergeEngine,
     MergeInput,
     MergeJob,
+    MergeStrategy,
     Part,
     Piece,
     PieceMerge,
@@ -60,12 +108,13 @@ from aya_core.merges import (
     Vocabulary,
     WholeModelMerge,
 )
-from aya_core.near_duplicates import normalise
-from aya_core.optimisers import MakeOptimiser, Optimiser
-from aya_core.records import (
+from aya_core.contract.near_duplicates import NearDuplicates, normalise, similarity
+from aya_core.contract.optimisers import MakeOptimiser, Optimiser
+from aya_core.contract.records import (
     LANGUAGES,
     UNKNOWN_LANGUAGE,
     Case,
+    Columns,
     Completion,
     CorpusScore,
     Demonstration,
@@ -78,7 +127,8 @@ from aya_core.records import (
     Verdict,
     user_prompt,
 )
-from aya_core.requests import (
+from aya_core.contract.reports import Alert, Block, Level, Picture, Reporter, RunReport, Section, Table, Text
+from aya_core.contract.requests import (
     Context,
     Continuation,
     GenerationRequest,
@@ -86,107 +136,247 @@ from aya_core.requests import (
     Replies,
     Request,
     Sampling,
+    Scored,
     ScoringRequest,
 )
-from aya_core.seen import Seen, temporary_database
-from aya_core.strategies import LocalFile, ModelRef, RowsRef, Settings, Strategy, nested
-from aya_core.varying import Rule, Varying
-from aya_core.verdicts import checked_verdicts
+from aya_core.contract.seen import Seen, temporary_database
+from aya_core.contract.stage import Action, Language, Name, Stage
+from aya_core.contract.strategies import (
+    EACH,
+    LocalFile,
+    ModelRef,
+    Reference,
+    RowsRef,
+    Settings,
+    Strategy,
+    find,
+    nested,
+    nested_for_each_model,
+    nested_or_several,
+    reference_or_nested,
+    short_schema,
+)
+from aya_core.contract.varying import Rule, Varying
+from aya_core.contract.verdicts import checked_verdicts
+from aya_core.hookspecs import hookimpl
+from aya_core.planning import yaml12
+from aya_core.planning.plan import ROWS_KINDS, Builder, Node, Plan, fill_paths, make_plan
+from aya_core.planning.reading import ROW_RECORDS, prompt_of, read_data
+from aya_core.planning.recipe import LoadedRecipe, validate_recipe
+from aya_core.planning.registry import Registry
+from aya_core.running.asking.asked import MEASURE, Asked
+from aya_core.running.asking.keyed import case_key, prompt_key, text_key
+from aya_core.running.asking.lookahead import Lookahead
+from aya_core.running.asking.sealed import SealedShards
+from aya_core.running.asking.shards import Asking, Filled, chunked, damaged, fill_shards, kept
+from aya_core.running.asking.teachers import answers_to, ask_teacher, chunk_size
+from aya_core.running.launching import launch
+from aya_core.running.record import RecordedStep, RunRecord, StageRecord, file_name
+from aya_core.running.runner import Inventory, Run, Runner, check_imports
+from aya_core.running.tracking import LOG
+from aya_core.running.work import Report, Work
 
 __all__ = [
+    "EACH",
     "LANGUAGES",
+    "LOG",
+    "MANIFEST",
+    "MEASURE",
+    "PAYLOAD",
     "READERS",
+    "ROWS_KINDS",
+    "ROW_GROUP",
+    "ROW_RECORDS",
     "UNKNOWN_LANGUAGE",
+    "Action",
+    "Alert",
     "AnyMerge",
     "AnyObjective",
     "Arbiter",
+    "ArbiterStrategy",
+    "Artifact",
+    "ArtifactError",
+    "Asked",
+    "Asking",
     "AskingEvaluator",
     "AyaError",
+    "Block",
+    "Builder",
     "CalibratedArbiter",
     "Case",
+    "Check",
     "CheckingEngine",
     "CheckpointMerge",
+    "Columns",
+    "Command",
     "Completion",
     "Context",
     "Continuation",
     "ContinuationTeacher",
     "CorpusScore",
+    "DamageError",
     "DataError",
     "Dataset",
+    "DatasetStrategy",
     "Demonstration",
     "Evaluator",
+    "EvaluatorStrategy",
     "ExampleRow",
     "Field",
+    "Filled",
     "GenerationRequest",
     "GroupLogps",
     "GroupLoss",
     "GroupObjective",
+    "Inventory",
+    "Journal",
     "Judged",
+    "Language",
+    "Level",
     "LikelihoodTeacher",
     "Line",
+    "LoadedRecipe",
     "LocalFile",
     "LogLikelihood",
+    "Lookahead",
     "MakeOptimiser",
     "Means",
     "MergeEngine",
     "MergeInput",
     "MergeJob",
+    "MergeStrategy",
     "Message",
     "ModelRef",
+    "Name",
+    "NearDuplicates",
+    "Node",
     "Objective",
+    "ObjectiveStrategy",
     "Optimiser",
     "PairLogps",
     "PairLoss",
     "Part",
+    "Picture",
     "Piece",
     "PieceMerge",
     "Pieces",
     "Place",
+    "Plan",
     "PluginError",
     "Pool",
     "Preference",
     "Prompt",
+    "RecipeError",
+    "RecordedStep",
+    "Reference",
+    "Registry",
     "Replies",
+    "Report",
+    "Reporter",
     "Request",
     "Router",
+    "RouterStrategy",
     "RowScore",
     "RowsRef",
+    "RowsWriter",
     "Rule",
+    "Run",
+    "RunRecord",
+    "RunReport",
+    "Runner",
     "Sampling",
+    "Scored",
     "ScoringRequest",
+    "SealedShards",
+    "Section",
     "Seen",
     "Settings",
+    "SettingsError",
     "ShowingTrainer",
     "ShownRow",
     "ShownToken",
+    "Stage",
+    "StageRecord",
     "Strategy",
     "Subject",
+    "Table",
     "Teacher",
+    "TeacherStrategy",
     "TensorMerge",
+    "Text",
     "TokenRow",
     "TokenSettings",
     "TrackedRun",
     "Tracker",
+    "TrackerStrategy",
     "Trainer",
+    "TrainerStrategy",
     "TrainingJob",
     "Varying",
     "Verdict",
     "Vocabulary",
     "WholeModelMerge",
+    "Work",
+    "__version__",
+    "answers_to",
+    "ask_teacher",
+    "case_key",
+    "changed_code_options",
+    "check_imports",
     "check_language",
+    "checked_answers",
     "checked_verdicts",
+    "choose_stage",
+    "chunk_size",
+    "chunked",
     "content_of",
+    "count_rows",
     "csv_lines",
+    "damaged",
     "did_you_mean",
+    "file_hash",
+    "file_name",
+    "fill_paths",
+    "fill_shards",
+    "find",
+    "find_recipe",
+    "flush",
     "hookimpl",
     "json_array",
     "json_lines",
+    "kept",
     "language_name",
+    "launch",
+    "make_folder",
+    "make_plan",
     "nested",
+    "nested_for_each_model",
+    "nested_or_several",
     "normalise",
+    "override_option",
     "parquet_lines",
+    "prompt_key",
+    "prompt_of",
+    "read_data",
     "read_rows",
+    "read_sealed",
+    "read_strategy",
+    "read_trackers",
+    "reference_or_nested",
+    "rename",
+    "run_plan",
+    "set_aside",
+    "short_schema",
+    "similarity",
     "stable_hash",
     "temporary_database",
+    "text_key",
+    "track_option",
     "user_prompt",
+    "validate_recipe",
+    "write_file",
+    "write_rows",
+    "write_sealed",
+    "writing_file",
+    "yaml12",
 ]

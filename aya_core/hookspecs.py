@@ -2,8 +2,8 @@
 the module in the entry-point group `aya` of your distribution, or in `plugins:` of a recipe.
 
 Nine hooks offer strategies. Each is called once, when plugins load, and returns a mapping from the name a recipe
-says after `use:` to a strategy class. Names are lower case with hyphens. A name that another plugin has taken is an
-error naming both.
+says after `use:` to a strategy class, which derives from the base of its kind. Names are lower case with hyphens. A name that
+another plugin has taken is an error naming both.
 
 One hook lifts merges of tensors to checkpoints, and one optimises what a search is over. Six hooks observe a run; they
 return nothing, and what they raise ends the run. A tracker, which a recipe has to name, is told of the same and never harms it.
@@ -17,19 +17,21 @@ from typing import Any
 
 import pluggy
 
-from aya_core.kinds import (
-    AnyObjective,
-    Arbiter,
-    Dataset,
-    Evaluator,
-    Router,
-    Teacher,
-    Tracker,
-    Trainer,
+from aya_core.contract.commands import Command
+from aya_core.contract.kinds import (
+    ArbiterStrategy,
+    DatasetStrategy,
+    EvaluatorStrategy,
+    ObjectiveStrategy,
+    RouterStrategy,
+    TeacherStrategy,
+    TrackerStrategy,
+    TrainerStrategy,
 )
-from aya_core.merges import AnyMerge, MergeEngine
-from aya_core.optimisers import MakeOptimiser
-from aya_core.strategies import Strategy
+from aya_core.contract.merges import MergeEngine, MergeStrategy
+from aya_core.contract.optimisers import MakeOptimiser
+from aya_core.contract.reports import Reporter
+from aya_core.contract.stage import Stage
 
 PROJECT = "aya"
 """The name of the pluggy project and of the entry-point group."""
@@ -39,80 +41,107 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
-def aya_datasets() -> Mapping[str, type[Strategy[Dataset]]]:  # type: ignore[empty-body]
+def aya_datasets() -> Mapping[str, type[DatasetStrategy]]:  # type: ignore[empty-body]
     """Offer data sets: they yield prompts, demonstrations or preferences, streaming.
 
-    Used by every stage that reads rows (`prompts:`, `data:`). Bundled: jsonl, parquet, csv, text, hub, micro-world.
+    Used wherever a recipe reads rows (`prompts:`, `data:`).
     """
 
 
 @hookspec
-def aya_teachers() -> Mapping[str, type[Strategy[Teacher]]]:  # type: ignore[empty-body]
+def aya_teachers() -> Mapping[str, type[TeacherStrategy]]:  # type: ignore[empty-body]
     """Offer teachers: they answer prompts, and may also say how likely they find an answer.
 
-    Used by `arbitrage` for the pool, by `online` and `evaluate` for the model itself. A teacher that runs a
-    checkpoint has a field `model: ModelRef`. Bundled: transformers, vllm, openai, recorded.
+    Used wherever something is answered: by a pool of teachers, or by the model that is trained or measured. A teacher that
+    runs a checkpoint has a field `model: ModelRef`.
     """
 
 
 @hookspec
-def aya_routers() -> Mapping[str, type[Strategy[Router]]]:  # type: ignore[empty-body]
+def aya_routers() -> Mapping[str, type[RouterStrategy]]:  # type: ignore[empty-body]
     """Offer routers: they say which teachers answer which prompt.
 
-    Used by `arbitrage`, before anything is sampled. Bundled: all, single, random, fixed, learned.
+    Used before anything is sampled.
     """
 
 
 @hookspec
-def aya_arbiters() -> Mapping[str, type[Strategy[Arbiter]]]:  # type: ignore[empty-body]
+def aya_arbiters() -> Mapping[str, type[ArbiterStrategy]]:  # type: ignore[empty-body]
     """Offer arbiters: they judge all the candidates of a prompt at once.
 
-    Used by `arbitrage` and `online` to pick answers and pairs, and by the `win-rate` evaluator as judge. Bundled:
-    reward-model, judge, likelihood, verifier, consensus, language, length, ensemble.
+    Used to pick answers and pairs, and as judges by evaluators that compare models.
     """
 
 
 @hookspec
-def aya_objectives() -> Mapping[str, type[Strategy[AnyObjective]]]:  # type: ignore[empty-body]
+def aya_objectives() -> Mapping[str, type[ObjectiveStrategy]]:  # type: ignore[empty-body]
     """Offer preference objectives: pure functions from log-probabilities of pairs, or of groups of scored samples, to a loss.
 
-    Used by trainers with `needs_objective`; which of the two a trainer takes is its `objective_over`. Bundled: dpo, ipo, hinge,
-    robust, simpo, orpo, cpo, kto, exo, apo-zero, apo-down, sppo, dpo-norm, rloo, grpo.
+    Used by trainers with `needs_objective`; which of the two a trainer takes is its `objective_over`.
     """
 
 
 @hookspec
-def aya_trainers() -> Mapping[str, type[Strategy[Trainer]]]:  # type: ignore[empty-body]
+def aya_trainers() -> Mapping[str, type[TrainerStrategy]]:  # type: ignore[empty-body]
     """Offer trainers: they make a checkpoint from a checkpoint and data.
 
-    Used by `train` and `online`. Bundled: initialise, sft, preference, policy-gradient, reward, router.
+    Used wherever a recipe trains.
     """
 
 
 @hookspec
-def aya_merges() -> Mapping[str, type[Strategy[AnyMerge]]]:  # type: ignore[empty-body]
+def aya_merges() -> Mapping[str, type[MergeStrategy]]:  # type: ignore[empty-body]
     """Offer merges: they make one checkpoint of several, by tensor or as a whole.
 
-    Used by `merge`, `search` and `online`, and by the command `aya merge`. Bundled: weighted, slerp, ties, dare-ties,
-    multislerp, karcher, task-arithmetic, dare-linear, della, breadcrumbs, model-stock, nearswap, sce, passthrough, mergekit.
+    Used wherever a recipe makes one model of several.
     """
 
 
 @hookspec
-def aya_evaluators() -> Mapping[str, type[Strategy[Evaluator]]]:  # type: ignore[empty-body]
+def aya_evaluators() -> Mapping[str, type[EvaluatorStrategy]]:  # type: ignore[empty-body]
     """Offer evaluators: they score a model.
 
-    Used by `evaluate`, and by `search` to choose. Bundled: verifier, win-rate, perplexity, chrf, preference-accuracy,
-    xcopa, xstorycloze, xwinograd, global-mmlu, mgsm, include, flores, language-fidelity, reward.
+    Used to measure models, and to choose between them in searches.
     """
 
 
 @hookspec
-def aya_trackers() -> Mapping[str, type[Strategy[Tracker]]]:  # type: ignore[empty-body]
+def aya_trackers() -> Mapping[str, type[TrackerStrategy]]:  # type: ignore[empty-body]
     """Offer trackers: they take what a run measures to where you want to look at it.
 
     Used by every run whose recipe lists them (`trackers:`) or that is started with `--track`; nothing is tracked otherwise.
-    Bundled: tensorboard, wandb, trackio.
+    """
+
+
+@hookspec
+def aya_stages() -> Mapping[str, type[Stage]]:  # type: ignore[empty-body]
+    """Offer stages: what a recipe can say after `do:`.
+
+    A stage brings its settings, how it unrolls into steps, the actions of these, and its section of the report.
+    """
+
+
+@hookspec
+def aya_commands() -> Mapping[str, Command]:  # type: ignore[empty-body]
+    """Offer commands of `aya`, by the word that is typed. One that the core has too is an error."""
+
+
+@hookspec
+def aya_recipes() -> Mapping[str, Path]:  # type: ignore[empty-body]
+    """Offer recipes: YAML files that `aya run NAME` finds by name."""
+
+
+@hookspec
+def aya_suites() -> Mapping[str, Path]:  # type: ignore[empty-body]
+    """Offer suites: recipes whose evaluate stages are applied to any models."""
+
+
+@hookspec(firstresult=True)
+def aya_reporter() -> Reporter | None:
+    """Offer what writes and shows reports.
+
+    Asked when a run has ended, for what stands beside `report.json`. The last registered plugin that returns one wins, so that yours
+    can replace the bundled one. `aya report` takes the bundled one, as it loads no plugin of others.
     """
 
 
@@ -121,16 +150,16 @@ def aya_merge_engine() -> MergeEngine | None:
     """Offer the engine that lifts merges of one tensor to merges of checkpoints.
 
     Asked each time merges that work by tensor are run; the last registered plugin that returns an engine wins, so
-    that yours can replace the bundled one, which streams safetensors.
+    that yours can replace the bundled one.
     """
 
 
 @hookspec(firstresult=True)
 def aya_optimiser() -> MakeOptimiser | None:
-    """Offer the optimiser by which `search` finds the weights of a merge.
+    """Offer the optimiser by which a search finds the weights of a merge.
 
     Asked when a recipe with a search is planned, and when it is run; raise PluginError where a library is missing. The last
-    registered plugin that returns an optimiser wins, so that yours can replace the bundled one, which is CMA-ES.
+    registered plugin that returns an optimiser wins, so that yours can replace the bundled one.
     """
 
 
@@ -138,7 +167,7 @@ def aya_optimiser() -> MakeOptimiser | None:
 def aya_stage_started(node: str, action: str, inputs: Mapping[str, Path]) -> None:
     """Observe that a node of the plan starts.
 
-    node: its id, such as `sft@europe`. action: what it does, such as `train`. inputs: folders of the artifacts it
+    node: its id, such as `tune@europe`. action: what it does, such as `train`. inputs: folders of the artifacts it
     reads.
     """
 

@@ -28,7 +28,8 @@ PLUGIN = '''
 from aya_core.api import Arbiter, Strategy, Verdict, hookimpl
 
 
-class Cheap(Strategy[Arbiter]):
+
+class Cheap(ArbiterStrategy):
     """Score an answer by its last digit."""
 
     def build(self):

@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 import numpy
 
-from aya_core import bootstrap
-from aya_core.statistics import Sums
-from aya_core.winrates.battles import Battle, Battles
-from aya_core.winrates.rates import rates
-from aya_core.winrates.style import Style
+from aya_recipe.numbers import bootstrap
+from aya_recipe.numbers.statistics import Sums
+from aya_recipe.numbers.winrates.battles import Battle, Battles
+from aya_recipe.numbers.winrates.rates import rates
+from aya_recipe.numbers.winrates.style import Style
 
 LANGUAGES, PROMPTS, MODELS, GAMES = 23, 500, 20, 11_500
 

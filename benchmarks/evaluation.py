@@ -26,7 +26,7 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from aya_core.api import RowScore, read_rows
-from aya_plugins.modelling.tokenizers import make_tokenizer
+from aya_plugins.modeling.tokenizers import make_tokenizer
 
 LANGUAGES = ("id", "it", "tr", "vi", "zh")
 ENVIRONMENT = Path(sys.executable).parent

@@ -27,7 +27,7 @@ from typing import Any
 import torch
 
 from aya_core.api import Preference, TrainingJob, read_rows, user_prompt
-from aya_core.artifacts import write_rows
+from aya_core.contract.artifacts import write_rows
 
 CONFIG = {
     "model_type": "cohere",
@@ -106,8 +106,8 @@ def compare(results: Mapping[str, Mapping[str, Any]]) -> None:
 
 def make_data(options: argparse.Namespace) -> dict[str, Any]:
     """Write pairs of random words, a policy and another model as reference."""
-    from aya_plugins.modelling.checkpoint import load_encoder
-    from aya_plugins.trainers.initialise import Initialise
+    from aya_plugins.modeling.checkpoint import load_encoder
+    from aya_plugins.trainers.initialize import Initialize
 
     draw = random.Random(0)
     words = [f"w{number}" for number in range(options.vocabulary - 8)]  # 8 tokens are special
@@ -120,7 +120,7 @@ def make_data(options: argparse.Namespace) -> dict[str, Any]:
     for name, rows in {"pairs": pairs, "words": everything}.items():
         (options.folder / name).mkdir()
         write_rows(options.folder / name, type(rows[0]), rows)
-    settings = Initialise(config=CONFIG, tokenizer={"kind": "words"})
+    settings = Initialize(config=CONFIG, tokenizer={"kind": "words"})
     for seed, name in enumerate(("start", "reference")):
         job = TrainingJob(rows=options.folder / "words", out=options.folder / name, work=options.folder, seed=seed)
         job.out.mkdir()

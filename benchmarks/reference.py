@@ -20,11 +20,11 @@ import torch
 from transformers import AutoModelForCausalLM, CohereConfig
 
 from aya_core.api import Preference, TrainingJob, user_prompt
-from aya_core.artifacts import write_rows
-from aya_plugins.modelling.checkpoint import load_causal_lm, load_encoder
-from aya_plugins.modelling.head import AnswerLogps
-from aya_plugins.modelling.scoring import row_sums
-from aya_plugins.modelling.tokenizers import make_tokenizer
+from aya_core.contract.artifacts import write_rows
+from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder
+from aya_plugins.modeling.head import AnswerLogps
+from aya_plugins.modeling.scoring import row_sums
+from aya_plugins.modeling.tokenizers import make_tokenizer
 from aya_plugins.objectives.dpo import Dpo
 from aya_plugins.trainers.preference import PreferenceTraining
 from aya_plugins.trainers.runtime import preference

@@ -24,15 +24,17 @@ import torch
 import transformers
 
 from aya_core.api import Completion, Prompt, Sampling, Teacher, user_prompt
-from aya_core.artifacts import begin
-from aya_core.registry import Registry
-from aya_core.stages.keyed import prompt_key
-from aya_core.stages.sampling import SHARD_PROMPTS, answers, read_answers
-from aya_core.stages.shards import Asking, chunked, fill
-from aya_core.stages.work import Work
+from aya_core.contract.answers import checked_answers
+from aya_core.contract.artifacts import begin
+from aya_core.planning.registry import Registry
+from aya_core.running.asking.keyed import prompt_key
+from aya_core.running.asking.shards import Asking, chunked, fill_shards
+from aya_core.running.asking.teachers import SHARD_PROMPTS
+from aya_core.running.work import Work
 from aya_core.testing import tiny_causal_lm
 from aya_plugins.teachers.transformers import Transformers
 from aya_plugins.teachers.vllm import Vllm
+from aya_recipe.arbitrage.sampling import read_answers
 
 WORDS = [f"word{number}" for number in range(500)]
 SIZES = {
@@ -63,9 +65,9 @@ def ask(teacher: Teacher, prompts: Sequence[Prompt], sampling: Sampling) -> int:
         node: Any = None  # nothing is asked of it here
         work = Work(node, Registry(), {}, begin(Path(folder) / "answers"), lambda done, total, measures: None)
         asking = Asking(
-            Completion, prompt_key, lambda some: answers(teacher, some, sampling, 0, "teacher"), "benchmark"
+            Completion, prompt_key, lambda some: checked_answers(teacher, some, sampling, 0, "teacher"), "benchmark"
         )
-        fill(work, asking, chunked(prompts, SHARD_PROMPTS))
+        fill_shards(work, asking, chunked(prompts, SHARD_PROMPTS))
         return sum(one.completion_tokens for one in read_answers(work.out))
 
 

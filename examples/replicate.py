@@ -59,15 +59,15 @@ BARS: Sequence[Bar] = (
 def measure(out: Path) -> dict[str, float]:
     """Take from a run everything that the bars and the table need."""
     report = json.loads((out / "report.json").read_text())
-    rows = {row["name"]: row for row in (*report["stages"], *report["controls"])}
+    scores, hot, teacher = (report["sections"][name]["data"] for name in ("scores", "hot-scores", "teacher-scores"))
+    rows = {row["name"]: row for row in (*scores["stages"], *scores["controls"])}
     measured = {name: row["score"] for name, row in rows.items()}
     measured |= {f"{name} greedy": row["greedy"]["score"] for name, row in rows.items()}
-    hot = report["evaluations"]["hot-scores"]
     measured |= {f"{row['name']} hot": row["score"] for row in (*hot["stages"], *hot["controls"])}
     measured["best constituent greedy"] = max(measured[f"sft@{cluster} greedy"] for cluster in CLUSTERS)
     measured |= {outcome: rows["online.3"]["win_rate_vs_base"][outcome] for outcome in ("win", "loss")}
     measured["seconds"] = report["seconds"]
-    return measured | teachers(report["evaluations"]["teacher-scores"]["languages"]) | arbiter(out)
+    return measured | teachers(teacher["languages"]) | arbiter(out)
 
 
 def teachers(languages: Mapping[str, Any]) -> dict[str, float]:

@@ -1,9 +1,9 @@
 """An arbiter that can be fooled: the longest answer wins."""
 
-from aya_core.api import Strategy, Verdict, hookimpl
+from aya_core.api import ArbiterStrategy, Verdict, hookimpl
 
 
-class Longest(Strategy):
+class Longest(ArbiterStrategy):
     """Prefer more words, whatever they say."""
 
     def build(self):

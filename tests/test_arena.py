@@ -68,7 +68,7 @@ def test_the_whole_graph_runs_in_miniature(made_up, tmp_path, aya_command):
     words = [word for override in overrides for word in ("--set", override)]
     done = aya_command("run", made_up, "--out", out, "-q", *words)
     assert done.returncode == 0, done.stderr
-    report = json.loads((out / "report.json").read_text())
+    report = json.loads((out / "report.json").read_text())["sections"]["scores"]["data"]
     assert [row["name"] for row in report["stages"]] == ["base", "sft-merged", "offline-merged", "online.1"]
     assert set(report["languages"]) == set(LANGUAGES)
     held, trained = (manifest(out, f"{stage}.best")["measures"]["rows"] for stage in ("heldout", "arbitrage"))
@@ -82,7 +82,7 @@ def test_real_teachers_differ_from_language_to_language(shared_data, recipe, tmp
     out = tmp_path / "out"
     done = aya_command("run", recipe, "--out", out, "-q", "--until", "arbitrage")
     assert done.returncode == 0, done.stderr
-    account = json.loads((out / "report.json").read_text())["arbitrage"]["arbitrage"]
+    account = json.loads((out / "report.json").read_text())["sections"]["arbitrage"]["data"]
     assert {name: teacher["abstained"] + teacher["failed"] for name, teacher in account["teachers"].items()} == {
         "llama-70b": 0, "qwen-14b": 0, "qwen-7b": 0,
     }  # fmt: skip

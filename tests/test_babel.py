@@ -57,7 +57,7 @@ def test_the_whole_graph_runs_in_miniature(made_up, tmp_path, aya_command):
     done = aya_command("run", made_up, "--out", out, "-q", *words)
     assert done.returncode == 0, done.stderr
     report = json.loads((out / "report.json").read_text())
-    assert [row["name"] for row in report["stages"]] == ["base", "sft", "dpo"]
+    assert [row["name"] for row in report["sections"]["scores"]["data"]["stages"]] == ["base", "sft", "dpo"]
     logged = [json.loads(line) for line in (artifact(out, "dpo") / "log.jsonl").read_text().splitlines()]
     measured = [line for line in logged if "validation/rewards/margins" in line]
     assert [line["done"] for line in measured] == [0, 1, 2]

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from aya_core import api, hookspecs
-from aya_core.cli import COMMANDS
-from aya_core.kinds import KINDS
-from aya_core.registry import Registry
+from aya_core import api, hookspecs, testing
+from aya_core.cli import all_commands
+from aya_core.contract.kinds import BASES
+from aya_core.contract.strategies import Strategy
+from aya_core.contract.words import words_of
+from aya_core.planning.registry import Registry
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -34,20 +36,33 @@ def test_the_generated_pages_are_up_to_date():
 
 def test_every_hook_in_the_docs_exists_and_every_hook_is_in_the_docs():
     hooks = {name for name in vars(hookspecs) if name.startswith("aya_")}
-    packages = {"aya_core", "aya_plugins", "aya_kernels"}
+    packages = {"aya_core", "aya_recipe", "aya_plugins", "aya_kernels"}
     named = set(re.findall(r"\baya_[a-z_]+\b", text_of(WRITTEN)))
     files = {path.stem for path in ROOT.rglob("aya_*.py") if ".venv" not in path.parts}
     assert named - hooks - packages - files == set()
     assert hooks - set(re.findall(r"\baya_[a-z_]+\b", (ROOT / "docs" / "reference" / "hooks.md").read_text())) == set()
 
 
-def test_every_kind_says_which_defaults_are_bundled():
-    offered = Registry().strategies
-    for kind, hook in KINDS.items():
-        said = inspect.getdoc(getattr(hookspecs, hook)).split("Bundled:")[1].split(".")[0]
-        assert {name.strip() for name in said.split(",")} == {
-            name for name in offered[kind] if Registry().origin(kind, name).distribution == "aya-core"
-        }
+def test_the_hooks_name_no_strategy():
+    """Which are bundled is said by the page of strategies, which is generated."""
+    named = {
+        word
+        for text in re.findall(r"`([^`]+)`", Path(hookspecs.__file__).read_text())
+        for word in re.split(r"[^\w.-]", text)
+    }
+    assert {name for strategies in Registry().strategies.values() for name in strategies} & named == set()
+
+
+def test_every_word_of_every_kind_is_documented():
+    page = (ROOT / "docs" / "reference" / "words.md").read_text(encoding="utf-8")
+    guide = (ROOT / "docs" / "write-a-plugin.md").read_text(encoding="utf-8")
+    for kind, base in BASES.items():
+        section = page.split(f"## `{base.__name__}`")[1].split("\n## ")[0]
+        own = words_of(base).keys() - words_of(Strategy).keys()
+        assert own == set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)), kind
+        if own:
+            assert f"| {kind} | {', '.join(f'`{word}`' for word in words_of(base) if word in own)} |" in guide
+        assert not [line for line in section.splitlines() if line.startswith("| `") and line.endswith("|  |")], kind
 
 
 def test_every_strategy_and_setting_is_documented():
@@ -65,6 +80,41 @@ def test_everything_that_the_api_offers_is_documented():
             assert inspect.getdoc(thing), name
 
 
+@pytest.mark.parametrize(("page", "offered"), [("api", api), ("testing", testing)])
+def test_the_pages_for_authors_hold_every_name_once_and_lead_to_it(page, offered):
+    text = (ROOT / "docs" / "reference" / f"{page}.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^### `(\w+)`$", text, re.MULTILINE)
+    assert sorted(headings) == sorted(offered.__all__)
+    contents = text.split("\n## ")[0]
+    titles = re.findall(r"^### (.*)$", text, re.MULTILINE)
+    assert re.findall(r"\[`\w+`\]\(#([\w-]+)\)", contents) == [
+        re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles
+    ]
+
+
+def test_every_field_of_every_record_and_protocol_is_on_the_page_with_its_type():
+    """An objective can be written from the page alone: so can everything that fills or reads a record."""
+    text = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE))
+    checked = 0
+    for name in api.__all__:
+        thing = getattr(api, name)
+        if not inspect.isclass(thing) or name in {base.__name__ for base in (Strategy, *BASES.values())}:
+            continue
+        for field, annotation in vars(thing).get("__annotations__", {}).items():
+            type_ = str(getattr(annotation, "__forward_arg__", annotation))
+            if not field.startswith("_"):
+                in_code, in_table = f"    {field}: {type_}", f"| `{field}` | `{type_.replace('|', chr(92) + '|')}` |"
+                shown = sections[name].replace("'", '"')
+                assert in_code.replace("'", '"') in shown or in_table in sections[name], f"{name}.{field}: {type_}"
+                checked += 1
+        for method, function in vars(thing).items():
+            if inspect.isfunction(function) and not method.startswith("_") and function.__doc__:
+                assert f"def {method}(" in sections[name], f"{name}.{method}"
+                checked += 1
+    assert checked > 200
+
+
 def test_links_between_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
@@ -77,7 +127,7 @@ def test_commands_named_in_the_docs_exist():
             for line in block.splitlines():
                 words = shlex.split(line, comments=True)
                 if words[:1] == ["aya"]:
-                    assert words[1] in COMMANDS, f"{page.name}: {line}"
+                    assert words[1] in all_commands(), f"{page.name}: {line}"
                 if words[:1] == ["make"]:
                     assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), (
                         f"{page.name}: {line}"
@@ -110,9 +160,11 @@ def test_python_in_the_docs_runs(page, tmp_path):
 def test_quick_commands_of_the_readme_run(aya_command, tmp_path):
     """Those that start no training; `make run` and `make test` are run by CI and by the test of the micro recipe."""
     quick = ("aya check", "aya plan", "aya strategies", "aya plugins", "aya recipes", "aya schema")
+    (recipe,) = [block for block in blocks(ROOT / "README.md", "yaml") if "stages:" in block]
+    (tmp_path / "recipe.yaml").write_text(recipe)
     lines = [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()]
     found = [line for line in lines if line.startswith(quick)]
     assert found
     for line in found:
-        done = aya_command(*shlex.split(line, comments=True)[1:], cwd=ROOT)
+        done = aya_command(*shlex.split(line, comments=True)[1:], cwd=tmp_path)
         assert done.returncode == 0, f"{line}\n{done.stderr}"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from aya_core.recipe import load_recipe
-from aya_core.stages import make_plan
+from aya_core.planning.plan import make_plan
+from aya_core.planning.recipe import load_recipe
 
 RECIPE = Path(__file__).parent.parent / "examples" / "recipes" / "exact-rewards.yaml"
 

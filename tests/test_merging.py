@@ -130,11 +130,35 @@ def test_mistakes_are_told_and_leave_nothing(more, out, message, folder, aya_com
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
 
 
+def test_a_folder_of_the_users_beside_the_result_is_left_alone(folder, aya_command):
+    mine = folder / "made.partial" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("precious")
+    done = aya_command("merge", write_config(folder), folder / "made")
+    assert done.returncode == 2
+    assert f"{mine.parent}: exists, and is not of a merge that was stopped" in done.stderr
+    assert mine.read_text() == "precious"
+    assert not (folder / "made").exists()
+
+
+def test_files_put_beside_a_stopped_merge_are_left_there(folder, aya_command):
+    partial = folder / "made.partial"
+    partial.mkdir()
+    (partial / "aya-merge").touch()  # as a stopped merge leaves it
+    (partial / "made").mkdir()
+    (partial / "mine.txt").write_text("precious")
+    done = aya_command("merge", write_config(folder), folder / "made")
+    assert done.returncode == 0, done.stderr
+    assert f"{partial}: holds files that the merge did not make; they are left there" in done.stderr
+    assert [path.name for path in partial.iterdir()] == ["mine.txt"]
+    assert (folder / "made" / "model.safetensors").is_file()
+
+
 def test_a_full_disk_is_told_before_the_work(folder, monkeypatch):
     from click.testing import CliRunner
 
     from aya_core.cli import aya
-    from aya_core.errors import AyaError
+    from aya_core.contract.errors import AyaError
 
     usage = shutil.disk_usage(folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))

@@ -21,7 +21,7 @@ def recipe(*last):
         "machine": {"threads": 1},
         "stages": [
             {"name": "blank", "do": "train", "data": {**ROWS, "split": "teach"},
-             "trainer": {"use": "initialise", "config": CONFIG, "tokenizer": {"kind": "words"}}},
+             "trainer": {"use": "initialize", "config": CONFIG, "tokenizer": {"kind": "words"}}},
             {"name": "sft", **trained},
             {"name": "dev", "do": "data", "kind": "demonstrations", "rows": {**ROWS, "split": "dev"}},
             {"name": "heldout", "do": "data", "kind": "demonstrations", "rows": {**ROWS, "split": "heldout"}},
@@ -46,12 +46,13 @@ def test_a_search_finds_weights_whose_merge_scores_what_it_says(tmp_path, aya_co
     scores = {"name": "scores", "do": "evaluate", "models": ["blank", "blend"]}
     scores["evaluators"] = {"perplexity": {"use": "perplexity", "rows": "heldout"}}
     report = run(tmp_path, aya_command, search, scores)
-    found = report["search"]["blend"]
+    found = report["sections"]["blend"]["data"]
     assert found["tried"] == 9
     assert found["failed"] == 0
     assert found["score"] <= found["uniform"]
     assert set(found["weights"]) == {"west", "east"}
-    assert report["stages"][1]["score"] < report["stages"][0]["score"]
+    blank, blend = report["sections"]["scores"]["data"]["stages"]
+    assert blend["score"] < blank["score"]
     (payload,) = (tmp_path / "out").glob("artifacts/blend/*/payload")
     assert {"model.safetensors", "config.json", "search.json"} <= {file.name for file in payload.iterdir()}
 
@@ -59,7 +60,9 @@ def test_a_search_finds_weights_whose_merge_scores_what_it_says(tmp_path, aya_co
     by_hand = {"name": "by-hand", **merge, "weights": found["weights"]}
     scores = {**scores, "models": ["uniform", "by-hand"]}
     scores["evaluators"] = {"perplexity": {"use": "perplexity", "rows": "dev"}}
-    uniform, best = run(tmp_path, aya_command, {"name": "uniform", **merge}, by_hand, scores)["stages"]
+    uniform, best = run(tmp_path, aya_command, {"name": "uniform", **merge}, by_hand, scores)["sections"]["scores"][
+        "data"
+    ]["stages"]
     assert uniform["score"] == pytest.approx(found["uniform"], rel=1e-9)
     assert best["score"] == pytest.approx(found["score"], rel=1e-9)
     assert best["gain"]["value"] == pytest.approx(found["difference"]["value"], rel=1e-9, abs=1e-12)

@@ -32,8 +32,8 @@ class WarmProcess:
     def run(self, *tasks):
         """Do tasks side by side; returns the exit code, negative for a signal, and what was printed.
 
-        A task has `file` to run or `call` as module:function, `words` to give it, `environment` (all of it) and, if it is not the
-        one of this process, the folder `cwd`.
+        A task has `file` to run or `call` as module:function, `words` to give it, `environment` (all of it) and, if they are not
+        those of this process, the folder `cwd` and `executable`, which it takes for Python.
         """
         with TemporaryDirectory() as folder:
             out, err = Path(folder, "out"), Path(folder, "err")
@@ -82,6 +82,7 @@ def _do(task):
         os.environ.clear()
         os.environ.update(task["environment"])
         os.chdir(task["cwd"])
+        sys.executable = task.get("executable", sys.executable)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for descriptor, file in ((1, task["out"]), (2, task["err"])):
             opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

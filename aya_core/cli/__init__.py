@@ -3,33 +3,51 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 import click
 
-from aya_core.errors import AyaError
-from aya_core.garbage import look_seldom
+from aya_core.contract.commands import Command
+from aya_core.contract.errors import AyaError, PluginError, did_you_mean
+from aya_core.running.garbage import look_seldom
 
-COMMANDS = {
-    "run": "Run a recipe, or the bundled micro recipe.",
-    "check": "Validate a recipe without running it.",
-    "plan": "Show the steps of a recipe and which of them stand already.",
-    "status": "Show how far the run in a folder has come.",
-    "report": "Write and show the report of a run folder.",
-    "arbitrate": "Ask teachers, judge and pick: the arbitrage stage alone.",
-    "train": "Train a model: a train stage alone.",
-    "show-tokens": "Show rows as the tokens that a trainer sees, and which of them are learnt.",
-    "evaluate": "Evaluate models, without a recipe or as one says, and write tables.",
-    "compare": "Compare two evaluated models, prompt by prompt.",
-    "winrate": "Show win rates from a file of verdicts or preferences.",
-    "export": "Write rows of a run as JSONL.",
-    "merge": "Merge checkpoints as a mergekit-style YAML file says.",
-    "strategies": "List strategies by kind, or show the settings of one.",
-    "plugins": "List the installed plugins and what they offer.",
-    "recipes": "List the bundled recipes.",
-    "schema": "Print the JSON Schema of recipes, installed plugins included.",
+COMMANDS: Mapping[str, Command] = {
+    name: Command(summary, f"aya_core.cli.{name}:command")
+    for name, summary in {
+        "run": "Run a recipe, or the one that comes with aya-core.",
+        "check": "Validate a recipe without running it.",
+        "plan": "Show the steps of a recipe and which of them stand already.",
+        "status": "Show how far the run in a folder has come.",
+        "report": "Write and show the report of a run folder.",
+        "verify": "Read all of a run folder, and list what is damaged.",
+        "prune": "List or delete what a run folder holds beside what its recipe needs.",
+        "strategies": "List strategies by kind, or show the settings of one.",
+        "plugins": "List the installed plugins and what they offer.",
+        "recipes": "List the bundled recipes.",
+        "new": "Write a plugin to start from: an arbiter or a stage.",
+        "schema": "Print the JSON Schema of recipes, installed plugins included.",
+    }.items()
 }
+"""The core's own commands; plugins bring others by the hook `aya_commands`."""
+
+
+def all_commands() -> Mapping[str, Command]:
+    """The commands of the core, then those of plugins. Raises PluginError where a plugin offers one that the core has."""
+    from aya_core.planning.registry import Registry  # here: the core's own commands need no plugin
+
+    brought = Registry().commands
+    if taken := sorted(COMMANDS.keys() & brought.keys()):
+        raise PluginError(f"a plugin offers the command '{taken[0]}', which the core has; its author must rename it")
+    return {**COMMANDS, **brought}
+
+
+def _find(name: str) -> Command | None:
+    """Find a command. Plugins are loaded for those that the core has not, and plugins of others only for their own commands."""
+    from aya_core.planning.registry import Registry
+
+    return COMMANDS.get(name) or Registry(only_own=True).commands.get(name) or all_commands().get(name)
 
 
 class Aya(click.Group):
@@ -37,26 +55,26 @@ class Aya(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The subcommands in the order in which they are met."""
-        return list(COMMANDS)
+        return list(all_commands())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a subcommand."""
-        if cmd_name not in COMMANDS:
+        found = _find(cmd_name)
+        if found is None:
             return None
-        command: click.Command = import_module(f"aya_core.cli.{cmd_name.replace('-', '_')}").command
+        module, _, attribute = found.target.partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the subcommands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, command.summary) for name, command in all_commands().items()])
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Find the subcommand, or say which one is near."""
-        from aya_core.errors import did_you_mean
-
-        if args and args[0] not in COMMANDS:
-            ctx.fail(f"no command '{args[0]}'; {did_you_mean(args[0], COMMANDS)}")
+        if args and _find(args[0]) is None:
+            ctx.fail(f"no command '{args[0]}'; {did_you_mean(args[0], all_commands())}")
         return super().resolve_command(ctx, args)
 
 
@@ -70,9 +88,8 @@ def main() -> None:
     """Run the command line."""
     look_seldom()
     try:
-        aya.main(prog_name="aya", standalone_mode=False)
-    except click.exceptions.Exit as exit:
-        sys.exit(exit.exit_code)
+        code = aya.main(prog_name="aya", standalone_mode=False)  # a number where a command said with which code to exit
+        sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(2)

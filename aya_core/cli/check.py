@@ -6,9 +6,9 @@ import json
 
 import click
 
-from aya_core.cli.recipe_argument import load, recipe_argument
-from aya_core.runner import check_imports
-from aya_core.stages import make_plan
+from aya_core.cli.recipe_argument import find_recipe, recipe_argument, recipe_here
+from aya_core.planning.plan import make_plan
+from aya_core.running.runner import check_imports
 
 
 @click.command(name="check")
@@ -17,7 +17,7 @@ from aya_core.stages import make_plan
 def command(recipe: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
     """Validate a recipe: every key, strategy, reference and file, without importing anything heavy or running
     anything."""
-    loaded = load(recipe, overrides)
+    loaded = find_recipe(recipe, overrides) if recipe else recipe_here(overrides, "check")
     plan = make_plan(loaded)
     check_imports(plan, loaded)
     counts = {"stages": len(loaded.recipe.stages), "steps": len(plan.nodes)}

@@ -9,18 +9,18 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from aya_core.registry import Registry
+from aya_core.planning.registry import Registry
 
 
 @click.command(name="plugins")
 @click.option("--file", "files", multiple=True, type=click.Path(path_type=Path), help="Also load this plugin file.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def command(files: tuple[Path, ...], as_json: bool) -> None:
-    """List the installed plugins: where each comes from and the strategies it offers."""
+    """List the installed plugins: where each comes from and what it offers."""
     registry = Registry(files)
     offered: dict[str, list[str]] = {name: [] for name in registry.plugins}
-    for kind, strategies in registry.strategies.items():
-        for name in strategies:
+    for kind, names in registry.offers.items():
+        for name in names:
             offered[registry.origin(kind, name).name].append(f"{kind} {name}")
     rows = [
         {"plugin": p.name, "distribution": p.distribution, "version": p.version, "source": p.source, "offers": offered[p.name]}

@@ -13,8 +13,8 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from aya_core.contract.stage import Action
 from aya_core.hookspecs import hookimpl
-from aya_core.report import measured
 
 MEASURES = 3
 """How many measures of a node fit a line, where nobody knows which of them matter."""
@@ -22,9 +22,10 @@ MEASURES = 3
 
 @dataclass
 class AtWork:
-    """A node at work. first, last: when it reported for the first and the last time, and what was done then."""
+    """A node at work. name: of what it does. first, last: when it reported for the first and the last time, and what was done then."""
 
-    action: str
+    name: str
+    action: Action | None
     started: float
     first: tuple[float, int] | None = None
     last: tuple[float, int] = (0.0, 0)
@@ -54,16 +55,23 @@ class AtWork:
         phrases = phrases_of(self.action, self.measures)
         if self.total:
             left = self.seconds_left(now)
-            when = "" if left is None else f", {measured.duration(left)} left"
+            when = "" if left is None else f", {duration(left)} left"
             phrases.insert(0, f"{self.last[1]:,}/{self.total:,}{when}")
         return ", ".join(phrases)
 
 
-def phrases_of(action: str, measures: Mapping[str, Any]) -> list[str]:
-    """The measures that are told: by meaning where a model is trained, or else the first few."""
+def duration(seconds: float) -> str:
+    """A time in the unit that fits it."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def phrases_of(action: Action | None, measures: Mapping[str, Any]) -> list[str]:
+    """The measures that are told: in the action's own words, or else the first few."""
     numbers = {name: value for name, value in measures.items() if isinstance(value, (int, float))}
-    if action == "train" and (told := measured.words(numbers)):
-        return told
+    if action is not None and action.phrases is not None and (told := action.phrases(numbers)):
+        return list(told)
     return [
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in list(numbers.items())[:MEASURES]
@@ -71,9 +79,13 @@ def phrases_of(action: str, measures: Mapping[str, Any]) -> list[str]:
 
 
 class Progress:
-    """A live line for each node at work; a line for each finished one where the output is not a terminal."""
+    """A live line for each node at work; a line for each finished one where the output is not a terminal.
 
-    def __init__(self, total: int, *, quiet: bool = False) -> None:
+    total: steps. actions: what they do, by name, for their words.
+    """
+
+    def __init__(self, total: int, actions: Mapping[str, Action], *, quiet: bool = False) -> None:
+        self.actions = actions
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self.total = total
         self.done = 0
@@ -97,7 +109,7 @@ class Progress:
     @hookimpl
     def aya_stage_started(self, node: str, action: str, inputs: Mapping[str, Path]) -> None:
         """Open a line."""
-        self.at_work[node] = AtWork(action, time.monotonic())
+        self.at_work[node] = AtWork(action, self.actions.get(action), time.monotonic())
 
     @hookimpl
     def aya_progress(self, node: str, done: int, total: int, measures: Mapping[str, float]) -> None:
@@ -114,7 +126,7 @@ class Progress:
         if reused:
             self.reused += 1
             return
-        told = phrases_of(at_work.action if at_work else "", measures)
+        told = phrases_of(at_work.action if at_work else None, measures)
         clock = time.monotonic() - self.started
         self.console.print(
             f"[dim]{clock:6.1f} s  {self.done:3d}/{self.total}[/dim]  {node}  [dim]{seconds:.1f} s  {', '.join(told)}[/dim]",
@@ -142,7 +154,5 @@ class Progress:
         table = Table.grid(padding=(0, 2))
         now = time.monotonic()
         for node, at_work in list(self.at_work.items()):
-            table.add_row(
-                f"[bold]{node}[/bold]", at_work.action, measured.duration(now - at_work.started), at_work.told(now)
-            )
+            table.add_row(f"[bold]{node}[/bold]", at_work.name, duration(now - at_work.started), at_work.told(now))
         return table

@@ -8,19 +8,29 @@ from typing import Any, TypeVar
 
 import click
 
-from aya_core.errors import RecipeError, did_you_mean
-from aya_core.recipe import LoadedRecipe, load_recipe
-from aya_core.stage_settings import StageSettings
+from aya_core.contract.errors import RecipeError, did_you_mean
+from aya_core.contract.stage import Stage
+from aya_core.planning.recipe import LoadedRecipe, load_recipe
+from aya_core.planning.registry import Registry
 
-BUNDLED = Path(__file__).parent.parent / "recipes"
-DEFAULT = "micro"
+HERE = "recipe.yaml"
+"""The recipe that is meant where none is named."""
+
+OWN = "aya-core"
+"""The distribution whose recipe `aya run` falls back on."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-override_option = click.option(
-    "--set", "overrides", metavar="K=V", multiple=True, help="Override a setting: stages.offline.objective.beta=0.05."
-)
+def override_option(command: Command) -> Command:
+    """Add the option --set to a command."""
+    return click.option(
+        "--set",
+        "overrides",
+        metavar="K=V",
+        multiple=True,
+        help="Override a setting: stages.offline.objective.beta=0.05.",
+    )(command)
 
 
 def recipe_argument(command: Command) -> Command:
@@ -28,26 +38,38 @@ def recipe_argument(command: Command) -> Command:
     return click.argument("recipe", required=False, metavar="[RECIPE]")(override_option(command))
 
 
-def bundled_recipes() -> dict[str, Path]:
-    """The recipes that come with the package, by name."""
-    return {path.stem: path for path in sorted(BUNDLED.glob("*.yaml"))}
-
-
-def load(recipe: str | None, overrides: tuple[str, ...]) -> LoadedRecipe:
+def find_recipe(recipe: str, overrides: tuple[str, ...]) -> LoadedRecipe:
     """Load a recipe by file, or by the name of a bundled one."""
-    bundled = bundled_recipes()
-    name = recipe or DEFAULT
-    if name in bundled and not Path(name).is_file():
-        return load_recipe(bundled[name], overrides)
-    if not Path(name).is_file() and "/" not in name and not name.endswith((".yaml", ".yml")):
-        raise RecipeError(f"{name}: neither a file nor a bundled recipe; {did_you_mean(name, bundled)}")
-    return load_recipe(Path(name), overrides)
+    if not Path(recipe).is_file() and "/" not in recipe and not recipe.endswith((".yaml", ".yml")):
+        bundled = Registry().recipes
+        if recipe not in bundled:
+            raise RecipeError(f"{recipe}: neither a file nor a bundled recipe; {did_you_mean(recipe, bundled)}")
+        return load_recipe(bundled[recipe], overrides)
+    return load_recipe(Path(recipe), overrides)
 
 
-def choose_stage(loaded: LoadedRecipe, named: str | None, kind: type[StageSettings]) -> str:
+def recipe_here(overrides: tuple[str, ...], command: str) -> LoadedRecipe:
+    """Load the recipe of the current folder. Raises RecipeError where there is none. command: for the message."""
+    if not Path(HERE).is_file():
+        raise RecipeError(f"no recipe is named and there is no {HERE} here; expected: aya {command} RECIPE")
+    return load_recipe(Path(HERE), overrides)
+
+
+def recipe_to_run(overrides: tuple[str, ...]) -> LoadedRecipe:
+    """Load the recipe of the current folder, or else the one that comes with aya-core. Raises RecipeError where there is none."""
+    if Path(HERE).is_file():
+        return load_recipe(Path(HERE), overrides)
+    registry = Registry()
+    own = [path for name, path in registry.recipes.items() if registry.origin("recipe", name).distribution == OWN]
+    if len(own) != 1:
+        raise RecipeError(f"no recipe is named and there is no {HERE} here; {did_you_mean('', registry.recipes)}")
+    return load_recipe(own[0], overrides)
+
+
+def choose_stage(loaded: LoadedRecipe, named: str | None, kind: type[Stage]) -> str:
     """Name the stage of a kind that is meant: the one named, or the only one."""
-    does = kind.model_fields["do"].default
     names = [stage.name for stage in loaded.recipe.stages if isinstance(stage, kind)]
+    (does,) = [name for name, offered in loaded.registry.stages.items() if offered is kind]
     if named is not None:
         if named not in names:
             raise RecipeError(f"--stage {named}: no {does} stage of that name; {did_you_mean(named, names)}")

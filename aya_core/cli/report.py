@@ -1,4 +1,4 @@
-"""`aya report`: what each stage gained."""
+"""`aya report`: what came of a run."""
 
 from __future__ import annotations
 
@@ -8,34 +8,41 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from aya_core.cli.run_folder import load_run
-from aya_core.report import files, gather, terminal
-from aya_core.runner import Inventory
-from aya_core.stages import make_plan
+from aya_core.cli.run_plan import reporter_of
+from aya_core.planning.registry import Registry
+from aya_core.running.record import RunRecord
+from aya_core.running.reporting import REPORT, as_row, load_report, lost, make_report, write_report
 
 
 @click.command(name="report")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(folder: Path, as_json: bool) -> None:
-    """Gather the report of the run in DIR from what stands there, write it to DIR/report.{json,md,html}, its tables to
-    DIR/tables/, and show it."""
-    run, loaded = load_run(folder)
-    plan = make_plan(loaded)
-    inventory = Inventory(run)
-    standing = inventory.find_all(plan)
-    report = gather.gather(loaded, plan, standing, run.about().get("seconds", 0.0))
-    files.write(report, folder)
+    """Make the report of the run in DIR from what stands there, write it to DIR/report.{json,md,html}, DIR/tables/ and DIR/pictures/,
+    and show it.
+
+    It reads what the run recorded. No plugin but those of aya-core is loaded: sections of others come from the report that is there.
+    A report that knows more than the new one would is left as it is.
+    """
+    record = RunRecord.read(folder)
+    registry = Registry(only_own=True)
+    before = load_report(folder)
+    report = make_report(record, registry, before)
+    if before is not None and (why := lost(before, report)) is not None:
+        click.echo(
+            f"aya: {folder / REPORT} is left as it is: {why}; run the recipe again into {folder}, or move {REPORT} away to have a "
+            "report of what stands",
+            err=True,
+        )
+        raise click.exceptions.Exit(1)
+    write_report(report, folder)
+    reporter = reporter_of(registry)
+    if reporter is not None:
+        reporter.write(report, folder)
     if as_json:
-        click.echo(json.dumps(report, ensure_ascii=False))
+        click.echo(json.dumps(as_row(report), ensure_ascii=False))
         return
-    console = Console()
-    terminal.show(report, console)
-    terminal.show_tables(report, console)
-    for name, account in report["arbitrage"].items():
-        terminal.show_account(name, account, console)
-    terminal.show_searches(report, console)
-    terminal.show_rounds(report, console, whole=True)
-    click.echo(
-        f"{len(standing)} of {len(plan.nodes)} steps stand. Report: {folder / 'report.html'} (also .md and .json)"
-    )
+    if reporter is not None:
+        reporter.show(report, Console(), whole=True)
+    files = folder / ("report.html" if reporter is not None else REPORT)
+    click.echo(f"{len(record.standing)} of {len(record.steps)} steps stand. Report: {files}")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import click
+from rich.console import Console
 
-from aya_core.cli import spec
-from aya_core.cli.progress import Progress
-from aya_core.cli.recipe_argument import load, recipe_argument
-from aya_core.report import files, gather, terminal
-from aya_core.runner import Runner
-from aya_core.stages import make_plan
+from aya_core.cli.changed_code import changed_code_options
+from aya_core.cli.recipe_argument import find_recipe, recipe_argument, recipe_to_run
+from aya_core.cli.run_plan import reporter_of, run_plan
+from aya_core.cli.spec import read_trackers, track_option
+from aya_core.planning.plan import make_plan
+from aya_core.running.reporting import REPORT, as_row
+from aya_core.running.runner import Runner
 
 
 @click.command(name="run")
@@ -22,36 +25,33 @@ from aya_core.stages import make_plan
 )
 @click.option("--until", metavar="STAGE", help="Stop when this stage is done.")
 @click.option("--ask-again", is_flag=True, help="Ask again what had no answer, and judge again what failed.")
-@spec.track_option
+@changed_code_options
+@track_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout; progress goes to stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def command(
     recipe: str | None, overrides: tuple[str, ...], out: Path | None, until: str | None, ask_again: bool,
-    track: tuple[str, ...], as_json: bool, quiet: bool,
+    changed_code: Literal["keep", "redo"] | None, track: tuple[str, ...], as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Run a recipe (a YAML file, or the name of a bundled one); without RECIPE, the bundled micro recipe.
+    """Run a recipe (a YAML file, or the name of a bundled one); without RECIPE, recipe.yaml of this folder, or the
+    recipe that comes with aya-core.
 
     A run that was stopped or killed goes on where it was. Steps whose settings and inputs have not changed are reused.
     """
-    loaded = load(recipe, overrides)
-    whole = plan = make_plan(loaded)
+    loaded = find_recipe(recipe, overrides) if recipe else recipe_to_run(overrides)
+    plan = make_plan(loaded)
     if until is not None:
-        plan = whole.until(until)
+        plan = plan.until(until)
     folder = out or Path("runs") / loaded.recipe.name
-    runner = Runner(loaded, plan, folder, ask_again=ask_again, track=spec.trackers(track, loaded.registry))
-    with Progress(len(plan.nodes), quiet=quiet) as progress:
-        loaded.registry.manager.register(progress, "terminal")
-        runner.go()
-    report = gather.gather(loaded, whole, runner.inventory.find_all(whole), runner.run.about()["seconds"])
-    files.write(report, folder)
+    tracks = read_trackers(track, loaded.registry)
+    runner = Runner(loaded, plan, folder, ask_again=ask_again, changed_code=changed_code, track=tracks)
+    _, report = run_plan(runner, quiet=quiet)
     if as_json:
-        click.echo(json.dumps(report, ensure_ascii=False))
+        click.echo(json.dumps(as_row(report), ensure_ascii=False))
         return
-    terminal.show(report, progress.console)
-    for name, account in report["arbitrage"].items():
-        terminal.show_warnings(name, account, progress.console)
-    terminal.show_searches(report, progress.console)
-    terminal.show_rounds(report, progress.console)
-    progress.console.print(
-        f"{report['seconds']} s. Report: {folder / 'report.html'} (also .md and .json)", soft_wrap=True
-    )
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    reporter = reporter_of(loaded.registry)
+    if reporter is not None:
+        reporter.show(report, console)
+    files = folder / ("report.html" if reporter is not None else REPORT)
+    console.print(f"{report.seconds} s. Report: {files}", soft_wrap=True, markup=False)

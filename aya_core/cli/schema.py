@@ -6,8 +6,8 @@ import json
 
 import click
 
-from aya_core.registry import Registry
-from aya_core.schema import recipe_schema
+from aya_core.planning.registry import Registry
+from aya_core.planning.schema import recipe_schema
 
 
 @click.command(name="schema")

@@ -1,31 +1,31 @@
-"""Strategies and settings as words of a command: `reward-model,model=./rm` is `{use: reward-model, model: ./rm}`."""
+"""Strategies and settings as words of a command: `NAME,model=./rm` is `{use: NAME, model: ./rm}`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import click
 
-from aya_core import yaml12
-from aya_core.artifacts import MANIFEST
-from aya_core.errors import RecipeError
-from aya_core.explain import SettingsError
-from aya_core.kinds import Tracker
-from aya_core.registry import Registry
-from aya_core.strategies import Strategy
+from aya_core.contract.errors import RecipeError
+from aya_core.contract.explain import SettingsError
+from aya_core.contract.kinds import Tracker
+from aya_core.contract.strategies import Strategy
+from aya_core.planning import yaml12
+from aya_core.planning.registry import Registry
 
-track_option = click.option(
-    "--track",
-    metavar="SPEC",
-    multiple=True,
-    help="Send measures to a tracker as well: tensorboard, wandb,project=mine.",
-)
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def strategy(text: str, option: str) -> dict[str, Any]:
+def track_option(command: Command) -> Command:
+    """Add the option --track to a command."""
+    return click.option(
+        "--track", metavar="SPEC", multiple=True, help="Send measures to a tracker as well: NAME, or NAME,project=mine."
+    )(command)
+
+
+def read_strategy(text: str, option: str) -> dict[str, Any]:
     """Read `use,key=value,...`, or a YAML mapping in braces."""
     if text.lstrip().startswith("{"):
         read = yaml12.parse(text, option)
@@ -33,10 +33,10 @@ def strategy(text: str, option: str) -> dict[str, Any]:
             raise RecipeError(f"{option} {text}: expected a mapping such as {{use: name, key: value}}")
         return read
     use, *words = re.split(r",(?![^\[{]*[\]}])", text)  # not inside brackets
-    return {"use": use.strip(), **settings(words, option)}
+    return {"use": use.strip(), **read_settings(words, option)}
 
 
-def settings(words: list[str], option: str) -> dict[str, Any]:
+def read_settings(words: list[str], option: str) -> dict[str, Any]:
     """Read `key=value` words; values are YAML, and dots make mappings."""
     read: dict[str, Any] = {}
     for word in words:
@@ -53,51 +53,9 @@ def settings(words: list[str], option: str) -> dict[str, Any]:
     return read
 
 
-USES = {".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
-"""The data set that reads files with each ending."""
-
-
-def _endings(folder: Path, pattern: str) -> set[str]:
-    return {file.suffix for file in folder.glob(pattern) if file.is_file()} & set(USES)
-
-
-def dataset(text: str, option: str) -> dict[str, Any]:
-    """Read a data set: a JSONL, Parquet, CSV or TSV file, or a strategy."""
-    ending = Path(text).suffix
-    if Path(text).is_dir():
-        endings = _endings(Path(text), "*") or _endings(Path(text), "*/*")  # a folder for each language, as on the hub
-        if len(endings) != 1:
-            raise RecipeError(f"{option} {text}: a folder; expected {' or '.join(USES)} files in it, of one kind")
-        return {"use": USES[endings.pop()], "path": text}
-    if ending in USES and "," not in text and not text.lstrip().startswith("{"):
-        return {"use": USES[ending], "path": text}
-    return strategy(text, option)
-
-
-def rows(text: str, option: str) -> dict[str, Any] | str:
-    """Read a data set, or the folder of rows that a run made."""
-    folder = Path(text)
-    if (folder / MANIFEST).is_file() or (folder.parent / MANIFEST).is_file():
-        return str(folder.resolve())
-    return dataset(text, option)
-
-
-def model(text: str) -> str:
-    """Read a model; a folder needs no slash in its name."""
-    return str(Path(text).resolve()) if Path(text).is_dir() else text
-
-
-def named(text: str, option: str) -> tuple[str, dict[str, Any]]:
-    """Read `name=strategy`."""
-    name, equals, rest = text.partition("=")
-    if not equals or "," in name:
-        raise RecipeError(f"{option} {text}: expected name=strategy, such as ana=transformers,model=./ana")
-    return name.strip(), strategy(rest, option)
-
-
-def trackers(texts: Sequence[str], registry: Registry) -> list[Strategy[Tracker]]:
+def read_trackers(texts: Sequence[str], registry: Registry) -> list[Strategy[Tracker]]:
     """Read the trackers of `--track`."""
     try:
-        return [registry.validate("tracker", strategy(text, "--track")) for text in texts]
+        return [registry.validate("tracker", read_strategy(text, "--track")) for text in texts]
     except SettingsError as error:
         raise RecipeError(f"--track: {error}") from None

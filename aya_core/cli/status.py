@@ -9,41 +9,50 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
-from aya_core.cli.run_folder import load_run
-from aya_core.runner import Inventory
-from aya_core.stages import make_plan
+from aya_core.running.record import RunRecord
+from aya_core.running.runner import Run
 
 
 @click.command(name="status")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def command(folder: Path, as_json: bool) -> None:
-    """Show, stage by stage, how many steps of the run in DIR are done and how long they took."""
-    run, loaded = load_run(folder)
-    plan = make_plan(loaded)
-    inventory = Inventory(run)
-    stages: dict[str, dict[str, Any]] = {}
-    for node in plan.nodes.values():
-        stage = stages.setdefault(node.stage, {"steps": 0, "done": 0, "seconds": 0.0, "skipped": 0, "ended": None})
-        stage["steps"] += 1
-        artifact = inventory.look(node)
-        if (why := inventory.stop_reason(node)) is not None:
-            stage["skipped"] += 1
-            stage["ended"] = why
-        elif artifact is not None:
-            stage["done"] += 1
-            stage["seconds"] += artifact.seconds if artifact.node == node.id else 0.0
+    """Show, stage by stage, how many steps of the run in DIR are done and how long they took.
+
+    It reads what the run recorded and loads no plugin, so it works for runs of any version.
+    """
+    record = RunRecord.read(folder)
+    stages = {name: _stage(record, name) for name in record.stages}
+    at_work = Run(folder).at_work()
     if as_json:
-        click.echo(json.dumps({"recipe": loaded.recipe.name, "stages": stages}))
+        facts = {"recipe": record.recipe, "aya_core": record.aya_core, "at_work": at_work, "stages": stages}
+        click.echo(json.dumps(facts))
         return
-    table = Table("stage", "done", "seconds", title=f"{loaded.recipe.name} in {folder}", title_justify="left")
+    table = Table(Column("stage", overflow="fold"), Column("done", no_wrap=True), Column("seconds", no_wrap=True))
+    table.title, table.title_justify = escape(f"{record.recipe} in {folder}"), "left"
     for name, stage in stages.items():
         skipped = f", {stage['skipped']} not done" if stage["skipped"] else ""
-        table.add_row(name, f"{stage['done']}/{stage['steps']}{skipped}", f"{stage['seconds']:.1f}")
+        table.add_row(escape(name), f"{stage['done']}/{stage['steps']}{skipped}", f"{stage['seconds']:.1f}")
     console = Console()
     console.print(table)
+    if at_work is not None:
+        console.print(f"at work: {escape(at_work)}", soft_wrap=True, highlight=False)
     for name, stage in stages.items():
         if stage["ended"] is not None:
-            console.print(f"{name}: {escape(stage['ended'])}", soft_wrap=True, highlight=False)
+            console.print(f"{name}: {stage['ended']}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _stage(record: RunRecord, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"steps": 0, "done": 0, "seconds": 0.0, "skipped": 0, "ended": None}
+    for id in record.stage(name).steps:
+        found["steps"] += 1
+        if (why := record.stop_reason(id)) is not None:
+            found["skipped"] += 1
+            found["ended"] = why
+        elif id in record.standing:
+            found["done"] += 1
+            own = record.own(id)
+            found["seconds"] += own.seconds if own is not None else 0.0
+    return found

@@ -1,41 +1,42 @@
-"""`aya strategies`: what can stand after `use:`."""
+"""`aya strategies`: what can stand after `use:`, and after `do:`."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from aya_core.errors import PluginError, did_you_mean
-from aya_core.explain import SettingsError
-from aya_core.kinds import KINDS
-from aya_core.registry import Registry
-from aya_core.strategies import Strategy
+from aya_core.contract.errors import PluginError, did_you_mean
+from aya_core.contract.kinds import KINDS
+from aya_core.contract.strategies import Settings
+from aya_core.planning.registry import Registry
+
+SHOWN = (*KINDS, "stage")
+"""What has settings."""
 
 
 @click.command(name="strategies")
 @click.argument("words", nargs=-1, metavar="[KIND | show KIND NAME]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(words: tuple[str, ...], as_json: bool) -> None:
-    """List strategies, of one KIND or of all; or show the settings of one."""
+    """List strategies and stages, of one KIND or of all; or show the settings of one."""
     registry = Registry()
     if words[:1] == ("show",):
         if len(words) != 3:
-            raise click.UsageError("expected: aya strategies show KIND NAME, such as: aya strategies show merge slerp")
+            raise click.UsageError("expected: aya strategies show KIND NAME, both as `aya strategies` lists them")
         _show(registry, _kind(words[1]), words[2], as_json)
     elif len(words) > 1:
         raise click.UsageError("expected: aya strategies [KIND], or: aya strategies show KIND NAME")
     else:
-        _list(registry, [_kind(words[0])] if words else list(KINDS), as_json)
+        _list(registry, [_kind(words[0])] if words else list(SHOWN), as_json)
 
 
 def _kind(word: str) -> str:
     kind = word.removesuffix("s")
-    if kind not in KINDS:
-        raise PluginError(f"no kind of strategy '{word}'; {did_you_mean(kind, KINDS)}")
+    if kind not in SHOWN:
+        raise PluginError(f"no kind of strategy '{word}'; {did_you_mean(kind, SHOWN)}")
     return kind
 
 
@@ -43,7 +44,7 @@ def _list(registry: Registry, kinds: list[str], as_json: bool) -> None:
     rows = [
         {"kind": kind, "name": name, "about": first_line(strategy), "plugin": registry.origin(kind, name).distribution}
         for kind in kinds
-        for name, strategy in registry.strategies[kind].items()
+        for name, strategy in registry.offers[kind].items()
     ]
     if as_json:
         click.echo(json.dumps(rows))
@@ -59,10 +60,9 @@ def _list(registry: Registry, kinds: list[str], as_json: bool) -> None:
 
 
 def _show(registry: Registry, kind: str, name: str, as_json: bool) -> None:
-    try:
-        strategy = registry.find(kind, name)
-    except SettingsError as error:
-        raise PluginError(str(error)) from None
+    if name not in registry.offers[kind]:
+        raise PluginError(f"no {kind} named '{name}'; {did_you_mean(name, registry.offers[kind])}")
+    strategy = registry.offers[kind][name]
     if as_json:
         click.echo(json.dumps(strategy.model_json_schema()))
         return
@@ -77,12 +77,12 @@ def _show(registry: Registry, kind: str, name: str, as_json: bool) -> None:
         console.print(table)
 
 
-def first_line(strategy: type[Strategy[Any]]) -> str:
+def first_line(strategy: type[Settings]) -> str:
     """What a strategy does, in a line."""
     return (strategy.__doc__ or "").strip().split("\n")[0]
 
 
-def describe_fields(strategy: type[Strategy[Any]]) -> list[tuple[str, str, str]]:
+def describe_fields(strategy: type[Settings]) -> list[tuple[str, str, str]]:
     """Name, default and description of every setting."""
     return [
         (name, "required" if field.is_required() else str(field.get_default(call_default_factory=True)), field.description or "")

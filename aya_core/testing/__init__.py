@@ -1,11 +1,12 @@
-"""Does my plugin behave? Checks for every kind of strategy, rows to try it on, and tiny models.
+"""Does my plugin behave? Checks for every kind of strategy and for stages, rows to try it on, and tiny models.
 
     from aya_core.testing import check_arbiter
 
     def test_my_arbiter_behaves():
         check_arbiter(MyArbiter())
 
-Each check raises AssertionError with the rule of the contract that is broken; the rules are those of `kinds.py` and `merges.py`.
+Each check raises AssertionError with the rule of the contract that is broken; the rules are those of `kinds.py`, `merges.py`
+and `stage.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from aya_core.testing.samples import (
     sample_prompts,
     sample_subject,
 )
+from aya_core.testing.stage import check_stage
 from aya_core.testing.strategy import check_strategy
 from aya_core.testing.teacher import check_teacher
 from aya_core.testing.tiny import tiny_causal_lm
@@ -38,6 +40,7 @@ __all__ = [
     "check_merge",
     "check_objective",
     "check_router",
+    "check_stage",
     "check_strategy",
     "check_teacher",
     "check_tracker",

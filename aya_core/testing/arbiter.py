@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from aya_core.kinds import Arbiter, CalibratedArbiter
-from aya_core.records import Case, Verdict
-from aya_core.strategies import Strategy
+from aya_core.contract.kinds import Arbiter, ArbiterStrategy, CalibratedArbiter
+from aya_core.contract.records import Case, Verdict
 from aya_core.testing.rules import expect
 from aya_core.testing.samples import sample_cases
 from aya_core.testing.strategy import check_strategy
@@ -18,12 +17,12 @@ ROUNDING = 1e-3
 STATUSES = ("scored", "abstained", "failed")
 
 
-def check_arbiter(strategy: Strategy[Arbiter], *, cases: Sequence[Case] | None = None) -> None:
+def check_arbiter(strategy: ArbiterStrategy, *, cases: Sequence[Case] | None = None) -> None:
     """Check an arbiter on a few cases. Raises AssertionError that says which rule is broken.
 
     cases: what to judge; an arbiter for special prompts needs some of these.
     """
-    check_strategy(strategy)
+    check_strategy(strategy, "arbiter")
     cases = sample_cases() if cases is None else cases
     arbiter = strategy.build()
     if isinstance(arbiter, CalibratedArbiter):
@@ -39,7 +38,7 @@ def check_arbiter(strategy: Strategy[Arbiter], *, cases: Sequence[Case] | None =
         for verdict in verdicts:
             _check_verdict(strategy, verdict)
     expect(not list(arbiter.judge([])), strategy, "judge() judged although there was no case")
-    if getattr(strategy, "pointwise", False):
+    if strategy.pointwise:
         _check_alone(strategy, arbiter, cases, judged)
     backwards = [list(verdicts) for verdicts in arbiter.judge(cases[::-1])][::-1]
     alone = [list(next(iter(arbiter.judge([case])))) for case in cases]
@@ -53,7 +52,7 @@ def check_arbiter(strategy: Strategy[Arbiter], *, cases: Sequence[Case] | None =
 
 
 def _check_alone(
-    strategy: Strategy[Arbiter], arbiter: Arbiter, cases: Sequence[Case], judged: Sequence[Sequence[Verdict]]
+    strategy: ArbiterStrategy, arbiter: Arbiter, cases: Sequence[Case], judged: Sequence[Sequence[Verdict]]
 ) -> None:
     for case, together in zip(cases, judged, strict=True):
         singles = [Case(case.prompt, (candidate,)) for candidate in case.candidates]
@@ -64,7 +63,7 @@ def _check_alone(
         )
 
 
-def _check_verdict(strategy: Strategy[Arbiter], verdict: Verdict) -> None:
+def _check_verdict(strategy: ArbiterStrategy, verdict: Verdict) -> None:
     expect(isinstance(verdict, Verdict), strategy, f"judge() gave {type(verdict).__name__}; expected Verdict")
     expect(verdict.status in STATUSES, strategy, f"a verdict is {verdict.status!r}; expected {', '.join(STATUSES)}")
     if verdict.status == "scored":

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from aya_core.kinds import Dataset
-from aya_core.records import Demonstration, Preference, Prompt
-from aya_core.strategies import Strategy
+from aya_core.contract.kinds import DatasetStrategy
+from aya_core.contract.records import Demonstration, Preference, Prompt
 from aya_core.testing.rules import expect
 from aya_core.testing.strategy import check_strategy
 
 
-def check_dataset(strategy: Strategy[Dataset], *, limit: int = 1000, seed: int = 0, groups: bool = False) -> None:
+def check_dataset(strategy: DatasetStrategy, *, limit: int = 1000, seed: int = 0, groups: bool = False) -> None:
     """Check a data set on its first rows. Raises AssertionError that says which rule is broken.
 
     groups: whether its rows are groups, scored answers one after the other under the id of their prompt.
     """
-    check_strategy(strategy)
+    check_strategy(strategy, "dataset")
     dataset = strategy.build()
     expect(isinstance(dataset.rows(seed), Iterator), strategy, "rows() must stream, as a generator does")
     rows = list(islice(dataset.rows(seed), limit))

@@ -6,16 +6,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from aya_core.kinds import AskingEvaluator, Evaluator, Subject
-from aya_core.records import Completion, CorpusScore, RowScore
-from aya_core.requests import GenerationRequest, LogLikelihood, Replies, ScoringRequest
-from aya_core.strategies import Strategy
+from aya_core.contract.kinds import AskingEvaluator, Evaluator, EvaluatorStrategy, Subject
+from aya_core.contract.records import Completion, CorpusScore, RowScore
+from aya_core.contract.requests import GenerationRequest, LogLikelihood, Replies, ScoringRequest
 from aya_core.testing.rules import expect
 from aya_core.testing.samples import sample_subject
 from aya_core.testing.strategy import check_strategy
 
 
-def _replies(strategy: Strategy[Evaluator], evaluator: Evaluator) -> Replies:
+def _replies(strategy: EvaluatorStrategy, evaluator: Evaluator) -> Replies:
     """Made-up replies to what an evaluator asks: shorter continuations are likelier, and every prompt is answered alike."""
     expect(hasattr(evaluator, "requests"), strategy, "`asks` is True, so it needs a method requests()")
     asking: AskingEvaluator = evaluator  # type: ignore[assignment]
@@ -38,22 +37,20 @@ def _replies(strategy: Strategy[Evaluator], evaluator: Evaluator) -> Replies:
     return Replies(likelihoods, completions)
 
 
-def check_evaluator(strategy: Strategy[Evaluator], *, subject: Subject | None = None) -> None:
+def check_evaluator(strategy: EvaluatorStrategy, *, subject: Subject | None = None) -> None:
     """Check an evaluator on a made-up model. Raises AssertionError that says which rule is broken.
 
     subject: the model to score; an evaluator of special answers needs some. Answers are taken out of it unless the
     strategy class says `needs_answers`, and the rival's unless it has a field `against`, as a stage does.
     """
-    check_strategy(strategy)
+    check_strategy(strategy, "evaluator")
     subject = subject or sample_subject()
-    needs_answers = getattr(strategy, "needs_answers", False)
-    expect(isinstance(needs_answers, bool), strategy, "`needs_answers` must be True or False")
-    if not needs_answers:
+    if not strategy.needs_answers:
         subject = replace(subject, prompts=(), answers=(), rival=())
-    elif not hasattr(strategy, "against"):
+    elif strategy.rival is None:
         subject = replace(subject, rival=())
     evaluator = strategy.build()
-    if getattr(strategy, "asks", False):
+    if strategy.asks:
         subject = replace(subject, replies=_replies(strategy, evaluator))
     scores = list(evaluator.evaluate(subject))
     expect(bool(scores), strategy, "evaluate() scored nothing")

@@ -8,24 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aya_core.artifacts import describe_files
-from aya_core.merges import (
+from aya_core.contract.artifacts import describe_files
+from aya_core.contract.merges import (
     AnyMerge,
     CheckpointMerge,
     MergeEngine,
     MergeInput,
     MergeJob,
+    MergeStrategy,
     Piece,
     PieceMerge,
     Place,
     TensorMerge,
     WholeModelMerge,
 )
-from aya_core.strategies import Strategy
+from aya_core.contract.strategies import Strategy
+from aya_core.contract.varying import Varying
 from aya_core.testing.rules import expect
 from aya_core.testing.strategy import check_strategy
 from aya_core.testing.tiny import tiny_causal_lm
-from aya_core.varying import Varying
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +35,7 @@ Found = TypeVar("Found")
 
 
 def check_merge(
-    strategy: Strategy[AnyMerge],
+    strategy: MergeStrategy,
     folder: Path | None = None,
     *,
     engine: MergeEngine | None = None,
@@ -45,7 +46,7 @@ def check_merge(
     A merge of tensors is checked on tensors; with a folder to work in, a merge of checkpoints is checked on tiny ones,
     and so is a merge of tensors that an engine lifts.
     """
-    check_strategy(strategy)
+    check_strategy(strategy, "merge")
     merge = strategy.build()
     if not isinstance(merge, CheckpointMerge):
         _check_tensors(strategy, merge, models)

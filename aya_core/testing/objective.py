@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from aya_core.kinds import AnyObjective, GroupLogps, GroupLoss, PairLogps, PairLoss
-from aya_core.strategies import Strategy
+from aya_core.contract.kinds import GroupLogps, GroupLoss, ObjectiveStrategy, PairLogps, PairLoss
+from aya_core.contract.strategies import Strategy
 from aya_core.testing.rules import expect
 from aya_core.testing.strategy import check_strategy
 
@@ -18,15 +18,13 @@ GROUPS = (3, 2, 1, 4)
 """Samples of each sample group: one is single, and the scores of the last are equal."""
 
 
-def check_objective(strategy: Strategy[AnyObjective]) -> None:
+def check_objective(strategy: ObjectiveStrategy) -> None:
     """Check an objective on a batch of pairs, or of groups where it is `over = "groups"`.
 
     Raises AssertionError that says which rule is broken. Needs torch.
     """
-    over = getattr(strategy, "over", "pairs")
-    expect(over in ("pairs", "groups"), strategy, f"`over` is {over!r}; expected 'pairs' or 'groups'")
-    check_strategy(strategy)
-    if over == "pairs":
+    check_strategy(strategy, "objective")
+    if strategy.over == "pairs":
         _check(strategy, sample_pairs(), ("chosen", "rejected"), PairLoss, PAIRS, "pair")
     else:
         _check(strategy, sample_group_logps(), ("logps",), GroupLoss, sum(GROUPS), "sample")
@@ -34,7 +32,7 @@ def check_objective(strategy: Strategy[AnyObjective]) -> None:
 
 
 def _check(
-    strategy: Strategy[Any], given: Any, learnt: tuple[str, ...], expected: type[Any], count: int, unit: str
+    strategy: ObjectiveStrategy, given: Any, learnt: tuple[str, ...], expected: type[Any], count: int, unit: str
 ) -> None:
     """Check what is asked of both kinds. learnt: the inputs in which losses must have a gradient."""
     import torch
@@ -70,7 +68,7 @@ def _check(
         "must be a pure function: the same {unit}s gave other losses",
         unit,
     )
-    if not getattr(strategy, "needs_reference", True):
+    if not strategy.needs_reference:
         names = [name for name in before if name.startswith("reference")]
         other = {name: (place + 1.5) * before[name] for place, name in enumerate(names)}  # no change that pairs share
         again = _with_seed(0, objective, replace(given, **other))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aya_core.kinds import Pool, Router
-from aya_core.records import Prompt
-from aya_core.strategies import Strategy
+from aya_core.contract.kinds import Pool, Router, RouterStrategy
+from aya_core.contract.records import Prompt
 from aya_core.testing.rules import expect
 from aya_core.testing.samples import sample_prompts
 from aya_core.testing.strategy import check_strategy
 
 
 def check_router(
-    strategy: Strategy[Router],
+    strategy: RouterStrategy,
     *,
     teachers: Sequence[str] = ("ana", "bo", "cem"),
     prompts: Sequence[Prompt] | None = None,
@@ -23,7 +22,7 @@ def check_router(
     teachers: the pool, all asked in every language unless it is a Pool that says otherwise; a router that names certain
     teachers needs them in it.
     """
-    check_strategy(strategy)
+    check_strategy(strategy, "router")
     prompts = sample_prompts() if prompts is None else prompts
     teachers = teachers if isinstance(teachers, Pool) else Pool(dict.fromkeys(teachers))
     router = strategy.build()

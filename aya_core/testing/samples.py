@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aya_core.kinds import Subject
-from aya_core.records import Case, Completion, Demonstration, Judged, Preference, Prompt, Verdict, user_prompt
-from aya_core.requests import LogLikelihood
+from aya_core.contract.kinds import Subject
+from aya_core.contract.records import Case, Completion, Demonstration, Judged, Preference, Prompt, Verdict, user_prompt
+from aya_core.contract.requests import LogLikelihood
 
 
 def sample_prompts() -> list[Prompt]:

@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from aya_core.strategies import Strategy, strategies_in
+from aya_core.contract.strategies import Settings, Strategy, strategies_in
+from aya_core.contract.words import faults_of_class, faults_of_values, kind_of
 from aya_core.testing.rules import expect
 
 _LIST_MODULES = """
@@ -27,35 +28,49 @@ print(json.dumps(sorted(sys.modules)))
 """
 
 
-def check_strategy(strategy: Strategy[Any]) -> None:
+def check_strategy(strategy: Strategy[Any], kind: str | None = None) -> None:
     """Check what the contract asks of every strategy. Raises AssertionError that says which rule is broken.
 
     The module of its class is imported once more, in a process of its own, to see that it brings in nothing heavy.
+    kind: what it must be, such as `arbiter`; None takes the kind whose base its class derives from.
     """
-    kind = type(strategy)
-    expect(
-        bool((kind.__doc__ or "").strip()), strategy, "the class needs a docstring; its first line is what users read"
-    )
-    expect(kind.model_config.get("frozen") is True, strategy, "settings must be frozen")
-    expect(kind.model_config.get("extra") == "forbid", strategy, "settings must refuse unknown keys (extra='forbid')")
-    for owner, name in _undescribed(strategy):
-        expect(False, strategy, f"field '{name}' of {owner} needs a description; users read it")
-    expect(
-        isinstance(kind.imports, tuple) and all(isinstance(name, str) for name in kind.imports),
-        strategy,
-        "`imports` must be a tuple of module names",
-    )
+    cls = type(strategy)
+    wanted = kind or kind_of(cls)
+    if wanted is None:
+        raise AssertionError(f"{cls.__name__}: must derive from the base of its kind, such as ArbiterStrategy")
+    for fault in faults_of_class(cls, wanted) or faults_of_values(strategy, wanted):
+        expect(False, strategy, f"it {fault}")
+    check_settings(strategy)
     if all(found is strategy for found in strategies_in(strategy)):  # one inside needs a registry to be read back
-        again = kind.model_validate_json(strategy.model_dump_json())
+        again = cls.model_validate_json(strategy.model_dump_json())
         expect(again == strategy, strategy, "settings must survive being written as JSON and read back")
-    if kind.__module__ != "__main__":
-        loaded = _modules_loaded_by(kind.__module__, getattr(sys.modules[kind.__module__], "__file__", None))
-        for name in ("torch", *kind.imports):
-            expect(
-                name not in loaded,
-                strategy,
-                f"importing {kind.__module__} imports {name}; import it inside build(), or in a module that build() imports",
-            )
+    check_light(strategy, "torch", *cls.imports)
+
+
+def check_settings(settings: Settings) -> None:
+    """Check that settings are described, frozen and strict, those inside them described too."""
+    kind = type(settings)
+    expect(
+        bool((kind.__doc__ or "").strip()), settings, "the class needs a docstring; its first line is what users read"
+    )
+    expect(kind.model_config.get("frozen") is True, settings, "settings must be frozen")
+    expect(kind.model_config.get("extra") == "forbid", settings, "settings must refuse unknown keys (extra='forbid')")
+    for owner, name in _undescribed(settings):
+        expect(False, settings, f"field '{name}' of {owner} needs a description; users read it")
+
+
+def check_light(settings: Settings, *heavy: str) -> None:
+    """Check that the module of settings imports none of these. It is imported once more, in a process of its own."""
+    module = type(settings).__module__
+    if module == "__main__":
+        return
+    loaded = _modules_loaded_by(module, getattr(sys.modules[module], "__file__", None))
+    for name in heavy:
+        expect(
+            name not in loaded,
+            settings,
+            f"importing {module} imports {name}; import it inside build(), or where else the work is done",
+        )
 
 
 def _undescribed(settings: BaseModel) -> Iterator[tuple[str, str]]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from aya_core.kinds import ContinuationTeacher, LikelihoodTeacher, Teacher
-from aya_core.records import Completion, Prompt
-from aya_core.requests import Continuation, LogLikelihood, Sampling
-from aya_core.strategies import Strategy
+from aya_core.contract.kinds import ContinuationTeacher, LikelihoodTeacher, TeacherStrategy
+from aya_core.contract.records import Completion, Prompt
+from aya_core.contract.requests import Continuation, LogLikelihood, Sampling
 from aya_core.testing.rules import expect
 from aya_core.testing.samples import sample_prompts
 from aya_core.testing.strategy import check_strategy
@@ -18,13 +17,13 @@ ROUNDING = 1e-3
 
 
 def check_teacher(
-    strategy: Strategy[Teacher], *, prompts: Sequence[Prompt] | None = None, sampling: Sampling | None = None
+    strategy: TeacherStrategy, *, prompts: Sequence[Prompt] | None = None, sampling: Sampling | None = None
 ) -> None:
     """Check a teacher on a few prompts. Raises AssertionError that says which rule is broken.
 
     prompts: what to ask; a teacher that knows only certain prompts needs some of these. sampling: two short samples.
     """
-    check_strategy(strategy)
+    check_strategy(strategy, "teacher")
     prompts = sample_prompts() if prompts is None else prompts
     sampling = sampling or Sampling(n=2, max_tokens=8)
     teacher = strategy.build()
@@ -62,7 +61,7 @@ def check_teacher(
         _check_continuations(strategy, teacher, prompts)
 
 
-def _check_continuations(strategy: Strategy[Teacher], teacher: ContinuationTeacher, prompts: Sequence[Prompt]) -> None:
+def _check_continuations(strategy: TeacherStrategy, teacher: ContinuationTeacher, prompts: Sequence[Prompt]) -> None:
     asked = [
         Continuation(context, text)
         for prompt in prompts
@@ -91,7 +90,7 @@ def _are_close(one: LogLikelihood, other: LogLikelihood) -> bool:
     return one.tokens == other.tokens and math.isclose(one.nats, other.nats, rel_tol=ROUNDING, abs_tol=ROUNDING)
 
 
-def _check_likelihoods(strategy: Strategy[Teacher], teacher: LikelihoodTeacher, prompts: Sequence[Prompt]) -> None:
+def _check_likelihoods(strategy: TeacherStrategy, teacher: LikelihoodTeacher, prompts: Sequence[Prompt]) -> None:
     pairs = [(prompt, text) for prompt in prompts for text in ("7", "a much longer answer")]
     found = list(teacher.log_likelihoods(pairs))
     expect(len(found) == len(pairs), strategy, f"log_likelihoods() gave {len(found)} for {len(pairs)} pairs")

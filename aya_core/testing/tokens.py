@@ -7,12 +7,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from aya_core.kinds import ShowingTrainer, ShownRow, ShownToken, Trainer, TrainingJob
-from aya_core.strategies import Strategy
+from aya_core.contract.kinds import ShowingTrainer, ShownRow, ShownToken, TrainerStrategy, TrainingJob
 from aya_core.testing.rules import expect
 
 
-def check_shown(strategy: Strategy[Trainer], folder: Path, start: Path | None, rows: Sequence[Any]) -> None:
+def check_shown(strategy: TrainerStrategy, folder: Path, start: Path | None, rows: Sequence[Any]) -> None:
     """Check what a trainer shows of rows, which lie in `folder/rows`: each as tokens, in their order.
 
     A trainer that shows none passes, and so do rows of which no prompt is known.

@@ -5,21 +5,20 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from aya_core.kinds import TrackedRun, Tracker
-from aya_core.strategies import Strategy
+from aya_core.contract.kinds import TrackedRun, TrackerStrategy
 from aya_core.testing.rules import expect
 from aya_core.testing.strategy import check_strategy
 
 
-def check_tracker(strategy: Strategy[Tracker], folder: Path) -> None:
+def check_tracker(strategy: TrackerStrategy, folder: Path) -> None:
     """Check a tracker on two runs, of which the second is stopped. Raises AssertionError that says which rule is broken.
 
     folder: an empty one; the runs lie in it. Give it settings that send nothing.
     """
-    check_strategy(strategy)
+    check_strategy(strategy, "tracker")
     for is_whole in (True, False):
         run = TrackedRun(
-            "sample", folder / f"run-{is_whole}", {"name": "sample", "stages": [{"name": "sft", "do": "train"}]}
+            "sample", folder / f"run-{is_whole}", {"name": "sample", "stages": [{"name": "tune", "do": "something"}]}
         )
         run.folder.mkdir()
         try:
@@ -30,12 +29,12 @@ def check_tracker(strategy: Strategy[Tracker], folder: Path) -> None:
             ) from error
 
 
-def _track(strategy: Strategy[Tracker], run: TrackedRun, is_whole: bool) -> None:
+def _track(strategy: TrackerStrategy, run: TrackedRun, is_whole: bool) -> None:
     """Tell what a run tells: nodes side by side, steps that fall back, values that are no numbers, names with slashes."""
     tracker = strategy.build()
     tracker.start(run)
     for step in (0, 10, 20, 10, 20):
-        for node in ("sft@west", "scores.chrf@my-lab/base"):
+        for node in ("tune@west", "scores.right@my-lab/base"):
             measures = {
                 "loss": 1 / (1 + step),
                 "rewards/margins": math.nan,
@@ -45,7 +44,7 @@ def _track(strategy: Strategy[Tracker], run: TrackedRun, is_whole: bool) -> None
             before = dict(measures)
             tracker.log(node, step, measures)
             expect(list(measures) == list(before), strategy, "log() must leave the measures as they are")
-    tracker.finish("sft@west", {"loss": 0.1, "rows": 12})
-    tracker.finish("sft.data@west", {"rows": 12})  # a node that logged nothing
-    tracker.finish("sft.none", {})
+    tracker.finish("tune@west", {"loss": 0.1, "rows": 12})
+    tracker.finish("tune.data@west", {"rows": 12})  # a node that logged nothing
+    tracker.finish("tune.none", {})
     tracker.close(is_whole)

@@ -7,12 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aya_core.artifacts import describe_files, write_rows
-from aya_core.kinds import READS_DEFAULT, AnyObjective, Trainer, TrainingJob
-from aya_core.records import Demonstration, Judged, Preference
-from aya_core.strategies import Strategy
+from aya_core.contract.artifacts import describe_files, write_rows
+from aya_core.contract.kinds import AnyObjective, TrainerStrategy, TrainingJob
+from aya_core.contract.records import Demonstration, Judged, Preference
 from aya_core.testing.rules import expect
-from aya_core.testing.samples import sample_demonstrations, sample_groups, sample_judged, sample_preferences
+from aya_core.testing.samples import (
+    sample_demonstrations,
+    sample_groups,
+    sample_judged,
+    sample_preferences,
+    sample_prompts,
+)
 from aya_core.testing.strategy import check_strategy
 from aya_core.testing.tiny import tiny_causal_lm
 from aya_core.testing.tokens import check_shown
@@ -22,13 +27,14 @@ SAMPLES: Mapping[str, Callable[[], Sequence[Any]]] = {
     "preferences": sample_preferences,
     "groups": sample_groups,
     "judged": sample_judged,
+    "prompts": sample_prompts,
     "any": sample_demonstrations,
 }
 """What to train on, by what a trainer reads."""
 
 
 def check_trainer(
-    strategy: Strategy[Trainer],
+    strategy: TrainerStrategy,
     folder: Path,
     *,
     rows: Sequence[Demonstration] | Sequence[Preference] | Sequence[Judged] | None = None,
@@ -41,35 +47,34 @@ def check_trainer(
     samples of what the trainer reads. objective: for a trainer with `needs_objective`. model_type: the family of
     the tiny model to start from; None for a trainer that starts from nothing.
     """
-    check_strategy(strategy)
-    reads = getattr(strategy, "reads", READS_DEFAULT)
-    expect(reads in SAMPLES, strategy, f"`reads` is {reads!r}; expected one of {', '.join(SAMPLES)}")
-    needs_objective = getattr(strategy, "needs_objective", False)
+    check_strategy(strategy, "trainer")
     expect(
-        objective is not None or not needs_objective, strategy, "it needs an objective; pass one (a built objective)"
+        objective is not None or not strategy.needs_objective,
+        strategy,
+        "it needs an objective; pass one (a built objective)",
     )
     start = None if model_type is None else tiny_causal_lm(folder / "start", model_type)
     if rows is None:
-        rows = SAMPLES[reads]()
+        rows = SAMPLES[strategy.reads]()
     (folder / "rows").mkdir()
     write_rows(folder / "rows", type(rows[0]), rows)
     check_shown(strategy, folder, start, rows)
     inputs = [path for path in (start, folder / "rows") if path is not None]
     before = [describe_files(path) for path in inputs]
-    first = _train(strategy, folder, 1, start, objective if needs_objective else None)
+    first = _train(strategy, folder, 1, start, objective if strategy.needs_objective else None)
     expect(
         [describe_files(path) for path in inputs] == before,
         strategy,
         "train() must leave rows and start checkpoint as they are",
     )
-    second = _train(strategy, folder, 2, start, objective if needs_objective else None)
+    second = _train(strategy, folder, 2, start, objective if strategy.needs_objective else None)
     expect(
         first == second, strategy, "the same job must give the same weights; take random numbers from job.seed alone"
     )
 
 
 def _train(
-    strategy: Strategy[Trainer], folder: Path, run: int, start: Path | None, objective: AnyObjective | None
+    strategy: TrainerStrategy, folder: Path, run: int, start: Path | None, objective: AnyObjective | None
 ) -> Mapping[str, Any]:
     """Train once, check what came of it, and return a description of the weights."""
     out, work = folder / f"out-{run}", folder / f"work-{run}"
@@ -98,4 +103,4 @@ def _train(
     for pattern in ("config.json", "*.safetensors", "tokenizer_config.json"):
         expect(any(out.glob(pattern)), strategy, f"job.out has no {pattern}; expected a Hugging Face checkpoint")
     files = describe_files(out)
-    return {name: entry for name, entry in files.items() if name.endswith(".safetensors")}
+    return {name: entry["sha256"] for name, entry in files.items() if name.endswith(".safetensors")}

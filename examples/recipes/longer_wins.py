@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from aya_core.api import Evaluator, Field, Preference, RowScore, RowsRef, Strategy, Subject, hookimpl, read_rows
+from aya_core.api import (
+    Evaluator,
+    EvaluatorStrategy,
+    Field,
+    Preference,
+    RowScore,
+    RowsRef,
+    Subject,
+    hookimpl,
+    read_rows,
+)
 
 
-class LongerWins(Strategy[Evaluator]):
+class LongerWins(EvaluatorStrategy):
     """Count the pairs whose chosen answer has more bytes than the rejected one; a tie counts half.
 
     It is a fact about the pairs, so it is the same for every model.
@@ -36,6 +46,6 @@ class _LongerWins:
 
 
 @hookimpl
-def aya_evaluators() -> Mapping[str, type[Strategy[Evaluator]]]:
+def aya_evaluators() -> Mapping[str, type[EvaluatorStrategy]]:
     """Offer the baseline to the recipe that lists this file under `plugins`."""
     return {"longer-wins": LongerWins}

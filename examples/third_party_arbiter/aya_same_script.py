@@ -2,10 +2,10 @@
 
 import unicodedata
 
-from aya_core.api import Field, Strategy, Verdict, hookimpl
+from aya_core.api import ArbiterStrategy, Field, Verdict, hookimpl
 
 
-class SameScript(Strategy):
+class SameScript(ArbiterStrategy):
     """Score an answer by the share of its letters that are in a script of its prompt."""
 
     minimum: float = Field(0.0, ge=0, le=1, description="Answers with a smaller share are not eligible.")

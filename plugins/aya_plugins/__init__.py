@@ -1,1 +1,1 @@
-"""The default plugins, one folder per kind, one file per method."""
+"""The bundled strategies: a folder for each kind, a file for each method, and what a method runs in the kind's `runtime`."""

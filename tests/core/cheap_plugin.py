@@ -6,19 +6,25 @@ import time
 from collections.abc import Mapping
 from glob import glob
 from pathlib import Path
-from typing import ClassVar
 
 from aya_core.api import (
+    ArbiterStrategy,
     Completion,
+    DatasetStrategy,
     Demonstration,
+    EvaluatorStrategy,
     Field,
     LocalFile,
     LogLikelihood,
+    MergeStrategy,
     ModelRef,
+    ObjectiveStrategy,
     Preference,
+    RouterStrategy,
     RowScore,
     RowsRef,
-    Strategy,
+    TeacherStrategy,
+    TrainerStrategy,
     Verdict,
     hookimpl,
     read_rows,
@@ -27,7 +33,7 @@ from aya_core.api import (
 )
 
 
-class Sums(Strategy):
+class Sums(DatasetStrategy):
     """Yield sums to be added up."""
 
     count: int = Field(12, description="Rows per language.")
@@ -44,7 +50,7 @@ class Sums(Strategy):
                 yield Demonstration(prompt, str(2 * i)) if self.demonstrations else prompt
 
 
-class Adder(Strategy):
+class Adder(TeacherStrategy):
     """Answer sums; a model file says how far off."""
 
     model: ModelRef = Field(description="Folder with model.json.")
@@ -69,7 +75,7 @@ class Adding:
         return [LogLikelihood(-1.0 - abs(self.off), 1) for _ in pairs]
 
 
-class Constant(Strategy):
+class Constant(TeacherStrategy):
     """Answer always the same."""
 
     text: str = Field("7", description="The answer.")
@@ -82,7 +88,7 @@ class Constant(Strategy):
             yield Completion(prompt.id, "?", 0, self.text)
 
 
-class Everyone(Strategy):
+class Everyone(RouterStrategy):
     """Ask all."""
 
     def build(self):
@@ -92,7 +98,7 @@ class Everyone(Strategy):
         return [teachers for _ in prompts]
 
 
-class Nearness(Strategy):
+class Nearness(ArbiterStrategy):
     """Prefer answers near the reference."""
 
     fails: bool = Field(False, description="Abstain on everything.")
@@ -109,11 +115,11 @@ class Nearness(Strategy):
                 yield [Verdict(-abs(int(c.text) - right)) for c in case.candidates]
 
 
-class Learner(Strategy):
+class Learner(TrainerStrategy):
     """Learn to be one less off, from any rows."""
 
-    reads: ClassVar[str] = "any"
-    needs_objective: ClassVar[bool] = False
+    reads = "any"
+    needs_objective = False
     off: int = Field(0, description="How far off without a start.")
     wait: str = Field("", description="A file; while it is there, training does not end.")
     die: str = Field("", description="A file that makes the process kill itself, once.")
@@ -154,14 +160,14 @@ class Learner(Strategy):
 class PairLearner(Learner):
     """Learn from pairs."""
 
-    reads: ClassVar[str] = "preferences"
-    needs_objective: ClassVar[bool] = True
+    reads = "preferences"
+    needs_objective = True
 
 
-class Explosive(Strategy):
+class Explosive(TrainerStrategy):
     """Raise a bug of its own."""
 
-    reads: ClassVar[str] = "any"
+    reads = "any"
 
     def build(self):
         return self
@@ -170,14 +176,14 @@ class Explosive(Strategy):
         raise RuntimeError("the engine is on fire")
 
 
-class Zero(Strategy):
+class Zero(ObjectiveStrategy):
     """No loss."""
 
     def build(self):
         return lambda pairs: None
 
 
-class Mean(Strategy):
+class Mean(MergeStrategy):
     """Average how far off."""
 
     def build(self):
@@ -191,10 +197,10 @@ class Mean(Strategy):
         return {"tensors": 1}
 
 
-class Right(Strategy):
+class Right(EvaluatorStrategy):
     """Share of right answers."""
 
-    needs_answers: ClassVar[bool] = True
+    needs_answers = True
 
     def build(self):
         return self
@@ -212,7 +218,7 @@ class Right(Strategy):
 class Better(Right):
     """Win against a rival."""
 
-    headline: ClassVar[str] = "win"
+    headline = "win"
     against: str = Field(description="The rival.")
     rows: RowsRef | None = Field(None, description="Unused rows.")
     file: LocalFile | None = Field(None, description="Unused file.")
@@ -226,7 +232,7 @@ class Better(Right):
                 yield RowScore(prompt.id, prompt.language, outcome, float(happened))
 
 
-class Nonsense(Strategy):
+class Nonsense(ArbiterStrategy):
     """An arbiter that breaks its contract."""
 
     def build(self):

@@ -1,12 +1,20 @@
 """Groups of scored answers that cost nothing, and a trainer that writes down what it is handed."""
 
 import json
-from typing import ClassVar
 
-from aya_core.api import Demonstration, Field, Strategy, hookimpl, read_rows, user_prompt
+from aya_core.api import (
+    DatasetStrategy,
+    Demonstration,
+    Field,
+    ObjectiveStrategy,
+    TrainerStrategy,
+    hookimpl,
+    read_rows,
+    user_prompt,
+)
 
 
-class Scored(Strategy):
+class Scored(DatasetStrategy):
     """Yield three scored answers to each of four prompts a language."""
 
     scored: bool = Field(True, description="With scores.")
@@ -23,12 +31,12 @@ class Scored(Strategy):
                 yield Demonstration(asked, str(answer), "me", float(answer) if self.scored else None)
 
 
-class Noter(Strategy):
+class Noter(TrainerStrategy):
     """Write down what the job holds."""
 
-    reads: ClassVar[str] = "groups"
-    needs_objective: ClassVar[bool] = True
-    objective_over: ClassVar[str] = "groups"
+    reads = "groups"
+    needs_objective = True
+    objective_over = "groups"
 
     def build(self):
         return self
@@ -40,10 +48,10 @@ class Noter(Strategy):
         return {"rows": len(rows)}
 
 
-class Anchored(Strategy):
+class Anchored(ObjectiveStrategy):
     """Compare with a reference, unless told not to."""
 
-    over: ClassVar[str] = "groups"
+    over = "groups"
     beta: float = Field(1.0, description="Weight of the reference.")
 
     @property
@@ -54,7 +62,7 @@ class Anchored(Strategy):
         return lambda groups: None
 
 
-class OfPairs(Strategy):
+class OfPairs(ObjectiveStrategy):
     """Compare two answers."""
 
     def build(self):

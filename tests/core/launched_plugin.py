@@ -7,12 +7,12 @@ import sys
 import time
 from pathlib import Path
 
-from aya_core.api import AyaError, Field, Strategy, hookimpl
+from aya_core.api import AyaError, Field, TrainerStrategy, hookimpl
 
 LAUNCHER = Path(__file__).parent / "two_processes.py"
 
 
-class Together(Strategy):
+class Together(TrainerStrategy):
     """Say which process this is, in a file of each."""
 
     mistake: str = Field("", description="What the second process has to say against it.")

@@ -4,8 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
-from aya_core.artifacts import read_rows
-from aya_core.records import Completion
+from aya_core.contract.artifacts import read_rows
+from aya_core.contract.records import Completion
 
 HERE = Path(__file__).parent
 LANGUAGES = ("en", "de", "tr")

@@ -2,9 +2,8 @@
 
 import time
 from pathlib import Path
-from typing import ClassVar
 
-from aya_core.api import Completion, Field, Strategy, Verdict, hookimpl, stable_hash
+from aya_core.api import ArbiterStrategy, Completion, Field, TeacherStrategy, Verdict, hookimpl, stable_hash
 
 
 def note(path, line):
@@ -12,10 +11,10 @@ def note(path, line):
         file.write(line + "\n")
 
 
-class Noting(Strategy):
+class Noting(TeacherStrategy):
     """Answer with a hash of seed and prompt, and note every prompt."""
 
-    incidental: ClassVar[frozenset[str]] = frozenset({"speed"})
+    incidental = frozenset({"speed"})
 
     speed: int = Field(1, description="How fast.")
     notes: str = Field(description="File of the prompts asked.")
@@ -55,7 +54,7 @@ class Noting(Strategy):
                 )
 
 
-class Judging(Strategy):
+class Judging(ArbiterStrategy):
     """Score by a hash of the answer, and note every case."""
 
     notes: str = Field(description="File of the cases judged.")
@@ -72,10 +71,10 @@ class Judging(Strategy):
 class JudgingAlone(Judging):
     """Score each answer by itself."""
 
-    pointwise: ClassVar[bool] = True
+    pointwise = True
 
 
-class Scaled(Strategy):
+class Scaled(ArbiterStrategy):
     """Score against the mean length of the answers that were shown first."""
 
     notes: str = Field(description="File of the cases shown.")
@@ -100,7 +99,7 @@ class Scale:
             yield [Verdict(len(c.text) - self.mean) for c in case.candidates]
 
 
-class LanguageShy(Strategy):
+class LanguageShy(ArbiterStrategy):
     """Abstain in one language."""
 
     language: str = Field(description="Code.")
@@ -118,7 +117,7 @@ class LanguageShy(Strategy):
                 yield [Verdict(number(len(c.teacher)), details={"n": number(1)}) for c in case.candidates]
 
 
-class Failing(Strategy):
+class Failing(ArbiterStrategy):
     """Fail on answers to some prompts while a file is there."""
 
     notes: str = Field(description="File of the cases judged.")

@@ -1,12 +1,12 @@
 """An evaluator with rows of its own, and a teacher that replies to it and counts how often it is asked."""
 
 from pathlib import Path
-from typing import ClassVar
 
 from aya_core.api import (
     Completion,
     Continuation,
     CorpusScore,
+    EvaluatorStrategy,
     Field,
     GenerationRequest,
     LogLikelihood,
@@ -14,17 +14,17 @@ from aya_core.api import (
     RowScore,
     Sampling,
     ScoringRequest,
-    Strategy,
+    TeacherStrategy,
     hookimpl,
     user_prompt,
 )
 
 
-class Quiz(Strategy):
+class Quiz(EvaluatorStrategy):
     """Ask which of two continuations is likelier, and for a number."""
 
-    asks: ClassVar[bool] = True
-    headline: ClassVar[str] = "accuracy"
+    asks = True
+    headline = "accuracy"
 
     questions: int = Field(4, description="How many.")
     bonus: float = Field(0.0, description="What every answer counts more.")
@@ -51,7 +51,7 @@ class Quiz(Strategy):
         return {"quiz": "1"}
 
 
-class Clerk(Strategy):
+class Clerk(TeacherStrategy):
     """Like short texts, answer with the question, and note in a file what was asked."""
 
     model: ModelRef = Field(description="A folder; `asked` there is written.")

@@ -4,17 +4,20 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
 
 from aya_core.api import (
     AyaError,
     Completion,
+    DatasetStrategy,
     Demonstration,
+    EvaluatorStrategy,
     Field,
+    MergeStrategy,
     ModelRef,
     RowScore,
     RowsRef,
-    Strategy,
+    TeacherStrategy,
+    TrainerStrategy,
     hookimpl,
     read_rows,
 )
@@ -25,7 +28,7 @@ def value_of(folder):
     return json.loads((Path(folder) / "model.json").read_text())["value"]
 
 
-class Near(Strategy):
+class Near(DatasetStrategy):
     """Yield questions whose right answers lie around a number."""
 
     around: float = Field(description="The mean of the right answers.")
@@ -43,7 +46,7 @@ class Near(Strategy):
             yield Demonstration(prompt_of(f"{self.of}-{i}", "en", f"{self.of} {i}", str(answer)), str(answer))
 
 
-class Point(Strategy):
+class Point(TrainerStrategy):
     """Be a number."""
 
     value: float = Field(description="It.")
@@ -56,7 +59,7 @@ class Point(Strategy):
         return {}
 
 
-class Mix(Strategy):
+class Mix(MergeStrategy):
     """The weighted mean of numbers, times a scale."""
 
     scale: float = Field(1.0, gt=0, description="Factor.")
@@ -80,7 +83,7 @@ class Mix(Strategy):
         return {"tensors": 1}
 
 
-class Speaker(Strategy):
+class Speaker(TeacherStrategy):
     """Answer with the number that the model is."""
 
     model: ModelRef = Field(description="Folder with model.json.")
@@ -96,11 +99,11 @@ class Speaker(Strategy):
         return Speaking()
 
 
-class Distance(Strategy):
+class Distance(EvaluatorStrategy):
     """How far answers are from what is right."""
 
-    needs_answers: ClassVar[bool] = True
-    goal: ClassVar[str] = "min"
+    needs_answers = True
+    goal = "min"
 
     trace: str = Field("", description="A file to which each scoring adds a line.")
     die: str = Field("", description="A file that holds after how many scorings the process kills itself, once.")
@@ -136,7 +139,7 @@ class Distance(Strategy):
 class Senseless(Distance):
     """The same, without saying which end is better."""
 
-    goal: ClassVar[str | None] = None
+    goal = None
 
 
 class Rivalry(Distance):
@@ -145,10 +148,10 @@ class Rivalry(Distance):
     against: str = Field("base", description="The rival.")
 
 
-class Known(Strategy):
+class Known(EvaluatorStrategy):
     """Constant for each row of an earlier stage; the model is not looked at."""
 
-    goal: ClassVar[str] = "max"
+    goal = "max"
     rows: RowsRef = Field(description="Rows.")
 
     def build(self):

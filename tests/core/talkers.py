@@ -2,17 +2,22 @@
 
 import json
 from pathlib import Path
-from typing import ClassVar
 
 from aya_core.api import (
+    ArbiterStrategy,
     Completion,
+    DatasetStrategy,
     Demonstration,
+    EvaluatorStrategy,
     Field,
     LogLikelihood,
+    MergeStrategy,
     ModelRef,
+    ObjectiveStrategy,
     Preference,
     RowScore,
-    Strategy,
+    TeacherStrategy,
+    TrainerStrategy,
     Verdict,
     hookimpl,
     read_rows,
@@ -21,7 +26,7 @@ from aya_core.api import (
 )
 
 
-class Questions(Strategy):
+class Questions(DatasetStrategy):
     """Yield prompts."""
 
     count: int = Field(24, description="Rows per language.")
@@ -35,7 +40,7 @@ class Questions(Strategy):
                 yield user_prompt(f"{language}/{number}", language, f"question {number}")
 
 
-class Talker(Strategy):
+class Talker(TeacherStrategy):
     """Say so many words, and one more or less."""
 
     model: ModelRef = Field(description="Folder with words.json.")
@@ -65,7 +70,7 @@ class Talking(Silent):
         return [LogLikelihood((-2 + 0.1 * self.words) * count, count) for count in counts]
 
 
-class Tongue(Strategy):
+class Tongue(ArbiterStrategy):
     """German is whatever has more than so many words; of one word nothing can be told."""
 
     words: int = Field(6, description="Most words of an English answer.")
@@ -85,10 +90,10 @@ class Tongue(Strategy):
         return Verdict.abstain("in German", {"wrong_language": 1.0}) if wrong else Verdict(1.0)
 
 
-class Count(Strategy):
+class Count(EvaluatorStrategy):
     """Words of an answer."""
 
-    needs_answers: ClassVar[bool] = True
+    needs_answers = True
 
     def build(self):
         return self
@@ -101,10 +106,10 @@ class Count(Strategy):
         return {"version": "1"}
 
 
-class Start(Strategy):
+class Start(TrainerStrategy):
     """Say so many words."""
 
-    reads: ClassVar[str] = "prompts"
+    reads = "prompts"
     words: int = Field(4, description="How many.")
 
     def build(self):
@@ -115,10 +120,10 @@ class Start(Strategy):
         return {}
 
 
-class Imitate(Strategy):
+class Imitate(TrainerStrategy):
     """Say more words than the start."""
 
-    reads: ClassVar[str] = "demonstrations"
+    reads = "demonstrations"
     more: int = Field(2, description="How many more.")
 
     def build(self):
@@ -137,17 +142,17 @@ class Imitate(Strategy):
 class Prefer(Imitate):
     """Imitate from pairs; the objective says how much."""
 
-    reads: ClassVar[str] = "preferences"
-    needs_objective: ClassVar[bool] = True
+    reads = "preferences"
+    needs_objective = True
 
 
 class Group(Imitate):
     """Imitate from groups."""
 
-    reads: ClassVar[str] = "groups"
+    reads = "groups"
 
 
-class Step(Strategy):
+class Step(ObjectiveStrategy):
     """So many more words."""
 
     beta: int = Field(2, description="How many more.")
@@ -156,7 +161,7 @@ class Step(Strategy):
         return lambda pairs: self.beta
 
 
-class Largest(Strategy):
+class Largest(MergeStrategy):
     """Take the largest number."""
 
     def build(self):

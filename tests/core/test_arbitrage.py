@@ -8,8 +8,8 @@ import pyarrow.parquet
 import pytest
 from noting_folder import LANGUAGES
 
-from aya_core.artifacts import read_rows
-from aya_core.records import Demonstration, Judged, Preference
+from aya_core.contract.artifacts import read_rows
+from aya_core.contract.records import Demonstration, Judged, Preference
 
 
 def test_half_a_character_is_named_in_prompts_and_mended_in_answers(folder):
@@ -26,7 +26,7 @@ def test_a_control_asks_teachers_only_what_they_were_asked(folder):
     control = {"name": "control", "do": "arbitrage", "answers": "arbitrage", "router": {"use": "random"}}
     folder.raw["stages"].append({**control, "arbiter": folder.stage["arbiter"]})
     folder.run()
-    account = json.loads((folder.out / "report.json").read_text())["arbitrage"]["control"]
+    account = json.loads((folder.out / "report.json").read_text())["sections"]["control"]["data"]
     assert account["by_language"]["ana"].keys() == {"en"}
     assert account["best"] == 24
 
@@ -34,7 +34,7 @@ def test_a_control_asks_teachers_only_what_they_were_asked(folder):
 def test_a_language_in_which_nothing_wins_is_in_the_account(folder):
     folder.stage["arbiter"] = {"use": "language-shy", "language": "de"}
     folder.run()
-    account = json.loads((folder.out / "report.json").read_text())["arbitrage"]["arbitrage"]
+    account = json.loads((folder.out / "report.json").read_text())["sections"]["arbitrage"]["data"]
     assert account["wins"]["de"] == {}
     assert {"reason": "the arbiter abstained on every answer", "language": "de", "teacher": "", "count": 8} in account[
         "dropped"
@@ -64,7 +64,7 @@ def test_a_limit_and_languages_bound_what_a_teacher_is_asked(folder):
 def test_the_account_adds_up(folder):
     folder.run()
     report = json.loads((folder.out / "report.json").read_text())
-    account = report["arbitrage"]["arbitrage"]
+    account = report["sections"]["arbitrage"]["data"]
     assert account["prompts"] == account["best"] == 24
     for name in ("ana", "bo"):
         total, parts = account["teachers"][name], account["by_language"][name].values()
@@ -91,7 +91,7 @@ def test_a_warning_tells_where_scores_do_not_separate(folder):
     folder.stage["arbiter"] = {"use": "failing", "notes": str(folder.path / "judged"), "stop": "nowhere"}
     folder.stage["teachers"] = {"ana": folder.teacher("ana"), "bob": folder.teacher("bob")}
     folder.run()
-    warnings = json.loads((folder.out / "report.json").read_text())["arbitrage"]["arbitrage"]["warnings"]
+    warnings = json.loads((folder.out / "report.json").read_text())["sections"]["arbitrage"]["data"]["warnings"]
     assert len(warnings) == 3
     assert "equal on 100% of 30 prompts" in warnings[0]
 
@@ -160,4 +160,4 @@ def test_a_stage_can_be_made_of_options_and_exported(folder, aya):
 
 
 def account(folder):
-    return json.loads((folder.out / "report.json").read_text())["arbitrage"]["arbitrage"]
+    return json.loads((folder.out / "report.json").read_text())["sections"]["arbitrage"]["data"]

@@ -10,8 +10,12 @@ from collections import Counter
 
 import pytest
 
-from aya_core.artifacts import read_rows
-from aya_core.records import Demonstration, Judged
+from aya_core.contract.artifacts import read_rows
+from aya_core.contract.journal import Journal
+from aya_core.contract.records import Completion, Demonstration, Judged
+from aya_core.running.asking.journal import journal_file
+from aya_core.running.asking.keyed import keyed
+from aya_core.running.asking.sealed import SealedShards
 
 
 def test_prompts_that_are_added_later_cost_only_themselves(folder):
@@ -166,6 +170,52 @@ def test_a_damaged_shard_of_a_killed_run_is_made_again(folder):
     assert (folder.payload("arbitrage.answers@ana") / shard.name).read_bytes() == expected
 
 
+@pytest.mark.parametrize("is_journal_left", [True, False])
+def test_a_flipped_bit_in_a_shard_of_a_killed_run_is_found(folder, is_journal_left):
+    """The footer is whole, so that only the bytes themselves tell."""
+    folder.run()
+    whole = folder.payload("arbitrage.answers@ana").parent
+    partial = whole.rename(whole.with_name(whole.name + ".partial"))
+    (partial / "artifact.json").unlink()
+    (partial / "work").mkdir()
+    (shard,) = (partial / "payload").iterdir()
+    expected = shard.read_bytes()
+    SealedShards.of(partial, "").seal(shard.name, shard)
+    if is_journal_left:
+        rows = {row.key: [row.row] for row in read_rows(shard, keyed(Completion))}
+        journal = Journal(journal_file(partial / "work", "", shard.stem))
+        journal.write([(key, [row.to_values() for row in rows]) for key, rows in rows.items()])
+        journal.close()
+    shard.write_bytes(expected[:100] + bytes([expected[100] ^ 4]) + expected[101:])
+    folder.forget()
+    folder.run()
+    assert (folder.payload("arbitrage.answers@ana") / shard.name).read_bytes() == expected
+    assert len(folder.notes("ana")) == (0 if is_journal_left else 24)
+    assert folder.measures("arbitrage.answers@ana")["damaged"] == 1
+    (aside,) = whole.with_name(whole.name + ".damaged").iterdir()
+    assert f"{shard}: damaged" in (folder.out / "logs" / "arbitrage.answers@ana.log").read_text()
+    assert aside.stat().st_size == len(expected)
+
+
+def test_a_changed_line_of_a_journal_is_asked_again(folder):
+    folder.run(out=folder.path / "undisturbed")
+    folder.forget()
+    folder.stop.touch()
+    folder.stage["teachers"]["ana"] |= {"stop": str(folder.stop), "dies": 20}
+    folder.run(check=2)
+    (journal,) = folder.out.glob("artifacts/arbitrage.answers@ana/*/work/journal-*.jsonl")
+    first, second, third, *rest = journal.read_text().splitlines()
+    changed = [first.replace("ana ", "any "), second[:30] + "[" * 50_000, json.dumps([7, [[None]]]), third, *rest]
+    journal.write_text("\n".join(changed) + "\n")
+    folder.stop.unlink()
+    folder.forget()
+    folder.run()
+    assert len(folder.notes("ana")) == 24 - 18
+    assert folder.measures("arbitrage.answers@ana")["damaged"] == 3
+    texts = [answer.text for answer in folder.answers("ana")]
+    assert texts == [answer.text for answer in folder.answers("ana", folder.path / "undisturbed")]
+
+
 def test_a_damaged_shard_of_finished_work_is_named(folder):
     folder.run()
     shard = folder.payload("arbitrage.answers@ana") / "rows-00000000.parquet"
@@ -238,7 +288,7 @@ def test_a_success_goes_before_an_older_failure(folder):
     assert folder.notes("judged") == ["p-30"]
 
 
-@pytest.mark.parametrize("name", ["rows.seconds", "made_by"])
+@pytest.mark.parametrize("name", ["rows.seconds", "asked.json"])
 def test_an_empty_note_as_a_machine_that_went_down_leaves_it_does_no_harm(folder, name):
     folder.run()
     whole = folder.payload("arbitrage.answers@ana").parent
@@ -246,6 +296,8 @@ def test_an_empty_note_as_a_machine_that_went_down_leaves_it_does_no_harm(folder
     whole.rename(partial)
     (partial / "artifact.json").unlink()
     (partial / "work").mkdir()
+    for shard in (partial / "payload").iterdir():
+        SealedShards.of(partial, "").seal(shard.name, shard)
     (partial / "work" / name).write_text("")
     other = whole.with_name("0123456789ab.partial")
     other.mkdir()

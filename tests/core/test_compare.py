@@ -6,13 +6,14 @@ import shutil
 
 import pytest
 
-from aya_core import statistics
-from aya_core.artifacts import Artifact
-from aya_core.records import RowScore
-from aya_core.report.compared import compared_tables, note
-from aya_core.report.comparison import Side, compare, differing, stands
-from aya_core.report.scores import Scores
-from aya_core.statistics import Estimate
+from aya_core.contract.artifacts import Artifact
+from aya_core.contract.durable import read_sealed, write_sealed
+from aya_core.contract.records import RowScore
+from aya_recipe.evaluate.compared import compared_tables, note
+from aya_recipe.evaluate.comparison import Side, compare, differing, stands
+from aya_recipe.evaluate.scores import Scores
+from aya_recipe.numbers import statistics
+from aya_recipe.numbers.statistics import Estimate
 
 
 def side(model, rows=(), corpus=None, facts=None, texts=None):
@@ -147,7 +148,9 @@ def test_what_was_not_measured_alike_is_refused_and_named(evaluated, aya_here, t
     other = tmp_path / "other"
     shutil.copytree(run, other)
     for manifest in other.glob("artifacts/evaluate.quiz@*/*/artifact.json"):
-        manifest.write_text(manifest.read_text().replace('"quiz": "1"', '"quiz": "2"'))
+        facts = read_sealed(manifest)
+        facts["measures"]["signature"]["quiz"] = "2"
+        write_sealed(manifest, facts)
     told = aya_here("compare", run, other, check=2).stderr
     assert "evaluate: quiz: quiz is '1' for A and '2' for B" in told
     shown = aya_here("compare", run, other, "--anyway", "--markdown").stdout

@@ -11,16 +11,24 @@ import pytest
 from pydantic import ConfigDict
 
 from aya_core.api import (
+    ArbiterStrategy,
     Completion,
+    DatasetStrategy,
     Demonstration,
+    EvaluatorStrategy,
     Field,
     GroupLoss,
     LogLikelihood,
+    MergeStrategy,
+    ObjectiveStrategy,
     PairLoss,
     Prompt,
+    RouterStrategy,
     RowScore,
     Settings,
     Strategy,
+    TeacherStrategy,
+    TrainerStrategy,
     Verdict,
     nested,
     stable_hash,
@@ -52,8 +60,17 @@ def breaks(rule: str) -> Any:
     return pytest.raises(AssertionError, match=rule)
 
 
-class Made(Strategy):
-    """Build what the test gives."""
+class Made(
+    DatasetStrategy,
+    TeacherStrategy,
+    RouterStrategy,
+    ArbiterStrategy,
+    ObjectiveStrategy,
+    TrainerStrategy,
+    MergeStrategy,
+    EvaluatorStrategy,
+):
+    """Build what the test gives, of whichever kind."""
 
     thing: Any = Field(None, exclude=True, repr=False, description="What to build.")
 
@@ -69,7 +86,7 @@ class Made(Strategy):
 class NeedsAnswers(Made):
     """Build what the test gives, which scores answers."""
 
-    needs_answers: ClassVar[bool] = True
+    needs_answers = True
 
 
 class Against(NeedsAnswers):
@@ -85,7 +102,7 @@ class Options(Settings):
     depth: int = Field(1, description="How deep.")
 
 
-class Tidy(Strategy):
+class Tidy(ArbiterStrategy):
     """Do as one should."""
 
     size: int = Field(3, description="How many.")
@@ -158,8 +175,8 @@ def test_a_strategy_that_is_not_plain_settings_is_told_why(strategy: Strategy[An
 def test_a_module_that_imports_what_build_should_import_is_told_so(tmp_path, monkeypatch, heavy: str):
     module = f"eager_{heavy}"
     (tmp_path / f"{module}.py").write_text(
-        f"import {heavy}\nfrom aya_core.api import Strategy\n\n"
-        f"class Eager(Strategy):\n    '''Import too early.'''\n    imports = ({heavy!r},)\n    def build(self): return self\n"
+        f"import {heavy}\nfrom aya_core.api import ArbiterStrategy\n\n"
+        f"class Eager(ArbiterStrategy):\n    '''Import too early.'''\n    imports = ({heavy!r},)\n    def build(self): return self\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     strategy = __import__(module).Eager()
@@ -498,25 +515,25 @@ def test_an_objective_that_misbehaves_is_told_why(objective: Any, rule: str):
 class OverGroups(Made):
     """Build what the test gives, which is a loss over groups."""
 
-    over: ClassVar[str] = "groups"
+    over = "groups"
 
 
 class OverTrees(Made):
     """Build what the test gives, which is a loss over something unheard of."""
 
-    over: ClassVar[str] = "trees"
+    over = "trees"
 
 
 class Freed(Made):
     """Build what the test gives, which says that it needs no reference."""
 
-    needs_reference: ClassVar[bool] = False
+    needs_reference = False
 
 
 class FreedOverGroups(OverGroups):
     """Build what the test gives, which is over groups and says that it needs no reference."""
 
-    needs_reference: ClassVar[bool] = False
+    needs_reference = False
 
 
 def reinforce(groups: Any) -> GroupLoss:
@@ -562,7 +579,7 @@ def test_an_objective_over_groups_is_accepted_with_and_without_a_reference():
 @pytest.mark.parametrize(
     ("strategy", "rule"),
     [
-        (OverTrees(thing=hinge), "`over` is 'trees'; expected 'pairs' or 'groups'"),
+        (OverTrees(thing=hinge), "it says `over`: input should be 'pairs' or 'groups', not 'trees'"),
         (OverGroups(thing=lambda groups: reinforce(groups).losses), "returned Tensor; expected GroupLoss"),
         (OverGroups(thing=by_width), "losses must not change with the width of the tables"),
         (OverGroups(thing=pulling), "kl must carry no gradient"),
@@ -738,26 +755,26 @@ class Unseeded(Copying):
 class WithObjective(Made):
     """Build what the test gives, which needs an objective."""
 
-    needs_objective: ClassVar[bool] = True
-    reads: ClassVar[str] = "preferences"
+    needs_objective = True
+    reads = "preferences"
 
 
 class OfVerdicts(Made):
     """Build what the test gives, which reads verdicts."""
 
-    reads: ClassVar[str] = "judged"
+    reads = "judged"
 
 
 class OfGroups(Made):
     """Build what the test gives, which reads groups."""
 
-    reads: ClassVar[str] = "groups"
+    reads = "groups"
 
 
 class Illiterate(Made):
     """Build what the test gives, which reads something unheard of."""
 
-    reads: ClassVar[str] = "minds"
+    reads = "minds"
 
 
 def test_trainers_are_accepted_whatever_they_read(tmp_path):
@@ -776,7 +793,7 @@ def test_trainers_are_accepted_whatever_they_read(tmp_path):
         (Made(thing=Overshooting()), "reported step 3 of 2"),
         (Made(thing=Unseeded()), "same job must give the same weights"),
         (WithObjective(thing=Copying()), "needs an objective"),
-        (Illiterate(thing=Copying()), "`reads` is 'minds'"),
+        (Illiterate(thing=Copying()), "it says `reads`: input should be 'demonstrations', .* or 'any', not 'minds'"),
     ],
 )
 def test_a_trainer_that_misbehaves_is_told_why(strategy: Strategy[Any], rule: str, tmp_path):

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from aya_core.api import Field, ShownRow, ShownToken, Strategy
+from aya_core.api import Field, ShownRow, ShownToken, TrackerStrategy
 from aya_core.testing import check_tracker, sample_demonstrations
 from aya_core.testing.tokens import check_shown
 
 TOKENS = (ShownToken(1, "a", True),)
 
 
-class Silent(Strategy):
+class Silent(TrackerStrategy):
     """Take everything."""
 
     def build(self):

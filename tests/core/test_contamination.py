@@ -2,14 +2,14 @@
 
 import pytest
 
-from aya_core.artifacts import read_rows, write_rows
-from aya_core.plan import Node
-from aya_core.recipe import load_recipe
-from aya_core.records import Demonstration, Prompt, user_prompt
-from aya_core.requests import Continuation, GenerationRequest, Sampling, ScoringRequest
-from aya_core.stages import contamination, make_plan, replying
-from aya_core.stages.contamination import Contaminated
-from aya_core.stages.work import Work
+from aya_core.contract.artifacts import read_rows, write_rows
+from aya_core.contract.records import Demonstration, Prompt, user_prompt
+from aya_core.contract.requests import Continuation, GenerationRequest, Sampling, ScoringRequest
+from aya_core.planning.plan import Node, make_plan
+from aya_core.planning.recipe import load_recipe
+from aya_core.running.work import Work
+from aya_recipe.evaluate import contamination, replying
+from aya_recipe.evaluate.contamination import Contaminated
 
 LONG = "The quick brown fox jumps over the lazy dog while seven wise owls watch from the tall oak tree"
 SHOTS = "Question: one and one make how many apples when you also count the pears?\nAnswer: two\n\n"

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aya_core.caps import Caps, quotas
-from aya_core.drawing import Draw
-from aya_core.near_duplicates import MOST_ALIKE, NearDuplicates, similarity
-from aya_core.seen import Seen
+from aya_core.contract.near_duplicates import MOST_ALIKE, NearDuplicates, similarity
+from aya_core.contract.seen import Seen
+from aya_recipe.arbitrage.caps import Caps, quotas
+from aya_recipe.arbitrage.drawing import Draw
 
 IDS = st.lists(st.text(max_size=6), unique=True, max_size=60)
 TEXT = "Der schnelle braune Fuchs springt über den faulen Hund, und dann schläft er unter dem alten Baum ein."

@@ -6,15 +6,17 @@ import re
 import pytest
 import yaml
 
-from aya_core.cli.suite import _Fitting, load_suite, suites
-from aya_core.errors import RecipeError
-from aya_core.report import latex, tables
-from aya_core.report.wins import pictures
+from aya_core.contract.errors import RecipeError
+from aya_core.planning.registry import Registry
+from aya_recipe.evaluate import tables
+from aya_recipe.evaluate.pictures import of_rivals
+from aya_recipe.evaluate.suite import _Fitting, load_suite
+from aya_recipe.report import latex
 
 
 def test_every_number_has_n_error_interval_and_signature(evaluated):
     run, printed = evaluated
-    assert json.loads((run / "tables" / "evaluate.json").read_text()) == printed
+    assert json.loads((run / "tables" / "evaluate.json").read_text())["table"] == printed["evaluate"]
     account = printed["evaluate"]
     assert account["evaluators"]["quiz"]["signature"] == {"quiz": "1"}
     for scores in account["scores"].values():
@@ -64,7 +66,8 @@ def test_a_recipe_is_evaluated_and_a_report_gathers_the_same(evaluated, aya_here
     recipe.write_text(yaml.safe_dump(raw))
     again = aya_here("evaluate", recipe, "--out", run, "--json", "-q")
     assert json.loads(again.stdout) == printed
-    assert json.loads(aya_here("report", run, "--json").stdout)["tables"] == printed
+    sections = json.loads(aya_here("report", run, "--json").stdout)["sections"]
+    assert sections["evaluate"]["data"]["table"] == printed["evaluate"]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +154,7 @@ def test_a_rival_may_be_a_teacher_who_is_no_model_of_the_suite(tmp_path):
 
 
 def test_a_suite_of_ones_own_is_a_file(tmp_path):
-    assert list(suites()) == ["expanse"]
+    assert list(Registry().suites) == ["expanse"]
     (tmp_path / "mine.yaml").write_text(
         "{name: mine, stages: [{name: one, do: evaluate, evaluators: {x: {use: xcopa, data: $data/x}}}]}"
     )
@@ -187,10 +190,7 @@ def account(label, scores, **facts):
 def test_stages_with_the_same_models_share_a_table():
     one = account("a", {"accuracy": {"m": scored(en=0.5), "n": scored(en=0.25)}})
     two = account("a", {"bits": {"m": scored(en=1.5), "n": scored(en=0.5)}}, goal="min")
-    three = account("a", {"accuracy": {"m": scored(en=0.5)}})
-    found = dict(tables.sets({"one": one, "two": two, "three": three}))
-    assert {name: list(stages) for name, stages in found.items()} == {"one": ["one", "two"], "three": ["three"]}
-    table = tables.models_by_tasks(found["one"])
+    table = tables.models_by_tasks({"one": one, "two": two})
     assert table.header == ["model", "one: a, %", "two: a"]
     assert table.rows == [["m", "50.0 ± 2.0", "1.500 ± 0.020"], ["n", "25.0 ± 2.0", "0.500 ± 0.020"], ["n", "10", "10"]]
 
@@ -227,7 +227,7 @@ def test_models_are_called_by_as_much_of_their_path_as_tells_them_apart():
 def test_win_rates_are_drawn_by_pair_and_by_language():
     parts = {"win": 0.544, "loss": 0.428, "tie": 0.028}
     scores = {name: {"m": scored(en=v, ar=v), "rival": scored(en=v, ar=v)} for name, v in parts.items()}
-    drawn = dict(pictures("arena", account("win-rate", scores, against="rival")))
+    drawn = {picture.name: picture.svg for picture in of_rivals("arena", account("win-rate", scores, against="rival"))}
     assert drawn.keys() == {"arena.win-rate", "arena.win-rate@m"}
     whole = drawn["arena.win-rate"]
     assert "m vs rival" in whole

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aya_core.artifacts import read_rows, write_rows
-from aya_core.guards import Limits
-from aya_core.kinds import LogLikelihood
-from aya_core.plan import Node
-from aya_core.records import Completion, Prompt, Verdict, user_prompt
-from aya_core.registry import Registry
-from aya_core.stages import guarding
-from aya_core.stages.guard_measures import OVERALL, Answer, broken, distinct, is_mismatch, measures, why
-from aya_core.stages.work import Work
+from aya_core.contract.artifacts import read_rows, write_rows
+from aya_core.contract.kinds import LogLikelihood
+from aya_core.contract.records import Completion, Prompt, Verdict, user_prompt
+from aya_core.planning.plan import Node
+from aya_core.planning.registry import Registry
+from aya_core.running.work import Work
+from aya_recipe.online import guarding
+from aya_recipe.online.guard_measures import OVERALL, Answer, broken, distinct, is_mismatch, measures, why
+from aya_recipe.online.guards import Limits
 
 TEXTS = st.lists(st.text(alphabet="ab 漢字", max_size=12), max_size=5)
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from aya_core.errors import RecipeError
-from aya_core.recipe import load_recipe
-from aya_core.stages import make_plan
+from aya_core.contract.errors import RecipeError
+from aya_core.planning.plan import make_plan
+from aya_core.planning.recipe import load_recipe
 
 
 def stage(raw, name):

@@ -4,22 +4,30 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 import yaml
 
-from aya_core.api import Case, Completion, PluginError, Strategy, Verdict, nested, user_prompt
-from aya_core.plan import Node
-from aya_core.registry import Registry
-from aya_core.stages import journal
-from aya_core.stages.kept_verdicts import Keeper
-from aya_core.stages.work import Work
+from aya_core.api import (
+    ArbiterStrategy,
+    Case,
+    Completion,
+    EvaluatorStrategy,
+    PluginError,
+    Verdict,
+    nested,
+    user_prompt,
+)
+from aya_core.planning.plan import Node
+from aya_core.planning.registry import Registry
+from aya_core.running.asking import journal
+from aya_core.running.work import Work
+from aya_recipe.evaluate.kept_verdicts import Keeper
 
 HERE = Path(__file__).parent
 
 
-class Chatty(Strategy):
+class Chatty(ArbiterStrategy):
     """Prefer the longer answer; fail on `?`, and die after so many cases."""
 
     def build(self):
@@ -37,10 +45,10 @@ class Chatty(Strategy):
 class Alone(Chatty):
     """Score each answer by itself."""
 
-    pointwise: ClassVar[bool] = True
+    pointwise = True
 
 
-class Holding(Strategy):
+class Holding(EvaluatorStrategy):
     """An evaluator with an arbiter inside a list."""
 
     several: dict[str, nested("arbiter")]
@@ -60,8 +68,13 @@ def keep(tmp_path):
     def run(fingerprint, cases, arbiter=None, settings="1", contents=None, limit=10**9):
         arbiter = arbiter or Chatty()
         evaluator = Holding(several={"first": arbiter})
+        asked = {
+            "settings": {"evaluator.several.first": {"use": settings}},
+            "seed": None,
+            "code": {"arbiter chatty": "1"},
+        }
         identity = {"evaluator": {"several": {"first": {"use": settings}}, "against": fingerprint}}
-        node = Node("scores.win@m", "scores", "evaluate", "scores", {}, identity, {}, {}, 0, plugins={"p": "1"})
+        node = Node("scores.win@m", "scores", "evaluate", "scores", {}, identity, {}, {}, 0, asked=asked)
         partial = tmp_path / f"{fingerprint}.partial"
         (partial / "payload").mkdir(parents=True, exist_ok=True)
         work = Work(node, Registry(), {}, partial, lambda *_: None, contents or {})
@@ -89,7 +102,7 @@ def test_one_changed_answer_is_judged_alone(keep):
     assert asked == [["new", "bb"]]
     assert found[:3] == first[:3]
     assert found[3] == [Verdict(3.0), Verdict(2.0)]
-    assert (keeper.taken, keeper.failed) == (5, 0)
+    assert (keeper.measures["taken_over"], keeper.measures["failed"]) == (5, 0)
 
 
 def test_both_orders_are_two_verdicts(keep):
@@ -101,10 +114,10 @@ def test_both_orders_are_two_verdicts(keep):
 def test_failed_verdicts_are_asked_for_again(keep):
     cases = [*CASES, case(9, "?", "a")]
     found, _, keeper = keep("one", cases)
-    assert (found[6][0].status, keeper.failed) == ("failed", 2)
+    assert (found[6][0].status, keeper.measures["failed"]) == ("failed", 2)
     _, asked, keeper = keep("two", cases)
     assert asked == [["?", "a"]]
-    assert (keeper.taken, keeper.failed) == (6, 2)
+    assert (keeper.measures["taken_over"], keeper.measures["failed"]) == (6, 2)
 
 
 def test_a_judge_that_died_goes_on_where_it_was(keep, monkeypatch):
@@ -173,7 +186,7 @@ def test_a_model_meets_recorded_answers_and_a_second_run_judges_what_changed(tmp
 
     def run(*words):
         aya("run", tmp_path / "recipe.yaml", "--out", tmp_path / "run", "-q", *words, check=0)
-        (row,) = json.loads((tmp_path / "run" / "report.json").read_text())["stages"]
+        (row,) = json.loads((tmp_path / "run" / "report.json").read_text())["sections"]["wins"]["data"]["stages"]
         judged = (tmp_path / "judged").read_text().split()
         (tmp_path / "judged").unlink()
         return {name.removeprefix("arena: "): told["value"] for name, told in row["metrics"].items()}, judged

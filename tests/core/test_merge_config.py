@@ -2,11 +2,11 @@ from copy import deepcopy
 
 import pytest
 
-from aya_core import yaml12
-from aya_core.errors import RecipeError
-from aya_core.merge_config import MergeConfig, ModelSpec, read_merge_config
-from aya_core.merges import Part, Vocabulary
-from aya_core.varying import Varying
+from aya_core.contract.errors import RecipeError
+from aya_core.contract.merges import Part, Vocabulary
+from aya_core.contract.varying import Varying
+from aya_core.planning import yaml12
+from aya_recipe.merge.mergekit_config import MergeConfig, ModelSpec, read_merge_config
 
 A, B, C, BASE = (ModelSpec(name, f"org/{name}") for name in ("a", "b", "c", "base"))
 LINEAR = {

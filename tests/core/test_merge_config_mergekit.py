@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from aya_core.errors import AyaError
-from aya_core.merge_config import read_merge_config
-from aya_core.merge_config.methods import METHODS, parameters_of
-from aya_core.varying import Varying
+from aya_core.contract.errors import AyaError
+from aya_core.contract.varying import Varying
+from aya_recipe.merge.mergekit_config import read_merge_config
+from aya_recipe.merge.mergekit_config.methods import METHODS, parameters_of
 
 # mergekit's dependencies reach for numpy's private names while it is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:numpy.core is deprecated:DeprecationWarning")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from aya_core.artifacts import read_rows
-from aya_core.errors import RecipeError
-from aya_core.recipe import load_recipe
-from aya_core.records import Completion, Demonstration, Judged, Preference, Prompt
-from aya_core.stages import make_plan
+from aya_core.contract.artifacts import read_rows
+from aya_core.contract.errors import RecipeError
+from aya_core.contract.records import Completion, Demonstration, Judged, Preference, Prompt
+from aya_core.planning.plan import make_plan
+from aya_core.planning.recipe import load_recipe
 
 HERE = Path(__file__).parent
 GUARDS = {"per_language": 4, "n": 2, "language": {"use": "tongue"}}
@@ -61,14 +61,14 @@ class Rounds:
         return {path.parent.name for path in self.out.glob("artifacts/*/*") if not path.name.endswith(".partial")}
 
     def report(self):
-        return json.loads((self.out / "report.json").read_text())["online"]["online"]
+        return json.loads((self.out / "report.json").read_text())["sections"]["online"]["data"]
 
 
 def command(aya_command):
     """The command `aya`, its exit code checked."""
 
     def run(*words, check):
-        done = aya_command(*words)
+        done = aya_command(*words, worker="light")
         assert done.returncode == check, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
@@ -159,7 +159,7 @@ def test_the_report_has_every_round(free):
     told = (free.out / "report.md").read_text()
     assert "3 rounds on best, none ended by a guard." in told
     assert "| round | score | pairs | margin | dropped | KL/token | KL/answer |" in told
-    assert "<h3>mismatch</h3>" in (free.out / "report.html").read_text()
+    assert "<h3>mismatch by language</h3>" in (free.out / "report.html").read_text()
 
 
 STOPS = {
@@ -201,7 +201,7 @@ def test_status_and_plan_say_what_was_not_done_and_why(rounds):
     assert steps["online.2.passed"]["instead"] == steps["online.3.passed"]["instead"] == "online.1"
     assert steps["online.1.passed"]["why"] is None
     assert "KL, nats per token 0.400 (mean over languages), above 0.3" in steps["online.3"]["why"]
-    told = rounds.aya("plan", rounds.recipe, "--out", rounds.out, check=0).stdout
+    told = rounds.aya("plan", rounds.recipe, "--out", rounds.out, "--all", check=0).stdout
     assert "not done  online.3.answers: sample completions is online.2.answers, as 'online.2.guard' ended" in told
     status = json.loads(rounds.aya("status", rounds.out, "--json", check=0).stdout)["stages"]["online"]
     skipped = [step for step in steps.values() if step["why"]]
@@ -210,7 +210,10 @@ def test_status_and_plan_say_what_was_not_done_and_why(rounds):
     assert status["done"] + status["skipped"] == status["steps"]
     assert "ended the rounds" in status["ended"]
     assert f"{len(skipped)} not done" in rounds.aya("status", rounds.out, check=0).stdout
-    rows = {row["name"]: row for row in json.loads((rounds.out / "report.json").read_text())["stages"]}
+    rows = {
+        row["name"]: row
+        for row in json.loads((rounds.out / "report.json").read_text())["sections"]["scores"]["data"]["stages"]
+    }
     assert {name: row.get("same_as") for name, row in rows.items()} == {
         "start": None, "online.1": None, "online.2": "online.1", "online.3": "online.1",
     }  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aya_core.passages import CHARACTERS, WORDS, Sieve, canonical, passages
+from aya_recipe.evaluate.passages import CHARACTERS, WORDS, Sieve, canonical, passages
 
 ALPHABETS = {
     "latin": ["alpha", "Bravo", "charlie", "Delta", "echo", "naïve"],

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aya_core.records import Case, Completion, Judged, Verdict, user_prompt
-from aya_core.stages import picking
-from aya_core.stages.asked import share
-from aya_core.stages.picking import eligible, normalise
-from aya_core.verdicts import checked_verdicts
+from aya_core.contract.records import Case, Completion, Judged, Verdict, user_prompt
+from aya_core.contract.verdicts import checked_verdicts
+from aya_recipe.arbitrage import picking
+from aya_recipe.arbitrage.asked import share
+from aya_recipe.arbitrage.picking import eligible, normalise
 
 PROMPT = user_prompt("p", "en", "?")
 

@@ -5,8 +5,11 @@ import io
 import pytest
 from rich.console import Console
 
-from aya_core.cli.progress import AtWork, Progress
-from aya_core.report.measured import duration, quantity
+from aya_core.cli.progress import AtWork, Progress, duration
+from aya_core.planning.registry import Registry
+from aya_recipe.train.measured import quantity
+
+ACTIONS = Registry().actions
 
 TRAINED = {
     "grad_norm": 3.0,
@@ -21,26 +24,26 @@ TRAINED = {
 
 
 def test_training_is_told_by_meaning_whatever_else_is_measured():
-    node = AtWork("train", started=0.0)
+    node = AtWork("train", ACTIONS.get("train"), started=0.0)
     node.report(10.0, 100, 500, TRAINED)
     assert node.told(10.0) == "100/500, 40 s left, loss 0.512, margin 0.834, accuracy 71%, 12.3k tokens/s, 1.9 GiB"
 
 
 def test_held_out_measures_stand_beside_those_of_training():
-    node = AtWork("train", started=0.0)
+    node = AtWork("train", ACTIONS.get("train"), started=0.0)
     node.report(10.0, 100, 500, TRAINED)
     node.report(12.0, 100, 500, {"validation/loss": 0.6, "validation/loss/de": 0.7})
     assert "loss 0.512, margin 0.834, accuracy 71%, held-out loss 0.6, 12.3k" in node.told(12.0)
 
 
 def test_other_nodes_are_told_by_their_first_measures():
-    node = AtWork("sample", started=0.0)
+    node = AtWork("sample", ACTIONS.get("sample"), started=0.0)
     node.report(5.0, 10, 0, {"tokens_per_second": 99.123, "seconds": 5.0, "c": 3, "d": 4})
     assert node.told(5.0) == "tokens_per_second 99.12, seconds 5, c 3"
 
 
 def test_time_left_follows_the_pace_of_this_run_and_not_of_the_killed_one():
-    node = AtWork("train", started=0.0)
+    node = AtWork("train", ACTIONS.get("train"), started=0.0)
     assert node.seconds_left(1.0) is None
     node.report(10.0, 900, 1000, {})
     node.report(20.0, 910, 1000, {})
@@ -48,13 +51,13 @@ def test_time_left_follows_the_pace_of_this_run_and_not_of_the_killed_one():
     assert node.seconds_left(25.0) == pytest.approx(85.0)
     node.report(30.0, 900, 1000, {})
     assert node.seconds_left(30.0) > 0
-    fresh = AtWork("train", started=0.0)
+    fresh = AtWork("train", ACTIONS.get("train"), started=0.0)
     fresh.report(1.0, 0, 1000, {"validation/loss": 3.0})
     assert fresh.seconds_left(1.0) is None
 
 
 def test_time_left_leaves_out_what_came_before_the_steps():
-    node = AtWork("train", started=0.0)
+    node = AtWork("train", ACTIONS.get("train"), started=0.0)
     node.report(1000.0, 0, 0, {"reference/rows": 50})
     assert node.told(1000.0) == "reference/rows 50"
     node.report(2000.0, 10, 100, {"loss": 1.0})
@@ -77,7 +80,7 @@ def test_quantities_keep_three_digits(value, said):
 
 
 def test_a_finished_training_is_told_by_meaning_too_and_nodes_at_work_have_a_line():
-    progress = Progress(2)
+    progress = Progress(2, ACTIONS)
     progress.console = Console(file=io.StringIO(), width=200, highlight=False)
     progress.aya_stage_started("sft@west", "train", {})
     progress.aya_stage_started("pool", "sample", {})

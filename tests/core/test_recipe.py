@@ -2,10 +2,10 @@
 
 import pytest
 
-from aya_core import yaml12
-from aya_core.errors import PluginError, RecipeError
-from aya_core.recipe import load_recipe, validate_recipe
-from aya_core.stages import make_plan
+from aya_core.contract.errors import PluginError, RecipeError
+from aya_core.planning import yaml12
+from aya_core.planning.plan import make_plan
+from aya_core.planning.recipe import load_recipe, validate_recipe
 
 
 def stage(raw, name):
@@ -136,7 +136,7 @@ BAD = {
     ),
     "verdicts of a data set": (
         lambda raw: stage(raw, "sft").update(ROUTER, own=1.0, each=None, data={"use": "sums"}),
-        ["stages.sft.data", "a data set yields no judged rows", "arbitrage.verdicts"],
+        ["stages.sft.data", "a data set yields no judged rows", "name what an earlier stage makes"],
     ),
     "no stages": (lambda raw: raw.update(stages=[]), ["stages"]),
 }

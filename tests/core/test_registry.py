@@ -6,14 +6,14 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from aya_core import registry as registry_module
-from aya_core.errors import PluginError
-from aya_core.explain import SettingsError
-from aya_core.kinds import KINDS
-from aya_core.registry import Registry
+from aya_core.contract.errors import PluginError
+from aya_core.contract.explain import SettingsError
+from aya_core.contract.kinds import KINDS
+from aya_core.planning import registry as registry_module
+from aya_core.planning.registry import Registry
 
-HEAD = "from aya_core.api import Strategy, hookimpl\n"
-MERGE = HEAD + "class M(Strategy):\n    '''Merge.'''\n    def build(self):\n        return self\n"
+HEAD = "from aya_core.api import MergeStrategy, hookimpl\n"
+MERGE = HEAD + "class M(MergeStrategy):\n    '''Merge.'''\n    def build(self):\n        return self\n"
 
 
 @pytest.fixture
@@ -120,6 +120,6 @@ def test_two_registries_share_nothing(plugin):
 
 
 def test_listing_strategies_imports_no_torch():
-    code = "import sys; from aya_core.registry import Registry; Registry().strategies; print('torch' in sys.modules)"
+    code = "import sys; from aya_core.planning.registry import Registry; Registry().strategies; print('torch' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "False"

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aya_core.api import Continuation, GenerationRequest, PluginError, Sampling, ScoringRequest, user_prompt
-from aya_core.requests import LogLikelihood, Scored
-from aya_core.stages.replying import scored
+from aya_core.contract.requests import LogLikelihood, Scored
 from aya_core.testing import check_evaluator
+from aya_recipe.evaluate.replying import scored
 
 HERE = Path(__file__).parent
 
@@ -34,8 +34,12 @@ def quiz(tmp_path, aya):
         notes = tmp_path / "asked.txt"
         notes.unlink(missing_ok=True)
         said = aya("run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "run"), check=check)
-        report = json.loads((tmp_path / "run" / "report.json").read_text()) if check == 0 else {}
-        return said, report, notes.read_text().splitlines() if notes.exists() else []
+        report = (
+            json.loads((tmp_path / "run" / "report.json").read_text())
+            if check == 0
+            else {"sections": {"scores": {"data": {}}}}
+        )
+        return said, report["sections"]["scores"]["data"], notes.read_text().splitlines() if notes.exists() else []
 
     return run
 

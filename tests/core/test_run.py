@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from aya_core.artifacts import read_rows
-from aya_core.records import Demonstration, Preference
+from aya_core.contract.artifacts import read_rows
+from aya_core.contract.records import Demonstration, Preference
 
 
 def stage(raw, name):
@@ -30,26 +30,10 @@ def payload(out, node):
     return folder
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory, aya_command):
-    """A finished run of the cheap recipe."""
-    folder = tmp_path_factory.mktemp("finished")
-    for name in ("cheap.yaml", "cheap_plugin.py"):
-        shutil.copy(Path(__file__).parent / name, folder)
-    told = aya_command("run", folder / "cheap.yaml", "--out", folder / "out", "-q")
-    assert told.returncode == 0, told.stderr
-    return folder / "out"
-
-
-@pytest.fixture
-def done(finished, tmp_path):
-    """A copy of the finished run, to do with as one likes."""
-    return shutil.copytree(finished, tmp_path / "out")
-
-
 def test_a_run_ends_in_a_report_of_every_stage(done):
     report = json.loads((done / "report.json").read_text())
-    assert [row["name"] for row in report["stages"]] == [
+    scores = report["sections"]["scores"]["data"]
+    assert [row["name"] for row in scores["stages"]] == [
         "base",
         "blend",
         "offline-blend",
@@ -57,18 +41,18 @@ def test_a_run_ends_in_a_report_of_every_stage(done):
         "online.2",
         "online.3",
     ]
-    assert [row["name"] for row in report["controls"]] == ["clever"]
-    last = report["stages"][-1]
+    assert [row["name"] for row in scores["controls"]] == ["clever"]
+    last = scores["stages"][-1]
     assert {"score", "low", "high", "n", "greedy", "win_rate_vs_base", "gain"} <= set(last)
     assert sum(last["win_rate_vs_base"].values()) == pytest.approx(1)
     assert last["win_rate_vs_base"]["win"] > 0.9  # each stage brings the learner one nearer
-    assert set(report["languages"]) == {"de", "en", "tr"}
-    assert report["arbitrage"]["arbitrage"]["teachers"]["clever"]["won"] > 0
-    rows = report["tables"]["scores"]["contamination"]["evaluators"]["right"]["de"]
+    assert set(scores["languages"]) == {"de", "en", "tr"}
+    assert report["sections"]["arbitrage"]["data"]["teachers"]["clever"]["won"] > 0
+    rows = scores["table"]["contamination"]["evaluators"]["right"]["de"]
     assert rows == {"rows": 12, "exact": 12, "overlapping": 0}  # every sum is trained on
     assert report["seconds"] > 0
     assert "online.3" in (done / "report.md").read_text()
-    assert "<h2>What each stage gained</h2>" in (done / "report.html").read_text()
+    assert "<h2>scores: what each stage gained</h2>" in (done / "report.html").read_text()
 
 
 def test_best_and_pairs_are_what_the_arbiter_said(done):
@@ -144,12 +128,14 @@ def test_a_run_that_is_killed_is_finished_by_the_next(edit, aya, tmp_path):
 
 
 def test_shards_of_answers_that_a_killed_run_finished_are_kept(cheap, tmp_path, monkeypatch):
-    from aya_core.recipe import load_recipe
-    from aya_core.runner import Inventory, Run
-    from aya_core.stages import make_plan, sampling
-    from aya_core.worker import do
+    from aya_core.planning.plan import make_plan
+    from aya_core.planning.recipe import load_recipe
+    from aya_core.running.asking import teachers
+    from aya_core.running.asking.sealed import SealedShards
+    from aya_core.running.runner import Inventory, Run
+    from aya_core.running.worker import do
 
-    monkeypatch.setattr(sampling, "SHARD_TOKENS", 256 * 8)  # eight answers of at most 256 tokens
+    monkeypatch.setattr(teachers, "SHARD_TOKENS", 256 * 8)  # eight answers of at most 256 tokens
     loaded = load_recipe(cheap)
     plan = make_plan(loaded)
     inventory = Inventory(Run(tmp_path / "out"))
@@ -170,6 +156,8 @@ def test_shards_of_answers_that_a_killed_run_finished_are_kept(cheap, tmp_path, 
     partial.mkdir(parents=True)
     first = partial / "rows-00000000.parquet"
     first.write_bytes((whole.payload / first.name).read_bytes())
+    (tmp_path / "again.partial" / "work").mkdir()
+    SealedShards.of(tmp_path / "again.partial", "").seal(first.name, first)
     before = first.stat().st_mtime_ns
     again = make("arbitrage.answers@clever", tmp_path / "again")
     assert (again.payload / first.name).stat().st_mtime_ns == before
@@ -223,6 +211,65 @@ def test_a_damaged_artifact_is_found_before_it_is_used(done, cheap, aya):
     assert "delete" in told.stderr
 
 
+def test_exchanged_artifacts_are_found(done, cheap, aya):
+    """The folders of two runs of equal shape change places, each under the other's fingerprint."""
+    west, east = payload(done, "sft@west").parent, payload(done, "sft@east").parent
+    for source, target in ((west, done / "held"), (east, west), (done / "held", east)):
+        source.rename(target)
+    told = aya("run", cheap, "--out", done, "-q", check=2).stderr
+    assert "holds an artifact whose node is 'sft@east', and in this place it is 'sft@west'" in told
+    told = aya("verify", done, check=1).stdout
+    assert len([line for line in told.splitlines() if "holds the artifact that belongs in" in line]) == 2
+
+
+def test_an_edited_measure_is_found(done, cheap, aya):
+    (manifest,) = done.glob("artifacts/scores.contamination/*/artifact.json")
+    manifest.write_text(manifest.read_text().replace('"exact": 12', '"exact": 0'))
+    assert f"{manifest}: damaged" in aya("run", cheap, "--out", done, "-q", check=2).stderr
+
+
+def test_verify_lists_all_damage_at_once(done, aya):
+    whole = json.loads(aya("verify", done, "--json", check=0).stdout)
+    assert (whole["artifacts"], whole["damage"]) == (len(payloads(done)), [])
+    assert "nothing damaged" in aya("verify", done, check=0).stdout
+    flipped = payload(done, "base") / "model.json"
+    before = flipped.stat()
+    flipped.write_text(flipped.read_text().replace("9", "8"))
+    os.utime(flipped, ns=(before.st_atime_ns, before.st_mtime_ns))
+    (payload(done, "blend") / "model.json").unlink()
+    (payload(done, "clever").parent / "artifact.json").write_text("{")
+    assert len(json.loads(aya("verify", done, "--json", check=1).stdout)["damage"]) == 3
+    told = aya("verify", done, check=1).stdout
+    assert all(word in told for word in (f"{flipped}: changed", "missing from the artifact of 'blend'", "3 damaged"))
+
+
+def test_prune_lists_and_deletes_what_no_step_needs(done, cheap, aya):
+    aya("run", cheap, "--out", done, "-q", "--set", "stages.offline.trainer.off=5", check=0)
+    aya("run", cheap, "--out", done, "-q", check=0)
+    old = min(done.glob("artifacts/offline@west/*"))
+    waste = [old.with_name(name) for name in ("0123456789ab.partial", f"{old.name}.before", f"{old.name}.damaged")]
+    waste += [done / "store" / "reference", done / ".report.md.00000000.partial"]
+    for folder in waste:
+        folder.mkdir(parents=True)
+    found = json.loads(aya("prune", done, "--json", check=0).stdout)
+    listed = {row["path"] for row in found["unneeded"]}
+    assert {str(folder) for folder in waste} <= listed
+    assert len(listed) == len(waste) + 2  # offline@west and offline@east with the other setting
+    assert found["bytes"] == sum(row["bytes"] for row in found["unneeded"]) > 0
+    assert all(Path(path).exists() for path in listed)
+    aya("prune", done, "--yes", check=0)
+    assert not any(Path(path).exists() for path in listed)
+    assert "72 of 72 steps stood already" in aya("run", cheap, "--out", done, check=0).stderr
+    assert json.loads(aya("prune", done, "--json", check=0).stdout)["unneeded"] == []
+
+
+def test_prune_keeps_unfinished_work_that_the_next_run_goes_on_with(done, cheap, aya):
+    whole = payload(done, "arbitrage.answers@clever").parent
+    partial = whole.rename(whole.with_name(whole.name + ".partial"))
+    listed = {row["path"] for row in json.loads(aya("prune", done, "--json", check=0).stdout)["unneeded"]}
+    assert str(partial) not in listed
+
+
 def test_the_folder_of_another_recipe_is_refused(done, edit, aya):
     before = json.loads((done / "run.json").read_text())
     told = aya("run", edit(lambda raw: raw.update(name="other")), "--out", done, "-q", check=2)
@@ -257,12 +304,32 @@ def test_a_second_run_in_the_same_folder_is_refused(cheap, aya, tmp_path):
         wait_for(lambda: list(out.glob("artifacts/base/*/artifact.json")))
         before = {name: (out / name).read_bytes() for name in ("run.json", "recipe.yaml")}
         told = aya("run", cheap, "--out", out, "-q", "--set", "seed=9", check=2)
-        assert "another `aya run` is at work here" in told.stderr
+        assert f"another `aya run` is at work here (process {first.pid} on " in told.stderr
+        assert json.loads(aya("status", out, "--json", check=0).stdout)["at_work"].startswith(f"process {first.pid} on")
         assert {name: (out / name).read_bytes() for name in before} == before
     finally:
         first.send_signal(signal.SIGINT)
         assert first.wait(timeout=60) == 130
     wait_for(lambda: not children_of(out))
+
+
+def test_a_killed_worker_ends_the_run_and_its_children(edit, aya, tmp_path):
+    """As the system does where memory is short. The step that was at work must not go on behind the run's back."""
+    wait, out = tmp_path / "wait", tmp_path / "out"
+    wait.touch()
+    recipe = edit(lambda raw: stage(raw, "clever")["trainer"].update(wait=str(wait)))
+    command = [sys.executable, "-m", "aya_core", "run", str(recipe), "--out", str(out), "-q"]
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: list(out.glob("artifacts/clever/*.partial/payload/half-made")) and len(children_of(out)) == 1)
+    (child,) = children_of(out)
+    worker = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(worker, signal.SIGKILL)
+    _, told = run.communicate(timeout=30)
+    assert run.returncode == 2
+    assert "the worker process ended with code -9" in told
+    assert children_of(out) == []
+    wait.unlink()
+    aya("run", recipe, "--out", out, "-q", "--until", "clever", check=0)
 
 
 def test_status_plan_and_report_read_a_run_folder(done, cheap, aya):
@@ -294,6 +361,9 @@ def test_a_moved_plugin_file_keeps_results_and_a_changed_one_does_not(done, chea
     assert "72 of 72 steps stood already" in aya("run", moved / "cheap.yaml", "--out", done, check=0).stderr
     with (moved / "cheap_plugin.py").open("a") as file:
         file.write("# changed\n")
+    assert "72 of 72 steps stood already" in aya("run", moved / "cheap.yaml", "--out", done, check=0).stderr
+    plugin = moved / "cheap_plugin.py"
+    plugin.write_text(plugin.read_text().replace("off = self.off\n", "off = int(self.off)\n"))
     assert "72 of 72 steps stood already" not in aya("run", moved / "cheap.yaml", "--out", done, check=0).stderr
 
 

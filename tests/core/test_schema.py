@@ -1,18 +1,19 @@
 import json
+from functools import cache
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-from aya_core import yaml12
-from aya_core.cli.recipe_argument import bundled_recipes
-from aya_core.registry import Registry
-from aya_core.schema import recipe_schema
+from aya_core.planning import yaml12
+from aya_core.planning.registry import Registry
+from aya_core.planning.schema import recipe_schema
 
 ROOT = Path(__file__).parent.parent.parent
-RECIPES = [*bundled_recipes().values(), *sorted((ROOT / "examples" / "recipes").glob("*.yaml"))]
+RECIPES = [*Registry().recipes.values(), *sorted((ROOT / "examples" / "recipes").glob("*.yaml"))]
 
 
+@cache
 def validator(*plugins):
     schema = recipe_schema(Registry(plugins))
     jsonschema.Draft202012Validator.check_schema(schema)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from aya_core.errors import RecipeError
-from aya_core.recipe import load_recipe
-from aya_core.report.search import sentences
-from aya_core.stages import make_plan
-from aya_core.stages.search import beats
-from aya_core.statistics import Estimate
+from aya_core.contract.errors import RecipeError
+from aya_core.planning.plan import make_plan
+from aya_core.planning.recipe import load_recipe
+from aya_recipe.numbers.statistics import Estimate
+from aya_recipe.search.report import sentences
+from aya_recipe.search.search import beats
 
 HERE = Path(__file__).parent
 
@@ -96,10 +96,10 @@ def test_a_search_leaves_the_best_merge_and_tells_of_all(recipe, aya, tmp_path):
     assert "blend: 20 merges: the best is number" in told.stderr
     assert "beats the uniform one by more than the paired interval" in told.stderr
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["search"]["blend"]["best"] == found["best"]
+    assert report["sections"]["blend"]["data"]["best"] == found["best"]
     for page in ("report.md", "report.html"):
         assert "by more than the paired interval" in (tmp_path / "out" / page).read_text()
-    assert [row["name"] for row in report["stages"]] == ["a", "blend"]
+    assert [row["name"] for row in report["sections"]["scores"]["data"]["stages"]] == ["a", "blend"]
     assert "blend: 20 merges: the best is number" in aya("report", tmp_path / "out", check=0).stdout
 
 
@@ -133,9 +133,9 @@ def test_a_search_that_is_killed_goes_on_and_scores_nothing_twice(recipe, aya, t
 
 
 def test_a_search_that_died_after_its_best_was_moved_makes_it_again(recipe, aya, tmp_path):
-    from aya_core.runner import Inventory, Run
-    from aya_core.stages import search_trials
-    from aya_core.worker import do
+    from aya_core.running.runner import Inventory, Run
+    from aya_core.running.worker import do
+    from aya_recipe.search import trials as search_trials
 
     loaded = load_recipe(recipe())
     plan, inventory = make_plan(loaded), Inventory(Run(tmp_path / "out"))

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aya_core.errors import AyaError, DataError
-from aya_core.registry import Registry
-from aya_core.stages.search_space import Space, space_of
-from aya_core.stages.searching import Journal, Tried, best_of, search
-from aya_core.strategies import Strategy
-from aya_core.varying import Varying
+from aya_core.contract.errors import AyaError, DataError
+from aya_core.contract.merges import MergeStrategy
+from aya_core.contract.varying import Varying
+from aya_core.planning.registry import Registry
+from aya_recipe.search.searching import TrialJournal, Tried, best_of, search
+from aya_recipe.search.space import Space, space_of
 
 
 def cma(space, seed=0, population=None):
@@ -43,6 +43,9 @@ class Toy:
         score = self.function(candidate.weights, candidate.settings)
         return Tried(candidate, score, 0.1, 7) if math.isfinite(score) else Tried(candidate, None, failed="not finite")
 
+    def stands(self, tried):
+        return True
+
     def discard(self, candidate):
         self.there.remove(candidate.number)
 
@@ -53,7 +56,7 @@ def bowl(*target):
 
 
 def run(tmp_path, toy, space, *, budget=32, goal="min", seed=0, population=None, optimiser=None):
-    journal = Journal(tmp_path / "journal.jsonl")
+    journal = TrialJournal(tmp_path / "journal.jsonl")
     optimiser = optimiser or cma(space, seed, population)
     return search(optimiser, space, toy, journal, budget=budget, goal=goal)
 
@@ -202,7 +205,7 @@ def test_both_bounds_of_a_setting_can_be_reached():
     assert space.at([-2.0])[1]["t"] == 0.1
 
 
-class Merge(Strategy):
+class Merge(MergeStrategy):
     """A merge with settings of several sorts."""
 
     density: Varying = Varying(0.5)

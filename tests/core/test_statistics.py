@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aya_core import statistics
-from aya_core.records import RowScore
+from aya_core.contract.records import RowScore
+from aya_recipe.numbers import statistics
 
 
 def rows(values, language="en", metric="m"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aya_core.tracking import LogReader
+from aya_core.running.tracking import LogReader
 
 HERE = Path(__file__).parent
 STEPS = 1500
@@ -119,7 +119,8 @@ def test_without_a_tracker_no_library_is_imported_and_nothing_is_sent(tmp_path):
     """The run would fail where it opened a connection."""
     shutil.copy(HERE / "tracking_plugin.py", tmp_path)
     (tmp_path / "deaf.py").write_text(
-        "import socket\ndef refuse(*words):\n    raise AssertionError(words)\nsocket.socket.connect = refuse\n"
+        "import socket\nfrom aya_core.api import hookimpl\ndef refuse(*words):\n    raise AssertionError(words)\n"
+        "socket.socket.connect = refuse\n@hookimpl\ndef aya_stage_failed(node, message):\n    pass\n"
     )
     stage = {"name": "fast", "do": "train", "trainer": {"use": "fast", "steps": 3}, "data": {"use": "sums"}}
     raw = {"name": "quiet", "plugins": ["deaf.py", "tracking_plugin.py"], "stages": [stage]}

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from aya_core import yaml12
-from aya_core.cli.train_stage import stage_from_options
+from aya_core.contract.durable import write_sealed
+from aya_core.planning import yaml12
+from aya_recipe.train.options import stage_from_options
 
 HERE = Path(__file__).parent
 PLUGINS = ("--set", "plugins=[cheap_plugin.py]")
@@ -82,7 +83,7 @@ def test_mistakes_are_named(rows, tmp_path, aya_here):
     assert "leave out RECIPE" in train(aya_here, "micro", check=2).stderr
     assert "no trainer named 'learnr'; did you mean 'learner'?" in train(aya_here, trainer="learnr", check=2).stderr
     (tmp_path / "out" / "checkpoint").mkdir(parents=True)
-    (tmp_path / "out" / "run.json").write_text('{"recipe": "train", "folder": "."}')
+    write_sealed(tmp_path / "out" / "run.json", {"recipe": "train", "folder": "."})
     assert "out/checkpoint: is in the way" in train(aya_here, "--out", "out", "-q", check=2).stderr
 
 

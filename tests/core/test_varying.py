@@ -5,9 +5,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
-from aya_core.errors import AyaError
-from aya_core.strategies import Settings
-from aya_core.varying import Rule, Varying
+from aya_core.contract.errors import AyaError
+from aya_core.contract.strategies import Settings
+from aya_core.contract.varying import Rule, Varying
 
 NAMES = ["model.embed_tokens.weight", "model.layers.1.self_attn.q_proj.weight", "model.layers.12.mlp.up_proj.weight"]
 numbers = st.floats(-10, 10, allow_nan=False)

@@ -14,17 +14,17 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aya_core import bootstrap
-from aya_core.artifacts import write_rows
-from aya_core.cli.winrate import command
-from aya_core.errors import AyaError, DataError
-from aya_core.records import Completion, Judged, RowScore, Verdict
-from aya_core.statistics import by_language
-from aya_core.winrates import bradley_terry
-from aya_core.winrates.battles import Battle, Battles
-from aya_core.winrates.rates import rates
-from aya_core.winrates.reading import read_battles
-from aya_core.winrates.style import Style, covariates, style_of
+from aya_core.contract.artifacts import write_rows
+from aya_core.contract.errors import AyaError, DataError
+from aya_core.contract.records import Completion, Judged, RowScore, Verdict
+from aya_recipe.evaluate.winrate import command
+from aya_recipe.numbers import bootstrap
+from aya_recipe.numbers.statistics import by_language
+from aya_recipe.numbers.winrates import bradley_terry
+from aya_recipe.numbers.winrates.battles import Battle, Battles
+from aya_recipe.numbers.winrates.rates import rates
+from aya_recipe.numbers.winrates.reading import read_battles
+from aya_recipe.numbers.winrates.style import Style, covariates, style_of
 
 
 def write(path, rows):

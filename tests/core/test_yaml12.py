@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aya_core import yaml12
-from aya_core.errors import RecipeError
+from aya_core.contract.errors import RecipeError
+from aya_core.planning import yaml12
 
 TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs", "Cn", "Zl", "Zp"]), max_size=8)
 PLAIN = st.recursive(

@@ -3,12 +3,22 @@
 import json
 import os
 from pathlib import Path
-from typing import ClassVar
 
-from aya_core.api import Demonstration, Field, ShownRow, ShownToken, Strategy, hookimpl, read_rows, user_prompt
+from aya_core.api import (
+    DatasetStrategy,
+    Demonstration,
+    Field,
+    ShownRow,
+    ShownToken,
+    TrackerStrategy,
+    TrainerStrategy,
+    hookimpl,
+    read_rows,
+    user_prompt,
+)
 
 
-class Noting(Strategy):
+class Noting(TrackerStrategy):
     """Write down what is told."""
 
     file: str = Field(description="The file.")
@@ -34,7 +44,7 @@ class Noting(Strategy):
         self.note("close", is_whole)
 
 
-class Failing(Strategy):
+class Failing(TrackerStrategy):
     """Fail at one thing."""
 
     at: str = Field(description="A method.")
@@ -59,7 +69,7 @@ class Failing(Strategy):
         self._at("close")
 
 
-class Missing(Strategy):
+class Missing(TrackerStrategy):
     """Need a library."""
 
     imports = ("no_such_library",)
@@ -69,7 +79,7 @@ class Missing(Strategy):
         raise AssertionError
 
 
-class Sums(Strategy):
+class Sums(DatasetStrategy):
     """Yield sums."""
 
     count: int = Field(4, description="Rows of each language.")
@@ -83,7 +93,7 @@ class Sums(Strategy):
                 yield Demonstration(user_prompt(f"{language}-{i}", language, f"what is {i} and {i}"), str(2 * i))
 
 
-class Fast(Strategy):
+class Fast(TrainerStrategy):
     """Report many steps at once."""
 
     steps: int = Field(1500, description="How many.")
@@ -108,7 +118,7 @@ class Fast(Strategy):
 class Words(Fast):
     """Show rows as words, the answer learnt; `skip` and `cut` are words of its ids."""
 
-    reads: ClassVar[str] = "demonstrations"
+    reads = "demonstrations"
     mode: str = Field("good", description="good, mute, endless or cut.")
 
     def show(self, job):
@@ -129,7 +139,7 @@ class Words(Fast):
 class PairedWords(Words):
     """Show rows as words, though it wants an objective to train."""
 
-    needs_objective: ClassVar[bool] = True
+    needs_objective = True
 
 
 @hookimpl

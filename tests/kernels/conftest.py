@@ -34,7 +34,7 @@ def device(backend: str) -> str:
 
 @pytest.fixture
 def poisoned() -> Iterator[None]:
-    """Fill every uninitialised tensor with NaN, so that a value nobody wrote is seen."""
+    """Fill every uninitialized tensor with NaN, so that a value nobody wrote is seen."""
     torch.use_deterministic_algorithms(True, warn_only=False)
     assert torch.utils.deterministic.fill_uninitialized_memory
     assert torch.empty(3).isnan().all()

@@ -148,7 +148,7 @@ def test_one_model_of_density_one_is_task_arithmetic(elect: Any, backend: Any, d
 
 
 @pytest.mark.parametrize("elect", ELECTIONS)
-def test_copies_of_a_model_merge_to_it_when_normalised(elect: Any, backend: Any, device: str) -> None:
+def test_copies_of_a_model_merge_to_it_when_normalized(elect: Any, backend: Any, device: str) -> None:
     base, (model,) = random_models(1, (781,))
     base, model = base.to(device), model.to(device)
     result = merge_task_vectors(base, [model] * 4, [0.25] * 4, elect=elect, normalize=True, backend=backend)

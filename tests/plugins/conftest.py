@@ -6,8 +6,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 from aya_core.api import Demonstration, Preference, TrainingJob, user_prompt
-from aya_core.artifacts import write_rows
-from aya_plugins.trainers.initialise import Initialise
+from aya_core.contract.artifacts import write_rows
+from aya_plugins.trainers.initialize import Initialize
 
 FAMILIES = {
     "cohere": {"logit_scale": 0.25, "num_key_value_heads": 2},
@@ -76,7 +76,7 @@ def checkpoint(counting, rows_folder, run_trainer):
         key = (family, kind, vocab_size, *sorted(config.items()))
         if key not in made:
             settings = {"model_type": family, **SIZES, **FAMILIES.get(family, {}), "initializer_range": 0.3, **config}
-            strategy = Initialise(config=settings, tokenizer={"kind": kind, "vocab_size": vocab_size})
+            strategy = Initialize(config=settings, tokenizer={"kind": kind, "vocab_size": vocab_size})
             made[key] = run_trainer(strategy, rows)[0]
         return made[key]
 

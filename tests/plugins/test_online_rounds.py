@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from aya_core import yaml12
-from aya_core.artifacts import read_rows
-from aya_core.records import Completion, Demonstration, Prompt
+from aya_core.contract.artifacts import read_rows
+from aya_core.contract.records import Completion, Demonstration, Prompt
+from aya_core.planning import yaml12
 from aya_plugins.teachers.transformers import Transformers
 
 RECIPE = """
@@ -21,7 +21,7 @@ stages:
     do: train
     data: {use: micro-world, split: teach, per_language: 50, languages: &languages [en, fr, zh]}
     trainer:
-      use: initialise
+      use: initialize
       tokenizer: {kind: words}
       config: {model_type: cohere, hidden_size: 64, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2,
         num_key_value_heads: 1, logit_scale: 4.0, initializer_range: 0.04, max_position_embeddings: 64}
@@ -69,7 +69,7 @@ def payload(folder, node):
 
 def test_an_arbiter_that_likes_length_is_hacked_and_the_length_guard_ends_the_rounds(run):
     folder = run()
-    account = json.loads((folder / "report.json").read_text())["online"]["online"]
+    account = json.loads((folder / "report.json").read_text())["sections"]["online"]["data"]
     last = account["ended"]["round"]
     assert [one["guard"] for one in account["ended"]["broken"]] == ["characters"]
     assert account["model"] == ("base" if last == 1 else f"online.{last - 1}")
@@ -106,7 +106,7 @@ def test_policy_gradients_over_the_groups_of_each_round_raise_the_score_of_the_n
         taught=30, iterations=2, data="groups", objective={"use": "rloo", "clip_low": 0.9, "clip_high": 9.0}, guards=None,
         trainer={"use": "policy-gradient", "steps": 10, "batch_rows": 16, "learning_rate": 1e-3, "schedule": "constant"},
     )  # fmt: skip
-    first, second = json.loads((folder / "report.json").read_text())["online"]["online"]["rounds"]
+    first, second = json.loads((folder / "report.json").read_text())["sections"]["online"]["data"]["rounds"]
     assert second["mean_score"] > first["mean_score"] + 1
     assert first["rows"] == first["scored"] == 4 * 180
     assert first["references"] == {"online.1": "base"}
@@ -118,7 +118,7 @@ def test_policy_gradients_over_the_groups_of_each_round_raise_the_score_of_the_n
 @pytest.mark.slow
 def test_a_round_samples_with_vllm_in_a_process_of_its_own(run, vllm_options):
     folder = run(iterations=1, teacher={"use": "vllm", "max_model_len": 40, **vllm_options}, guards=None)
-    (round,) = json.loads((folder / "report.json").read_text())["online"]["online"]["rounds"]
+    (round,) = json.loads((folder / "report.json").read_text())["sections"]["online"]["data"]["rounds"]
     assert round["scored"] == 4 * 360
     assert round["pairs"] > 10
     assert round["mean_margin"] >= 1

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from aya_kernels.checks import check_float32
 from aya_kernels.dispatch import Backend, choose_backend
-from aya_kernels.kth_magnitude.partition import partition_kth_magnitude
 from aya_kernels.kth_magnitude.reference import reference_kth_magnitude
 
 __all__ = ["kth_magnitude"]
@@ -34,3 +33,11 @@ def kth_magnitude(tensor: Tensor, k: int, *, backend: Backend = "auto") -> float
         compute = partition_kth_magnitude if tensor.device.type == "cpu" else reference_kth_magnitude
     with torch.no_grad():
         return compute(tensor, k)
+
+
+def partition_kth_magnitude(tensor: Tensor, k: int) -> float:
+    """Compute what reference_kth_magnitude defines."""
+    magnitude = tensor.abs().reshape(-1).numpy()  # a new tensor, free to be reordered
+    position = magnitude.size - k
+    magnitude.partition(position)
+    return float(magnitude[position])

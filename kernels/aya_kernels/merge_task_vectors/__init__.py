@@ -38,7 +38,7 @@ def merge_task_vectors(
     plus where sum_i w_i tau_i >= 0 ("weighted") or sum_i tau_i >= 0 ("plain"), else minus; and only the w_i tau_i
     whose vote has strictly this sign are added, divided by the sum of their w_i if normalize. A value that nobody
     changes stays the base's. A divisor of 0 is taken as 1; without an election, so is one within 1e-8 of 0. In a
-    normalised election equal weights above 0 cancel, and are taken as 1.
+    normalized election equal weights above 0 cancel, and are taken as 1.
 
     base, tensors: float32, finite, one shape and device. Never modified.
     weights: one finite number for each tensor, of any sign.

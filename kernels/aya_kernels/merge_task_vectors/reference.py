@@ -35,7 +35,7 @@ def reference_merge_task_vectors(
 
 
 def weights_that_count(weights: Sequence[float], elect: str | None, normalize: bool) -> Sequence[float]:
-    """Take equal weights above 0, which cancel in a normalised election, as 1."""
+    """Take equal weights above 0, which cancel in a normalized election, as 1."""
     cancel = elect is not None and normalize and weights[0] > 0 and len(set(weights)) == 1
     return [1.0] * len(weights) if cancel else weights
 

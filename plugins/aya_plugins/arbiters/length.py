@@ -8,13 +8,13 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from aya_core.api import Arbiter, Case, Completion, Field, Strategy, Verdict
+from aya_core.api import Arbiter, ArbiterStrategy, Case, Completion, Field, Verdict
 
 WINDOW = 20
 """Characters of a repeated stretch: longer than a common phrase of most languages, shorter than the period of most loops."""
 
 
-class Length(Strategy[Arbiter]):
+class Length(ArbiterStrategy):
     """Let answers pass that have a sensible length, were not cut off and do not go round in circles; their score is 1.
 
     Others get an abstention with the reason. Characters are Unicode code points without the white space around the answer,
@@ -47,7 +47,7 @@ class Length(Strategy[Arbiter]):
         return self
 
     @property
-    def pointwise(self) -> bool:
+    def pointwise(self) -> bool:  # type: ignore[override]  # settings decide
         """Whether other answers do not matter."""
         return self.max_ratio is None
 

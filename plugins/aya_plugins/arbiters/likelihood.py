@@ -5,16 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
-from aya_core.api import Arbiter, Case, Field, LikelihoodTeacher, LogLikelihood, ModelRef, Strategy, Verdict
+from aya_core.api import (
+    Arbiter,
+    ArbiterStrategy,
+    Case,
+    Field,
+    LikelihoodTeacher,
+    LogLikelihood,
+    ModelRef,
+    Verdict,
+)
+from aya_plugins.modeling.settings import CheckpointSettings
 
 
-class Likelihood(Strategy[Arbiter]):
+class Likelihood(CheckpointSettings, ArbiterStrategy):
     """Score an answer by its mean log-likelihood per token (nats, end of turn included) under a causal
     language model.
 
-    The model may be one trained by `reward` with `score: likelihood`. It favours answers like those it would
+    The model may be one trained by `reward` with `score: likelihood`. It favors answers like those it would
     give itself.
     """
 
@@ -23,21 +32,18 @@ class Likelihood(Strategy[Arbiter]):
         "transformers.modeling_utils",
         "transformers.generation",
         "aya_kernels",
-        "aya_plugins.teachers.transformers_engine",
+        "aya_plugins.teachers.runtime.transformers",
     )
     extra = "train"
-    incidental = frozenset({"batch_tokens"})
-    pointwise: ClassVar[bool] = True
+    pointwise = True
 
     model: ModelRef = Field(description="The causal language model that judges.")
-    batch_tokens: int = Field(65536, ge=1, description="Tokens of one batch; halved when memory runs out.")
 
     def build(self) -> Arbiter:
         """Load the model."""
-        from aya_plugins.teachers.transformers import Transformers
-        from aya_plugins.teachers.transformers_engine import TransformersTeacher
+        from aya_plugins.teachers.runtime.transformers import TransformersTeacher
 
-        return LikelihoodArbiter(TransformersTeacher(Transformers(model=self.model, batch_tokens=self.batch_tokens)))
+        return LikelihoodArbiter(TransformersTeacher(self))
 
 
 @dataclass(frozen=True)

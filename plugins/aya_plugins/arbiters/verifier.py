@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
-from aya_core.api import Arbiter, Case, Strategy, Verdict
+from aya_core.api import Arbiter, ArbiterStrategy, Case, Verdict
 from aya_plugins.checks import Checking, CheckOptions
 
 
-class Verifier(CheckOptions, Strategy[Arbiter]):
+class Verifier(CheckOptions, ArbiterStrategy):
     """Score each answer by a check against its prompt's reference.
 
     Abstains where the prompt has no reference. A check that raises, or gives NaN, fails that answer alone.
     """
 
-    pointwise: ClassVar[bool] = True
+    pointwise = True
 
     def build(self) -> Arbiter:
         """Load the check. Raises PluginError when a function of the recipe's cannot be imported."""

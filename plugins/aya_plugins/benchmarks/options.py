@@ -49,7 +49,7 @@ class BenchmarkData(Settings):
 
     @property
     def published(self) -> str:
-        """Say where the benchmark is published and under which licence."""
+        """Say where the benchmark is published and under which license."""
         return self.source.where
 
     @property

@@ -1,4 +1,4 @@
-"""Where each benchmark comes from, under which licence, and how its files are laid out."""
+"""Where each benchmark comes from, under which license, and how its files are laid out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Source:
     """A published benchmark.
 
     page: where its files are. hub: its id on the Hugging Face hub. split: what a file holds whose name says no split. known: columns
-    by which a header is recognised, in the names that evaluators use. columns: those of delimited files without a header. aliases:
+    by which a header is recognized, in the names that evaluators use. columns: those of delimited files without a header. aliases:
     names of an edition, to the names that evaluators use. own_codes: it writes jp where ISO 639-1 has ja. is_tsv_quoted: whether
     its TSV files quote fields. beside: patterns of files and folders that lie beside its rows. by_subject: it has a file for each subject.
     """
@@ -19,7 +19,7 @@ class Source:
     name: str
     page: str
     hub: str
-    licence: str
+    license: str
     files: str
     split: str = "test"
     known: tuple[str, ...] = ()
@@ -32,9 +32,9 @@ class Source:
 
     @property
     def where(self) -> str:
-        """Say where to get it and under which licence."""
+        """Say where to get it and under which license."""
         return (
-            f"{self.name} is at {self.page} and on the hub as {self.hub}; licence: {self.licence}; expected files such as "
+            f"{self.name} is at {self.page} and on the hub as {self.hub}; license: {self.license}; expected files such as "
             f"{self.files}"
         )
 

@@ -182,11 +182,11 @@ def _row(
     source: Source, place: str, number: int, found: Mapping[str, Any], language: str | None, split: str, subject: str
 ) -> Row:
     values = {source.aliases.get(name, name): value for name, value in found.items()}
-    said = next((values[name] for name in LANGUAGE_COLUMNS if isinstance(values.get(name), str)), None)
-    if said is None and isinstance(values.get("iso_639_3"), str):  # FLORES+ names its script beside it
-        said = "_".join(str(values[name]) for name in ("iso_639_3", "iso_15924") if values.get(name))
-    if said:
-        language = language_code(said, own_codes=source.own_codes) or language
+    stated = next((values[name] for name in LANGUAGE_COLUMNS if isinstance(values.get(name), str)), None)
+    if stated is None and isinstance(values.get("iso_639_3"), str):  # FLORES+ names its script beside it
+        stated = "_".join(str(values[name]) for name in ("iso_639_3", "iso_15924") if values.get(name))
+    if stated:
+        language = language_code(stated, own_codes=source.own_codes) or language
     if language is None:
         raise DataError(
             f"{place}: no column says its language, and neither does the file's name; call it or its folder by the language, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -89,10 +90,10 @@ def _unit_at(text: str, place: int) -> tuple[Any, int]:
 
 
 @lru_cache(4096)
-def _unit(said: str) -> Any:
+def _unit(text: str) -> Any:
     """Build a unit from its factors; None where a word is no unit. Words are looked up, nothing is evaluated."""
     product: Any = None
-    parts = re.split(f"({_SIGN})", said, flags=re.IGNORECASE)
+    parts = re.split(f"({_SIGN})", text, flags=re.IGNORECASE)
     for sign, factor in zip(["*", *parts[1::2]], parts[::2], strict=True):
         one = _factor(factor)
         if one is None:
@@ -101,8 +102,8 @@ def _unit(said: str) -> Any:
     return product
 
 
-def _factor(said: str) -> Any:
-    match = re.fullmatch(rf"({_SIZE})({_WORD})(.*)", said, re.IGNORECASE)
+def _factor(text: str) -> Any:
+    match = re.fullmatch(rf"({_SIZE})({_WORD})(.*)", text, re.IGNORECASE)
     unit = _word(match[2]) if match else None
     if match is None or unit is None:
         return None
@@ -113,8 +114,9 @@ def _factor(said: str) -> Any:
 
 def _word(name: str) -> Any:
     for spelling in (name, name.lower()):
-        if spelling in registry():
-            return registry().parse_units(spelling)
+        with suppress(ValueError):  # what pint reads as a number, such as nan, is no unit
+            if spelling in registry():
+                return registry().parse_units(spelling)
     return None
 
 

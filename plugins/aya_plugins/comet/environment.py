@@ -19,7 +19,7 @@ from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
-from aya_core.api import AyaError, stable_hash
+from aya_core.api import AyaError, flush, stable_hash, write_file
 
 PINS = Path(__file__).with_name("constraints.txt")
 PACKAGE, VERSION = "unbabel-comet", "2.2.7"
@@ -93,9 +93,8 @@ def _make(folder: Path, inside: Path, lock: int) -> None:
     (packages,) = folder.glob("lib/python*/site-packages")
     _link(_shared(), packages)
     _run([*pip, "install", "--no-compile", "--constraint", str(PINS), f"{PACKAGE}=={VERSION}"], lock)
-    unfinished = folder / f".{WHOLE}"
-    unfinished.write_text(json.dumps(versions(inside)))
-    unfinished.rename(folder / WHOLE)
+    flush(folder)
+    write_file(folder / WHOLE, json.dumps(versions(inside)))
 
 
 def _has_pip() -> bool:

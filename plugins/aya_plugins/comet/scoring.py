@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from uuid import uuid4
 
-from aya_core.api import content_of, stable_hash
+from aya_core.api import Journal, content_of, make_folder, stable_hash
 from aya_plugins.comet import environment as environments
 from aya_plugins.comet.process import Sample, Score, Worker
 from aya_plugins.comet.settings import Comet
@@ -49,41 +48,36 @@ def signature(settings: Comet) -> Mapping[str, str]:
 
 
 class ScoreStore:
-    """Scores in files of JSON lines, one for each process that ever added some; what a kill cut short is dropped.
+    """Scores in journals, one for each process that ever added some.
 
     As a context manager it closes its own file.
     """
 
     def __init__(self, store: Path | None, key: str) -> None:
         self._folder = None if store is None else store / f"comet-{key}"
-        self._file: int | None = None
+        self._journal: Journal | None = None
 
     def read(self) -> dict[str, Score]:
         """All scores that are there."""
-        found: dict[str, Score] = {}
-        for path in sorted(self._folder.glob("*.jsonl")) if self._folder is not None else ():
-            for line in path.read_bytes().splitlines(keepends=True):
-                if line.endswith(b"\n"):
-                    key, value, cut = json.loads(line)
-                    found[key] = Score(value, cut)
-        return found
+        files = sorted(self._folder.glob("*.jsonl")) if self._folder is not None else ()
+        return {key: Score(*score) for path in files for key, score in Journal(path).read().items()}
 
     def write(self, scored: Mapping[str, Score]) -> None:
         """Add scores. They survive a kill of this process as soon as this returns."""
         if self._folder is None:
             return
-        if self._file is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self._folder / f"{uuid4().hex}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.write(self._file, "".join(json.dumps([key, *score]) + "\n" for key, score in scored.items()).encode())
+        if self._journal is None:
+            make_folder(self._folder)
+            self._journal = Journal(self._folder / f"{uuid4().hex}.jsonl")
+        self._journal.write(scored.items())
 
     def __enter__(self) -> ScoreStore:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
 
 
 def _key(settings: Comet) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aya_core.api import Dataset, Strategy, hookimpl
+from aya_core.api import DatasetStrategy, hookimpl
 from aya_plugins.datasets.delimited import Csv
 from aya_plugins.datasets.hub import Hub
 from aya_plugins.datasets.jsonl import Jsonl
@@ -14,6 +14,6 @@ from aya_plugins.datasets.text import Text
 
 
 @hookimpl
-def aya_datasets() -> Mapping[str, type[Strategy[Dataset]]]:
+def aya_datasets() -> Mapping[str, type[DatasetStrategy]]:
     """Offer the bundled data sets."""
     return {"jsonl": Jsonl, "parquet": Parquet, "csv": Csv, "text": Text, "hub": Hub, "micro-world": MicroWorld}

@@ -206,21 +206,21 @@ def look_up(line: Line, named: str | None, usual: Sequence[str]) -> Any:
 
 def row_language(line: Line, column: str | None, fixed: str | None, from_name: bool) -> str:
     """Return the language of a row: from its column, its file's name or the settings; they must agree."""
-    said = look_up(line, column, ("language",))
-    if said is not None and not isinstance(said, str):
-        raise DataError(f"{line.place}: the language is a {type(said).__name__}; expected a code such as 'en'")
+    stated = look_up(line, column, ("language",))
+    if stated is not None and not isinstance(stated, str):
+        raise DataError(f"{line.place}: the language is a {type(stated).__name__}; expected a code such as 'en'")
     expected = line.name if from_name else fixed
     try:
         if expected is not None:
             check_language(expected)
-        if said is not None:
-            check_language(said)
+        if stated is not None:
+            check_language(stated)
     except ValueError as error:
         raise DataError(f"{line.place}: {error}") from None
-    if said is not None and expected is not None and said != expected:
+    if stated is not None and expected is not None and stated != expected:
         source = "the name of the file says" if from_name else "the settings say"
-        raise DataError(f"{line.place}: the row is in '{said}', {source} '{expected}'; expected them to agree")
-    return said or expected or UNKNOWN_LANGUAGE
+        raise DataError(f"{line.place}: the row is in '{stated}', {source} '{expected}'; expected them to agree")
+    return stated or expected or UNKNOWN_LANGUAGE
 
 
 def row_id(line: Line, column: str | None, language: str, template: str) -> str:

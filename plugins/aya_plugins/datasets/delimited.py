@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from aya_core.api import DataError, Dataset, Field, Strategy
+from aya_core.api import DataError, Dataset, DatasetStrategy, Field
 from aya_plugins.datasets.file_options import FileOptions, table_of
 from aya_plugins.datasets.files import Line, csv_lines, find_files, named
 
 
-class Csv(FileOptions, Strategy[Dataset]):
+class Csv(FileOptions, DatasetStrategy):
     """Read rows from CSV and TSV files with a header, UTF-8, quoted as spreadsheets and pandas quote them.
 
     A cell without text holds nothing. The columns present say what a row is: chosen and rejected make a preference,

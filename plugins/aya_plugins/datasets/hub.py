@@ -5,24 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import partial
-from typing import ClassVar, Self
+from typing import Self
 
 from pydantic import model_validator
 
-from aya_core.api import DataError, Dataset, Field, LocalFile, Strategy
+from aya_core.api import DataError, Dataset, DatasetStrategy, Field, LocalFile
 from aya_plugins.datasets.columns import Columns, FoldsSetting, IdTemplate, Language, Limit, Table
 from aya_plugins.datasets.files import Line
 
 
-class Hub(Strategy[Dataset]):
+class Hub(DatasetStrategy):
     """Stream rows of a Hugging Face data set, at a pinned commit or from a local folder.
 
     The columns present say what a row is: chosen and rejected make a preference, completion a demonstration,
     neither a prompt.
     """
 
-    imports: ClassVar[tuple[str, ...]] = ("datasets",)
-    extra: ClassVar[str | None] = "hub"
+    imports = ("datasets",)
+    extra = "hub"
 
     name: str | None = Field(None, description="Id of a data set on the hub: owner/name.")
     revision: str | None = Field(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from aya_core.api import Dataset, Strategy
+from aya_core.api import Dataset, DatasetStrategy
 from aya_plugins.datasets.file_options import FileOptions, table
 
 
-class Jsonl(FileOptions, Strategy[Dataset]):
+class Jsonl(FileOptions, DatasetStrategy):
     """Read rows from JSONL files, one JSON object on each line, UTF-8.
 
     The columns present say what a row is: chosen and rejected make a preference, completion a demonstration,

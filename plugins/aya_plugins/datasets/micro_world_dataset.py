@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import field_validator
 
 from aya_core.api import (
     LANGUAGES,
     Dataset,
+    DatasetStrategy,
     Demonstration,
     ExampleRow,
     Field,
     Prompt,
-    Strategy,
     did_you_mean,
     user_prompt,
 )
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 Split = Literal["teach", "reward", "arbitrage", "online", "dev", "heldout"]
 
 
-class MicroWorld(Strategy[Dataset]):
+class MicroWorld(DatasetStrategy):
     """Make small word problems in 23 languages, each with its right answer as reference.
 
     No problem of `heldout` or `dev` occurs in another split, in any language.
     """
 
-    imports: ClassVar[tuple[str, ...]] = ("numpy",)
-    extra: ClassVar[str | None] = "train"
+    imports = ("numpy",)
+    extra = "train"
 
     split: Split = Field(description="Which problems to draw: four splits to train on, one to tune on, one held out.")
     per_language: int = Field(1000, ge=1, le=20_000, description="Problems in each language.")

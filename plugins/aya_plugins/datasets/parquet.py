@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from aya_core.api import Dataset, Strategy
+from aya_core.api import Dataset, DatasetStrategy
 from aya_plugins.datasets.file_options import FileOptions, table
 
 
-class Parquet(FileOptions, Strategy[Dataset]):
+class Parquet(FileOptions, DatasetStrategy):
     """Read rows from Parquet files.
 
     The columns present say what a row is: chosen and rejected make a preference, completion a demonstration,

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from aya_core.api import DataError, Dataset, Field, LocalFile, Strategy, check_language, language_name
+from aya_core.api import DataError, Dataset, DatasetStrategy, Field, LocalFile, check_language, language_name
 from aya_plugins.datasets.columns import Columns, FoldsSetting, Limit, Table
 from aya_plugins.datasets.files import Line, find_files
 
@@ -24,7 +24,7 @@ def _template(value: str) -> str:
     return value
 
 
-class Text(Strategy[Dataset]):
+class Text(DatasetStrategy):
     """Read plain text files, one for each language, as demonstrations: asked for a language, write a piece of its text.
 
     A row is some lines that follow one another; space at the ends of lines and empty lines are left out. Ids are made of the

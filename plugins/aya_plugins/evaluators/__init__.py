@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aya_core.api import Evaluator, Strategy, hookimpl
+from aya_core.api import EvaluatorStrategy, hookimpl
 from aya_plugins.evaluators.chrf import Chrf
 from aya_plugins.evaluators.flores import Flores
 from aya_plugins.evaluators.global_mmlu import GlobalMmlu
@@ -22,7 +22,7 @@ from aya_plugins.evaluators.xwinograd import Xwinograd
 
 
 @hookimpl
-def aya_evaluators() -> Mapping[str, type[Strategy[Evaluator]]]:
+def aya_evaluators() -> Mapping[str, type[EvaluatorStrategy]]:
     """Offer the bundled evaluators."""
     return {
         "verifier": VerifierEvaluator,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
 
-from aya_core.api import DataError, Evaluator, Field, RowScore, Strategy, Subject
+from aya_core.api import DataError, Evaluator, EvaluatorStrategy, Field, RowScore, Subject
 from aya_plugins.chrf import SentenceChrf
 from aya_plugins.evaluators.signatures import versions
 
 
-class Chrf(Strategy[Evaluator]):
+class Chrf(EvaluatorStrategy):
     """Score each answer by sentence chrF++ against its prompt's reference, in [0, 100]; `chrf` is the mean.
 
     The mean of sentences, unlike chrF++ of the corpus, has a standard error by prompt. Prompts without a
@@ -19,10 +18,10 @@ class Chrf(Strategy[Evaluator]):
     Source: Popović 2015 (W15-3049), 2017 (W17-4770), as computed by sacrebleu (Post 2018, W18-6319).
     """
 
-    imports: ClassVar[tuple[str, ...]] = ("sacrebleu",)
-    extra: ClassVar[str | None] = "eval"
-    needs_answers: ClassVar[bool] = True
-    goal: ClassVar[str] = "max"
+    imports = ("sacrebleu",)
+    extra = "eval"
+    needs_answers = True
+    goal = "max"
 
     word_order: int = Field(2, ge=0, le=4, description="Longest word n-grams beside those of characters; 0 is chrF.")
 

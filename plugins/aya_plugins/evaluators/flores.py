@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import groupby
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from aya_core.api import AskingEvaluator, CorpusScore, Evaluator, Field, Request, RowScore, Strategy, Subject
+from aya_core.api import (
+    AskingEvaluator,
+    CorpusScore,
+    EvaluatorStrategy,
+    Field,
+    Request,
+    RowScore,
+    Subject,
+)
 from aya_plugins.benchmarks.translation import Translation, Triple
 from aya_plugins.comet.metrics import row_scores
 from aya_plugins.comet.scoring import signature as comet_signature
@@ -21,7 +29,7 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[numpy.float64]
 
 
-class Flores(Translation, Strategy[Evaluator]):
+class Flores(Translation, EvaluatorStrategy):
     """Translate into English and out of it without examples; `chrf++` is the mean of both directions' corpus chrF++, in [0, 100].
 
     FLORES-200 as published (devtest/arb_Arab.devtest), FLORES+, or any text whose lines are aligned by language, as NTREX-128.
@@ -33,11 +41,11 @@ class Flores(Translation, Strategy[Evaluator]):
     Source: NLLB Team 2022, arXiv 2207.04672 (FLORES-200); Federmann et al. 2022 (NTREX-128); arXiv 2412.04261, section 4.
     """
 
-    imports: ClassVar[tuple[str, ...]] = ("sacrebleu", "numpy")
-    extra: ClassVar[str | None] = "eval"
-    asks: ClassVar[bool] = True
-    headline: ClassVar[str] = "chrf++"
-    goal: ClassVar[str] = "max"
+    imports = ("sacrebleu", "numpy")
+    extra = "eval"
+    asks = True
+    headline = "chrf++"
+    goal = "max"
 
     comet: Comet | None = Field(
         None, description="COMET checkpoint that scores the translations beside chrF++, in an environment of its own."

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import ClassVar, NamedTuple
 
-from aya_core.api import DataError, Evaluator, Field, Strategy
+from aya_core.api import DataError, Evaluator, EvaluatorStrategy, Field
 from aya_plugins.benchmarks.codes import language_code
 from aya_plugins.benchmarks.options import BenchmarkData
 from aya_plugins.benchmarks.sources import GLOBAL_MMLU, Source
@@ -44,7 +44,7 @@ class Exam(NamedTuple):
         return tuple(filter(None, (subject, f"category {category}" if category else None, culture)))
 
 
-class GlobalMmlu(BenchmarkData, Strategy[Evaluator]):
+class GlobalMmlu(BenchmarkData, EvaluatorStrategy):
     """Measure accuracy on Global-MMLU's or plain MMLU's test rows: which letter is likelier after a question and its options.
 
     As many examples come before as `shots` says: the first rows of the subject in the development split. Accuracy is given by
@@ -54,8 +54,8 @@ class GlobalMmlu(BenchmarkData, Strategy[Evaluator]):
     global_mmlu_full_*, version 0.0.
     """
 
-    asks: ClassVar[bool] = True
-    headline: ClassVar[str] = "accuracy"
+    asks = True
+    headline = "accuracy"
     source: ClassVar[Source] = GLOBAL_MMLU
 
     shots: int = Field(5, ge=0, description="Examples before each question.")

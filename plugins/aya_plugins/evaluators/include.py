@@ -8,13 +8,12 @@ from typing import ClassVar, Literal, NamedTuple
 from aya_core.api import (
     AskingEvaluator,
     DataError,
-    Evaluator,
+    EvaluatorStrategy,
     Field,
     GenerationRequest,
     Request,
     RowScore,
     Sampling,
-    Strategy,
     Subject,
     stable_hash,
     user_prompt,
@@ -29,7 +28,7 @@ from aya_plugins.evaluators.signatures import versions
 COLUMNS = tuple(f"option_{letter.lower()}" for letter in LETTERS)
 
 
-class Include(BenchmarkData, Strategy[Evaluator]):
+class Include(BenchmarkData, EvaluatorStrategy):
     """Answer INCLUDE's exams without examples, thinking in the language of the question; `accuracy` is the share of right letters.
 
     The instruction is in the question's language, in our own words, for INCLUDE's 44; for others it is in English and names the
@@ -39,9 +38,9 @@ class Include(BenchmarkData, Strategy[Evaluator]):
     Source: Romanou et al. 2024, arXiv 2411.19799; zero-shot chain of thought as in arXiv 2412.04261, section 5.2.
     """
 
-    asks: ClassVar[bool] = True
-    headline: ClassVar[str] = "accuracy"
-    goal: ClassVar[str] = "max"
+    asks = True
+    headline = "accuracy"
+    goal = "max"
     source: ClassVar[Source] = INCLUDE
 
     prompting: Literal["chat", "text"] = Field(

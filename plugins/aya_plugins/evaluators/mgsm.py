@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, NamedTuple
 from aya_core.api import (
     AskingEvaluator,
     DataError,
-    Evaluator,
+    EvaluatorStrategy,
     Field,
     GenerationRequest,
     LocalFile,
@@ -20,7 +20,6 @@ from aya_core.api import (
     Request,
     RowScore,
     Sampling,
-    Strategy,
     Subject,
     content_of,
 )
@@ -37,7 +36,7 @@ SEED = 1234
 _GOLD = re.compile(r"-?[0-9][0-9.,]*")
 
 
-class Mgsm(BenchmarkData, Strategy[Evaluator]):
+class Mgsm(BenchmarkData, EvaluatorStrategy):
     """Solve MGSM's problems after examples with chains of thought in the same language; `exact_match` is the share of right results.
 
     `exact_match` reads the number of the sentence that gives the result (strict), `exact_match/flexible` the last number of the
@@ -47,9 +46,9 @@ class Mgsm(BenchmarkData, Strategy[Evaluator]):
     Source: Shi et al. 2022, arXiv 2210.03057; lm-evaluation-harness 0.4.13, tasks mgsm_native_cot_*; 5 examples in arXiv 2412.04261.
     """
 
-    asks: ClassVar[bool] = True
-    headline: ClassVar[str] = "exact_match"
-    goal: ClassVar[str] = "max"
+    asks = True
+    headline = "exact_match"
+    goal = "max"
     source: ClassVar[Source] = MGSM
 
     shots: int = Field(

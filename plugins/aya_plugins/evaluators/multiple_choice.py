@@ -78,15 +78,15 @@ class MultipleChoice:
     def evaluate(self, subject: Subject) -> Iterator[RowScore]:
         """Compare the likeliest option with the right one."""
         for id, question in self._numbered():
-            said = subject.replies.log_likelihoods[id]
-            nats = [one.nats for one in said]
+            scored = subject.replies.log_likelihoods[id]
+            nats = [one.nats for one in scored]
             is_scored = all(map(math.isfinite, nats))
             right = float(is_scored and nats.index(max(nats)) == question.answer)
             metrics = {
                 "accuracy": right,
                 **{f"accuracy/{group}": right for group in question.groups},
                 "unscored": float(not is_scored),
-                "cut": float(any(one.cut for one in said)),
+                "cut": float(any(one.cut for one in scored)),
                 "ambiguous": float(question.options.count(question.options[question.answer]) > 1),
             }
             for metric, value in metrics.items():

@@ -5,23 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar
 
 from aya_core.api import (
     DataError,
     Demonstration,
     Evaluator,
+    EvaluatorStrategy,
     Field,
     RowScore,
     RowsRef,
-    Strategy,
     Subject,
     read_rows,
 )
 from aya_plugins.evaluators.signatures import versions
 
 
-class Perplexity(Strategy[Evaluator]):
+class Perplexity(EvaluatorStrategy):
     """Measure the bits that a model spends on each byte of known answers; less is better.
 
     bits_per_byte = -log2 p(answer | prompt) / bytes of the answer in UTF-8, over all answers of a language
@@ -31,8 +30,8 @@ class Perplexity(Strategy[Evaluator]):
     Source: bits per UTF-8 byte as in Gao et al. 2020 (The Pile), arXiv 2101.00027, section 3.1.
     """
 
-    headline: ClassVar[str] = "bits_per_byte"
-    goal: ClassVar[str] = "min"
+    headline = "bits_per_byte"
+    goal = "min"
 
     rows: RowsRef = Field(description="Demonstrations whose answers are to be predicted.")
 

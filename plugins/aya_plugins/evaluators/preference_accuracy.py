@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from aya_core.api import (
     Evaluator,
+    EvaluatorStrategy,
     Field,
     LikelihoodTeacher,
     LogLikelihood,
@@ -25,24 +26,24 @@ from aya_core.api import (
 from aya_plugins.evaluators.signatures import settings_of, versions
 
 
-class PreferenceAccuracy(Strategy[Evaluator]):
+class PreferenceAccuracy(EvaluatorStrategy):
     """Count the pairs whose chosen answer a model finds likelier than the rejected one; a tie counts half.
 
     With a reference, what counts is the implicit reward log p_model - log p_reference (its factor beta
     moves no order).
 
-    Source: Rafailov et al. 2023, arXiv 2305.18290, section 4, for the implicit reward; length normalisation
+    Source: Rafailov et al. 2023, arXiv 2305.18290, section 4, for the implicit reward; length normalization
     as in Meng et al. 2024 (SimPO), arXiv 2405.14734, equation 3.
     """
 
-    headline: ClassVar[str] = "preference_accuracy"
-    goal: ClassVar[str] = "max"
+    headline = "preference_accuracy"
+    goal = "max"
 
     rows: RowsRef = Field(description="Preferences to be told apart.")
     reference: nested("teacher") | None = Field(  # type: ignore[valid-type]
         None, description="Teacher that gives the reference's log-likelihoods; none compares the model's own."
     )
-    normalise_by_length: bool = Field(False, description="Divide by tokens before comparing, end of turn included.")
+    normalize_by_length: bool = Field(False, description="Divide by tokens before comparing, end of turn included.")
 
     def build(self) -> Evaluator:
         """Make the evaluator; the reference is loaded when a model is scored."""
@@ -68,14 +69,14 @@ class _PreferenceAccuracy:
         reference: Strategy[Any] | None = self._settings.reference
         return {
             "reference": "none" if reference is None else settings_of(reference),
-            "normalise_by_length": str(self._settings.normalise_by_length).lower(),
+            "normalize_by_length": str(self._settings.normalize_by_length).lower(),
             **versions(),
         }
 
     def _rewards(self, subject: Subject, pairs: Sequence[tuple[Prompt, str]]) -> Sequence[float]:
         ours = subject.log_likelihoods(pairs)
         theirs = self._reference(pairs)
-        divide = self._settings.normalise_by_length
+        divide = self._settings.normalize_by_length
         return [
             (own.nats - other.nats) / (own.tokens if divide else 1) for own, other in zip(ours, theirs, strict=True)
         ]

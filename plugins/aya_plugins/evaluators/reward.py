@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
 
 from aya_core.api import (
     Arbiter,
+    ArbiterStrategy,
     CalibratedArbiter,
     Case,
     Completion,
     DataError,
     Evaluator,
+    EvaluatorStrategy,
     Field,
     RowScore,
-    Strategy,
     Subject,
     checked_verdicts,
     nested,
@@ -22,16 +22,16 @@ from aya_core.api import (
 from aya_plugins.evaluators.signatures import settings_of, versions
 
 
-class Reward(Strategy[Evaluator]):
+class Reward(EvaluatorStrategy):
     """Give the mean score of a model's answers by any arbiter; `reward` is in the arbiter's own units.
 
     An arbiter that compares sees a prompt's samples by this model alone: scores of a model say how good it is only where they do not
     depend on what else is judged. Answers on which it abstains or fails are in the shares `abstained` and `failed`, not in the mean.
     """
 
-    needs_answers: ClassVar[bool] = True
-    headline: ClassVar[str] = "reward"
-    goal: ClassVar[str] = "max"
+    needs_answers = True
+    headline = "reward"
+    goal = "max"
 
     arbiter: nested("arbiter") = Field(description="The arbiter, such as a reward model.")  # type: ignore[valid-type]
 
@@ -41,12 +41,12 @@ class Reward(Strategy[Evaluator]):
 
 
 class _Reward:
-    def __init__(self, strategy: Strategy[Any]) -> None:
+    def __init__(self, strategy: ArbiterStrategy) -> None:
         self._strategy = strategy
         self._arbiter: Arbiter = strategy.build()
 
     def evaluate(self, subject: Subject) -> Iterator[RowScore]:
-        cases = list(_cases(subject, one_by_one=bool(getattr(self._strategy, "pointwise", False))))
+        cases = list(_cases(subject, one_by_one=self._strategy.pointwise))
         if isinstance(self._arbiter, CalibratedArbiter):
             self._arbiter.calibrate(cases)
         reason, is_scored = "", False

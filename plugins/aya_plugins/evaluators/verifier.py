@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
-from aya_core.api import Evaluator, RowScore, Strategy, Subject
+from aya_core.api import Evaluator, EvaluatorStrategy, RowScore, Subject
 from aya_plugins.checks import Checking, CheckOptions
 from aya_plugins.evaluators.signatures import versions
 
 
-class VerifierEvaluator(CheckOptions, Strategy[Evaluator]):
+class VerifierEvaluator(CheckOptions, EvaluatorStrategy):
     """Score each answer by a check against its prompt's reference; `verifier` is the mean over answers.
 
     Answers that could not be checked (no reference, or the check failed) are left out of the mean;
     `unverified` is their share of all answers.
     """
 
-    needs_answers: ClassVar[bool] = True
-    headline: ClassVar[str] = "verifier"
-    goal: ClassVar[str] = "max"
+    needs_answers = True
+    headline = "verifier"
+    goal = "max"
 
     def build(self) -> Evaluator:
         """Load the check. Raises PluginError when a function of the recipe's cannot be imported."""

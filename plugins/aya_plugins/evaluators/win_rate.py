@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
 
 from aya_core.api import (
     Arbiter,
+    ArbiterStrategy,
     CalibratedArbiter,
+    Case,
     Completion,
     Evaluator,
+    EvaluatorStrategy,
     Field,
     Prompt,
     RowScore,
@@ -20,11 +22,10 @@ from aya_core.api import (
     checked_verdicts,
     nested,
 )
-from aya_plugins.evaluators.battles import Battle, Outcome, both_orders, decided, one_order
 from aya_plugins.evaluators.signatures import settings_of, versions
 
 
-class WinRate(Strategy[Evaluator]):
+class WinRate(EvaluatorStrategy):
     """Judge each answer against a rival's answer to the same prompt, and count wins, losses and ties.
 
     Sample i meets the rival's sample i. An arbiter that compares sees both answers in both orders; where the orders disagree it
@@ -45,9 +46,9 @@ class WinRate(Strategy[Evaluator]):
     | length_ratio | the model's characters for each of the rival's, over all battles |
     """
 
-    needs_answers: ClassVar[bool] = True
-    headline: ClassVar[str] = "win"
-    goal: ClassVar[str] = "max"
+    needs_answers = True
+    headline = "win"
+    goal = "max"
 
     against: str | nested("teacher") = Field(  # type: ignore[valid-type]
         description="The rival: a model of the same stage, or a teacher who answers for it, such as "
@@ -65,9 +66,9 @@ class WinRate(Strategy[Evaluator]):
 class _WinRate:
     def __init__(self, settings: WinRate) -> None:
         self._settings = settings
-        judge: Strategy[Any] = settings.judge
-        self._compares = not getattr(judge, "pointwise", False)
-        self._shows_both = self._compares and not getattr(judge, "orderless", False)
+        judge: ArbiterStrategy = settings.judge
+        self._compares = not judge.pointwise
+        self._shows_both = self._compares and not judge.orderless
 
     def evaluate(self, subject: Subject) -> Iterator[RowScore]:
         battles = list(_battles(subject))
@@ -130,3 +131,88 @@ def _battles(subject: Subject) -> Iterator[Battle]:
 
 def _by_sample(answers: Sequence[Completion]) -> Mapping[tuple[str, int], Completion]:
     return {(answer.prompt_id, answer.index): replace(answer, teacher="") for answer in answers}
+
+
+@dataclass(frozen=True)
+class Battle:
+    """Two answers to a prompt; None for one that was not given."""
+
+    prompt: Prompt
+    own: Completion | None
+    rival: Completion | None
+
+    @property
+    def is_met(self) -> bool:
+        """Whether both sides answered."""
+        return self.own is not None and self.rival is not None
+
+    def cases(self, both: bool) -> Iterator[Case]:
+        """What is judged: the model's answer first, and where both orders are wanted, the rival's first, too."""
+        if self.own is not None and self.rival is not None:
+            yield Case(self.prompt, (self.own, self.rival))
+            if both:
+                yield Case(self.prompt, (self.rival, self.own))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a battle. points: of the model, 1 for a win, 0.5 for a tie; None where it was not judged.
+
+    first_wins, second_wins: verdicts for the answer shown first, or second, where the judge named a winner in known places.
+    """
+
+    points: float | None = None
+    has_failed: bool = False
+    disagrees: bool = False
+    first_wins: float = 0.0
+    second_wins: float = 0.0
+
+
+def decided(battle: Battle) -> Outcome | None:
+    """Decide without a judge where nothing is left to judge: answers that are equal, or of which one is empty."""
+    if battle.own is None or battle.rival is None:
+        return None
+    own, rival = battle.own.text.split(), battle.rival.text.split()
+    if own == rival:
+        return Outcome(0.5)
+    return None if own and rival else Outcome(1.0 if own else 0.0)
+
+
+def one_order(verdicts: Sequence[Verdict]) -> Outcome:
+    """Read the verdicts on the model's answer and the rival's, of an arbiter that knows no order or compares in both itself."""
+    ours, theirs = verdicts
+    counts = {
+        name: sum(_counted(one, name) for one in verdicts) / 2 for name in _COUNTS
+    }  # both answers' details tell of one comparison
+    first, second, disagreements = counts.values()
+    return Outcome(_points(ours, theirs), _has_failed(verdicts), disagreements > 0, first, second)
+
+
+def both_orders(ahead: Sequence[Verdict], behind: Sequence[Verdict]) -> Outcome:
+    """Bring the verdicts in both orders together. ahead: with the model's answer first; behind: with the rival's first."""
+    first, second = _points(*ahead), _points(*behind)  # each of the answer shown first
+    failed = _has_failed(ahead) or _has_failed(behind)
+    if first is None or second is None:
+        return Outcome(has_failed=failed)
+    shown = (first, second)
+    agree = first == 1 - second
+    return Outcome(first if agree else 0.5, False, not agree, shown.count(1.0), shown.count(0.0))
+
+
+_COUNTS = ("first_position_wins", "second_position_wins", "order_disagreements")
+"""Details of a verdict by an arbiter that compares in both orders itself (see `arbiters/judge_pairwise.py`)."""
+
+
+def _counted(verdict: Verdict, name: str) -> float:
+    """What a verdict's details count, of the arbiter itself or of the members of an ensemble."""
+    return sum(value for key, value in verdict.details.items() if key.rpartition("/")[2] == name)
+
+
+def _points(first: Verdict, second: Verdict) -> float | None:
+    if first.score is None or second.score is None:
+        return None
+    return 0.5 if first.score == second.score else float(first.score > second.score)
+
+
+def _has_failed(verdicts: Sequence[Verdict]) -> bool:
+    return any(verdict.status == "failed" for verdict in verdicts)

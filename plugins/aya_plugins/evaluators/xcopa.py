@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-from aya_core.api import DataError, Evaluator, Field, Strategy
+from aya_core.api import DataError, Evaluator, EvaluatorStrategy, Field
 from aya_plugins.benchmarks.options import BenchmarkData
 from aya_plugins.benchmarks.sources import XCOPA, Source
 from aya_plugins.evaluators.multiple_choice import PROMPTING, MultipleChoice, Prompting, Question, choices, label_of
@@ -26,7 +26,7 @@ CONNECTORS: Mapping[str, Mapping[str, str]] = {
 """Because and therefore, as the language model evaluation harness says them."""
 
 
-class Xcopa(BenchmarkData, Strategy[Evaluator]):
+class Xcopa(BenchmarkData, EvaluatorStrategy):
     """Measure accuracy on XCOPA's test rows: which of two sentences is likelier after a premise and `because` or `therefore`.
 
     The premise loses its last character, a full stop, and each choice its first capital. No examples are given.
@@ -34,8 +34,8 @@ class Xcopa(BenchmarkData, Strategy[Evaluator]):
     Source: Ponti et al. 2020, arXiv 2005.00333; prompts of lm-evaluation-harness 0.4.13, tasks xcopa_*, version 1.0.
     """
 
-    asks: ClassVar[bool] = True
-    headline: ClassVar[str] = "accuracy"
+    asks = True
+    headline = "accuracy"
     source: ClassVar[Source] = XCOPA
 
     prompting: Prompting = Field("text", description=PROMPTING)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from aya_core.api import Evaluator, Field, Strategy
+from aya_core.api import Evaluator, EvaluatorStrategy, Field
 from aya_plugins.benchmarks.options import BenchmarkData
 from aya_plugins.benchmarks.sources import XSTORYCLOZE, Source
 from aya_plugins.evaluators.multiple_choice import PROMPTING, MultipleChoice, Prompting, Question, choices, label_of
 
 
-class Xstorycloze(BenchmarkData, Strategy[Evaluator]):
+class Xstorycloze(BenchmarkData, EvaluatorStrategy):
     """Measure accuracy on XStoryCloze's evaluation rows: which of two sentences is likelier after the four of a story.
 
     The four sentences are joined by spaces. No examples are given.
@@ -19,8 +19,8 @@ class Xstorycloze(BenchmarkData, Strategy[Evaluator]):
     Source: Lin et al. 2022, arXiv 2112.10668; prompts of lm-evaluation-harness 0.4.13, tasks xstorycloze_*, version 1.0.
     """
 
-    asks: ClassVar[bool] = True
-    headline: ClassVar[str] = "accuracy"
+    asks = True
+    headline = "accuracy"
     source: ClassVar[Source] = XSTORYCLOZE
 
     prompting: Prompting = Field("text", description=PROMPTING)

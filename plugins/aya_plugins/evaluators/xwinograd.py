@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import ClassVar, NamedTuple
 
-from aya_core.api import DataError, Evaluator, Field, Strategy
+from aya_core.api import DataError, Evaluator, EvaluatorStrategy, Field
 from aya_plugins.benchmarks.options import BenchmarkData
 from aya_plugins.benchmarks.sources import XWINOGRAD, Source
 from aya_plugins.benchmarks.tables import Row
@@ -28,7 +28,7 @@ class Schema(NamedTuple):
     answer: int
 
 
-class Xwinograd(BenchmarkData, Strategy[Evaluator]):
+class Xwinograd(BenchmarkData, EvaluatorStrategy):
     """Measure accuracy on XWinograd: after which of two names, in place of a pronoun, is the rest of the sentence likelier.
 
     What is scored is the same for both options, what comes before it is not. No examples are given.
@@ -37,8 +37,8 @@ class Xwinograd(BenchmarkData, Strategy[Evaluator]):
     lm-evaluation-harness 0.4.13, tasks xwinograd_*, version 1.0.
     """
 
-    asks: ClassVar[bool] = True
-    headline: ClassVar[str] = "accuracy"
+    asks = True
+    headline = "accuracy"
     source: ClassVar[Source] = XWINOGRAD
 
     prompting: Prompting = Field("text", description=PROMPTING)

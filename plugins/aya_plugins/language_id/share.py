@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_plugins.language_id.pieces import pieces
 from aya_plugins.language_id.scripts import foreign, letters, letters_per_character
 
 if TYPE_CHECKING:
     from aya_plugins.language_id.identifier import Identifier
+
+ENDS = re.compile(r"[\n.!?…:;؟۔।。！？；：\"“„«»”「」『』]+")
+"""Where text may be cut: between lines, after sentences, and at quotation marks."""
 
 PIECE = 60
 """Letters of a piece, at the least: a sentence. Pieces of 100 are as right, but hide a change of language more often."""
@@ -62,3 +65,21 @@ def share(identifier: Identifier, prose: str, labels: frozenset[str], script: st
             elif found.probability >= SURE or identifier.probability(piece, labels) < UNLIKELY:
                 other += count
     return Share(asked, other, strangers)
+
+
+def pieces(text: str, shortest: int) -> list[str]:
+    """Cut at sentences, lines and quotations, and join neighbors until each piece has some characters.
+
+    shortest: characters that a piece has at the least; the last may be shorter. What is as long as that by itself, a
+    quotation for example, stands alone.
+    """
+    made: list[str] = []
+    parts: list[str] = []
+    size = 0
+    for part in ENDS.split(text):
+        if parts and max(size, len(part)) >= shortest:
+            made.append(" ".join(parts))
+            parts, size = [], 0
+        parts.append(part)
+        size += len(part)
+    return [*made, " ".join(parts)] if size else made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aya_core.api import AnyMerge, MakeOptimiser, MergeEngine, Strategy, hookimpl
+from aya_core.api import MakeOptimiser, MergeEngine, MergeStrategy, hookimpl
 from aya_plugins.merges.breadcrumbs import Breadcrumbs
 from aya_plugins.merges.dare_linear import DareLinear
 from aya_plugins.merges.dare_ties import DareTies
@@ -23,7 +23,7 @@ from aya_plugins.merges.weighted import Weighted
 
 
 @hookimpl
-def aya_merges() -> Mapping[str, type[Strategy[AnyMerge]]]:
+def aya_merges() -> Mapping[str, type[MergeStrategy]]:
     """Offer the four merges that arXiv 2410.10801 compares, of which arXiv 2412.04261 settled on weighted, and others."""
     return {
         "weighted": Weighted,
@@ -47,7 +47,7 @@ def aya_merges() -> Mapping[str, type[Strategy[AnyMerge]]]:
 @hookimpl
 def aya_merge_engine() -> MergeEngine:
     """Offer the engine that streams safetensors."""
-    from aya_plugins.merges.engine.streaming import StreamingMerge
+    from aya_plugins.merges.runtime.streaming import StreamingMerge
 
     return StreamingMerge()
 

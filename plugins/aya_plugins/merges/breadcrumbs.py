@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from aya_core.api import Field, Piece, PieceMerge, Pieces, Place, Strategy, Varying
+from aya_core.api import Field, MergeStrategy, Piece, PieceMerge, Pieces, Place, Varying
 from aya_plugins.merges.differences import Density, Elect, add_task_vectors
 from aya_plugins.merges.rescaling import rescale_to_l1
-from aya_plugins.merges.selection import Wanted, cuts, keep_largest
+from aya_plugins.merges.selection import TopK, keep_largest, thresholds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aya_kernels import Keep
 
 
-class Breadcrumbs(Strategy[PieceMerge]):
+class Breadcrumbs(MergeStrategy):
     """Drop each model's largest and smallest changes to the base, and add the rest.
 
     tau_i = m_i * (theta_i - theta_base), where m_i is 0 for the `gamma` largest magnitudes of a tensor and for so
@@ -69,11 +69,14 @@ class BreadcrumbsMerge:
         ):
             kept = int(density * length)
             dropped = min(int(gamma * length), length - kept)
-            wanted += [Wanted(model, dropped + kept if kept else 0), Wanted(model, dropped if kept else 0)]
-        (found,) = cuts([pieces], wanted)
+            wanted += [TopK(model, dropped + kept if kept else 0), TopK(model, dropped if kept else 0)]
+        (found,) = thresholds([pieces], wanted)
 
         def keeps(piece: Piece) -> list[Keep]:
-            return [keep_largest(piece, cut, but=largest) for cut, largest in zip(found[::2], found[1::2], strict=True)]
+            return [
+                keep_largest(piece, threshold, but=largest)
+                for threshold, largest in zip(found[::2], found[1::2], strict=True)
+            ]
 
         return add_task_vectors(
             "breadcrumbs", weights, rescale_to_l1("breadcrumbs", pieces, keeps) if settings.rescale == "l1" else keeps,

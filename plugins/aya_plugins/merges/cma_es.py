@@ -15,7 +15,7 @@ def check_installed() -> None:
     """Raise PluginError where the library is missing, without importing it."""
     if find_spec("cma") is None:
         raise PluginError(
-            "a search optimises with CMA-ES and needs the module 'cma'; install the extra: pip install \"aya-core[search]\""
+            "a search optimizes with CMA-ES and needs the module 'cma'; install the extra: pip install \"aya-core[search]\""
         )
 
 

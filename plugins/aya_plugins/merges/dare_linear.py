@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_core.api import Field, Piece, PieceMerge, Pieces, Place, Strategy, Varying
+from aya_core.api import Field, MergeStrategy, Piece, PieceMerge, Pieces, Place, Varying
 from aya_plugins.merges.dare import drop_and_rescale
 from aya_plugins.merges.differences import Density, Rescale, add_task_vectors
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class DareLinear(Strategy[PieceMerge]):
+class DareLinear(MergeStrategy):
     """Drop each model's changes to the base at random, rescale the rest, and add the weighted sum to the base.
 
     tau_i = m_i * (theta_i - theta_base) / density with m_i ~ Bernoulli(density); theta = theta_base + lambda *
@@ -50,7 +50,7 @@ class DareLinearMerge:
     needs_base = True
 
     def survey(self, pieces: Pieces, weights: Sequence[float], place: Place) -> Callable[[Piece], Tensor]:
-        """Drop, and return the sum of what is left. Raises AyaError without a base, and where normalised weights sum
+        """Drop, and return the sum of what is left. Raises AyaError without a base, and where normalized weights sum
         to zero."""
         settings = self.settings
         keeps = drop_and_rescale("dare-linear", pieces, place.values(settings.density), settings.rescale, place)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_core.api import Field, Piece, PieceMerge, Pieces, Place, Strategy, Varying
+from aya_core.api import Field, MergeStrategy, Piece, PieceMerge, Pieces, Place, Varying
 from aya_plugins.merges.dare import drop_and_rescale
 from aya_plugins.merges.differences import Density, Rescale, add_task_vectors
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class DareTies(Strategy[PieceMerge]):
+class DareTies(MergeStrategy):
     """Drop each model's changes to the base at random, rescale the rest, average those that agree in sign.
 
     tau_i = m_i * (theta_i - theta_base) / density with m_i ~ Bernoulli(density); then gamma = sign(sum_i w_i

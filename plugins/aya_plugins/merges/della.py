@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_core.api import AyaError, Field, Piece, PieceMerge, Pieces, Place, Strategy, Varying
+from aya_core.api import AyaError, Field, MergeStrategy, Piece, PieceMerge, Pieces, Place, Varying
 from aya_plugins.merges.differences import Density, Elect, Rescale, add_task_vectors, task_vectors
 from aya_plugins.merges.rescaling import rescale_to_l1
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aya_kernels import Keep
 
 
-class Della(Strategy[PieceMerge]):
+class Della(MergeStrategy):
     """Drop each model's changes at random, those of low rank more often, and merge the rest by sign.
 
     In each row of a tensor (its last dimension) changes are ranked by magnitude. With r from 0, the smallest, to 1,

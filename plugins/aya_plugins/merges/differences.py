@@ -51,7 +51,7 @@ def check_total(name: str, weights: Sequence[float]) -> None:
     """Refuse weights that cannot be divided by their sum."""
     if sum(weights) == 0:
         raise AyaError(
-            f"merge '{name}': weights {list(weights)} sum to 0 and cannot be normalised; "
+            f"merge '{name}': weights {list(weights)} sum to 0 and cannot be normalized; "
             "change them, or set normalize: false"
         )
 

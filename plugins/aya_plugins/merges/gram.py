@@ -32,15 +32,24 @@ def gram(pieces: Pieces, *, from_base: str | None = None) -> Matrix:
     return [[math.fsum(part[i][j] for part in found) for j in models] for i in models]
 
 
-def combination(coefficients: Sequence[float], *, from_base: str | None = None) -> Callable[[Piece], Tensor]:
-    """Make the function sum_i c_i theta_i of a piece, or, from a base, theta_base + sum_i c_i (theta_i - theta_base)."""
+def combination(coefficients: Sequence[float]) -> Callable[[Piece], Tensor]:
+    """Make the function sum_i c_i theta_i of a piece."""
 
     def merged(piece: Piece) -> Tensor:
-        from aya_kernels import merge_task_vectors, weighted_sum
+        from aya_kernels import weighted_sum
 
-        if from_base is None:
-            return weighted_sum(piece.models, coefficients)
-        return merge_task_vectors(base_of(from_base, piece), piece.models, coefficients)
+        return weighted_sum(piece.models, coefficients)
+
+    return merged
+
+
+def combination_from(name: str, coefficients: Sequence[float]) -> Callable[[Piece], Tensor]:
+    """Make the function theta_base + sum_i c_i (theta_i - theta_base) of a piece. name: of the merge, for messages."""
+
+    def merged(piece: Piece) -> Tensor:
+        from aya_kernels import merge_task_vectors
+
+        return merge_task_vectors(base_of(name, piece), piece.models, coefficients)
 
     return merged
 

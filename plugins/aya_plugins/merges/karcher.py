@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_core.api import AyaError, Field, Piece, PieceMerge, Pieces, Place, Strategy
+from aya_core.api import AyaError, Field, MergeStrategy, Piece, PieceMerge, Pieces, Place
 from aya_plugins.merges.gram import Matrix, combination, dot, gram, norm
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Karcher(Strategy[PieceMerge]):
+class Karcher(MergeStrategy):
     """Give the spherical mean of the models' directions their mean length.
 
     For each tensor, flattened, with u_i = theta_i / |theta_i|: the mean m of unit length is that for which sum_i w_i

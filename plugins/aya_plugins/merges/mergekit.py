@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aya_core.api import AyaError, Field, Place, Strategy, TensorMerge, Varying, did_you_mean
+from aya_core.api import AyaError, Field, MergeStrategy, Place, TensorMerge, Varying, did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +16,7 @@ _ONE_AT_A_TIME = threading.Lock()
 """mergekit's random methods draw from torch's generator, of which a process has one."""
 
 
-class Mergekit(Strategy[TensorMerge]):
+class Mergekit(MergeStrategy):
     """Merge with a method of mergekit, tensor by tensor, in float32.
 
     mergekit's own function is called on whole tensors; files, architectures and dtypes are our engine's. So models merge

@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_core.api import Field, Piece, PieceMerge, Pieces, Place, Strategy
+from aya_core.api import Field, MergeStrategy, Piece, PieceMerge, Pieces, Place
 from aya_plugins.merges.differences import base_of, task_vectors
-from aya_plugins.merges.gram import combination, gram
+from aya_plugins.merges.gram import combination_from, gram
 from aya_plugins.merges.refusals import refuse_number, refuse_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class ModelStock(Strategy[PieceMerge]):
+class ModelStock(MergeStrategy):
     """Interpolate between the base and the models' average, by the angle between the models' changes.
 
     theta = t mean_i theta_i + (1 - t) theta_base with t = N cos / (1 + (N - 1) cos), where cos is the mean cosine between
@@ -60,7 +60,7 @@ class ModelStockMerge:
         lengths = [math.sqrt(products[i][i]) for i in range(models)]
         cosines = [cosine(products[i][j], lengths[i] * lengths[j]) for i in range(models) for j in range(i + 1, models)]
         share = ratio(math.fsum(cosines) / len(cosines), models)
-        return combination([share / models] * models, from_base="model-stock")
+        return combination_from("model-stock", [share / models] * models)
 
 
 def cosine(product: float, lengths: float) -> float:

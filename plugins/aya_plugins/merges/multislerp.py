@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from aya_core.api import Field, Piece, PieceMerge, Pieces, Place, Strategy
+from aya_core.api import Field, MergeStrategy, Piece, PieceMerge, Pieces, Place
 from aya_plugins.merges.differences import check_total
-from aya_plugins.merges.gram import combination, gram, norm
+from aya_plugins.merges.gram import combination, combination_from, gram, norm
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class MultiSlerp(Strategy[PieceMerge]):
+class MultiSlerp(MergeStrategy):
     """Give the models' mean direction the models' mean length.
 
     For each tensor, flattened, with u_i = theta_i / (|theta_i| + eps) and m = sum_i w_i u_i: theta = (sum_i w_i
@@ -50,7 +51,7 @@ class MultiSlerpMerge:
     needs_base: bool
 
     def survey(self, pieces: Pieces, weights: Sequence[float], place: Place) -> Callable[[Piece], Tensor]:
-        """Return the mean. Raises AyaError where normalised weights sum to zero."""
+        """Return the mean. Raises AyaError where normalized weights sum to zero."""
         settings = self.settings
         from_base = "multislerp" if settings.from_base else None
         if len(weights) == 1:
@@ -58,11 +59,12 @@ class MultiSlerpMerge:
         if settings.normalize_weights:
             check_total("multislerp", weights)
             weights = [weight / sum(weights) for weight in weights]
+        combine = partial(combination_from, from_base) if from_base else combination
         products = gram(pieces, from_base=from_base)
         lengths = [math.sqrt(products[i][i]) for i in range(len(weights))]
         units = [weight / (length + settings.eps) for weight, length in zip(weights, lengths, strict=True)]
         mean = norm(units, products)
         if mean < settings.eps:
-            return combination(weights, from_base=from_base)
+            return combine(weights)
         length = math.fsum(weight * length for weight, length in zip(weights, lengths, strict=True))
-        return combination([length * unit / mean for unit in units], from_base=from_base)
+        return combine([length * unit / mean for unit in units])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_core.api import Field, Piece, PieceMerge, Pieces, Place, Strategy, Varying
+from aya_core.api import Field, MergeStrategy, Piece, PieceMerge, Pieces, Place, Varying
 from aya_plugins.merges.differences import base_of
 from aya_plugins.merges.refusals import refuse_number, refuse_weights
 
@@ -17,7 +17,7 @@ NEAREST = 1e-6
 """Values nearer than this count as this far apart, as in mergekit."""
 
 
-class NearSwap(Strategy[PieceMerge]):
+class NearSwap(MergeStrategy):
     """Move the base to one other model, by at most t in each parameter.
 
     theta = (1 - w) theta_base + w theta_1 with w = min(1, t / |theta_base - theta_1|): a value within t of the base's

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_core.api import Field, Piece, PieceMerge, Pieces, Place, Strategy, Varying
+from aya_core.api import Field, MergeStrategy, Piece, PieceMerge, Pieces, Place, Varying
 from aya_plugins.merges.gram import combination
 from aya_plugins.merges.refusals import refuse_number, refuse_weights
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Passthrough(Strategy[PieceMerge]):
+class Passthrough(MergeStrategy):
     """Take the tensors of one model, for stacking layers, changing dtype or scaling.
 
     theta = scale * theta_1. It takes one model, or one in each part of a merge in parts.

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from aya_core.api import AyaError, Field, Piece, PieceMerge, Pieces, Place, Strategy, Varying
+from aya_core.api import AyaError, Field, MergeStrategy, Piece, PieceMerge, Pieces, Place, Varying
 from aya_plugins.merges.differences import add_task_vectors, task_vectors
 from aya_plugins.merges.refusals import refuse_weights
-from aya_plugins.merges.selection import ALL, Cut, Wanted, cuts, keep_largest
+from aya_plugins.merges.selection import ALL, Threshold, TopK, keep_largest, thresholds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 
-class Sce(Strategy[PieceMerge]):
+class Sce(MergeStrategy):
     """Keep the changes that differ most between models, and average them by each model's energy and sign.
 
     Of tau_i = theta_i - theta_base, keep in all models the `select_topk` parameters with the highest variance over
@@ -58,13 +58,13 @@ class SceMerge:
         from aya_kernels import gram
 
         refuse_weights("sce", weights, "drop them; each model is weighed by how much it changed")
-        cut = self._selected(pieces, place)
+        threshold = self._selected(pieces, place)
 
         def keeps(piece: Piece) -> list[Keep]:
-            return [_kept(piece, cut)] * len(piece.models)
+            return [_kept(piece, threshold)] * len(piece.models)
 
         def energies(piece: Piece) -> list[float]:
-            mask = _kept(piece, cut).mask
+            mask = _kept(piece, threshold).mask
             vectors = task_vectors("sce", piece)
             return [float(gram([vector if mask is None else vector * mask])) for vector in vectors]
 
@@ -73,7 +73,7 @@ class SceMerge:
         shares = [energy / total if total > 0 else 1 / len(found) for energy in found]
         return add_task_vectors("sce", shares, keeps, elect="plain", normalize=True, lambda_=1.0)
 
-    def _selected(self, pieces: Pieces, place: Place) -> Cut:
+    def _selected(self, pieces: Pieces, place: Place) -> Threshold:
         share = place.value(self.settings.select_topk)
         if share == 1:
             return ALL
@@ -81,8 +81,8 @@ class SceMerge:
             raise AyaError("merge 'sce': one model has no variance to select by; set select_topk: 1, or add models")
         variances = _Variances(pieces)
         nonzero = sum(variances.map(lambda piece: int(piece.models[0].count_nonzero())))
-        ((cut,),) = cuts([variances], [Wanted(0, int(share * nonzero))])
-        return cut
+        ((threshold,),) = thresholds([variances], [TopK(0, int(share * nonzero))])
+        return threshold
 
 
 @dataclass(frozen=True)
@@ -114,15 +114,15 @@ def _variances(piece: Piece) -> Piece:
     return Piece((squares[0] / len(squares),), None, piece.start)
 
 
-def _kept(piece: Piece, cut: Cut) -> Keep:
+def _kept(piece: Piece, threshold: Threshold) -> Keep:
     """Keep, of every model, where the variance belongs to the largest."""
     import torch
 
     from aya_kernels import Keep, merge_task_vectors
 
-    if cut is ALL:
+    if threshold is ALL:
         return Keep()
     variances = _variances(piece)
     (values,) = variances.models
-    kept = merge_task_vectors(torch.zeros_like(values), [values], [1.0], keep=[keep_largest(variances, cut)])
+    kept = merge_task_vectors(torch.zeros_like(values), [values], [1.0], keep=[keep_largest(variances, threshold)])
     return Keep(mask=(kept != 0).to(torch.float32))

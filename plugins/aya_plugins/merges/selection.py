@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from aya_core.api import Piece, Pieces
-from aya_plugins.merges.shelf import Shelf
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,20 +21,23 @@ SAMPLE = 1 << 16
 _STEP = 17
 """Of how many values of a sampled piece one is taken; odd, so that it walks through the columns of a matrix."""
 
+BOARD_BYTES = 1 << 20
+"""Of a board: more than a piece has, so that what a piece frees holds the next one."""
+
 _MANY = 1 << 12
 _SMALLEST = math.ldexp(1.0, -149)
 """The smallest float32 above 0."""
 
 
-class Wanted(NamedTuple):
-    """One threshold to find. model: whose. number: how many magnitudes belong to the largest."""
+class TopK(NamedTuple):
+    """The k largest magnitudes of a model, whose threshold is to be found."""
 
     model: int
-    number: int
+    k: int
 
 
 @dataclass(frozen=True)
-class Cut:
+class Threshold:
     """Where the largest magnitudes of a tensor end.
 
     magnitude: the smallest that belongs to them. ties: by the start of a piece, how many of its values of exactly that
@@ -46,20 +48,20 @@ class Cut:
     ties: Mapping[int, tuple[int, int]]
 
 
-ALL = Cut(0.0, {})
-NONE = Cut(math.inf, {})
+ALL = Threshold(0.0, {})
+NONE = Threshold(math.inf, {})
 
 
-def keep_largest(piece: Piece, cut: Cut, *, but: Cut = NONE) -> Keep:
-    """Keep, of a piece, what belongs to the largest of `cut`, `but` not what belongs to those.
+def keep_largest(piece: Piece, threshold: Threshold, *, but: Threshold = NONE) -> Keep:
+    """Keep, of a piece, what belongs to the largest of `threshold`, `but` not what belongs to those.
 
     Ties are counted in the one piece where some belong and some do not; elsewhere a bound says it, which is faster.
     """
     from aya_kernels import Keep
 
-    low, stay = cut.magnitude, None
-    if cut.magnitude and piece.start in cut.ties:
-        belong, among = cut.ties[piece.start]
+    low, stay = threshold.magnitude, None
+    if threshold.magnitude and piece.start in threshold.ties:
+        belong, among = threshold.ties[piece.start]
         low, stay = (_after(low), None) if belong == 0 else (low, belong if belong < among else None)
     high, go = but.magnitude, None
     if piece.start in but.ties:
@@ -68,20 +70,20 @@ def keep_largest(piece: Piece, cut: Cut, *, but: Cut = NONE) -> Keep:
     return Keep(low=low, high=high, low_ties=stay, high_ties=go)
 
 
-def cuts(tensors: Sequence[Pieces], wanted: Sequence[Wanted]) -> list[list[Cut]]:
-    """Find where the `number` largest |model - base| end, or |model| without a base, over tensors taken as one; exactly.
+def thresholds(tensors: Sequence[Pieces], wanted: Sequence[TopK]) -> list[list[Threshold]]:
+    """Find where the k largest |model - base| end, or |model| without a base, over tensors taken as one; exactly.
 
     A sample gives a bracket, a census counts what lies above it and keeps what lies within, and a selection finishes
-    there. Where the sample misled, the bracket moves on. A number of 0 gives `NONE`. One that takes in zeros gives `ALL`:
+    there. Where the sample misled, the bracket moves on. A k of 0 gives `NONE`. One that takes in zeros gives `ALL`:
     they may as well be kept.
 
-    Returns the cuts by tensor, then in the order wanted.
+    Returns the thresholds by tensor, then in the order wanted.
     """
     length = sum(math.prod(pieces.shape) for pieces in tensors)
     found = {
-        index: [ALL if want.number > 0 else NONE] * len(tensors)
+        index: [ALL if want.k > 0 else NONE] * len(tensors)
         for index, want in enumerate(wanted)
-        if not 0 < want.number < length
+        if not 0 < want.k < length
     }
     missing = [index for index in range(len(wanted)) if index not in found]
     if length <= SAMPLE:
@@ -89,7 +91,7 @@ def cuts(tensors: Sequence[Pieces], wanted: Sequence[Wanted]) -> list[list[Cut]]
     else:
         samples = _samples(tensors, length, sorted({wanted[index].model for index in missing})) if missing else {}
         guesses = {
-            index: _Guess.of(samples[wanted[index].model], wanted[index].number / length, length) for index in missing
+            index: _Guess.of(samples[wanted[index].model], wanted[index].k / length, length) for index in missing
         }
     brackets = {index: guess.bracket(1) for index, guess in guesses.items()}
     width = 1
@@ -97,7 +99,7 @@ def cuts(tensors: Sequence[Pieces], wanted: Sequence[Wanted]) -> list[list[Cut]]
         width *= 8
         census = _census(tensors, [(wanted[index].model, *bracket) for index, bracket in brackets.items()])
         for (index, (low, high)), parts in zip(tuple(brackets.items()), census, strict=True):
-            rank = wanted[index].number - sum(part.above for part in parts)
+            rank = wanted[index].k - sum(part.above for part in parts)
             if rank <= 0:
                 brackets[index] = (_after(high), max(_after(high), guesses[index].bracket(width)[1]))
             elif rank > sum(part.within for part in parts) and low > _SMALLEST:
@@ -201,7 +203,7 @@ def _census(tensors: Sequence[Pieces], brackets: Sequence[tuple[int, float, floa
     return [list(parts) for parts in zip(*found, strict=True)]
 
 
-def _select(parts: Sequence[_Part], rank: int, tensors: int) -> list[Cut]:
+def _select(parts: Sequence[_Part], rank: int, tensors: int) -> list[Threshold]:
     """Cut at the value in all parts that is the rank-th largest."""
     import torch
 
@@ -222,7 +224,7 @@ def _select(parts: Sequence[_Part], rank: int, tensors: int) -> list[Cut]:
             belong = min(left, among)
             left -= belong
             ties[part.tensor][part.start] = (belong, among)
-    return [Cut(magnitude, of) for of in ties]
+    return [Threshold(magnitude, of) for of in ties]
 
 
 def _ranked(parts: Sequence[_Part], values: Tensor, counts: Tensor, rank: int) -> float:
@@ -248,3 +250,29 @@ def _after(value: float) -> float:
     import numpy as np
 
     return float(np.nextafter(np.float32(value), np.float32(math.inf)))
+
+
+class Shelf:
+    """Copies small CPU tensors side by side onto boards of its own.
+
+    Where each was left where it was made, it would lie in memory that a piece has freed, and the next piece would need new memory: so
+    a census of 24 million values, which keeps 3 MB of them, took 93.
+    """
+
+    def __init__(self) -> None:
+        self._boards: dict[object, tuple[Tensor, int]] = {}
+
+    def keep(self, tensor: Tensor) -> Tensor:
+        """Return a copy of a tensor of one dimension; on a GPU, which has an allocator of its own, the tensor itself."""
+        import torch
+
+        if tensor.device.type != "cpu":
+            return tensor
+        room = BOARD_BYTES // tensor.element_size()
+        if len(tensor) > room:
+            return tensor
+        board, used = self._boards.get(tensor.dtype, (None, room))
+        if board is None or used + len(tensor) > room:
+            board, used = torch.empty(room, dtype=tensor.dtype), 0
+        self._boards[tensor.dtype] = board, used + len(tensor)
+        return board[used : used + len(tensor)].copy_(tensor)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_core.api import Field, Piece, PieceMerge, Pieces, Place, Strategy, Varying
+from aya_core.api import Field, MergeStrategy, Piece, PieceMerge, Pieces, Place, Varying
 from aya_plugins.merges.gram import combination, gram
 from aya_plugins.merges.refusals import refuse_number, refuse_weights
 
@@ -21,7 +21,7 @@ SHORTEST = 1e-8
 """A tensor of at most this norm has no direction."""
 
 
-class Slerp(Strategy[PieceMerge]):
+class Slerp(MergeStrategy):
     """Merge two models along the arc between them.
 
     For each tensor, flattened, with omega the angle between a and b: (sin((1 - t) omega) a + sin(t omega) b)

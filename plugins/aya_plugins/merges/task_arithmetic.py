@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_core.api import Field, Piece, PieceMerge, Pieces, Place, Strategy, Varying
+from aya_core.api import Field, MergeStrategy, Piece, PieceMerge, Pieces, Place, Varying
 from aya_plugins.merges.differences import add_task_vectors
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aya_kernels import Keep
 
 
-class TaskArithmetic(Strategy[PieceMerge]):
+class TaskArithmetic(MergeStrategy):
     """Add the weighted sum of each model's changes to the base.
 
     theta = theta_base + lambda * sum_i w_i (theta_i - theta_base).
@@ -46,7 +46,7 @@ class TaskArithmeticMerge:
     needs_base = True
 
     def survey(self, pieces: Pieces, weights: Sequence[float], place: Place) -> Callable[[Piece], Tensor]:
-        """Return the sum. Raises AyaError without a base, and where normalised weights sum to zero."""
+        """Return the sum. Raises AyaError without a base, and where normalized weights sum to zero."""
         from aya_kernels import Keep
 
         def keeps(piece: Piece) -> list[Keep]:

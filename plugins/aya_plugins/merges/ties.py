@@ -7,10 +7,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from aya_core.api import AyaError, Field, Piece, PieceMerge, Pieces, Place, Strategy, Varying, WholeModelMerge
+from aya_core.api import (
+    AyaError,
+    Field,
+    MergeStrategy,
+    Piece,
+    PieceMerge,
+    Pieces,
+    Place,
+    Varying,
+    WholeModelMerge,
+)
 from aya_plugins.merges.differences import Density, add_task_vectors
 from aya_plugins.merges.rescaling import rescale_to_l1
-from aya_plugins.merges.selection import Cut, Wanted, cuts, keep_largest
+from aya_plugins.merges.selection import Threshold, TopK, keep_largest, thresholds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +28,7 @@ if TYPE_CHECKING:
     from aya_kernels import Keep
 
 
-class Ties(Strategy[PieceMerge | WholeModelMerge]):
+class Ties(MergeStrategy):
     """Keep each model's largest changes to the base, and average those that agree in sign.
 
     tau_i = theta_i - theta_base, of which the `density` largest in magnitude are kept; gamma = sign(sum_i w_i
@@ -69,8 +79,8 @@ class TiesMerge:
     def survey(self, pieces: Pieces, weights: Sequence[float], place: Place) -> Callable[[Piece], Tensor]:
         """Trim each model, and return the merge of what is left. Raises AyaError without a base."""
         length = math.prod(pieces.shape)
-        (found,) = cuts([pieces], [
-            Wanted(model, number_kept(density, length))
+        (found,) = thresholds([pieces], [
+            TopK(model, number_kept(density, length))
             for model, density in enumerate(place.values(self.settings.density))
         ])  # fmt: skip
         return merge_trimmed(self.settings, pieces, found, weights, place)
@@ -92,8 +102,8 @@ class GlobalTies:
                 "them; give one number, or one for each model, or set trim: per-tensor"
             )
         length = sum(math.prod(pieces.shape) for _, pieces in tensors)
-        found = cuts([pieces for _, pieces in tensors], [
-            Wanted(model, number_kept(density, length))
+        found = thresholds([pieces for _, pieces in tensors], [
+            TopK(model, number_kept(density, length))
             for densities_ in densities
             for model, density in enumerate(densities_)
         ])  # fmt: skip
@@ -102,24 +112,24 @@ class GlobalTies:
 
 @dataclass(frozen=True)
 class TrimmedTies:
-    """See `Ties`; where each model is trimmed is known. cuts: by the name of a tensor, one per model."""
+    """See `Ties`; where each model is trimmed is known. thresholds: by the name of a tensor, one per model."""
 
     settings: Ties
-    cuts: dict[str, list[Cut]]
+    thresholds: dict[str, list[Threshold]]
     needs_base = True
 
     def survey(self, pieces: Pieces, weights: Sequence[float], place: Place) -> Callable[[Piece], Tensor]:
         """Return the merge of what is left of each model."""
-        return merge_trimmed(self.settings, pieces, self.cuts[place.name], weights, place)
+        return merge_trimmed(self.settings, pieces, self.thresholds[place.name], weights, place)
 
 
 def merge_trimmed(
-    settings: Ties, pieces: Pieces, found: Sequence[Cut], weights: Sequence[float], place: Place
+    settings: Ties, pieces: Pieces, found: Sequence[Threshold], weights: Sequence[float], place: Place
 ) -> Callable[[Piece], Tensor]:
     """Make the function that elects signs and averages what the cuts leave of a piece."""
 
     def keeps(piece: Piece) -> list[Keep]:
-        return [keep_largest(piece, cut) for cut in found]
+        return [keep_largest(piece, threshold) for threshold in found]
 
     return add_task_vectors(
         "ties", weights, rescale_to_l1("ties", pieces, keeps) if settings.rescale == "l1" else keeps,

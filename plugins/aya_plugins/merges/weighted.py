@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_core.api import Field, Piece, PieceMerge, Pieces, Place, Strategy
+from aya_core.api import Field, MergeStrategy, Piece, PieceMerge, Pieces, Place
 from aya_plugins.merges.differences import check_total
 from aya_plugins.merges.gram import combination
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Weighted(Strategy[PieceMerge]):
+class Weighted(MergeStrategy):
     """Average models, each with its weight.
 
     theta = sum_i w_i theta_i / sum_i w_i, in float32, in the order of the models.
@@ -44,7 +44,7 @@ class WeightedMerge:
     needs_base = False
 
     def survey(self, pieces: Pieces, weights: Sequence[float], place: Place) -> Callable[[Piece], Tensor]:
-        """Return the weighted average. Raises AyaError where normalised weights sum to zero."""
+        """Return the weighted average. Raises AyaError where normalized weights sum to zero."""
         if not self.settings.normalize:
             return combination(weights)
         check_total("weighted", weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aya_core.api import AnyObjective, Strategy, hookimpl
+from aya_core.api import ObjectiveStrategy, hookimpl
 from aya_plugins.objectives.apo_down import ApoDown
 from aya_plugins.objectives.apo_zero import ApoZero
 from aya_plugins.objectives.cpo import Cpo
@@ -23,8 +23,8 @@ from aya_plugins.objectives.sppo import Sppo
 
 
 @hookimpl
-def aya_objectives() -> Mapping[str, type[Strategy[AnyObjective]]]:
-    """Offer direct preference optimisation and its relatives, and policy gradients over groups."""
+def aya_objectives() -> Mapping[str, type[ObjectiveStrategy]]:
+    """Offer direct preference optimization and its relatives, and policy gradients over groups."""
     return {
         "dpo": Dpo,
         "ipo": Ipo,

@@ -1,15 +1,15 @@
-"""Anchored preference optimisation, downwards."""
+"""Anchored preference optimization, downwards."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from aya_core.api import Field, Objective, PairLogps, PairLoss, Strategy
+from aya_core.api import Field, Objective, ObjectiveStrategy, PairLogps, PairLoss
 from aya_plugins.objectives.rewards import implicit_rewards, pair_loss
 
 
-class ApoDown(Strategy[Objective]):
-    """Anchored preference optimisation: both answers become unlikelier, the rejected one more so.
+class ApoDown(ObjectiveStrategy):
+    """Anchored preference optimization: both answers become unlikelier, the rejected one more so.
 
     For chosen answers that are worse than the model's own. Source: D'Oosterlinck et al. 2024, arXiv 2408.06266, equation 8.
     """

@@ -1,15 +1,15 @@
-"""Anchored preference optimisation, at zero."""
+"""Anchored preference optimization, at zero."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from aya_core.api import Field, Objective, PairLogps, PairLoss, Strategy
+from aya_core.api import Field, Objective, ObjectiveStrategy, PairLogps, PairLoss
 from aya_plugins.objectives.rewards import implicit_rewards, pair_loss
 
 
-class ApoZero(Strategy[Objective]):
-    """Anchored preference optimisation: chosen answers become likelier, rejected ones unlikelier, each by itself.
+class ApoZero(ObjectiveStrategy):
+    """Anchored preference optimization: chosen answers become likelier, rejected ones unlikelier, each by itself.
 
     For chosen answers that are better than the model's own. Source: D'Oosterlinck et al. 2024, arXiv 2408.06266, equation 7.
     """

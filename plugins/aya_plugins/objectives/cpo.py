@@ -1,23 +1,22 @@
-"""Contrastive preference optimisation."""
+"""Contrastive preference optimization."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar
 
-from aya_core.api import Field, Objective, PairLogps, PairLoss, Strategy
+from aya_core.api import Field, Objective, ObjectiveStrategy, PairLogps, PairLoss
 from aya_plugins.objectives.rewards import pair_loss, per_token
 
 
-class Cpo(Strategy[Objective]):
-    """Contrastive preference optimisation: DPO with a uniform reference, and fine-tuning on the chosen answers.
+class Cpo(ObjectiveStrategy):
+    """Contrastive preference optimization: DPO with a uniform reference, and fine-tuning on the chosen answers.
 
     Source: Xu et al. 2024, arXiv 2401.08417, section 3, equation 3 and the likelihood term added to it.
     """
 
     imports = ("torch",)
     extra = "train"
-    needs_reference: ClassVar[bool] = False
+    needs_reference = False
 
     beta: float = Field(0.1, gt=0, description="Scale of the margin.")
     nll_weight: float = Field(1.0, ge=0, description="Weight of the chosen answer's mean negative log-likelihood.")

@@ -1,15 +1,15 @@
-"""Direct preference optimisation."""
+"""Direct preference optimization."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from aya_core.api import Field, Objective, PairLogps, PairLoss, Strategy
+from aya_core.api import Field, Objective, ObjectiveStrategy, PairLogps, PairLoss
 from aya_plugins.objectives.rewards import implicit_rewards, pair_loss
 
 
-class Dpo(Strategy[Objective]):
-    """Direct preference optimisation, with label smoothing for noisy preferences (cDPO).
+class Dpo(ObjectiveStrategy):
+    """Direct preference optimization, with label smoothing for noisy preferences (cDPO).
 
     Sources: Rafailov et al. 2023, arXiv 2305.18290, equation 7; Mitchell 2023, "A note on DPO with noisy
     preferences and relationship to IPO".

@@ -1,17 +1,17 @@
-"""Length-normalised direct preference optimisation."""
+"""Length-normalized direct preference optimization."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from aya_core.api import Field, Objective, PairLogps, PairLoss, Strategy
+from aya_core.api import Field, Objective, ObjectiveStrategy, PairLogps, PairLoss
 from aya_plugins.objectives.rewards import implicit_rewards, pair_loss, per_token
 
 
-class DpoNorm(Strategy[Objective]):
-    """Direct preference optimisation on log-ratios per token, so that long answers have no greater rewards.
+class DpoNorm(ObjectiveStrategy):
+    """Direct preference optimization on log-ratios per token, so that long answers have no greater rewards.
 
-    Source: Lambert et al. 2024, Tulu 3, arXiv 2411.15124, section 5, length-normalised DPO.
+    Source: Lambert et al. 2024, Tulu 3, arXiv 2411.15124, section 5, length-normalized DPO.
     """
 
     imports = ("torch",)
@@ -29,7 +29,7 @@ def dpo_norm_loss(pairs: PairLogps, *, beta: float) -> PairLoss:
 
     With r = beta / tokens * (log p_policy - log p_reference), the loss of a pair is -log sigmoid(r_chosen - r_rejected).
 
-    This is `dpo_norm` of open-instruct and `sigmoid_norm` of TRL. "Length-normalised" also names other things: R-DPO (Park et al.
+    This is `dpo_norm` of open-instruct and `sigmoid_norm` of TRL. "Length-normalized" also names other things: R-DPO (Park et al.
     2024, arXiv 2403.19159) subtracts a multiple of the difference of lengths from DPO's margin, and LD-DPO (Liu et al.
     2024, arXiv 2409.06411) weighs down what the longer answer has more. Rewards here are those of the loss; TRL logs DPO's
     sums.

@@ -1,16 +1,16 @@
-"""Efficient exact optimisation, of pairs."""
+"""Efficient exact optimization, of pairs."""
 
 from __future__ import annotations
 
 from functools import partial
 from math import log, log1p
 
-from aya_core.api import Field, Objective, PairLogps, PairLoss, Strategy
+from aya_core.api import Field, Objective, ObjectiveStrategy, PairLogps, PairLoss
 from aya_plugins.objectives.rewards import implicit_rewards, pair_loss
 
 
-class Exo(Strategy[Objective]):
-    """Efficient exact optimisation: the reverse divergence between the policy's preference and the labels'.
+class Exo(ObjectiveStrategy):
+    """Efficient exact optimization: the reverse divergence between the policy's preference and the labels'.
 
     Source: Ji et al. 2024, arXiv 2402.00856, equation 16.
     """

@@ -27,9 +27,9 @@ def compare(scores: Tensor, groups: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     count = same.sum(1)
     first = scores[same.int().argmax(1)]  # taken off before summing, so that equal scores do not round apart
     rest = same * (scores - first)
-    centred = scores - first - rest.sum(1) / count
-    deviation = ((same * centred**2).sum(1) / (count - 1).clamp(min=1)).sqrt()
-    return centred, deviation, count
+    centered = scores - first - rest.sum(1) / count
+    deviation = ((same * centered**2).sum(1) / (count - 1).clamp(min=1)).sqrt()
+    return centered, deviation, count
 
 
 def clipped_surrogate(log_ratios: Tensor, advantages: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:

@@ -1,21 +1,21 @@
-"""Group relative policy optimisation."""
+"""Group relative policy optimization."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Literal
 
-from aya_core.api import Field, GroupLogps, GroupLoss, GroupObjective, Strategy
+from aya_core.api import Field, GroupLogps, GroupLoss, GroupObjective, ObjectiveStrategy
 from aya_plugins.objectives.groups import clipped_surrogate, compare, divergence, token_mask
 
 SMALL = 1e-4
 """Added to a deviation before it divides, as in TRL."""
 
 
-class Grpo(Strategy[GroupObjective]):
-    """Group relative policy optimisation: advantages within a group, ratios by token, a divergence in the loss.
+class Grpo(ObjectiveStrategy):
+    """Group relative policy optimization: advantages within a group, ratios by token, a divergence in the loss.
 
-    Dr. GRPO is `scale_by_std: false`, `length_normalisation: constant`, `beta: 0`; DAPO's clip-higher is `clip_high: 0.28`;
+    Dr. GRPO is `scale_by_std: false`, `length_normalization: constant`, `beta: 0`; DAPO's clip-higher is `clip_high: 0.28`;
     DeepSeek-V3.2's divergence is `unbiased_kl: true`, which is TRL's default.
 
     Sources: Shao et al. 2024, DeepSeekMath, arXiv 2402.03300, equations 3 and 4; Liu et al. 2025, Dr. GRPO, arXiv 2503.20783,
@@ -24,7 +24,7 @@ class Grpo(Strategy[GroupObjective]):
 
     imports = ("torch",)
     extra = "train"
-    over: ClassVar[str] = "groups"
+    over = "groups"
 
     beta: float = Field(
         0.04, ge=0, description="Weight of the divergence from the reference, in the loss; 0 needs none."
@@ -36,17 +36,17 @@ class Grpo(Strategy[GroupObjective]):
         False,
         description="Weigh the divergence by the ratio to the sampler, so that its gradient is that of the divergence.",
     )
-    length_normalisation: Literal["sample", "constant"] = Field(
+    length_normalization: Literal["sample", "constant"] = Field(
         "sample", description="What the loss of a sample's tokens is divided by: how many it has, or `constant_tokens`."
     )
     constant_tokens: int = Field(
         256,
         ge=1,
-        description="For the length normalisation `constant`: the longest answer sampled, sampling.max_tokens.",
+        description="For the length normalization `constant`: the longest answer sampled, sampling.max_tokens.",
     )
 
     @property
-    def needs_reference(self) -> bool:
+    def needs_reference(self) -> bool:  # type: ignore[override]  # settings decide
         """Whether the loss has a divergence in it."""
         return self.beta > 0
 
@@ -55,7 +55,7 @@ class Grpo(Strategy[GroupObjective]):
         return partial(
             grpo_loss, beta=self.beta, clip_low=self.clip_low, clip_high=self.clip_high, scale_by_std=self.scale_by_std,
             unbiased_kl=self.unbiased_kl,
-            constant_tokens=self.constant_tokens if self.length_normalisation == "constant" else None,
+            constant_tokens=self.constant_tokens if self.length_normalization == "constant" else None,
         )  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def grpo_loss(
     The deviation is that of a sample (n - 1), as in TRL; the paper does not say which.
 
     beta: >= 0; the paper uses 0.04. scale_by_std, constant_tokens: False and the longest answer give Dr. GRPO's loss, which
-    favours neither easy prompts nor long wrong answers; None takes the mean over the tokens of each sample. unbiased_kl: k
+    favors neither easy prompts nor long wrong answers; None takes the mean over the tokens of each sample. unbiased_kl: k
     becomes w k. The mean of k is the divergence under the policy's own tokens, its gradient is not; that of w k is, also
     under the sampler's.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from aya_core.api import Field, Objective, PairLogps, PairLoss, Strategy
+from aya_core.api import Field, Objective, ObjectiveStrategy, PairLogps, PairLoss
 from aya_plugins.objectives.rewards import implicit_rewards, pair_loss
 
 
-class Hinge(Strategy[Objective]):
+class Hinge(ObjectiveStrategy):
     """Sequence likelihood calibration on DPO's margin: no more force on a pair once its margin is 1.
 
     Sources: Zhao et al. 2023, SLiC-HF, arXiv 2305.10425, section 2 (the first term of its loss); Liu et al. 2023, arXiv

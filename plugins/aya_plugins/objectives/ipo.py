@@ -1,15 +1,15 @@
-"""Identity preference optimisation."""
+"""Identity preference optimization."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from aya_core.api import Field, Objective, PairLogps, PairLoss, Strategy
+from aya_core.api import Field, Objective, ObjectiveStrategy, PairLogps, PairLoss
 from aya_plugins.objectives.rewards import implicit_rewards, pair_loss, per_token
 
 
-class Ipo(Strategy[Objective]):
-    """Identity preference optimisation: a regression that, unlike DPO, cannot drive a margin to infinity.
+class Ipo(ObjectiveStrategy):
+    """Identity preference optimization: a regression that, unlike DPO, cannot drive a margin to infinity.
 
     Source: Azar et al. 2023, arXiv 2310.12036, equation 17.
     """

@@ -1,15 +1,15 @@
-"""Kahneman-Tversky optimisation, of pairs."""
+"""Kahneman-Tversky optimization, of pairs."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from aya_core.api import Field, Objective, PairLogps, PairLoss, Strategy
+from aya_core.api import Field, Objective, ObjectiveStrategy, PairLogps, PairLoss
 from aya_plugins.objectives.rewards import implicit_rewards, pair_loss
 
 
-class Kto(Strategy[Objective]):
-    """Kahneman-Tversky optimisation of pairs: each answer is judged against a reference point, not against the other.
+class Kto(ObjectiveStrategy):
+    """Kahneman-Tversky optimization of pairs: each answer is judged against a reference point, not against the other.
 
     Source: Ethayarajh et al. 2024, arXiv 2402.01306, equation 7, in the paired form of the authors' first release.
     """

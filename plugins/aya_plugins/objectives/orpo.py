@@ -1,11 +1,11 @@
-"""Odds ratio preference optimisation."""
+"""Odds ratio preference optimization."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from aya_core.api import Field, Objective, PairLogps, PairLoss, Strategy
+from aya_core.api import Field, Objective, ObjectiveStrategy, PairLogps, PairLoss
 from aya_plugins.objectives.rewards import pair_loss, per_token
 
 if TYPE_CHECKING:
@@ -16,15 +16,15 @@ NEARLY_SURE = -1.2e-7
 """Nats: the highest mean log-probability whose odds are finite in float32."""
 
 
-class Orpo(Strategy[Objective]):
-    """Odds ratio preference optimisation: fine-tuning on the chosen answers, and an odds ratio against the rejected ones.
+class Orpo(ObjectiveStrategy):
+    """Odds ratio preference optimization: fine-tuning on the chosen answers, and an odds ratio against the rejected ones.
 
     Source: Hong et al. 2024, arXiv 2403.07691, equations 6 and 7.
     """
 
     imports = ("torch",)
     extra = "train"
-    needs_reference: ClassVar[bool] = False
+    needs_reference = False
 
     beta: float = Field(0.1, ge=0, description="The paper's lambda: weight of the odds ratio.")
     nll_weight: float = Field(1.0, ge=0, description="Weight of the chosen answer's mean negative log-likelihood.")

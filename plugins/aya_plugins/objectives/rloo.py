@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar
 
-from aya_core.api import Field, GroupLogps, GroupLoss, GroupObjective, Strategy
+from aya_core.api import Field, GroupLogps, GroupLoss, GroupObjective, ObjectiveStrategy
 from aya_plugins.objectives.groups import clipped_surrogate, compare, divergence, token_mask
 
 
-class Rloo(Strategy[GroupObjective]):
+class Rloo(ObjectiveStrategy):
     """REINFORCE in which the other samples of a prompt are the baseline of each (leave one out).
 
     Source: Ahmadian et al. 2024, arXiv 2402.14740, its RLOO estimator.
@@ -17,7 +16,7 @@ class Rloo(Strategy[GroupObjective]):
 
     imports = ("torch",)
     extra = "train"
-    over: ClassVar[str] = "groups"
+    over = "groups"
 
     beta: float = Field(
         0.05, ge=0, description="Weight of the divergence from the reference, in the reward; 0 needs none."
@@ -26,7 +25,7 @@ class Rloo(Strategy[GroupObjective]):
     clip_high: float = Field(0.2, gt=0, description="How far above 1 the ratio to the sampler may rise.")
 
     @property
-    def needs_reference(self) -> bool:
+    def needs_reference(self) -> bool:  # type: ignore[override]  # settings decide
         """Whether the reward has a divergence in it."""
         return self.beta > 0
 
@@ -53,8 +52,8 @@ def rloo_loss(groups: GroupLogps, *, beta: float, clip_low: float, clip_high: fl
     """
     mask = token_mask(groups)
     penalty = ((groups.sampled_logps - groups.reference_logps) * mask).sum(1)
-    centred, _, count = compare(groups.scores - beta * penalty, groups.groups)
-    advantages = centred * count / (count - 1).clamp(min=1)
+    centered, _, count = compare(groups.scores - beta * penalty, groups.groups)
+    advantages = centered * count / (count - 1).clamp(min=1)
     log_ratios = ((groups.logps - groups.sampled_logps) * mask).sum(1)
     losses, is_clipped = clipped_surrogate(log_ratios, advantages, clip_low, clip_high)
     kl = (divergence(groups.logps.detach(), groups.reference_logps) * mask).sum(1)

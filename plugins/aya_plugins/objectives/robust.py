@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from aya_core.api import Field, Objective, PairLogps, PairLoss, Strategy
+from aya_core.api import Field, Objective, ObjectiveStrategy, PairLogps, PairLoss
 from aya_plugins.objectives.rewards import implicit_rewards, pair_loss
 
 
-class Robust(Strategy[Objective]):
-    """Direct preference optimisation whose mean over wrongly labelled pairs is that over rightly labelled ones.
+class Robust(ObjectiveStrategy):
+    """Direct preference optimization whose mean over wrongly labeled pairs is that over rightly labeled ones.
 
     Source: Chowdhury et al. 2024, arXiv 2403.00409, section 3.1.
     """

@@ -1,23 +1,22 @@
-"""Simple preference optimisation."""
+"""Simple preference optimization."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar
 
-from aya_core.api import Field, Objective, PairLogps, PairLoss, Strategy
+from aya_core.api import Field, Objective, ObjectiveStrategy, PairLogps, PairLoss
 from aya_plugins.objectives.rewards import pair_loss, per_token
 
 
-class Simpo(Strategy[Objective]):
-    """Simple preference optimisation: mean log-probability as the reward, a margin to be reached, no reference.
+class Simpo(ObjectiveStrategy):
+    """Simple preference optimization: mean log-probability as the reward, a margin to be reached, no reference.
 
     Source: Meng et al. 2024, arXiv 2405.14734, equation 6.
     """
 
     imports = ("torch",)
     extra = "train"
-    needs_reference: ClassVar[bool] = False
+    needs_reference = False
 
     beta: float = Field(2.0, gt=0, description="Scale of the reward; the paper uses 2 to 10.")
     gamma: float = Field(1.0, ge=0, description="Margin of rewards aimed at; the paper uses 0.3 to 1.6 at a beta of 2.")

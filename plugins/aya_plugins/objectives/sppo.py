@@ -1,15 +1,15 @@
-"""Self-play preference optimisation, with hard labels."""
+"""Self-play preference optimization, with hard labels."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from aya_core.api import Field, Objective, PairLogps, PairLoss, Strategy
+from aya_core.api import Field, Objective, ObjectiveStrategy, PairLogps, PairLoss
 from aya_plugins.objectives.rewards import implicit_rewards, pair_loss
 
 
-class Sppo(Strategy[Objective]):
-    """Self-play preference optimisation with hard labels: a regression of each answer's log-ratio on who won.
+class Sppo(ObjectiveStrategy):
+    """Self-play preference optimization with hard labels: a regression of each answer's log-ratio on who won.
 
     Source: Wu et al. 2024, arXiv 2405.00675, equation 4.7 with probabilities 1 and 0.
     """

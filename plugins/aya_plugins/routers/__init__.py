@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aya_core.api import Router, Strategy, hookimpl
+from aya_core.api import RouterStrategy, hookimpl
 from aya_plugins.routers.all_teachers import AllTeachers
 from aya_plugins.routers.fixed import Fixed
 from aya_plugins.routers.learned import Learned
@@ -13,6 +13,6 @@ from aya_plugins.routers.single import Single
 
 
 @hookimpl
-def aya_routers() -> Mapping[str, type[Strategy[Router]]]:
+def aya_routers() -> Mapping[str, type[RouterStrategy]]:
     """Offer the bundled routers."""
     return {"all": AllTeachers, "single": Single, "random": RandomTeachers, "fixed": Fixed, "learned": Learned}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aya_core.api import Pool, Prompt, Router, Strategy
+from aya_core.api import Pool, Prompt, Router, RouterStrategy
 
 
-class AllTeachers(Strategy[Router]):
+class AllTeachers(RouterStrategy):
     """Send every prompt to every teacher, and leave the choice to the arbiter.
 
     Source: the reward-based routing of Odumakinde et al. 2024 (multilingual arbitrage), arXiv 2408.14960.

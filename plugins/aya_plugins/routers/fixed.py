@@ -9,11 +9,22 @@ from typing import Self
 
 from pydantic import model_validator
 
-from aya_core.api import AyaError, Field, Judged, Pool, Prompt, Router, RowsRef, Strategy, did_you_mean, read_rows
+from aya_core.api import (
+    AyaError,
+    Field,
+    Judged,
+    Pool,
+    Prompt,
+    Router,
+    RouterStrategy,
+    RowsRef,
+    did_you_mean,
+    read_rows,
+)
 from aya_plugins.routers.standing import best_teacher, known_teacher
 
 
-class Fixed(Strategy[Router]):
+class Fixed(RouterStrategy):
     """Send each language to one teacher: the one named, or the one with the best verdicts so far.
 
     Source: the fixed routing of Odumakinde et al. 2024, arXiv 2408.14960, where experts are assigned by

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from aya_core.api import Field, ModelRef, Router, Strategy
+from aya_core.api import Field, ModelRef, Router, RouterStrategy
+from aya_plugins.modeling.settings import CheckpointSettings
 
 
-class Learned(Strategy[Router]):
+class Learned(CheckpointSettings, RouterStrategy):
     """Send each prompt to the `k` teachers that a router trained on verdicts expects to answer it best.
 
     Only teachers that are asked in the prompt's language are chosen; where there are fewer than `k`, all of them. A
@@ -16,9 +17,8 @@ class Learned(Strategy[Router]):
     Source: the learned routing of Odumakinde et al. 2024, arXiv 2408.14960.
     """
 
-    imports = ("torch", "transformers.modeling_utils", "aya_plugins.routers.learned_engine")
+    imports = ("torch", "transformers.modeling_utils", "aya_plugins.routers.runtime.learned")
     extra = "train"
-    incidental = frozenset({"batch_tokens"})
 
     model: ModelRef = Field(description="The router, as the trainer `router` makes it: a label for each teacher.")
     k: int = Field(1, ge=1, description="Teachers per prompt.")
@@ -26,17 +26,10 @@ class Learned(Strategy[Router]):
         "refuse",
         description="What of a teacher in the pool that the router never learnt of: an error, or no prompt sent to it.",
     )
-    batch_tokens: int = Field(65536, ge=1, description="Tokens of one batch; halved when memory runs out.")
     max_tokens: int = Field(1024, ge=8, description="Longer prompts lose their middle; best as in the training.")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Of the weights: auto is the checkpoint's own, but float32 on a CPU."
-    )
-    device: str = Field(
-        "auto", description="auto is the GPU where there is one; else a name that torch knows, as cuda:1."
-    )
 
     def build(self) -> Router:
         """Load the model."""
-        from aya_plugins.routers.learned_engine import LearnedRouter
+        from aya_plugins.routers.runtime.learned import LearnedRouter
 
-        return LearnedRouter(self)
+        return LearnedRouter(self, k=self.k, max_tokens=self.max_tokens, refuses_newcomers=self.newcomers == "refuse")

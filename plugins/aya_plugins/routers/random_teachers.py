@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aya_core.api import AyaError, Field, Pool, Prompt, Router, Strategy, stable_hash
+from aya_core.api import AyaError, Field, Pool, Prompt, Router, RouterStrategy, stable_hash
 
 
-class RandomTeachers(Strategy[Router]):
+class RandomTeachers(RouterStrategy):
     """Send each prompt to `k` teachers drawn without replacement, all equally likely.
 
     The draw is by a hash of seed, prompt id and teacher: it needs no order, and a teacher that joins the

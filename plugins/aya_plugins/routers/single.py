@@ -8,11 +8,11 @@ from typing import Self
 
 from pydantic import model_validator
 
-from aya_core.api import Field, Judged, Pool, Prompt, Router, RowsRef, Strategy, read_rows
+from aya_core.api import Field, Judged, Pool, Prompt, Router, RouterStrategy, RowsRef, read_rows
 from aya_plugins.routers.standing import best_teacher, known_teacher
 
 
-class Single(Strategy[Router]):
+class Single(RouterStrategy):
     """Send every prompt to one teacher: the one named, or the one with the best verdicts so far.
 
     Source: the single-teacher baseline of Odumakinde et al. 2024, arXiv 2408.14960.

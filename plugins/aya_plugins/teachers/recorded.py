@@ -14,8 +14,8 @@ from aya_core.api import (
     Prompt,
     Sampling,
     Settings,
-    Strategy,
     Teacher,
+    TeacherStrategy,
     did_you_mean,
     temporary_database,
 )
@@ -32,7 +32,7 @@ class RecordedColumns(Settings):
     language: str | None = Field(None, description="Language codes. By default language.")
 
 
-class Recorded(Strategy[Teacher]):
+class Recorded(TeacherStrategy):
     """Answer from JSONL or Parquet files that hold answers by prompt id.
 
     Several answers to one prompt are its samples, in the order of the file. Sampling settings other than

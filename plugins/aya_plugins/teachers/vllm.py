@@ -7,17 +7,17 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
-from aya_core.api import Field, ModelRef, Strategy, Teacher
+from aya_core.api import Field, ModelRef, Teacher, TeacherStrategy
 
 
-class Vllm(Strategy[Teacher]):
+class Vllm(TeacherStrategy):
     """Run a checkpoint with vLLM in the step's own process: the fastest on GPUs, and the one for large models.
 
     Over several machines, or in several copies, serve the model with `vllm serve` and ask it with the teacher
     `openai`.
     """
 
-    imports = ("torch", "transformers.modeling_utils", "aya_plugins.modelling.checkpoint")
+    imports = ("torch", "transformers.modeling_utils", "aya_plugins.modeling.checkpoint")
     needs = ("vllm",)
     extra = "vllm"
     incidental = frozenset(
@@ -60,6 +60,6 @@ class Vllm(Strategy[Teacher]):
 
     def build(self) -> Teacher:
         """Start the engine."""
-        from aya_plugins.teachers.vllm_engine import VllmTeacher
+        from aya_plugins.teachers.runtime.vllm import VllmTeacher, engine_arguments
 
-        return VllmTeacher(self)
+        return VllmTeacher(self.model, system=self.system, arguments=engine_arguments(dict(self), self.engine))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aya_core.api import Strategy, Tracker, hookimpl
+from aya_core.api import TrackerStrategy, hookimpl
 from aya_plugins.trackers.tensorboard import TensorBoard
 from aya_plugins.trackers.trackio import Trackio
 from aya_plugins.trackers.wandb import WeightsAndBiases
 
 
 @hookimpl
-def aya_trackers() -> Mapping[str, type[Strategy[Tracker]]]:
+def aya_trackers() -> Mapping[str, type[TrackerStrategy]]:
     """Offer thin layers over three libraries."""
     return {"tensorboard": TensorBoard, "wandb": WeightsAndBiases, "trackio": Trackio}

@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from aya_core.api import Strategy, TrackedRun, Tracker
+from aya_core.api import TrackedRun, Tracker, TrackerStrategy
 
 FINAL = "final/"
 """Before the names of final measures, which are drawn apart from the curves."""
 
 
-class TensorBoard(Strategy[Tracker]):
+class TensorBoard(TrackerStrategy):
     """Write event files for TensorBoard, a run for each node, so that clusters lie over one another in one picture.
 
     Nothing leaves the machine. `tensorboard --logdir RUN/tensorboard` shows them while the run goes on; `--logdir runs` shows

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aya_core.api import Field, Strategy, TrackedRun, Tracker
+from aya_core.api import Field, TrackedRun, Tracker, TrackerStrategy
 
 
-class Trackio(Strategy[Tracker]):
+class Trackio(TrackerStrategy):
     """Write measures to Trackio's database on this machine, or to a Space on the Hugging Face Hub if one is named.
 
     `trackio show --project RECIPE` shows them. Each `aya run` is a run there; those that went on in one run folder share a

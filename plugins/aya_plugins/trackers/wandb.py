@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from aya_core.api import Field, Strategy, TrackedRun, Tracker
+from aya_core.api import Field, TrackedRun, Tracker, TrackerStrategy
 
 
-class WeightsAndBiases(Strategy[Tracker]):
+class WeightsAndBiases(TrackerStrategy):
     """Send measures to Weights & Biases, or keep them in the run folder for `wandb sync`.
 
     Sent are the recipe, the measures of the logs and the final ones. What the library would send of itself is switched

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
-from aya_core.api import Field, Strategy, Trainer
-from aya_plugins.trainers.loop_settings import LOOP_IMPORTS, LoopSettings
+from aya_core.api import Field, Trainer, TrainerStrategy
+from aya_plugins.trainers.runtime.settings import LOOP_IMPORTS, LoopSettings
 
 
-class PolicyGradient(LoopSettings, Strategy[Trainer]):
+class PolicyGradient(LoopSettings, TrainerStrategy):
     """Train on groups, the scored samples of each prompt, with an objective over groups such as rloo or grpo.
 
     The samples are taken to be drawn from the start at temperature 1: its log-probabilities are the sampler's. Those of sampler
@@ -19,9 +17,9 @@ class PolicyGradient(LoopSettings, Strategy[Trainer]):
 
     imports = (*LOOP_IMPORTS, "aya_plugins.trainers.runtime.policy_gradient")
     extra = "train"
-    reads: ClassVar[Literal["groups"]] = "groups"
-    needs_objective: ClassVar[bool] = True
-    objective_over: ClassVar[Literal["groups"]] = "groups"
+    reads = "groups"
+    needs_objective = True
+    objective_over = "groups"
 
     learning_rate: float = Field(1e-6, gt=0, description="Peak learning rate of AdamW.")
     batch_rows: int = Field(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
-from aya_core.api import Field, Strategy, Trainer
-from aya_plugins.trainers.loop_settings import LOOP_IMPORTS, LoopSettings
+from aya_core.api import Field, Trainer, TrainerStrategy
+from aya_plugins.trainers.runtime.settings import LOOP_IMPORTS, LoopSettings
 
 
-class PreferenceTraining(LoopSettings, Strategy[Trainer]):
+class PreferenceTraining(LoopSettings, TrainerStrategy):
     """Train on preference pairs with the objective of the stage, against a frozen reference.
 
     The reference's log-probabilities are computed once, then it is freed. Chosen and rejected answers go through the policy
@@ -20,8 +18,8 @@ class PreferenceTraining(LoopSettings, Strategy[Trainer]):
 
     imports = (*LOOP_IMPORTS, "aya_plugins.trainers.runtime.preference")
     extra = "train"
-    reads: ClassVar[Literal["preferences"]] = "preferences"
-    needs_objective: ClassVar[bool] = True
+    reads = "preferences"
+    needs_objective = True
 
     learning_rate: float = Field(1e-6, gt=0, description="Peak learning rate of AdamW.")
     sft_weight: float = Field(
@@ -34,4 +32,4 @@ class PreferenceTraining(LoopSettings, Strategy[Trainer]):
         """Make the trainer."""
         from aya_plugins.trainers.runtime.preference import PreferenceTrainer
 
-        return PreferenceTrainer(self)
+        return PreferenceTrainer(self, self.sft_weight)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
-from aya_core.api import Field, Strategy, Trainer
-from aya_plugins.trainers.loop_settings import LOOP_IMPORTS, LoopSettings
+from aya_core.api import Field, Trainer, TrainerStrategy
+from aya_plugins.trainers.runtime.settings import LOOP_IMPORTS, LoopSettings
 
 
-class RewardTraining(LoopSettings, Strategy[Trainer]):
+class RewardTraining(LoopSettings, TrainerStrategy):
     """Train a reward model on preference pairs (Bradley-Terry).
 
-    The loss of a pair is -log sigmoid(r_chosen - r_rejected - margin) + centre * (r_chosen + r_rejected)^2.
+    The loss of a pair is -log sigmoid(r_chosen - r_rejected - margin) + center * (r_chosen + r_rejected)^2.
 
     Sources: Ouyang et al. 2022, arXiv 2203.02155, equation 1; the margin: Touvron et al. 2023, arXiv
     2307.09288, equation 2;
@@ -21,7 +21,7 @@ class RewardTraining(LoopSettings, Strategy[Trainer]):
 
     imports = (*LOOP_IMPORTS, "aya_plugins.trainers.runtime.reward")
     extra = "train"
-    reads: ClassVar[Literal["preferences"]] = "preferences"
+    reads = "preferences"
 
     score: Literal["head", "likelihood"] = Field(
         "head",
@@ -31,10 +31,10 @@ class RewardTraining(LoopSettings, Strategy[Trainer]):
     )
     beta: float = Field(1.0, gt=0, description="Scale of the mean log-likelihood; unused by `score: head`.")
     margin: float = Field(0.0, ge=0, description="How much better than the rejected answer the chosen one must score.")
-    centre: float = Field(0.0, ge=0, description="Weight of the term that keeps rewards near zero; 0.01 is usual.")
+    center: float = Field(0.0, ge=0, description="Weight of the term that keeps rewards near zero; 0.01 is usual.")
 
     def build(self) -> Trainer:
         """Make the trainer."""
-        from aya_plugins.trainers.runtime.reward import RewardTrainer
+        from aya_plugins.trainers.runtime.reward import BradleyTerry, RewardTrainer
 
-        return RewardTrainer(self)
+        return RewardTrainer(self, BradleyTerry(self.score, self.beta, self.margin, self.center))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from pathlib import Path
 
-from aya_core.api import Field, RowsRef, Strategy, Trainer
-from aya_plugins.trainers.loop_settings import LOOP_IMPORTS, LoopSettings, Validation
+from aya_core.api import Field, RowsRef, Trainer, TrainerStrategy
+from aya_plugins.trainers.runtime.settings import LOOP_IMPORTS, LoopSettings, Validation
 
 
-class RouterTraining(LoopSettings, Strategy[Trainer]):
+class RouterTraining(LoopSettings, TrainerStrategy):
     """Train a classifier that says from a prompt alone which teacher will answer it best, for the router `learned`.
 
     The data are verdicts on the answers of several teachers. With r the mean score of a teacher's answers to a
@@ -25,7 +25,7 @@ class RouterTraining(LoopSettings, Strategy[Trainer]):
 
     imports = (*LOOP_IMPORTS, "aya_plugins.trainers.runtime.router")
     extra = "train"
-    reads: ClassVar[Literal["judged"]] = "judged"
+    reads = "judged"
 
     prompts: RowsRef = Field(
         description="Rows with the prompts of the verdicts, such as `arbitrage.prompts`; prompts not among them are not learnt from."
@@ -45,4 +45,4 @@ class RouterTraining(LoopSettings, Strategy[Trainer]):
         """Make the trainer."""
         from aya_plugins.trainers.runtime.router import RouterTrainer
 
-        return RouterTrainer(self)
+        return RouterTrainer(self, Path(self.prompts), self.temperature)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
-from aya_core.api import Strategy, Trainer
-from aya_plugins.trainers.loop_settings import LOOP_IMPORTS, LoopSettings
+from aya_core.api import Trainer, TrainerStrategy
+from aya_plugins.trainers.runtime.settings import LOOP_IMPORTS, LoopSettings
 
 
-class Sft(LoopSettings, Strategy[Trainer]):
+class Sft(LoopSettings, TrainerStrategy):
     """Supervised fine-tuning: the mean negative log-likelihood of the answers' tokens, prompts masked.
 
     The mean is over all answer tokens of a step, whatever the number of devices and forward passes.
@@ -16,7 +14,7 @@ class Sft(LoopSettings, Strategy[Trainer]):
 
     imports = (*LOOP_IMPORTS, "aya_plugins.trainers.runtime.sft")
     extra = "train"
-    reads: ClassVar[Literal["demonstrations"]] = "demonstrations"
+    reads = "demonstrations"
 
     def build(self) -> Trainer:
         """Make the trainer."""

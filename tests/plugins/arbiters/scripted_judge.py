@@ -4,7 +4,18 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from aya_core.api import Arbiter, Case, Completion, Field, Prompt, Sampling, Strategy, Teacher, Verdict, user_prompt
+from aya_core.api import (
+    Arbiter,
+    Case,
+    Completion,
+    Field,
+    Prompt,
+    Sampling,
+    Teacher,
+    TeacherStrategy,
+    Verdict,
+    user_prompt,
+)
 from aya_plugins.arbiters.judge import Judge
 
 Script = Callable[[str, str], str | None]
@@ -13,7 +24,7 @@ Script = Callable[[str, str], str | None]
 FIRST, SECOND, TIE = (f"Comparison: They differ.\nPreferred: {which}" for which in ("Answer (A)", "Answer (B)", "TIE"))
 
 
-class Scripted(Strategy[Teacher]):
+class Scripted(TeacherStrategy):
     """Reply by a script. asked: the questions of each call, with their sampling and seed."""
 
     script: Any = Field(description="The script.")

@@ -28,7 +28,7 @@ def verdict(expression: str, answer: str = "7 km", reference: str | None = "7 km
         ("unit('7001 m', reference, tolerance=0.01)", 1),
         ("language == 'tr'", 1),
         ("int(meta['level']) / 10", 0.2),
-        ("meta.get('colour', 'blue') == 'blue'", 1),
+        ("meta.get('color', 'blue') == 'blue'", 1),
         ("sum(word in answer for word in reference.split()) / len(reference.split())", 1),
         ("max((len(w), w) for w in answer.split())[1] == 'km'", 1),
         ("[f(answer) for f in [lambda text: len(text)]][0]", 4),
@@ -78,7 +78,7 @@ def test_what_a_row_says_is_a_text_and_nothing_else(text: str):
 @pytest.mark.parametrize(
     ("expression", "reason"),
     [
-        ("meta['colour']", "KeyError: 'colour'"),
+        ("meta['color']", "KeyError: 'color'"),
         ("1 / 0", "ZeroDivisionError"),
         ("answer", "TypeError: the expression gave '7 km'; expected a number or a truth value"),
         ("None", "TypeError: the expression gave None"),

@@ -1,7 +1,7 @@
 """Laws of quantities: the same length is the same in any unit, digits and spelling; a bare number is none."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aya_plugins.checks.quantities import last_quantity, unit
@@ -99,6 +99,7 @@ def test_any_answer_is_right_or_wrong_and_raises_nothing(answer: str):
 
 @given(st.text())
 @settings(deadline=None)
+@example(text="NAN")
 def test_any_text_behind_a_number_is_read_or_not(text: str):
     last_quantity(f"3 {text}")
 

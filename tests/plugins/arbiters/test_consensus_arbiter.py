@@ -65,7 +65,7 @@ def test_two_answers_tie_when_recall_counts_as_much_as_precision(first: str, sec
     assert verdicts[0].score == verdicts[1].score
 
 
-def test_more_recall_favours_the_longer_of_two_answers():
+def test_more_recall_favors_the_longer_of_two_answers():
     short, long = "the cat sat", "the cat sat on the mat and looked at the dog"
     less, more = judge(short, long)  # chrF's own beta of 2
     assert more.score > less.score

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aya_core.api import CalibratedArbiter, Case, Completion, Field, Strategy, Verdict, user_prompt
-from aya_core.explain import SettingsError
-from aya_core.registry import Registry
+from aya_core.api import ArbiterStrategy, CalibratedArbiter, Case, Completion, Field, Verdict, user_prompt
+from aya_core.contract.explain import SettingsError
+from aya_core.planning.registry import Registry
 from aya_plugins.arbiters.consensus import Consensus
 from aya_plugins.arbiters.ensemble import Ensemble
 from aya_plugins.arbiters.verifier import Verifier
 
 
-class Counts(Strategy):
+class Counts(ArbiterStrategy):
     """Scores by how often a letter occurs; has no opinion on answers with a `?`, breaks on those with a `!`."""
 
-    pointwise: ClassVar[bool] = True
+    pointwise = True
 
     letter: str = Field("a", description="What is counted.")
 
@@ -48,7 +48,7 @@ class Short(Counts):
 class Rank(Counts):
     """Compares: scores by how many of the other candidates are shorter. Keeps what it was asked."""
 
-    pointwise: ClassVar[bool] = False
+    pointwise = False
     asked: ClassVar[list] = []
 
     def judge(self, cases):
@@ -219,7 +219,7 @@ def test_who_cannot_compare_a_lone_candidate_counts_as_the_mean_where_there_is_o
     assert (kept.status, kept.reason) == ("abstained", "rank: nothing to compare with")
     kept, _ = judge(Ensemble(**settings, combine="lexicographic"), "aa", "aaaaaaaaa")
     assert kept.score == 0.5
-    arbiter = Ensemble(**settings, normalise="language").build()
+    arbiter = Ensemble(**settings, normalize="language").build()
     arbiter.calibrate([case("a", "aaa")])  # a: mean 2, deviation 1; rank: mean 0.5, deviation 0.5
     [[kept, _], pair] = arbiter.judge([case("aaa", "aaaaaaaaa"), case("a", "aaa")])
     assert (kept.score, kept.details["a"], kept.details["a/raw"]) == (1, 1, 3)
@@ -235,7 +235,7 @@ def test_who_alone_would_have_scored_and_cannot_leaves_an_abstention():
 
 def test_members_that_need_a_sample_get_what_passes_the_gates_before_them():
     Sampled.samples.clear()
-    inner = Ensemble(scores={"sampled": Sampled(letter="b")}, normalise="language")
+    inner = Ensemble(scores={"sampled": Sampled(letter="b")}, normalize="language")
     ensemble = Ensemble(gates={"loud": Counts(), "sampled-gate": Sampled(), "short": Short()}, scores={"inner": inner})
     arbiter = ensemble.build()
     assert isinstance(arbiter, CalibratedArbiter)
@@ -259,8 +259,8 @@ def test_members_that_need_a_sample_get_what_passes_the_gates_before_them():
         ({"scores": {"a": {"use": "concensus"}}}, r"scores\.a: no arbiter named 'concensus'; did you mean 'consensus'"),
         ({"scores": {"a": {"use": "consensus"}}, "order": ["b"]}, r"order: expected each of a once"),
         (
-            {"scores": {"a": {"use": "consensus"}}, "combine": "lexicographic", "normalise": "language"},
-            r"`normalise` changes nothing where `combine: lexicographic` compares",
+            {"scores": {"a": {"use": "consensus"}}, "combine": "lexicographic", "normalize": "language"},
+            r"`normalize` changes nothing where `combine: lexicographic` compares",
         ),
     ],
 )  # fmt: skip

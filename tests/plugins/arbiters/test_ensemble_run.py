@@ -26,8 +26,8 @@ def recipe(tmp_path):
     for name, rows in {"ask": ask, "read": read, "prefer": prefer, "said": said}.items():
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (tmp_path / "gate.py").write_text(
-        "from aya_core.api import Field, Strategy, Verdict, hookimpl\n"
-        "class Willing(Strategy):\n"
+        "from aya_core.api import ArbiterStrategy, Field, Verdict, hookimpl\n"
+        "class Willing(ArbiterStrategy):\n"
         "    '''Stops answers that refuse.'''\n"
         "    def build(self):\n"
         "        return self\n"
@@ -43,12 +43,12 @@ def recipe(tmp_path):
         "gates": {"willing": {"use": "willing"}},
         "scores": {"reward": {"use": "reward-model", "model": "judge-model"}, "agreement": {"use": "consensus"}},
         "weights": {"agreement": 0.5},
-        "normalise": "language",
+        "normalize": "language",
     }
     config = {"model_type": "llama", **SIZES}
     stages = [
         {"name": "base", "do": "train", "data": {"use": "jsonl", "path": "read.jsonl"},
-         "trainer": {"use": "initialise", "config": config, "tokenizer": {"kind": "words"}}},
+         "trainer": {"use": "initialize", "config": config, "tokenizer": {"kind": "words"}}},
         {"name": "judge-model", "do": "train", "start": "base", "data": {"use": "jsonl", "path": "prefer.jsonl"},
          "trainer": {"use": "reward", "steps": 2, "batch_rows": 4}},
         {"name": "arbitrage", "do": "arbitrage", "prompts": {"use": "jsonl", "path": "ask.jsonl"},

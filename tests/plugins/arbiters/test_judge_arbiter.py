@@ -11,11 +11,21 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scripted_judge import FIRST, SECOND, TIE, Scripted, answers_in, case, judge, scores, verdicts
 
-from aya_core.api import Case, Completion, PluginError, Prompt, Sampling, Strategy, Subject, stable_hash, user_prompt
+from aya_core.api import (
+    Case,
+    Completion,
+    PluginError,
+    Prompt,
+    Sampling,
+    Subject,
+    TeacherStrategy,
+    stable_hash,
+    user_prompt,
+)
 from aya_core.testing import check_arbiter, sample_cases
 from aya_plugins.arbiters import judge_asking
-from aya_plugins.arbiters.comparisons import meetings
 from aya_plugins.arbiters.judge import Judge
+from aya_plugins.arbiters.judge_pairwise import meetings
 from aya_plugins.evaluators.win_rate import WinRate
 
 NUMBERS = st.lists(st.integers(0, 99).map(str), min_size=2, max_size=7, unique=True)
@@ -151,7 +161,7 @@ def test_a_comparison_with_one_readable_order_does_not_stand():
 
 
 def test_a_reply_that_was_cut_holds_no_verdict():
-    class Cut(Strategy):
+    class Cut(TeacherStrategy):
         """Never end."""
 
         def build(self):
@@ -276,7 +286,7 @@ def test_all_cases_go_to_the_teacher_together_and_the_window_changes_nothing(mon
 
 @pytest.mark.parametrize("often", ["twice", "unasked"])
 def test_a_teacher_that_answers_what_it_was_not_asked_is_an_error(often: str):
-    class Chatty(Strategy):
+    class Chatty(TeacherStrategy):
         """Say too much."""
 
         def build(self):

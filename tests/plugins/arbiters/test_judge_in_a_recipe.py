@@ -10,9 +10,10 @@ PLUGIN = '''
 import json, re
 from pathlib import Path
 from typing import ClassVar
+from aya_core.api import TeacherStrategy, TrainerStrategy
 from aya_core.api import Completion, Field, ModelRef, Strategy, hookimpl
 
-class Obedient(Strategy):
+class Obedient(TeacherStrategy):
     """Prefer what the model says."""
 
     model: ModelRef = Field(description="Folder with verdict.json.")
@@ -30,10 +31,10 @@ class Judging:
             places = {"longer": "(A)" if len(first) > len(second) else "(B)"}
             yield Completion(prompt.id, "", 0, "Preferred: Answer " + places.get(self.verdict, "?"))
 
-class Make(Strategy):
+class Make(TrainerStrategy):
     """Make a model that wants the longer."""
 
-    reads: ClassVar[str] = "any"
+    reads = "any"
     verdict: str = Field("longer", description="What it wants.")
 
     def build(self):

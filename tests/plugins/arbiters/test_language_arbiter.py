@@ -13,9 +13,9 @@ from aya_core.api import LANGUAGES, Case, Completion, Verdict, user_prompt
 from aya_plugins.arbiters.language import Language
 from aya_plugins.language_id.han import sides
 from aya_plugins.language_id.identifier import LABELS, Identifier
-from aya_plugins.language_id.pieces import pieces
 from aya_plugins.language_id.prose import prose
 from aya_plugins.language_id.scripts import letters, script_of
+from aya_plugins.language_id.share import pieces
 
 TEXTS = {
     "ar": "تشرق الشمس كل صباح من جهة الشرق، ويذهب الأطفال إلى المدرسة بعد أن يتناولوا الفطور مع العائلة.",

@@ -10,7 +10,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from aya_core.api import Case, Completion, DataError, Sampling
 from aya_plugins.arbiters.likelihood import Likelihood
 from aya_plugins.arbiters.reward_model import RewardModel
-from aya_plugins.modelling.checkpoint import load_unscored
+from aya_plugins.modeling.checkpoint import load_unscored
 from aya_plugins.teachers.transformers import Transformers
 
 
@@ -46,13 +46,13 @@ def test_a_reward_model_scores_whole_conversations_as_transformers_does(reward_m
 
 def test_a_reward_model_can_put_its_scores_on_one_scale(reward_model, cases):
     raw = RewardModel(model=str(reward_model)).build().judge(cases)
-    arbiter = RewardModel(model=str(reward_model), normalise="language").build()
+    arbiter = RewardModel(model=str(reward_model), normalize="language").build()
     arbiter.calibrate(cases)
     scores = [verdict.score for row in arbiter.judge(cases) for verdict in row]
     assert fmean(scores) == pytest.approx(0, abs=1e-6)
     assert pstdev(scores) == pytest.approx(1)
-    for plain, normalised in zip(raw, arbiter.judge(cases), strict=True):
-        assert [v.details["raw"] for v in normalised] == pytest.approx([v.score for v in plain], abs=1e-5)
+    for plain, normalized in zip(raw, arbiter.judge(cases), strict=True):
+        assert [v.details["raw"] for v in normalized] == pytest.approx([v.score for v in plain], abs=1e-5)
 
 
 def test_the_likelihood_arbiter_gives_nats_per_token(checkpoint, cases):

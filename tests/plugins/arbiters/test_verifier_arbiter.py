@@ -8,10 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from aya_core.api import Case, Completion, PluginError, Verdict, user_prompt
-from aya_core.errors import RecipeError
-from aya_core.recipe import load_recipe
-from aya_core.registry import source_hash
-from aya_core.stages import make_plan
+from aya_core.contract.errors import RecipeError
+from aya_core.planning.plan import make_plan
+from aya_core.planning.recipe import load_recipe
 from aya_plugins.arbiters.verifier import Verifier
 
 
@@ -63,8 +62,7 @@ def test_rows_may_be_checked_each_in_its_own_way():
 
 
 def test_whose_code_a_check_is_counts_in_the_plan_of_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def versions(check: str) -> Mapping[str, str]:
-        source_hash.cache_clear()
+    def code(check: str) -> Mapping[str, str]:
         spec = {"use": "verifier", "check": check}
         read = {"use": "micro-world", "as_prompts": True, "split": "dev"}
         stage = {
@@ -75,7 +73,7 @@ def test_whose_code_a_check_is_counts_in_the_plan_of_its_run(tmp_path: Path, mon
         }
         recipe = tmp_path / "r.yaml"
         recipe.write_text(json.dumps({"name": "r", "languages": ["en"], "stages": [{**stage, "arbiter": spec}]}))
-        return make_plan(load_recipe(recipe)).nodes["a.verdicts"].plugins
+        return make_plan(load_recipe(recipe)).nodes["a.verdicts"].code
 
     (tmp_path / "x.jsonl").touch()
     monkeypatch.chdir(tmp_path)  # the folder that the process doing the work imports from, too
@@ -84,11 +82,12 @@ def test_whose_code_a_check_is_counts_in_the_plan_of_its_run(tmp_path: Path, mon
     for path in checks.values():
         path.write_text("def near(answer, prompt): return 1")
     for check, path in checks.items():
-        top = check.split(":")[0].split(".")[0]
-        before = versions(check)
+        module = f"module {check.split(':')[0]}"
+        before = code(check)
         path.write_text("def near(answer, prompt): return 0")
-        after = versions(check)
-        assert before.keys() == after.keys() == {*versions("exact"), top}
-        assert "unknown" != before[top] != after[top] != "unknown"
+        after = code(check)
+        assert before.keys() == after.keys() == {*code("exact"), module}
+        assert before[module] != after[module]
+        assert {**before, module: ""} == {**after, module: ""}
     with pytest.raises(RecipeError, match=r"stages\.a\.arbiter: no module 'mychecks'; expected one that is installed"):
-        versions("mychecks:near")
+        code("mychecks:near")

@@ -231,7 +231,7 @@ def test_a_subject_with_too_few_examples_is_told(jsonl, tmp_path):
 
 @pytest.mark.parametrize("strategy", [Xcopa, Xstorycloze, Xwinograd, GlobalMmlu])
 def test_data_must_be_named_and_pinned(strategy):
-    with pytest.raises(ValueError, match=r"expected either `data`.*licence: "):
+    with pytest.raises(ValueError, match=r"expected either `data`.*license: "):
         strategy()
     with pytest.raises(ValueError, match="40 hexadecimal digits"):
         strategy(revision="main")

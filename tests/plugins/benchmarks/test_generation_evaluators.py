@@ -6,11 +6,11 @@ from lm_eval.models.huggingface import HFLM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from aya_core.api import CorpusScore, Subject
-from aya_core.stages.replying import ask_at_once
 from aya_plugins.evaluators.flores import Flores
 from aya_plugins.evaluators.include import Include
 from aya_plugins.evaluators.mgsm import Mgsm
 from aya_plugins.teachers.transformers import Transformers
+from aya_recipe.evaluate.replying import ask_at_once
 
 READ = 420
 """Tokens that the tiny model reads; one is a byte or a few."""

@@ -159,5 +159,5 @@ def test_rows_that_cannot_be_scored_are_refused_with_their_place(written, row, t
 
 
 def test_a_missing_file_says_where_to_get_it():
-    with pytest.raises(DataError, match=r"include-base-44; licence: Apache-2.0"):
+    with pytest.raises(DataError, match=r"include-base-44; license: Apache-2.0"):
         list(Include(data="nowhere").build().requests())

@@ -11,13 +11,13 @@ from lm_eval.models.huggingface import HFLM
 from transformers import AutoModelForCausalLM
 
 from aya_core.api import Subject
-from aya_core.stages.replying import ask_at_once
 from aya_plugins.evaluators.global_mmlu import GlobalMmlu
 from aya_plugins.evaluators.xcopa import CONNECTORS, Xcopa
 from aya_plugins.evaluators.xstorycloze import Xstorycloze
 from aya_plugins.evaluators.xwinograd import Xwinograd
-from aya_plugins.modelling.tokenizers import make_tokenizer
+from aya_plugins.modeling.tokenizers import make_tokenizer
 from aya_plugins.teachers.transformers import Transformers
+from aya_recipe.evaluate.replying import ask_at_once
 
 STORIES = ["ar", "en", "es", "eu", "hi", "id", "my", "ru", "sw", "te", "zh"]
 SCHEMAS = ["en", "fr", "jp", "pt", "ru", "zh"]
@@ -201,11 +201,11 @@ def models(published, tmp_path_factory):
     for name in ("untrained", "trained"):
         model.save_pretrained(folder / name)
         tokenizer.save_pretrained(folder / name)
-        optimiser = torch.optim.Adam(model.parameters(), 0.01)
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
         for _ in range(8 if name == "untrained" else 0):
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             model(ids, labels=ids).loss.backward()
-            optimiser.step()
+            optimizer.step()
     return folder
 
 

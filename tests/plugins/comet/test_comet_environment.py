@@ -8,9 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from aya_core.api import AyaError
-from aya_core.errors import RecipeError
-from aya_core.recipe import load_recipe
-from aya_core.stages import make_plan
+from aya_core.contract.errors import RecipeError
+from aya_core.planning.plan import make_plan
+from aya_core.planning.recipe import load_recipe
 from aya_plugins.comet import environment
 from aya_plugins.comet.settings import Comet
 

@@ -1,4 +1,5 @@
-"""xCOMET in an environment of its own, beside comet-score itself. The environment is made for real, once for the module."""
+"""xCOMET in an environment of its own, beside comet-score itself. The environment is made for real, and kept for the next time
+in pytest's cache until anything that makes it changes."""
 
 import json
 import os
@@ -6,6 +7,7 @@ import random
 import shutil
 import signal
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -31,26 +33,32 @@ ROWS = [
 
 
 @pytest.fixture(scope="module")
-def comet(tmp_path_factory):
-    """The interpreter of COMET's environment; AYA_COMET_ENV, where it is set, keeps it for the next time."""
-    root = os.environ.get("AYA_COMET_ENV") or str(tmp_path_factory.mktemp("environments"))
+def comet(pytestconfig):
+    """The interpreter of COMET's environment. `pytest --cache-clear` has it made anew; AYA_COMET_ENV names another place."""
+    kept = pytestconfig.cache.mkdir("comet")
+    root = kept / sha256(Path(environment.__file__).read_bytes()).hexdigest()[:16]
+    for other in set(kept.iterdir()) - {root}:
+        shutil.rmtree(other)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AYA_COMET_ENV", root)
+        patch.setenv("AYA_COMET_ENV", os.environ.get("AYA_COMET_ENV") or str(root))
         yield environment.environment()
 
 
 @pytest.fixture(scope="module")
 def started(comet, tmp_path_factory):
-    """A folder with tiny checkpoints and what comet-score says of ROWS, and a process of ours. They start together."""
+    """A folder with tiny checkpoints and what comet-score says of ROWS, and a process of ours.
+
+    One after the other: the first compiles the modules of a new environment, which takes most of the time, for both.
+    """
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "rows.json").write_text(json.dumps(ROWS))
     script = Path(__file__).with_name("tiny_comet.py")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.setenv("HF_HOME", str(folder))
+        said = subprocess.run([comet, "-I", script, folder], capture_output=True, text=True)
+        assert said.returncode == 0, said.stderr
         with Worker(comet) as worker:
-            said = subprocess.run([comet, "-I", script, folder], capture_output=True, text=True)
-            assert said.returncode == 0, said.stderr
             yield folder, worker
 
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from aya_core.api import DataError, Demonstration, Preference, Prompt, user_prompt
-from aya_core.artifacts import write_rows
-from aya_core.cli.spec import dataset
+from aya_core.contract.artifacts import write_rows
 from aya_plugins.datasets.columns import Columns
 from aya_plugins.datasets.delimited import Csv
 from aya_plugins.datasets.jsonl import Jsonl
 from aya_plugins.datasets.parquet import Parquet
+from aya_recipe.options.words import read_dataset
 
 
 def write(path: Path, *rows: Any) -> Path:
@@ -390,4 +390,4 @@ def test_a_folder_for_each_language_names_it(tmp_path: Path, kind: Any) -> None:
             (tmp_path / language / "test.csv").write_text(f"question_id,prompt\nq,in {language}\n")
     found = list(kind(path=str(tmp_path), language_from_name=True, id_template="{language}/{id}").build().rows(0))
     assert found == [user_prompt("de/q", "de", "in de"), user_prompt("tr/q", "tr", "in tr")]
-    assert dataset(str(tmp_path), "--prompts")["path"] == str(tmp_path)
+    assert read_dataset(str(tmp_path), "--prompts")["path"] == str(tmp_path)

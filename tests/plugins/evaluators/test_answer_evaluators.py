@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -10,6 +10,7 @@ from sacrebleu.metrics import CHRF
 
 from aya_core.api import (
     Arbiter,
+    ArbiterStrategy,
     Case,
     Completion,
     DataError,
@@ -17,7 +18,6 @@ from aya_core.api import (
     PluginError,
     Prompt,
     RowScore,
-    Strategy,
     Subject,
     Verdict,
     user_prompt,
@@ -30,38 +30,38 @@ from aya_plugins.evaluators.win_rate import WinRate
 PROMPTS = [user_prompt(f"p{n}", ("en", "tr")[n % 2], "?", str(n)) for n in range(40)]
 
 
-class Length(Strategy[Arbiter]):
+class Length(ArbiterStrategy):
     """Prefer the longer answer."""
 
     def build(self) -> Arbiter:
         return _Judge(lambda case: [Verdict(float(len(c.text))) for c in case.candidates])
 
 
-class First(Strategy[Arbiter]):
+class First(ArbiterStrategy):
     """Prefer the first answer, whatever it says."""
 
     def build(self) -> Arbiter:
         return _Judge(lambda case: [Verdict(1.0), Verdict(0.0)])
 
 
-class Refuses(Strategy[Arbiter]):
+class Refuses(ArbiterStrategy):
     """Fail on the second answer."""
 
     def build(self) -> Arbiter:
         return _Judge(lambda case: [Verdict(1.0), Verdict.fail("no")])
 
 
-class Alone(Strategy[Arbiter]):
+class Alone(ArbiterStrategy):
     """Score each answer by its length."""
 
-    pointwise: ClassVar[bool] = True
+    pointwise = True
     seen: Any = Field(description="Where cases are written down.")
 
     def build(self) -> Arbiter:
         return _Judge(lambda case: self.seen.append(case) or [Verdict(float(len(c.text))) for c in case.candidates])
 
 
-class Stops(Strategy[Arbiter]):
+class Stops(ArbiterStrategy):
     """Judge nothing."""
 
     def build(self) -> Arbiter:
@@ -93,7 +93,7 @@ def means(rows: Iterable[RowScore]) -> dict[str, float]:
     return {metric: fmean(values) for metric, values in by_metric.items()}
 
 
-def battle(own: Sequence[Completion], rival: Sequence[Completion], judge: Strategy[Arbiter]) -> dict[str, float]:
+def battle(own: Sequence[Completion], rival: Sequence[Completion], judge: ArbiterStrategy) -> dict[str, float]:
     return means(WinRate(against="rival", judge=judge).build().evaluate(subject(own, rival)))
 
 

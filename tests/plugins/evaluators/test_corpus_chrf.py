@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics import CHRF
 
-from aya_plugins import chrf_counts
+from aya_plugins import corpus_chrf
 from aya_plugins.corpus_chrf import CorpusChrf, corpus_scores
 
 OFFICIAL = CHRF(word_order=2)
@@ -34,8 +34,8 @@ def test_counts_do_not_depend_on_the_batch(monkeypatch):
     pairs = [["".join(draw.choices("abc de", k=draw.randrange(40))) for _ in range(2)] for _ in range(30)]
     ours, theirs = zip(*pairs, strict=True)
     for batch, most in ((1, 4096), (50, 4096), (10**6, 7)):
-        monkeypatch.setattr(chrf_counts, "BATCH", batch)
-        monkeypatch.setattr(chrf_counts, "PAIRS", most)
+        monkeypatch.setattr(corpus_chrf, "BATCH", batch)
+        monkeypatch.setattr(corpus_chrf, "PAIRS", most)
         assert (OURS.statistics(ours, theirs) == official(pairs)).all()
 
 

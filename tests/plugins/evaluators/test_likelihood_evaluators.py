@@ -17,12 +17,12 @@ from aya_core.api import (
     Prompt,
     RowScore,
     Sampling,
-    Strategy,
     Subject,
     Teacher,
+    TeacherStrategy,
     user_prompt,
 )
-from aya_core.artifacts import write_rows
+from aya_core.contract.artifacts import write_rows
 from aya_plugins.evaluators.perplexity import Perplexity
 from aya_plugins.evaluators.preference_accuracy import PreferenceAccuracy
 
@@ -34,7 +34,7 @@ def letters(pairs: Sequence[tuple[Prompt, str]]) -> list[LogLikelihood]:
     return [LogLikelihood(-math.log(2) * (len(text) + 1), len(text) + 1) for _, text in pairs]
 
 
-class Letters(Strategy[Teacher]):
+class Letters(TeacherStrategy):
     """Find a letter as likely as the model above does."""
 
     def build(self) -> Teacher:
@@ -49,7 +49,7 @@ class _Letters:
         return letters(pairs)
 
 
-class Mute(Strategy[Teacher]):
+class Mute(TeacherStrategy):
     """Give no log-likelihoods."""
 
     def build(self) -> Teacher:
@@ -108,7 +108,7 @@ def test_swapping_a_pair_swaps_its_score(tmp_path: Path):
 
 
 def test_by_length_every_answer_of_this_model_is_equally_likely(tmp_path: Path):
-    assert compare(tmp_path, ("a", "aa"), ("aaa", "a"), normalise_by_length=True) == [0.5, 0.5]
+    assert compare(tmp_path, ("a", "aa"), ("aaa", "a"), normalize_by_length=True) == [0.5, 0.5]
 
 
 def test_a_model_that_is_its_own_reference_prefers_nothing(tmp_path: Path):
@@ -129,11 +129,11 @@ def test_a_reference_that_gives_no_likelihoods_is_an_error(tmp_path: Path):
         compare(tmp_path, ("a", "b"), reference=Mute())
 
 
-def test_signatures_name_reference_and_normalisation(tmp_path: Path):
+def test_signatures_name_reference_and_normalization(tmp_path: Path):
     plain = PreferenceAccuracy(rows=str(tmp_path)).build().signature()
-    referred = PreferenceAccuracy(rows=str(tmp_path), reference=Letters(), normalise_by_length=True).build().signature()
-    assert (plain["reference"], plain["normalise_by_length"]) == ("none", "false")
-    assert (referred["reference"], referred["normalise_by_length"]) == ("Letters {}", "true")
+    referred = PreferenceAccuracy(rows=str(tmp_path), reference=Letters(), normalize_by_length=True).build().signature()
+    assert (plain["reference"], plain["normalize_by_length"]) == ("none", "false")
+    assert (referred["reference"], referred["normalize_by_length"]) == ("Letters {}", "true")
     assert "end of turn included" in Perplexity(rows=str(tmp_path)).build().signature()["unit"]
 
 

@@ -5,17 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from aya_core.api import Arbiter, Case, Completion, Prompt, RowScore, Sampling, Strategy, Subject, Verdict
-from aya_core.statistics import by_language, sums
+from aya_core.api import (
+    Arbiter,
+    ArbiterStrategy,
+    Case,
+    Completion,
+    Prompt,
+    RowScore,
+    Sampling,
+    Subject,
+    Verdict,
+)
 from aya_plugins.datasets.columns import Columns
 from aya_plugins.datasets.jsonl import Jsonl
 from aya_plugins.evaluators.win_rate import WinRate
 from aya_plugins.teachers.recorded import Recorded
+from aya_recipe.numbers.statistics import by_language, sums
 
 QWEN, LLAMA = "qwen2.5-7b-instruct", "llama-3.3-70b-instruct"
 
 
-class Wordier(Strategy[Arbiter]):
+class Wordier(ArbiterStrategy):
     """Prefer the answer with more different words."""
 
     def build(self) -> Arbiter:

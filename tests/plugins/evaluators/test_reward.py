@@ -1,10 +1,8 @@
 """The mean score of answers by any arbiter."""
 
-from typing import ClassVar
-
 import pytest
 
-from aya_core.api import Arbiter, Completion, DataError, Strategy, Subject, Verdict, user_prompt
+from aya_core.api import ArbiterStrategy, Completion, DataError, Subject, Verdict, user_prompt
 from aya_plugins.evaluators.reward import Reward
 
 PROMPTS = [user_prompt(name, language, "?") for name, language in (("a", "en"), ("b", "tr"), ("c", "tr"))]
@@ -13,11 +11,11 @@ ANSWERS = [
 ]  # fmt: skip
 
 
-class Lengths(Strategy[Arbiter]):
+class Lengths(ArbiterStrategy):
     """Score by letters, on a scale taken from what it is calibrated on; refuse empty answers, fail on "one"."""
 
     only: str | None = None
-    pointwise: ClassVar[bool] = False
+    pointwise = False
 
     def build(self):
         return _Lengths(self.only)
@@ -26,7 +24,7 @@ class Lengths(Strategy[Arbiter]):
 class OneByOne(Lengths):
     """The same, of one candidate at a time."""
 
-    pointwise: ClassVar[bool] = True
+    pointwise = True
 
 
 class _Lengths:

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from aya_core.api import MergeInput, MergeJob, Varying
-from aya_plugins.merges.engine.streaming import StreamingMerge
+from aya_plugins.merges.runtime.streaming import StreamingMerge
 
 
 def names_of(models):

@@ -88,7 +88,7 @@ ATTENTION = ["q_proj", "v_proj", "down_proj"]
 CASES = {
     "plain": (llama, {"target_modules": ATTENTION}),
     "linear": (llama, {"target_modules": "all-linear"}),
-    "rank-stabilised": (llama, {"target_modules": ATTENTION, "use_rslora": True}),
+    "rank-stabilized": (llama, {"target_modules": ATTENTION, "use_rslora": True}),
     "patterns": (
         llama,
         {
@@ -221,7 +221,7 @@ def test_leading_components_of_names_may_be_left_out(tmp_path):
     torch.testing.assert_close(found[name], merged[f"transformer.{name}"], rtol=2e-6, atol=2e-6)
 
 
-def test_square_conv1d_weights_are_known_by_their_neighbours(tmp_path):
+def test_square_conv1d_weights_are_known_by_their_neighbors(tmp_path):
     base, merged = adapt(gpt2(), tmp_path, target_modules=["c_proj"])
     edit(tmp_path, fan_in_fan_out=False)  # as peft leaves it where a Linear was touched last
     name = "transformer.h.0.attn.c_proj.weight"
@@ -287,7 +287,7 @@ def test_an_adapter_written_by_hand_opens(tmp_path):
         ({"use_dora": True}, "'model.up' has no lora_magnitude_vector"),
     ],
 )
-def test_a_setting_that_cannot_be_honoured_is_named(tmp_path, setting, message):
+def test_a_setting_that_cannot_be_honored_is_named(tmp_path, setting, message):
     write(tmp_path, SMALL, **setting)
     with pytest.raises(DataError, match=message) as error:
         open_adapter(tmp_path, NAMES)

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from aya_core.api import DataError, MergeInput
 from aya_core.testing.tiny import tiny_causal_lm
-from aya_plugins.merges.checking.perplexity import compare_perplexity, lines_of_file, perplexity_table
+from aya_plugins.merges.runtime.perplexity import compare_perplexity, lines_of_file, perplexity_table
 
 LINES = {
     "en": ["the cat sat on the mat", "dogs bark", "rain falls on the hill tonight"],

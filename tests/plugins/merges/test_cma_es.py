@@ -1,4 +1,4 @@
-"""CMA-ES as an optimiser: what the contract promises."""
+"""CMA-ES as an optimizer: what the contract promises."""
 
 import numpy as np
 import pytest
@@ -8,13 +8,13 @@ from aya_plugins.merges import aya_optimiser
 from aya_plugins.merges.cma_es import CmaEs
 
 
-def generations(optimiser, count, disturb=lambda: None):
+def generations(optimizer, count, disturb=lambda: None):
     asked = []
     for _ in range(count):
-        points = optimiser.ask()
+        points = optimizer.ask()
         disturb()
         asked.append(points)
-        optimiser.tell(points, [sum((value - 1) ** 2 for value in point) for point in points])
+        optimizer.tell(points, [sum((value - 1) ** 2 for value in point) for point in points])
     return asked
 
 
@@ -49,10 +49,10 @@ def test_it_comes_nearer():
 
 
 def test_equal_losses_are_no_error():
-    optimiser = CmaEs(2, None, 0)
+    optimizer = CmaEs(2, None, 0)
     for _ in range(20):
-        points = optimiser.ask()
-        optimiser.tell(points, [1.0] * len(points))
+        points = optimizer.ask()
+        optimizer.tell(points, [1.0] * len(points))
 
 
 def test_it_names_itself():

@@ -9,9 +9,8 @@ import pytest
 from checkpoints import merge
 
 from aya_plugins.merges import Weighted
-from aya_plugins.merges.engine.ahead import digests_ahead
-from aya_plugins.merges.engine.checkpoint import open_checkpoint
-from aya_plugins.merges.engine.contents import tensor_digest
+from aya_plugins.merges.files.checkpoint import open_checkpoint, tensor_digest
+from aya_plugins.merges.runtime.ahead import digests_ahead
 
 
 @pytest.fixture
@@ -60,6 +59,7 @@ FRESH = """
 import json, multiprocessing, sys
 from pathlib import Path
 from aya_core.api import MergeInput, MergeJob, Varying
+
 from aya_plugins.merges import Weighted, aya_merge_engine
 engine, built = aya_merge_engine(), Weighted().build()
 assert "torch" not in sys.modules

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from aya_core.api import DataError, MergeInput
 from aya_core.testing import tiny_causal_lm
 from aya_plugins.merges import DareTies, Slerp, Ties, Weighted
-from aya_plugins.merges.engine.streaming import StreamingMerge
+from aya_plugins.merges.runtime.streaming import StreamingMerge
 
 MIXTURE = {"num_local_experts": 4, "num_experts_per_tok": 2}
 METHODS = [Weighted(), Slerp(t=0.4), Ties(density=0.4), DareTies(density=0.5)]

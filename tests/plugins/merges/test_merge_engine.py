@@ -10,8 +10,8 @@ from checkpoints import job, load, merge, same_bits
 from aya_core.api import DataError, Means
 from aya_core.testing import merge_whole
 from aya_plugins.merges import DareTies, Slerp, Ties, Weighted, aya_merge_engine
-from aya_plugins.merges.engine.run import tensor_key
-from aya_plugins.merges.engine.streaming import StreamingMerge
+from aya_plugins.merges.runtime.run import tensor_key
+from aya_plugins.merges.runtime.streaming import StreamingMerge
 
 METHODS = [
     Weighted(),
@@ -87,7 +87,7 @@ def test_bfloat16_is_rounded_once(write_model, random_tensors, out):
     for name, value in load(out).items():
         exact = sum(w * t[name].double() for w, t in zip([0.1, 0.2, 0.3, 0.15, 0.25], tensors, strict=True))
         assert value.dtype == torch.bfloat16
-        # Round to nearest: no neighbour in bfloat16 is closer, but for the last bits of float32.
+        # Round to nearest: no neighbor in bfloat16 is closer, but for the last bits of float32.
         half_ulp = torch.ldexp(torch.ones(()).double(), exact.abs().log2().floor() - 8)
         assert ((value.double() - exact).abs() <= half_ulp * (1 + 1e-4) + 1e-6).all()
 

@@ -77,7 +77,7 @@ def test_the_weight_of_a_single_model_is_refused(merge):
 
 
 @pytest.mark.parametrize("merge", [TaskArithmetic(normalize=True), DareLinear(normalize=True), MultiSlerp()], ids=str)
-def test_weights_that_sum_to_zero_are_refused_where_they_are_normalised(merge):
+def test_weights_that_sum_to_zero_are_refused_where_they_are_normalized(merge):
     with pytest.raises(AyaError, match="sum to 0"):
         apply(merge, normal(0, 2), [1.0, -1.0], torch.zeros(7, 13))
 

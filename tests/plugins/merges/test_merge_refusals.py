@@ -9,7 +9,7 @@ from checkpoints import job, merge
 
 from aya_core.api import AyaError, DataError, PluginError, Varying
 from aya_plugins.merges import Ties, Weighted
-from aya_plugins.merges.engine.streaming import StreamingMerge
+from aya_plugins.merges.runtime.streaming import StreamingMerge
 
 
 class TestRefusals:
@@ -109,8 +109,8 @@ class TestRefusals:
         self.refused([three[0], sharded], out, "does not list its tensor 'model.norm.weight'")
 
     def test_dtypes_that_do_not_average(self, three, write_model, random_tensors, out):
-        quantised = {**random_tensors(3), "model.norm.weight": torch.ones(8).to(torch.float8_e4m3fn)}
-        self.refused([three[0], write_model("c", quantised)], out, "dtype F8_E4M3, cannot merge it")
+        quantized = {**random_tensors(3), "model.norm.weight": torch.ones(8).to(torch.float8_e4m3fn)}
+        self.refused([three[0], write_model("c", quantized)], out, "dtype F8_E4M3, cannot merge it")
         double = {**random_tensors(3), "model.norm.weight": torch.ones(8).double()}
         self.refused([three[0], write_model("d", double)], out, "dtype F64, cannot merge it; convert")
 

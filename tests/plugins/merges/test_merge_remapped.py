@@ -15,8 +15,9 @@ from aya_plugins.merges.tokens.vocabulary import plan_vocabulary
 WIDTH = 7
 
 
-@pytest.fixture
-def models(tmp_path):
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("models")
     return [
         model_of(tmp_path / "english", tokenizer_of(ENGLISH), padding=4),
         model_of(tmp_path / "turkish", tokenizer_of(TURKISH, ("<pad>", "<s>", "</s>"), added=("<tool>",)), padding=60),
@@ -39,33 +40,37 @@ def whole(plan, sources, model):
     return remapped.read(0, size).reshape(remapped.shape)
 
 
-def row_of(models, sources, name, token):
-    index = [model.name for model in models].index(name)
-    tokens = plan_vocabulary([models[index]], 0, Vocabulary(source="base", pad_to_multiple_of=999)).tokenizer.tokens
-    return sources[index].tensor[tokens[token]] if token in tokens else None
+@pytest.fixture(scope="module")
+def row_of(models):
+    """Look up the row that a model itself has for a token, or None."""
+    padded = Vocabulary(source="base", pad_to_multiple_of=999)  # without padding there would be nothing to plan
+    ids = [plan_vocabulary([model], 0, padded).tokenizer.tokens for model in models]
+    by_name = {model.name: (index, ids[index]) for index, model in enumerate(models)}
 
+    def look_up(sources, name, token):
+        index, tokens = by_name[name]
+        return sources[index].tensor[tokens[token]] if token in tokens else None
 
-def rows_of(models, sources, token):
-    found = [row_of(models, sources, model.name, token) for model in models]
-    return [row for row in found if row is not None]
+    return look_up
 
 
 @pytest.mark.parametrize("missing", ["average", "base"])
 @pytest.mark.parametrize("source", ["union", "base", "turkish"])
 @pytest.mark.parametrize("model", [0, 1, 2])
-def test_a_token_has_its_models_own_row_or_else_what_the_settings_say(models, model, source, missing):
+def test_a_token_has_its_models_own_row_or_else_what_the_settings_say(models, row_of, model, source, missing):
     sources = tables(models)
     plan = plan_vocabulary(models, 0, Vocabulary(source=source, missing=missing))
     found = whole(plan, sources, model)
     for token, index in plan.tokenizer.tokens.items():
-        own = row_of(models, sources, models[model].name, token)
-        base = row_of(models, sources, "english", token)
+        own = row_of(sources, models[model].name, token)
+        base = row_of(sources, "english", token)
         if own is not None:
             expected = own
         elif missing == "base" and base is not None:
             expected = base
         else:
-            expected = torch.stack(rows_of(models, sources, token)).mean(0)
+            rows = [row_of(sources, model.name, token) for model in models]
+            expected = torch.stack([row for row in rows if row is not None]).mean(0)
         torch.testing.assert_close(found[index], expected, rtol=1e-6, atol=1e-7)
 
 
@@ -120,7 +125,7 @@ def test_it_says_what_it_is_and_how_much_of_it_is_read(models):
     assert remapped.bytes == read * 4
 
 
-def test_tokens_get_the_rows_that_the_settings_give(models):
+def test_tokens_get_the_rows_that_the_settings_give(models, row_of):
     sources = tables(models)
     tokens = {
         "<tool>": {"source": "spanish"},
@@ -132,12 +137,12 @@ def test_tokens_get_the_rows_that_the_settings_give(models):
     ids = plan.tokenizer.tokens
     for model in range(3):
         found = whole(plan, sources, model)
-        own_tool = row_of(models, sources, models[model].name, "<tool>")
-        spanish = row_of(models, sources, "spanish", "<tool>")
+        own_tool = row_of(sources, models[model].name, "<tool>")
+        spanish = row_of(sources, "spanish", "<tool>")
         assert torch.equal(found[ids["<tool>"]], spanish if own_tool is None else own_tool)
         assert not found[ids["the"]].any()
-        own_cat = row_of(models, sources, models[model].name, "Ġcat")
-        evler = row_of(models, sources, "turkish", "evler")
+        own_cat = row_of(sources, models[model].name, "Ġcat")
+        evler = row_of(sources, "turkish", "evler")
         assert torch.equal(found[ids["Ġcat"]], evler if own_cat is None else own_cat)
         assert torch.equal(found[ids["<new>"]], sources[0].tensor[11])
 

@@ -1,17 +1,16 @@
 """A merge that is stopped goes on after the last whole shard."""
 
+import os
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import yaml
 from checkpoints import job, load, merge, same_bits
+from warm_process import WarmProcess
 
-from aya_core.api import DataError, Means, Piece, hookimpl  # noqa: F401 (hookimpl: see SLOW)
+from aya_core.api import DataError, Means
 from aya_plugins.merges import Weighted
-from aya_plugins.merges.engine.streaming import StreamingMerge
+from aya_plugins.merges.runtime.streaming import StreamingMerge
 
 ALONE = Means(threads=1)
 """In this process, so that tests see what is done."""
@@ -55,6 +54,24 @@ def test_whole_shards_are_not_made_again(three, out, tmp_path, scratch):
     assert not list(scratch.rglob("*.safetensors"))
 
 
+@pytest.mark.parametrize("damage", ["flip", "cut", "notes"])
+def test_a_damaged_shard_is_set_aside_and_made_again(damage, three, out, tmp_path, scratch, capsys):
+    models = three[1:]
+    with pytest.raises(KeyboardInterrupt):
+        StreamingMerge().merge(
+            [(Counting(stop_at="model.norm.weight"), job(models, out, scratch=scratch, shard_bytes=2000, means=ALONE))]
+        )
+    shard = min(scratch.rglob("*.safetensors"))
+    harmed = shard.with_name(shard.name + ".json") if damage == "notes" else shard
+    data = bytearray(harmed.read_bytes())
+    data[-9] ^= 1
+    harmed.write_bytes(data[:-8] if damage == "cut" else data)
+    StreamingMerge().merge([(Counting(), job(models, out, scratch=scratch, shard_bytes=2000, means=ALONE))])
+    merge(Weighted(), models, tmp_path / "fresh", shard_bytes=2000)
+    assert same_bits(load(out), load(tmp_path / "fresh"))
+    assert f"The shard is made again; what was there is kept as {shard}.damaged" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("change", [{"seed": 1}, {"weights": [1.0, 3.0]}, {"dtype": "float16"}, {"shard_bytes": 900}])
 def test_another_merge_starts_anew(change, three, out, scratch):
     models = three[1:]
@@ -93,55 +110,60 @@ def test_bad_values_late_in_a_model_leave_whole_shards_and_no_checkpoint(
     assert not list(scratch.rglob("*.building"))
 
 
-SLOW = """
-import time
-from aya_core.api import hookimpl
-import aya_plugins.merges.ties as ties
-survey = ties.TiesMerge.survey
-def slowly(self, pieces, weights, place):
-    time.sleep(0.3)
-    return survey(self, pieces, weights, place)
-ties.TiesMerge.survey = slowly
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from aya_plugins.merges.runtime.run import MergeRun
+done = MergeRun.done
+def killed_after_a_shard(self, *given):
+    done(self, *given)
+    if any(Path(sys.argv[3] + ".partial").rglob("*.safetensors.json")):
+        os.kill(os.getpid(), signal.SIGKILL)
+MergeRun.done = killed_after_a_shard
 from aya_core.cli import main
 main()
 """
 
 
-def test_a_killed_command_goes_on_and_gives_the_same_bits(tmp_path, write_model, random_tensors):
-    folders = [write_model(name, random_tensors(seed)) for seed, name in enumerate(("base", "a", "b"))]
+@pytest.fixture
+def merge_command(tmp_path):
+    """Run `aya merge`, or a script in its place, forked from a process that has the imports of merging behind it."""
+    warm = WarmProcess("torch", "aya_recipe.merge.command", "aya_plugins.merges.ties", "aya_plugins.merges.runtime.run")
+
+    def run(*words, script=None):
+        task = {"words": ["merge", *words], "environment": dict(os.environ)}
+        if script is None:
+            return warm.run({**task, "call": "aya_core.cli:main"})
+        (tmp_path / "script.py").write_text(script)
+        return warm.run({**task, "file": tmp_path / "script.py"})
+
+    yield run
+    warm.end()
+
+
+def test_a_killed_command_goes_on_and_gives_the_same_bits(tmp_path, three, merge_command):
     config = {
         "merge_method": "ties",
-        "base_model": str(folders[0]),
-        "models": [{"model": str(folder), "parameters": {"weight": 0.5, "density": 0.4}} for folder in folders[1:]],
+        "base_model": str(three[0]),
+        "models": [{"model": str(folder), "parameters": {"weight": 0.5, "density": 0.4}} for folder in three[1:]],
     }
     (tmp_path / "merge.yml").write_text(yaml.safe_dump(config))
-
-    def command(out, code=SLOW):
-        return [
-            sys.executable,
-            "-c",
-            code,
-            "merge",
-            str(tmp_path / "merge.yml"),
-            str(out),
-            "--max-shard-gb",
-            "0.0000009",
-        ]
-
     out, partial = tmp_path / "out", tmp_path / "out.partial"
-    process = subprocess.Popen(command(out), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    deadline = time.monotonic() + 60
-    while not list(partial.rglob("*.safetensors.json")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+
+    def run(folder, **how):
+        return merge_command(tmp_path / "merge.yml", folder, "--max-shard-gb", "0.0000009", **how)
+
+    assert run(out, script=KILLED).returncode == -signal.SIGKILL
     whole = {path.name.removesuffix(".json") for path in partial.rglob("*.safetensors.json")}
     kept = {path.name: path.stat().st_mtime_ns for path in partial.rglob("*.safetensors") if path.name in whole}
     assert kept
     assert not out.exists()
-    subprocess.run(command(out), check=True, capture_output=True)
-    subprocess.run(command(tmp_path / "whole"), check=True, capture_output=True)
+    for folder in (out, tmp_path / "whole"):
+        done = run(folder)
+        assert done.returncode == 0, done.stderr
     assert not partial.exists()
-    for path in out.glob("*.safetensors"):
+    shards = list(out.glob("*.safetensors"))
+    assert len(shards) > len(kept)
+    for path in shards:
         assert path.read_bytes() == (tmp_path / "whole" / path.name).read_bytes()
         assert kept.get(path.name, path.stat().st_mtime_ns) == path.stat().st_mtime_ns

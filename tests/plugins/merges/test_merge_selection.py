@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aya_core.testing.merge import InMemory
-from aya_plugins.merges.selection import SAMPLE, Wanted, cuts, keep_largest
+from aya_plugins.merges.selection import SAMPLE, TopK, keep_largest, thresholds
 
 LONG = 3 * SAMPLE + 77
 
@@ -16,13 +16,13 @@ def kept(tensors, number, rows):
     from aya_kernels import merge_task_vectors
 
     wholes = [InMemory((tensor[:, None],), None, rows) for tensor in tensors]
-    found = cuts(wholes, [Wanted(0, number)])
+    found = thresholds(wholes, [TopK(0, number)])
     masks = []
-    for whole, (cut,) in zip(wholes, found, strict=True):
+    for whole, (threshold,) in zip(wholes, found, strict=True):
 
-        def chosen(piece, cut=cut):
+        def chosen(piece, threshold=threshold):
             (values,) = piece.models
-            return merge_task_vectors(torch.zeros_like(values), [values], [1.0], keep=[keep_largest(piece, cut)])
+            return merge_task_vectors(torch.zeros_like(values), [values], [1.0], keep=[keep_largest(piece, threshold)])
 
         masks.append(torch.cat(whole.map(chosen))[:, 0] != 0)
     return torch.cat(masks)
@@ -79,8 +79,9 @@ def test_short_tensors_are_cut_where_a_sort_cuts_them(values, number, rows, part
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("share", [1e-5, 0.2, 0.5, 0.99999])
-@pytest.mark.parametrize("rows", [1009, 10_007, None])
+@pytest.mark.parametrize(
+    ("share", "rows"), [(1e-5, 1009), (0.2, 10_007), (0.5, None), (0.5, 1009), (0.99999, 10_007), (0.99999, None)]
+)
 def test_long_tensors_are_cut_where_a_sort_cuts_them(kind, share, rows):
     values = spread(kind, LONG, 1)
     number = max(1, int(share * LONG))
@@ -97,6 +98,6 @@ def test_all_and_none_need_no_look():
 
         map_some = map
 
-    ((all_of_it, none_of_it),) = cuts([Unread()], [Wanted(0, 20), Wanted(0, 0)])
+    ((all_of_it, none_of_it),) = thresholds([Unread()], [TopK(0, 20), TopK(0, 0)])
     assert all_of_it.magnitude == 0
     assert none_of_it.magnitude == float("inf")

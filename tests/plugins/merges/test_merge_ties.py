@@ -61,7 +61,7 @@ def test_weights_count_in_the_election_only_when_asked():
     assert apply(Ties(density=1, weigh_election=False), models, weights, base).tolist() == [3.0]
 
 
-def test_without_normalising_those_who_agree_are_summed():
+def test_without_normalizing_those_who_agree_are_summed():
     models = [torch.tensor([3.0]), torch.tensor([2.0]), torch.tensor([-1.0])]
     assert apply(Ties(density=1, normalize=False), models, [1.0, 0.5, 1.0], torch.zeros(1)).tolist() == [4.0]
 

@@ -6,8 +6,8 @@ from checkpoints import job, load, merge, same_bits
 
 from aya_core.api import Means
 from aya_plugins.merges import DareTies, Slerp, Ties, Weighted
-from aya_plugins.merges.engine.checkpoint import OpenFile
-from aya_plugins.merges.engine.streaming import StreamingMerge
+from aya_plugins.merges.files.checkpoint import OpenFile
+from aya_plugins.merges.runtime.streaming import StreamingMerge
 
 ALL = [Weighted(), Slerp(t=0.3), Ties(density=0.4), DareTies(density=0.5), Ties(density=0.4, trim="global")]
 

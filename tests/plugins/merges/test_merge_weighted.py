@@ -30,14 +30,14 @@ def test_weights_go_with_their_models(seed, weights):
 
 @settings(max_examples=25, deadline=None)
 @given(seeds, weights_of_three, st.floats(0.1, 100))
-def test_only_the_ratio_of_weights_matters_when_they_are_normalised(seed, weights, scale):
+def test_only_the_ratio_of_weights_matters_when_they_are_normalized(seed, weights, scale):
     models = normal(seed, 3)
     merged = apply(Weighted(), models, weights)
     scaled = apply(Weighted(), models, [scale * weight for weight in weights])
     torch.testing.assert_close(merged, scaled, rtol=1e-6, atol=1e-6)
 
 
-def test_weights_are_taken_as_they_are_without_normalising():
+def test_weights_are_taken_as_they_are_without_normalizing():
     a, b = torch.tensor([1.0, 2.0]), torch.tensor([10.0, 20.0])
     merged = apply(Weighted(normalize=False), [a, b], [1.0, 0.5])
     assert merged.tolist() == [6.0, 12.0]

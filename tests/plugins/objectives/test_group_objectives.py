@@ -15,7 +15,7 @@ from aya_plugins.objectives.groups import compare
 from aya_plugins.objectives.grpo import Grpo
 from aya_plugins.objectives.rloo import Rloo
 
-DR_GRPO = Grpo(beta=0, scale_by_std=False, length_normalisation="constant", constant_tokens=16)
+DR_GRPO = Grpo(beta=0, scale_by_std=False, length_normalization="constant", constant_tokens=16)
 VARIANTS = [Grpo(), DR_GRPO, Grpo(unbiased_kl=True), Rloo(), Rloo(beta=0)]
 
 
@@ -81,8 +81,8 @@ def test_dr_grpo_divides_sums_by_the_same_for_all_and_does_not_scale():
     by_hand = -(
         ((groups.logps - groups.sampled_logps).exp() - (torch.arange(6) >= groups.tokens[:, None]).float()).sum(1)
     )
-    centred = groups.scores - groups.scores.view(2, 3).mean(1).repeat_interleave(3)
-    torch.testing.assert_close(said(DR_GRPO, groups).losses, by_hand * centred / 16)
+    centered = groups.scores - groups.scores.view(2, 3).mean(1).repeat_interleave(3)
+    torch.testing.assert_close(said(DR_GRPO, groups).losses, by_hand * centered / 16)
 
 
 # TRL ----------------------------------------------------------------------------------------------------------------
@@ -192,11 +192,11 @@ def test_equal_scores_and_a_single_sample_have_no_advantage_to_the_bit(objective
 @given(st.lists(st.sampled_from([-3.0, -0.1, 0.1, 0.3, 7.7]), min_size=2, max_size=8), st.floats(-100, 100, width=32))
 def test_advantages_add_up_to_nothing_and_a_score_more_for_all_changes_nothing(scores, shift):
     ids = torch.zeros(len(scores), dtype=torch.int64)
-    centred, deviation, count = compare(torch.tensor(scores), ids)
-    assert centred.sum().item() == pytest.approx(0, abs=1e-5)
+    centered, deviation, count = compare(torch.tensor(scores), ids)
+    assert centered.sum().item() == pytest.approx(0, abs=1e-5)
     assert deviation[0].item() == pytest.approx(torch.tensor(scores).std().item(), abs=1e-5)
     assert count.tolist() == [len(scores)] * len(scores)
-    torch.testing.assert_close(compare(torch.tensor(scores) + shift, ids)[0], centred, rtol=0, atol=1e-4)
+    torch.testing.assert_close(compare(torch.tensor(scores) + shift, ids)[0], centered, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("objective", VARIANTS)
@@ -227,7 +227,7 @@ def test_grpo_does_not_change_with_the_scale_of_scores_unless_told():
     torch.testing.assert_close(said(unscaled, wide).advantages, 1000 * said(unscaled, groups).advantages)
 
 
-def test_the_mean_over_tokens_favours_short_right_answers_and_the_constant_does_not():
+def test_the_mean_over_tokens_favors_short_right_answers_and_the_constant_does_not():
     """Of two right answers, one of 1 token and one of 6, a token of the short one is pushed six times as hard."""
     groups = random_groups(5, sizes=(3,), drift=0)
     groups = replace(groups, tokens=torch.tensor([6, 1, 6]), scores=torch.tensor([1.0, 1.0, 0.0]))

@@ -1,9 +1,9 @@
 """A teacher of the micro-world that is right in some tasks and answers with a part of the question in others."""
 
-from aya_core.api import Completion, Field, Strategy, Teacher, hookimpl
+from aya_core.api import Completion, Field, Teacher, TeacherStrategy, hookimpl
 
 
-class Specialist(Strategy[Teacher]):
+class Specialist(TeacherStrategy):
     """Answer some tasks rightly, and all others with the question less its instruction."""
 
     tasks: tuple[str, ...] = Field(description="Tasks of the micro-world that it is good at.")

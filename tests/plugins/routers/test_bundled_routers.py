@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from aya_core.api import AyaError, Completion, DataError, Judged, Pool, Prompt, Router, Verdict, user_prompt
-from aya_core.artifacts import write_rows
+from aya_core.contract.artifacts import write_rows
 from aya_plugins.routers.all_teachers import AllTeachers
 from aya_plugins.routers.fixed import Fixed
 from aya_plugins.routers.random_teachers import RandomTeachers

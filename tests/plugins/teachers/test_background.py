@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from aya_plugins.teachers.background import in_background
+from aya_plugins.teachers.runtime.background import in_background
 
 
 def threads():

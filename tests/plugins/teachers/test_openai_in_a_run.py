@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 from faulty_server import FaultyServer, now_and_then
 
-from aya_core.artifacts import read_rows
-from aya_core.records import Completion
+from aya_core.contract.artifacts import read_rows
+from aya_core.contract.records import Completion
 
 KEY = "sk-Geheim+with/odd=signs&7QxZp2VwL9"
 

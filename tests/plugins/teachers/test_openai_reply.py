@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from aya_plugins.teachers.openai_reply import NotACompletionError, read_reply
+from aya_plugins.teachers.runtime.openai_reply import NotACompletionError, read_reply
 
 
 def choice(content, *, index=0, finish_reason="stop", **more):

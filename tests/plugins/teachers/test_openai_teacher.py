@@ -15,7 +15,7 @@ from faulty_server import FAULTS, FaultyServer, broken, busy, chat_completion, c
 from aya_core.api import AyaError, DataError, Sampling, user_prompt
 from aya_core.testing import check_teacher
 from aya_plugins.teachers.openai import OpenAI
-from aya_plugins.teachers.openai_trouble import QUOTED, Diagnosis
+from aya_plugins.teachers.runtime.openai_trouble import QUOTED, Diagnosis
 
 KEY = "sk-Geheim+with/odd=signs&7QxZp2VwL9"
 GREEDY = Sampling(temperature=0, max_tokens=8)
@@ -81,7 +81,7 @@ def test_nothing_is_lost_or_doubled_when_every_fifth_attempt_fails():
     assert len(server.requests) == len(prompts) + sum(server.faults.values())  # and nothing is asked for twice
 
 
-def test_faults_and_neighbours_change_no_answer():
+def test_faults_and_neighbors_change_no_answer():
     prompts = questions(60)
     with FaultyServer().running() as calm, FaultyServer(now_and_then(30, (busy, cut, malformed))).running() as rough:
         expected = answers(calm, prompts, WARM)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aya_plugins.teachers.pacing import LONGEST_BACKOFF, Bucket, asked_to_wait, backoff
+from aya_plugins.teachers.runtime.pacing import LONGEST_BACKOFF, Bucket, asked_to_wait, backoff
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 

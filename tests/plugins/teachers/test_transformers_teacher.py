@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from aya_core.api import Continuation, DataError, LikelihoodTeacher, Sampling, user_prompt
-from aya_plugins.modelling import generate as generation
+from aya_plugins.modeling import generate as generation
 from aya_plugins.teachers.transformers import Transformers
 
 GREEDY = Sampling(temperature=0, max_tokens=12)

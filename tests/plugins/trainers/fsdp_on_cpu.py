@@ -15,9 +15,9 @@ from accelerate.state import PartialState
 from torch.distributed.fsdp import FSDPModule
 
 from aya_core.api import TrainingJob
-from aya_core.registry import Registry
-from aya_plugins.trainers.launch import PROFILES
+from aya_core.planning.registry import Registry
 from aya_plugins.trainers.runtime.loop import Loop
+from aya_plugins.trainers.runtime.settings import PROFILES
 
 made = Loop.__init__
 

@@ -9,13 +9,13 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from aya_core.api import AyaError, Case, Completion, DataError, Demonstration, Preference, Sampling, user_prompt
-from aya_core.artifacts import write_rows
+from aya_core.contract.artifacts import write_rows
 from aya_plugins.arbiters.likelihood import Likelihood
 from aya_plugins.arbiters.reward_model import RewardModel
 from aya_plugins.objectives.dpo import Dpo
 from aya_plugins.objectives.ipo import Ipo
 from aya_plugins.teachers.transformers import Transformers
-from aya_plugins.trainers.initialise import Initialise
+from aya_plugins.trainers.initialize import Initialize
 from aya_plugins.trainers.preference import PreferenceTraining
 from aya_plugins.trainers.reward import RewardTraining
 from aya_plugins.trainers.runtime.reward import bradley_terry_loss
@@ -168,8 +168,8 @@ def test_preference_training_without_an_objective_says_so(checkpoint, pairs, row
 def test_bradley_terry_loss_worked_by_hand():
     """-log sigmoid(2 - 1 - 0.5) = log(1 + exp(-0.5)) = 0.474077; centring adds 0.1 (2 + 1)^2 = 0.9."""
     chosen, rejected = torch.tensor([2.0]), torch.tensor([1.0])
-    assert bradley_terry_loss(chosen, rejected, margin=0.5, centre=0.1).item() == pytest.approx(1.374077, abs=1e-6)
-    assert bradley_terry_loss(chosen, chosen, margin=0, centre=0).item() == pytest.approx(math.log(2))
+    assert bradley_terry_loss(chosen, rejected, margin=0.5, center=0.1).item() == pytest.approx(1.374077, abs=1e-6)
+    assert bradley_terry_loss(chosen, chosen, margin=0, center=0).item() == pytest.approx(math.log(2))
 
 
 def cases(pairs):
@@ -185,7 +185,7 @@ def preferred(arbiter, pairs):
 
 
 def test_a_reward_model_with_a_head_learns_the_pairs(checkpoint, pairs, rows_folder, run_trainer):
-    settings = RewardTraining(steps=50, batch_rows=27, learning_rate=1e-2, centre=0.01)
+    settings = RewardTraining(steps=50, batch_rows=27, learning_rate=1e-2, center=0.01)
     folder, measures = run_trainer(settings, rows_folder(pairs), start=checkpoint("llama"))
     model, loading = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
     assert (model.config.num_labels, any(loading.values())) == (1, False)
@@ -218,9 +218,9 @@ CONFIG = {
 
 
 @pytest.mark.parametrize("kind", ["words", "bpe"])
-def test_initialise_is_deterministic_and_loads(counting, rows_folder, run_trainer, kind):
+def test_initialize_is_deterministic_and_loads(counting, rows_folder, run_trainer, kind):
     rows = rows_folder(counting)
-    settings = Initialise(config=CONFIG, tokenizer={"kind": kind, "vocab_size": 300 if kind == "bpe" else None})
+    settings = Initialize(config=CONFIG, tokenizer={"kind": kind, "vocab_size": 300 if kind == "bpe" else None})
     folders = [run_trainer(settings, rows, seed=seed)[0] for seed in (3, 3, 4)]
     contents = [{path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders]
     assert set(contents[0]) == FILES
@@ -235,8 +235,8 @@ def test_initialise_is_deterministic_and_loads(counting, rows_folder, run_traine
     assert tokenizer.decode(tokenizer(text).input_ids) == text
 
 
-def test_initialise_reads_any_kind_of_rows(counting, pairs, rows_folder, run_trainer):
-    settings = Initialise(config=CONFIG, tokenizer={"kind": "words"})
+def test_initialize_reads_any_kind_of_rows(counting, pairs, rows_folder, run_trainer):
+    settings = Initialize(config=CONFIG, tokenizer={"kind": "words"})
     sizes = {
         kind: run_trainer(settings, rows_folder(rows))[1]["vocabulary"]
         for kind, rows in {"prompts": [row.prompt for row in counting], "shown": counting, "pairs": pairs}.items()
@@ -265,7 +265,7 @@ def test_a_word_outside_the_vocabulary_is_unknown_and_bytes_know_all(checkpoint)
 )
 def test_a_model_that_cannot_be_made_says_why(counting, rows_folder, run_trainer, config, tokenizer, message):
     with pytest.raises(AyaError, match=message):
-        run_trainer(Initialise(config=config, tokenizer=tokenizer), rows_folder(counting))
+        run_trainer(Initialize(config=config, tokenizer=tokenizer), rows_folder(counting))
 
 
 def test_pairs_whose_prompt_fills_all_are_left_out_and_counted(checkpoint, pairs, rows_folder, run_trainer):

@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from aya_core.api import DataError, Demonstration, Preference, user_prompt
-from aya_plugins.modelling import checkpoint as checkpoints
-from aya_plugins.modelling.rows import RowGatherer
+from aya_plugins.modeling import checkpoint as checkpoints
+from aya_plugins.modeling.rows import RowGatherer
 from aya_plugins.objectives.dpo import Dpo
 from aya_plugins.trainers.preference import PreferenceTraining
 from aya_plugins.trainers.reward import RewardTraining

@@ -58,7 +58,7 @@ def test_a_loss_that_is_no_number_names_its_rows_and_keeps_the_save_before_it(
         run_trainer(settings, **job, objective=objective, work=tmp_path)
     message = str(caught.value)
     assert f"trainer 'preference': loss is {value}" in message
-    (saved,) = tmp_path.glob("step-*")
+    *_, saved = sorted(tmp_path.glob("step-*"))
     assert str(saved) in message
     state = torch.load(saved / "state.pt", weights_only=True)
     assert all(torch.isfinite(tensor).all() for tensor in state["model"].values())
@@ -97,7 +97,7 @@ def test_a_save_that_fails_harms_neither_the_run_nor_the_save_before_it(
         if done == 3:  # the saves before steps 4, 5 and 6 fail
             file_limit(100_000)
         if done == 6:
-            assert [path.name for path in tmp_path.iterdir()] == ["step-000000002"]
+            assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000001", "step-000000002"]
             file_limit(resource.RLIM_INFINITY)
 
     with pytest.warns(RuntimeWarning, match="could not be saved before step .*training goes on") as caught:
@@ -127,10 +127,53 @@ def test_a_full_disk_at_the_end_is_an_error_that_says_what_to_do(
     assert reported == [6]
 
 
+@pytest.mark.parametrize("damage", ["empty state", "flip", "no state", "empty progress", "garbage progress"])
+def test_a_damaged_save_is_set_aside_and_the_one_before_it_serves(
+    checkpoint, counting, rows_folder, run_trainer, tmp_path, damage
+):
+    settings, rows = Sft(**EACH_STEP), rows_folder(counting)
+    undisturbed, _ = run_trainer(settings, rows, start=checkpoint(), work=tmp_path)
+    before, newest = sorted(tmp_path.iterdir())
+    harm(newest, damage)
+    done = []
+    with pytest.warns(RuntimeWarning, match=rf"that cannot be used: .*{newest.name}.*from {before}"):
+        again, measures = run_trainer(
+            settings, rows, start=checkpoint(), work=tmp_path, report=lambda step, *_: done.append(step)
+        )
+    assert measures["damaged_saves"] == 1
+    assert min(done) == int(before.name.removeprefix("step-")) + 1
+    assert newest.with_name(newest.name + ".damaged").is_dir()
+    assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(undisturbed).items())
+
+
+def test_without_a_whole_save_training_begins_again(checkpoint, counting, rows_folder, run_trainer, tmp_path):
+    settings, rows = Sft(**EACH_STEP), rows_folder(counting)
+    undisturbed, _ = run_trainer(settings, rows, start=checkpoint(), work=tmp_path)
+    for save in tmp_path.iterdir():
+        harm(save, "flip")
+    with pytest.warns(RuntimeWarning, match="goes on from its beginning"):
+        again, _ = run_trainer(settings, rows, start=checkpoint(), work=tmp_path)
+    assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(undisturbed).items())
+
+
+def harm(save, damage):
+    """What a disk without power, or a bad one, makes of a save."""
+    state, progress = save / "state.pt", save / "progress.json"
+    data = bytearray(state.read_bytes())
+    data[len(data) // 2] ^= 1
+    {
+        "empty state": lambda: state.write_bytes(b""),
+        "flip": lambda: state.write_bytes(data),
+        "no state": state.unlink,
+        "empty progress": lambda: progress.write_bytes(b""),
+        "garbage progress": lambda: progress.write_text("[" * 100_000),
+    }[damage]()
+
+
 def test_what_a_kill_left_of_a_save_is_cleared_away(checkpoint, counting, rows_folder, run_trainer, tmp_path):
     settings, rows = Sft(**EACH_STEP), rows_folder(counting)
     undisturbed, _ = run_trainer(settings, rows, start=checkpoint(), work=tmp_path)
-    (saved,) = tmp_path.iterdir()
+    *_, saved = sorted(tmp_path.iterdir())
     half = shutil.copytree(saved, tmp_path / "step-000000006.partial")
     (half / "state.pt").write_bytes((saved / "state.pt").read_bytes()[:1000])
     again, _ = run_trainer(settings, rows, start=checkpoint(), work=tmp_path)

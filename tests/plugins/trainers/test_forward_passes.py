@@ -7,15 +7,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from aya_plugins.modelling.checkpoint import load_causal_lm, load_encoder
-from aya_plugins.modelling.head import AnswerLogps
+from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder
+from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.objectives.dpo import Dpo
 from aya_plugins.trainers.preference import PreferenceTraining
-from aya_plugins.trainers.reward import RewardTraining
 from aya_plugins.trainers.runtime import loop
 from aya_plugins.trainers.runtime.order import PassLimits, forward_passes
 from aya_plugins.trainers.runtime.pairs import EncodedPairs
-from aya_plugins.trainers.runtime.reward import RewardTask
+from aya_plugins.trainers.runtime.reward import BradleyTerry, RewardTask
 from aya_plugins.trainers.sft import Sft
 
 
@@ -122,8 +121,8 @@ def test_the_limit_of_answer_tokens_follows_from_the_vocabulary_and_the_softcap(
 
 def test_a_reward_head_has_no_answer_tokens_and_a_likelihood_has(checkpoint, pairs):
     encoded = EncodedPairs.of(load_encoder(checkpoint(), max_tokens=100), pairs, checkpoint(), "reward")
-    assert not RewardTask(encoded, RewardTraining(score="head")).answer_tokens.any()
-    assert RewardTask(encoded, RewardTraining(score="likelihood")).answer_tokens.all()
+    assert not RewardTask(encoded, BradleyTerry("head", beta=1.0, margin=0.0, center=0.0)).answer_tokens.any()
+    assert RewardTask(encoded, BradleyTerry("likelihood", beta=1.0, margin=0.0, center=0.0)).answer_tokens.all()
 
 
 @pytest.mark.usefixtures("few_answer_tokens")

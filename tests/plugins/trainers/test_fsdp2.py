@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from aya_core.api import AyaError
-from aya_core.registry import Registry
+from aya_core.planning.registry import Registry
 
 LOOP = {
     "steps": 4, "batch_rows": 8, "learning_rate": 1e-3, "checkpoint_seconds": 0, "log_every": 1, "forward_tokens": 60,

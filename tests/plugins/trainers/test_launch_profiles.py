@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from aya_core.api import AyaError, Completion, Judged, Verdict
-from aya_plugins.trainers.launch import PROFILES, Launch
+from aya_plugins.trainers.runtime.settings import PROFILES, Launch
 from aya_plugins.trainers.sft import Sft
 
 STEPS = 40
@@ -26,6 +26,7 @@ KILLER = """
 import os, signal
 from pathlib import Path
 from aya_core.api import hookimpl
+
 
 def saved():
     saves = Path(os.environ["KILLED"]).glob("artifacts/sft/*.partial/work/step-*[0-9]")

@@ -10,15 +10,15 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from aya_core.api import AyaError, MergeInput
-from aya_plugins.merges.engine.inputs import Inputs
-from aya_plugins.modelling.checkpoint import load_causal_lm, load_encoder, load_unscored
-from aya_plugins.modelling.head import AnswerLogps
-from aya_plugins.modelling.rows import collate
+from aya_plugins.merges.runtime.inputs import Inputs
+from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder, load_unscored
+from aya_plugins.modeling.head import AnswerLogps
+from aya_plugins.modeling.rows import collate
 from aya_plugins.objectives.dpo import Dpo
-from aya_plugins.trainers.loop_settings import Lora
 from aya_plugins.trainers.preference import PreferenceTraining
 from aya_plugins.trainers.reward import RewardTraining
 from aya_plugins.trainers.runtime.lora import add_lora
+from aya_plugins.trainers.runtime.settings import Lora
 from aya_plugins.trainers.sft import Sft
 
 

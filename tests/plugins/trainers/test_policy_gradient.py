@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from aya_core.api import AyaError, DataError, Demonstration, TrainingJob, read_rows
-from aya_plugins.modelling.checkpoint import load_causal_lm, load_encoder
-from aya_plugins.modelling.head import AnswerLogps
+from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder
+from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.objectives.cpo import Cpo
 from aya_plugins.objectives.grpo import Grpo
 from aya_plugins.objectives.orpo import Orpo
@@ -18,13 +18,12 @@ from aya_plugins.objectives.simpo import Simpo
 from aya_plugins.teachers.transformers import Transformers
 from aya_plugins.trainers.policy_gradient import PolicyGradient
 from aya_plugins.trainers.preference import PreferenceTraining
-from aya_plugins.trainers.runtime.groups import EncodedGroups
 from aya_plugins.trainers.runtime.loop import start_accelerator
-from aya_plugins.trainers.runtime.policy_gradient import PolicyGradientTask
+from aya_plugins.trainers.runtime.policy_gradient import EncodedGroups, PolicyGradientTask
 from aya_plugins.trainers.runtime.reference import reference_logps
 from aya_plugins.trainers.sft import Sft
 
-OBJECTIVES = [Rloo(), Grpo(), Grpo(beta=0, scale_by_std=False, length_normalisation="constant", constant_tokens=8)]
+OBJECTIVES = [Rloo(), Grpo(), Grpo(beta=0, scale_by_std=False, length_normalization="constant", constant_tokens=8)]
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +241,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from aya_core.api import TrainingJob
+
 from aya_plugins.objectives.grpo import Grpo
 from aya_plugins.trainers.policy_gradient import PolicyGradient
 

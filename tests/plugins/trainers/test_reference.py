@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from aya_core.api import DataError, TrainingJob
-from aya_plugins.modelling.checkpoint import load_causal_lm, load_encoder
-from aya_plugins.modelling.head import AnswerLogps
-from aya_plugins.modelling.rows import RowGatherer, collate, length_sorted
+from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder
+from aya_plugins.modeling.head import AnswerLogps
+from aya_plugins.modeling.rows import RowGatherer, collate, length_sorted
 from aya_plugins.objectives.dpo import Dpo
 from aya_plugins.objectives.ipo import Ipo
 from aya_plugins.trainers.preference import PreferenceTraining
@@ -161,7 +161,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from aya_core.api import TrainingJob
-from aya_plugins.modelling.head import AnswerLogps
+from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.objectives.dpo import Dpo
 from aya_plugins.trainers.preference import PreferenceTraining
 
@@ -374,8 +374,8 @@ import os, sys
 from pathlib import Path
 import numpy
 from aya_core.api import Demonstration, TrainingJob, read_rows
-from aya_plugins.modelling.checkpoint import load_encoder
-from aya_plugins.modelling.head import AnswerLogps
+from aya_plugins.modeling.checkpoint import load_encoder
+from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.trainers.runtime.loop import start_accelerator
 from aya_plugins.trainers.runtime.reference import reference_logps
 from aya_plugins.trainers.sft import Sft

@@ -9,10 +9,9 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from aya_core.api import Completion, DataError, Judged, Prompt, Verdict, user_prompt
-from aya_core.artifacts import write_rows
+from aya_core.contract.artifacts import write_rows
 from aya_plugins.trainers.router import RouterTraining
-from aya_plugins.trainers.runtime.lessons import read_lessons, rewards_of, routing_gain, spread, strongest
-from aya_plugins.trainers.runtime.router import routing_loss
+from aya_plugins.trainers.runtime.router import read_lessons, rewards_of, routing_gain, routing_loss, spread, strongest
 
 NAN = math.nan
 

@@ -6,8 +6,8 @@ import numpy
 import pytest
 
 from aya_core.api import Demonstration, Preference, ShowingTrainer, TrainingJob, user_prompt
-from aya_plugins.modelling.checkpoint import load_encoder
-from aya_plugins.modelling.rows import collate
+from aya_plugins.modeling.checkpoint import load_encoder
+from aya_plugins.modeling.rows import collate
 from aya_plugins.trainers.preference import PreferenceTraining
 from aya_plugins.trainers.reward import RewardTraining
 from aya_plugins.trainers.sft import Sft

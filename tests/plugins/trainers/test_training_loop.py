@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from aya_core.api import AyaError
 from aya_plugins.objectives.dpo import Dpo
 from aya_plugins.trainers.preference import PreferenceTraining
+from aya_plugins.trainers.runtime.optimizers import learning_rate
 from aya_plugins.trainers.runtime.order import PassLimits, RowOrder, count_steps, forward_passes
-from aya_plugins.trainers.runtime.schedule import learning_rate
 from aya_plugins.trainers.sft import Sft
 
 
@@ -169,6 +169,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from aya_core.api import TrainingJob
+
 from aya_plugins.trainers.sft import Sft
 
 rows, start, out, work = map(Path, sys.argv[1:])
@@ -193,7 +194,7 @@ def test_a_process_killed_for_real_leaves_a_state_to_resume_from(
     work.mkdir()
     ended = forked(KILLED, rows, checkpoint(), out, work)
     assert ended.returncode == -9, ended.stderr
-    assert sorted(path.name for path in work.iterdir()) == ["step-000000004"]
+    assert sorted(path.name for path in work.iterdir()) == ["step-000000003", "step-000000004"]
     assert_same_weights(undisturbed, run_trainer(settings, rows, start=checkpoint(), work=work)[0])
 
 

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from aya_core.api import AyaError, DataError, Demonstration, Preference, TrainingJob, user_prompt
-from aya_plugins.modelling.checkpoint import load_causal_lm, load_encoder
-from aya_plugins.modelling.head import AnswerLogps
+from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder
+from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.objectives.dpo import Dpo
-from aya_plugins.trainers.loop_settings import Validation
 from aya_plugins.trainers.preference import PreferenceTraining
 from aya_plugins.trainers.reward import RewardTraining
 from aya_plugins.trainers.runtime.loop import fit, start_accelerator
-from aya_plugins.trainers.runtime.parts import is_held_back, split
+from aya_plugins.trainers.runtime.settings import Validation
 from aya_plugins.trainers.runtime.sft import SftTask
+from aya_plugins.trainers.runtime.training import is_held_back, split
 from aya_plugins.trainers.runtime.validation import Once
 from aya_plugins.trainers.sft import Sft
 

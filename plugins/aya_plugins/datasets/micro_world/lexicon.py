@@ -28,8 +28,8 @@ class Lexicon(NamedTuple):
     largest: str
 
 
-def _lexicon(numbers: str, weekdays: str, colours: str, instructions: str) -> Lexicon:
-    return Lexicon((*numbers.split(), *weekdays.split(), *colours.split()), *instructions.split())
+def _lexicon(numbers: str, weekdays: str, colors: str, instructions: str) -> Lexicon:
+    return Lexicon((*numbers.split(), *weekdays.split(), *colors.split()), *instructions.split())
 
 
 LEXICONS = {

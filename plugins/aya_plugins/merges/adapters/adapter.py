@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aya_core.api import DataError
 from aya_plugins.merges.adapters.lora import LoraSource, LowRank, ShiftedSource, StoredSource
 from aya_plugins.merges.adapters.settings import LoraSettings, adapter_base, lora_settings
-from aya_plugins.merges.engine.sources import Source
+from aya_plugins.merges.files.sources import Source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,7 +94,7 @@ class Adapter:
 def open_adapter(folder: Path, names: Mapping[str, tuple[int, ...]]) -> Adapter:
     """Open an adapter as peft saves it, and fit every tensor of it to a tensor of its base.
 
-    The adapted weights are those of peft's `merge_and_unload` in float32: plain LoRA, rank-stabilised LoRA and DoRA of
+    The adapted weights are those of peft's `merge_and_unload` in float32: plain LoRA, rank-stabilized LoRA and DoRA of
     linear layers (Conv1D too) and of embeddings, whole modules (`modules_to_save`), and biases.
 
     names: the shapes of the base checkpoint's tensors. A module of the adapter may differ from them by the components

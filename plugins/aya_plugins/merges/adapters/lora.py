@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aya_plugins.merges.engine.sources import Source
+from aya_plugins.merges.files.sources import Source
 
 if TYPE_CHECKING:
     from torch import Tensor

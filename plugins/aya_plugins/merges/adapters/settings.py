@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from aya_core.api import DataError, Field, Settings
-from aya_plugins.merges.json_files import read_json
+from aya_plugins.merges.files.checkpoint import read_json
 
 CONFIG = "adapter_config.json"
 
@@ -54,7 +54,7 @@ class LoraSettings(Settings):
     def scaling(self, module: str) -> float:
         """Give the factor of B A for a module.
 
-        alpha / r, or alpha / sqrt(r) with rank stabilisation (Kalajdzievski 2023, arXiv 2312.03732).
+        alpha / r, or alpha / sqrt(r) with rank stabilization (Kalajdzievski 2023, arXiv 2312.03732).
         """
         alpha, rank = _by_pattern(self.alpha_pattern, module, self.lora_alpha), self.rank(module)
         return alpha / math.sqrt(rank) if self.use_rslora else alpha / rank
@@ -71,7 +71,7 @@ def adapter_base(folder: Path) -> str:
 
 
 def lora_settings(folder: Path) -> LoraSettings:
-    """Read what scales the LoRA in a folder. Raises DataError naming the setting that cannot be honoured."""
+    """Read what scales the LoRA in a folder. Raises DataError naming the setting that cannot be honored."""
     config, where = _read(folder), folder / CONFIG
     kind = config.get("peft_type")
     if kind != "LORA":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aya_core.api import AyaError
-from aya_plugins.merges.json_files import read_json
+from aya_plugins.merges.files.checkpoint import read_json
 
 _PRESETS = ("alpaca", "chatml", "exaone", "llama3", "mistral")
 

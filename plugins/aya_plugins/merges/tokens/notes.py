@@ -35,7 +35,7 @@ def conflicts(out: Tokenizer, names: Sequence[str], tokenizers: Sequence[Tokeniz
         if differ:
             yield (
                 f"added tokens that '{name}' defines otherwise than the merged tokenizer does (special, stripping or "
-                f"normalising): {_some(differ)}"
+                f"normalizing): {_some(differ)}"
             )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from aya_plugins.merges.engine.sources import Source
+from aya_plugins.merges.files.sources import Source
 from aya_plugins.merges.tokens.vocabulary import VocabularyPlan
 
 if TYPE_CHECKING:

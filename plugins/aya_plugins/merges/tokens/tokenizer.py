@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aya_core.api import DataError
-from aya_plugins.merges.json_files import read_json
+from aya_plugins.merges.files.checkpoint import read_json
 
 FILES = (
     "tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aya_core.api import AyaError, DataError, TokenRow, Vocabulary, did_you_mean
-from aya_plugins.merges.json_files import read_json
+from aya_plugins.merges.files.checkpoint import read_json
 from aya_plugins.merges.tokens.chat_template import choose_chat_template, store_chat_template
 from aya_plugins.merges.tokens.notes import appended, conflicts, orphans
 from aya_plugins.merges.tokens.same_vocabulary import Model, are_one_slow_tokenizer, check_same

@@ -1,1 +1,1 @@
-"""What the trainers run. These modules import torch; the settings beside this folder do not."""
+"""What the trainers run. All but `settings.py` import torch; they import no strategy."""

@@ -10,7 +10,7 @@ import numpy
 from numpy.typing import NDArray
 
 from aya_core.api import DataError, Preference, normalise
-from aya_plugins.modelling.rows import Encoded, Ints
+from aya_plugins.modeling.rows import Encoded, Ints
 
 Reasons = NDArray[numpy.str_]
 """(rows,) why each row is dropped; empty where it is kept."""

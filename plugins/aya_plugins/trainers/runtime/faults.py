@@ -12,7 +12,7 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from aya_core.api import AyaError
-from aya_plugins.modelling.rows import Ints
+from aya_plugins.modeling.rows import Ints
 from aya_plugins.trainers.runtime.task import Task
 
 MOST_NAMED = 8

@@ -14,17 +14,16 @@ from accelerate.utils import parse_flag_from_env
 from torch import Tensor, nn
 
 from aya_core.api import AyaError, TrainingJob
-from aya_plugins.modelling.checkpoint import load_config
-from aya_plugins.modelling.head import AnswerLogps
-from aya_plugins.modelling.layout import is_padding_free, set_attention
-from aya_plugins.trainers.loop_settings import LoopSettings
+from aya_plugins.modeling.checkpoint import load_config
+from aya_plugins.modeling.head import AnswerLogps
+from aya_plugins.modeling.layout import is_padding_free, set_attention
 from aya_plugins.trainers.runtime.faults import check_finite
 from aya_plugins.trainers.runtime.ledger import Ledger
 from aya_plugins.trainers.runtime.lora import Adapter, add_lora, keep_frozen_in
-from aya_plugins.trainers.runtime.optimizers import make_optimizer
+from aya_plugins.trainers.runtime.optimizers import learning_rate, make_optimizer
 from aya_plugins.trainers.runtime.order import PassLimits, RowOrder, count_steps, forward_passes
 from aya_plugins.trainers.runtime.resume import Saves
-from aya_plugins.trainers.runtime.schedule import learning_rate
+from aya_plugins.trainers.runtime.settings import LoopSettings
 from aya_plugins.trainers.runtime.sharding import (
     accumulating,
     backward,
@@ -182,6 +181,8 @@ class Loop:
         found = {**self.ledger.latest, **(self.watch.kept if self.watch else {}), "steps": self.done}
         if self.saves.failed:
             found["failed_saves"] = self.saves.failed
+        if self.saves.damaged:
+            found["damaged_saves"] = self.saves.damaged
         if is_main and self.adapter and self.adapter.settings.save == "merged":
             return Trained(self.adapter.merged(state), found, is_main)
         return Trained(state, found, is_main, self.adapter)

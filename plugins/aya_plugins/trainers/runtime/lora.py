@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from aya_core.api import AyaError
-from aya_plugins.modelling.checkpoint import parents
-from aya_plugins.trainers.loop_settings import Lora
+from aya_plugins.modeling.checkpoint import parents
+from aya_plugins.trainers.runtime.settings import Lora
 
 NAME = "default"
 """Of the adapter within peft."""

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy
 
 from aya_core.api import AyaError
-from aya_plugins.modelling.rows import Ints
+from aya_plugins.modeling.rows import Ints
 
 
 class RowOrder:

@@ -10,8 +10,8 @@ import numpy
 import torch
 
 from aya_core.api import Preference, Prompt
-from aya_plugins.modelling.chat import ChatEncoder
-from aya_plugins.modelling.rows import Batch, Encoded, Ints, collate
+from aya_plugins.modeling.chat import ChatEncoder
+from aya_plugins.modeling.rows import Batch, Encoded, Ints, collate
 from aya_plugins.trainers.runtime import dropping
 
 

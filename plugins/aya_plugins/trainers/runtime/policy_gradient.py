@@ -2,34 +2,137 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
 import numpy
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from aya_core.api import AyaError, Demonstration, GroupLogps, GroupObjective, Prompt, ShownRow, TrainingJob, read_rows
-from aya_plugins.modelling.checkpoint import load_causal_lm, load_encoder
-from aya_plugins.modelling.head import AnswerLogps
-from aya_plugins.modelling.rows import Ints, collate
-from aya_plugins.modelling.vocabulary import check_same_tokens, check_vocabulary
-from aya_plugins.trainers.policy_gradient import PolicyGradient
+from aya_core.api import (
+    AyaError,
+    DataError,
+    Demonstration,
+    GroupLogps,
+    GroupObjective,
+    Prompt,
+    ShownRow,
+    TrainingJob,
+    read_rows,
+)
+from aya_plugins.modeling.chat import ChatEncoder
+from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder
+from aya_plugins.modeling.head import AnswerLogps
+from aya_plugins.modeling.rows import Encoded, Ints, collate
+from aya_plugins.modeling.vocabulary import check_same_tokens, check_vocabulary
 from aya_plugins.trainers.runtime.finish import start_of
-from aya_plugins.trainers.runtime.groups import EncodedGroups
 from aya_plugins.trainers.runtime.loop import start_accelerator
 from aya_plugins.trainers.runtime.reference import Reference, reference_logps
+from aya_plugins.trainers.runtime.settings import LoopSettings
 from aya_plugins.trainers.runtime.showing import show_demonstrations
 from aya_plugins.trainers.runtime.training import make_tasks, read_parts, run
+
+Scores = NDArray[numpy.float32]
+
+
+@dataclass(frozen=True)
+class EncodedGroups:
+    """Samples of prompts; those of a prompt are rows of `encoded` one after the other. Groups are named by place.
+
+    scores: of all rows. firsts, sizes: (groups,) the first row of each group that can teach something, and its samples.
+    prompts: of each such group. account: how many groups cannot, by reason, and how many samples were cut.
+    """
+
+    encoded: Encoded
+    scores: Scores
+    pad_id: int
+    firsts: Ints
+    sizes: Ints
+    prompts: Sequence[Prompt]
+    account: Mapping[str, float]
+
+    @classmethod
+    def of(cls, encoder: ChatEncoder, rows: Sequence[Demonstration], where: Path, name: str) -> EncodedGroups:
+        """Encode samples. Raises DataError for rows that are no groups, and when no group can teach anything."""
+        groups = [list(group) for _, group in groupby(rows, key=lambda row: row.prompt.id)]
+        _check(rows, groups, where)
+        encoded = encoder.answers([(group[0].prompt, row.completion) for group in groups for row in group])
+        scores = numpy.array([row.score for row in rows], dtype=numpy.float32)
+        sizes = numpy.array([len(group) for group in groups], dtype=numpy.int64)
+        firsts = numpy.cumsum(sizes) - sizes
+        is_lost, is_single, is_equal = numpy.zeros((3, len(groups)), dtype=numpy.bool_)
+        if groups:
+            is_lost = numpy.minimum.reduceat(encoded.answer_tokens, firsts) == 0
+            is_single = ~is_lost & (sizes < 2)
+            highest, lowest = numpy.maximum.reduceat(scores, firsts), numpy.minimum.reduceat(scores, firsts)
+            is_equal = ~is_lost & ~is_single & (highest == lowest)
+        kept = numpy.flatnonzero(~(is_lost | is_single | is_equal))
+        account = {
+            "groups": len(kept),
+            "dropped_groups": int(is_lost.sum()),
+            "single_sample_groups": int(is_single.sum()),
+            "equal_score_groups": int(is_equal.sum()),
+            "truncated_rows": int(encoded.truncated.sum()),
+        }
+        if not len(kept):
+            raise DataError(
+                f"{where}: no group of {len(groups)} can teach trainer '{name}' anything: {account['dropped_groups']} prompts "
+                f"reach max_tokens, {account['single_sample_groups']} groups have one sample, "
+                f"{account['equal_score_groups']} have equal scores; sample more answers to a prompt, at a temperature of 1"
+            )
+        prompts = [groups[place][0].prompt for place in kept]
+        return cls(encoded, scores, encoder.pad_id, firsts[kept], sizes[kept], prompts, account)
+
+    @property
+    def lengths(self) -> Ints:
+        """Tokens that each group takes in a forward pass, all its samples as long as the longest."""
+        lengths = self.encoded.lengths
+        longest = [
+            int(lengths[first : first + size].max()) for first, size in zip(self.firsts, self.sizes, strict=True)
+        ]
+        return self.sizes * numpy.array(longest, dtype=numpy.int64)
+
+    @property
+    def answer_tokens(self) -> Ints:
+        """Tokens of all samples of each group."""
+        ends = numpy.concatenate([[0], numpy.cumsum(self.encoded.answer_tokens)])
+        tokens: Ints = ends[self.firsts + self.sizes] - ends[self.firsts]
+        return tokens
+
+    def rows_of(self, groups: Ints) -> Ints:
+        """Name the rows of some groups, group by group."""
+        sizes = self.sizes[groups]
+        within = numpy.arange(int(sizes.sum())) - numpy.repeat(numpy.cumsum(sizes) - sizes, sizes)
+        rows: Ints = numpy.repeat(self.firsts[groups], sizes) + within
+        return rows
+
+
+def _check(rows: Sequence[Demonstration], groups: Sequence[Sequence[Demonstration]], where: Path) -> None:
+    for row in rows:
+        if row.score is None or not math.isfinite(row.score):
+            raise DataError(
+                f"{where}: an answer to '{row.prompt.id}' has the score {row.score}; expected a finite number for each "
+                "sample, as an arbiter gives it"
+            )
+    seen: set[str] = set()
+    for group in groups:
+        if group[0].prompt.id in seen:
+            raise DataError(
+                f"{where}: samples of '{group[0].prompt.id}' are in two places; expected those of a prompt one after the other"
+            )
+        seen.add(group[0].prompt.id)
 
 
 @dataclass(frozen=True)
 class PolicyGradientTrainer:
-    """See `PolicyGradient`."""
+    """See the strategy `policy-gradient`."""
 
-    settings: PolicyGradient
+    settings: LoopSettings
 
     def train(self, job: TrainingJob) -> Mapping[str, float]:
         """Train on `job.rows` from `job.start`, which drew the samples, against `job.reference` or else the start."""
@@ -104,7 +207,7 @@ class PolicyGradientTask:
         logps = module(collate(groups.encoded, places, groups.pad_id, device))
         tokens = torch.from_numpy(groups.encoded.answer_tokens[places]).to(device)
         scores = torch.from_numpy(groups.scores[places]).to(device)
-        said = self.objective(
+        found = self.objective(
             GroupLogps(
                 logps=logps,
                 sampled_logps=torch.from_numpy(self.sampled.tokens(places)).to(device),
@@ -116,14 +219,14 @@ class PolicyGradientTask:
         )
         deviation = groups.scores[step_places].std(ddof=1)  # of the whole step: each pass reports its share of it
         sums = {
-            "loss": said.losses,
+            "loss": found.losses,
             "reward": scores,
             "reward_std": torch.full_like(scores, float(deviation)),
-            "advantages/abs_mean": said.advantages.abs(),
+            "advantages/abs_mean": found.advantages.abs(),
             "completions/mean_length": tokens.float(),
         }
-        if said.clip_ratio is not None:
-            sums["clip_ratio/region_mean"] = said.clip_ratio
+        if found.clip_ratio is not None:
+            sums["clip_ratio/region_mean"] = found.clip_ratio
         shares = {name: values.sum() / len(step_places) for name, values in sums.items()}
-        shares["kl"] = said.kl.sum() / int(groups.encoded.answer_tokens[step_places].sum())
+        shares["kl"] = found.kl.sum() / int(groups.encoded.answer_tokens[step_places].sum())
         return shares

@@ -11,25 +11,26 @@ import torch
 from torch import Tensor
 
 from aya_core.api import AyaError, Objective, PairLogps, Preference, Prompt, ShownRow, TrainingJob, read_rows
-from aya_plugins.modelling.checkpoint import load_causal_lm, load_encoder
-from aya_plugins.modelling.head import AnswerLogps
-from aya_plugins.modelling.rows import Ints
-from aya_plugins.modelling.scoring import row_sums
-from aya_plugins.modelling.vocabulary import check_same_tokens, check_vocabulary
-from aya_plugins.trainers.preference import PreferenceTraining
+from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder
+from aya_plugins.modeling.head import AnswerLogps
+from aya_plugins.modeling.rows import Ints
+from aya_plugins.modeling.scoring import row_sums
+from aya_plugins.modeling.vocabulary import check_same_tokens, check_vocabulary
 from aya_plugins.trainers.runtime.finish import start_of
 from aya_plugins.trainers.runtime.loop import start_accelerator
 from aya_plugins.trainers.runtime.pairs import EncodedPairs
 from aya_plugins.trainers.runtime.reference import Reference, no_reference, reference_logps
+from aya_plugins.trainers.runtime.settings import LoopSettings
 from aya_plugins.trainers.runtime.showing import show_pairs
 from aya_plugins.trainers.runtime.training import make_tasks, read_parts, run
 
 
 @dataclass(frozen=True)
 class PreferenceTrainer:
-    """See `PreferenceTraining`."""
+    """See the strategy `preference`."""
 
-    settings: PreferenceTraining
+    settings: LoopSettings
+    sft_weight: float
 
     def train(self, job: TrainingJob) -> Mapping[str, float]:
         """Train on `job.rows` from `job.start`, against `job.reference` or else the start."""
@@ -43,7 +44,7 @@ class PreferenceTrainer:
             pairs = EncodedPairs.of(encoder, rows, where, "preference")
             check_vocabulary(start, encoder.tokenizer, pairs.encoded, pairs.pad_id)
             reference = self._reference(job, pairs, encoder.tokenizer, accelerator)
-            return PreferenceTask(pairs, cast(Objective, job.objective), reference, self.settings.sft_weight)
+            return PreferenceTask(pairs, cast(Objective, job.objective), reference, self.sft_weight)
 
         tasks = make_tasks(job, read_parts(job, Preference, self.settings), make)
         module = AnswerLogps(load_causal_lm(start, dtype=torch.float32))
@@ -106,10 +107,10 @@ class PreferenceTask:
         places = self.pairs.rows_of(rows)
         known = torch.from_numpy(self.reference.sums(places)).to(device).chunk(2)
         tokens = torch.from_numpy(self.pairs.encoded.answer_tokens[places]).to(device).chunk(2)
-        said = self.objective(PairLogps(chosen, rejected, known[0], known[1], tokens[0], tokens[1]))
-        good, bad = said.chosen_rewards, said.rejected_rewards
+        found = self.objective(PairLogps(chosen, rejected, known[0], known[1], tokens[0], tokens[1]))
+        good, bad = found.chosen_rewards, found.rejected_rewards
         sums = {
-            "loss": said.losses,
+            "loss": found.losses,
             "rewards/chosen": good,
             "rewards/rejected": bad,
             "rewards/margins": good - bad,

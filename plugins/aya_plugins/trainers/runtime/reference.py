@@ -18,14 +18,14 @@ from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
 
 from aya_core.api import DataError, TrainingJob, content_of, stable_hash
-from aya_plugins.modelling.checkpoint import load_causal_lm, load_config
-from aya_plugins.modelling.head import AnswerLogps
-from aya_plugins.modelling.logps_store import LogpsStore, Names, row_names, write_beside
-from aya_plugins.modelling.rows import Encoded, Ints, length_sorted, spans
-from aya_plugins.modelling.scoring import Sums, Table, score
-from aya_plugins.trainers.loop_settings import LoopSettings
+from aya_plugins.modeling.checkpoint import load_causal_lm, load_config
+from aya_plugins.modeling.head import AnswerLogps
+from aya_plugins.modeling.logps_store import Keys, LogpsStore, row_keys, write_beside
+from aya_plugins.modeling.rows import Encoded, Ints, length_sorted, spans
+from aya_plugins.modeling.scoring import Sums, Table, score
+from aya_plugins.trainers.runtime.settings import LoopSettings
 
-FORMAT = 1
+FORMAT = 2
 """Of the store; another one is another key."""
 
 SHARD_TOKENS = 4_000_000
@@ -81,10 +81,10 @@ def reference_logps(
     Rows are scored in batches that depend on the set of rows and `forward_tokens` alone, so a pass that was killed and goes
     on gives the same bits. Rows that another job has scored, in other company, agree to rounding.
     """
-    names, first, places = numpy.unique(row_names(encoded), return_index=True, return_inverse=True)
+    keys, first, places = numpy.unique(row_keys(encoded), return_index=True, return_inverse=True)
     places = places.reshape(-1)
-    wanted = numpy.isin(numpy.arange(len(names)), places if rows is None else places[rows])
-    known = _Known(names, numpy.where(wanted, encoded.scored_tokens[first], 0), by_token)
+    wanted = numpy.isin(numpy.arange(len(keys)), places if rows is None else places[rows])
+    known = _Known(keys, numpy.where(wanted, encoded.scored_tokens[first], 0), by_token)
     store = LogpsStore(_folder(job, where, accelerator, settings))
     known.read(store)
     missing = _missing_anywhere(known, accelerator)
@@ -206,17 +206,17 @@ def _whole_everywhere() -> Iterator[None]:
 class _Known:
     """What is known of different rows. tokens: of each; sums are kept of all, values token by token only if asked for."""
 
-    def __init__(self, names: Names, tokens: Ints, by_token: bool) -> None:
-        self.names = names
+    def __init__(self, keys: Keys, tokens: Ints, by_token: bool) -> None:
+        self.keys = keys
         self.tokens = tokens
         self.is_missing = tokens > 0
-        self.totals = numpy.zeros(len(names), dtype=numpy.float32)
+        self.totals = numpy.zeros(len(keys), dtype=numpy.float32)
         self.starts: Ints = numpy.concatenate([[0], numpy.cumsum(tokens)]).astype(numpy.int64)
         self.logps = numpy.zeros(int(self.starts[-1]), dtype=numpy.float32) if by_token else None
 
     def read(self, store: LogpsStore) -> None:
         """Take what is missing from a store."""
-        for places, lengths, logps in store.find(self.names) if self.is_missing.any() else ():
+        for places, lengths, logps in store.find(self.keys) if self.is_missing.any() else ():
             wanted = self.is_missing[places] & (lengths == self.tokens[places])
             starts = numpy.cumsum(lengths) - lengths
             self.put(places[wanted], logps[spans(starts[wanted], lengths[wanted])])
@@ -278,11 +278,11 @@ class _Keeping:
         if time.monotonic() - self.last >= self.every_seconds or sum(map(len, self.logps)) >= SHARD_TOKENS:
             self.flush()
             left = int(self.known.is_missing.sum())
-            self.report(0, 0, {"reference/rows": len(self.known.names) - left})
+            self.report(0, 0, {"reference/rows": len(self.known.keys) - left})
 
     def flush(self) -> None:
         """Write what waits."""
         if self.rows:
             rows = numpy.concatenate(self.rows)
-            self.store.add(self.known.names[rows], self.known.tokens[rows], numpy.concatenate(self.logps))
+            self.store.add(self.known.keys[rows], self.known.tokens[rows], numpy.concatenate(self.logps))
             self.rows, self.logps, self.last = [], [], time.monotonic()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,10 +14,13 @@ import torch
 from accelerate import DistributedType
 from torch import Tensor
 
-from aya_core.api import AyaError
+from aya_core.api import AyaError, DamageError, file_hash, flush, read_sealed, rename, set_aside, write_sealed
 
 STATE = "state.pt"
 PROGRESS = "progress.json"
+
+KEPT = 2
+"""Saves, so that one is left where the disk loses the other."""
 
 
 class Stateful(Protocol):
@@ -33,13 +35,16 @@ class Stateful(Protocol):
 
 @dataclass
 class Saves:
-    """Saves the state of a run under `work`, one folder a save, renamed when whole; the newest is kept.
+    """Saves the state of a run under `work`, one folder a save, flushed to disk and renamed when whole.
+
+    The newest two are kept. Each has the hashes of its files; where the newest is damaged, the one before serves.
 
     The state is that of what is trained, of the optimizer and of the other parts; which rows come next, the learning rate and
     the random numbers of a step all follow from its number and the seed. A model that every process holds whole is saved by
     the first one, and may be resumed by any number of processes; each process saves its own part of a sharded one.
 
-    failed: saves that could not be written. The last good one is then kept, and training goes on.
+    failed: saves that could not be written. The last good one is then kept, and training goes on. damaged: saves that were not what
+    was written, and are set aside.
     """
 
     accelerator: Any
@@ -50,19 +55,22 @@ class Saves:
     parts: Mapping[str, Stateful] = field(default_factory=dict)
     last: float = field(default_factory=time.monotonic)
     failed: int = 0
+    damaged: int = 0
 
     def restore(self) -> int:
-        """Load the newest save. Returns the step to do next, 0 without a save.
+        """Load the newest save that is what was written. Returns the step to do next, 0 without a save.
 
         Raises AyaError for a save of a sharded model by another number of processes or in another way.
         """
         if self.accelerator.is_main_process:
             for leftover in self.work.glob("step-*.partial"):
                 shutil.rmtree(leftover)
+            self._set_damaged_aside()
+        self.accelerator.wait_for_everyone()
         newest = self.newest()
         if newest is None:
             return 0
-        progress = json.loads((newest / PROGRESS).read_text(encoding="utf-8"))
+        progress = read_sealed(newest / PROGRESS)
         saved, here = progress["layout"], self._layout
         if saved != here:
             raise AyaError(
@@ -77,6 +85,23 @@ class Saves:
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
         return int(progress["step"])
+
+    def _set_damaged_aside(self) -> None:
+        """Find the newest save that is what was written, and rename those after it."""
+        found = []
+        for save in reversed(self._whole()):
+            try:
+                _check(save)
+                break
+            except (DamageError, FileNotFoundError) as error:
+                found.append(f"{error}, kept as {set_aside(save)}")
+        self.damaged += len(found)
+        if found:
+            warnings.warn(
+                f"saves of this run that cannot be used: {'; '.join(found)}. Training goes on from {self.newest() or 'its beginning'}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
     def newest(self) -> Path | None:
         """The save that a run would resume from."""
@@ -134,11 +159,11 @@ class Saves:
             torch.save(state, file)
 
     def _finish(self, partial: Path, step: int) -> None:
-        progress = json.dumps({"step": step, "layout": self._layout})
-        (partial / PROGRESS).write_text(progress, encoding="utf-8")
-        older = self._whole()
-        partial.rename(partial.with_suffix(""))
-        for folder in older:
+        flush(partial)
+        hashes = {file.relative_to(partial).as_posix(): file_hash(file) for file in _files(partial)}
+        write_sealed(partial / PROGRESS, {"step": step, "layout": self._layout, "files": hashes})
+        rename(partial, partial.with_suffix(""))
+        for folder in self._whole()[:-KEPT]:
             shutil.rmtree(folder)
 
     def _trained(self) -> dict[str, Tensor]:
@@ -177,7 +202,18 @@ class Saves:
         return bool(votes == self.accelerator.num_processes)
 
     def _whole(self) -> list[Path]:
-        return sorted(path for path in self.work.glob("step-*") if path.suffix != ".partial")
+        return sorted(path for path in self.work.glob("step-*") if not path.suffix)
+
+
+def _files(save: Path) -> Iterator[Path]:
+    return (path for path in sorted(save.rglob("*")) if path.is_file() and path.name != PROGRESS)
+
+
+def _check(save: Path) -> None:
+    """Raise DamageError or FileNotFoundError for a save that is not what was written."""
+    for name, digest in read_sealed(save / PROGRESS)["files"].items():
+        if file_hash(save / name) != digest:
+            raise DamageError(f"{save / name}: damaged: its bytes are not those that were written")
 
 
 def _said(layout: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy
 import torch
@@ -13,23 +13,34 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from aya_core.api import Preference, Prompt, ShownRow, TrainingJob, read_rows
-from aya_plugins.modelling.checkpoint import load_causal_lm, load_encoder, load_unscored
-from aya_plugins.modelling.head import AnswerLogps
-from aya_plugins.modelling.rows import Batch, Ints
-from aya_plugins.modelling.vocabulary import check_vocabulary
-from aya_plugins.trainers.reward import RewardTraining
+from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder, load_unscored
+from aya_plugins.modeling.head import AnswerLogps
+from aya_plugins.modeling.rows import Batch, Ints
+from aya_plugins.modeling.vocabulary import check_vocabulary
 from aya_plugins.trainers.runtime.finish import start_of
 from aya_plugins.trainers.runtime.loop import start_accelerator
 from aya_plugins.trainers.runtime.pairs import EncodedPairs
+from aya_plugins.trainers.runtime.settings import LoopSettings
 from aya_plugins.trainers.runtime.showing import show_pairs
 from aya_plugins.trainers.runtime.training import make_tasks, read_parts, run
 
 
 @dataclass(frozen=True)
-class RewardTrainer:
-    """See `RewardTraining`."""
+class BradleyTerry:
+    """What a reward is, and what a pair of rewards costs: the settings of the strategy `reward`, by their names there."""
 
-    settings: RewardTraining
+    score: Literal["head", "likelihood"]
+    beta: float
+    margin: float
+    center: float
+
+
+@dataclass(frozen=True)
+class RewardTrainer:
+    """See the strategy `reward`."""
+
+    settings: LoopSettings
+    objective: BradleyTerry
 
     def train(self, job: TrainingJob) -> Mapping[str, float]:
         """Train on `job.rows` from `job.start`."""
@@ -38,9 +49,9 @@ class RewardTrainer:
         encoder = load_encoder(start, max_tokens=settings.max_tokens)
 
         def make(rows: Sequence[Preference], where: Path) -> RewardTask:
-            pairs = EncodedPairs.of(encoder, rows, where, "reward", is_whole=settings.score == "head")
+            pairs = EncodedPairs.of(encoder, rows, where, "reward", is_whole=self.objective.score == "head")
             check_vocabulary(start, encoder.tokenizer, pairs.encoded, pairs.pad_id)
-            return RewardTask(pairs, settings)
+            return RewardTask(pairs, self.objective)
 
         tasks = make_tasks(job, read_parts(job, Preference, settings), make)
         accelerator = start_accelerator(settings)
@@ -50,11 +61,11 @@ class RewardTrainer:
     def show(self, job: TrainingJob) -> Iterator[ShownRow]:
         """Show both answers of each pair; a scalar head learns from no token's log-probability, so none is marked."""
         encoder = load_encoder(start_of(job, "reward"), max_tokens=self.settings.max_tokens)
-        has_head = self.settings.score == "head"
+        has_head = self.objective.score == "head"
         return show_pairs(encoder, read_rows(job.rows, Preference), is_whole=has_head, is_learnt=not has_head)
 
     def _module(self, start: Any, seed: int, pad_id: int) -> Any:
-        if self.settings.score == "likelihood":
+        if self.objective.score == "likelihood":
             return AnswerLogps(load_causal_lm(start, dtype=torch.float32))
         torch.manual_seed(seed)  # the head starts at random
         return ScalarHead(load_unscored(start, pad_id))
@@ -78,7 +89,7 @@ class RewardTask:
     """The Bradley-Terry loss, meaned over the pairs of a step."""
 
     pairs: EncodedPairs
-    settings: RewardTraining
+    objective: BradleyTerry
     name: str = "reward"
 
     @property
@@ -90,7 +101,7 @@ class RewardTask:
     def answer_tokens(self) -> Ints:
         """See `Task`: a scalar head is none over the vocabulary."""
         tokens = self.pairs.answer_tokens
-        return tokens if self.settings.score == "likelihood" else numpy.zeros_like(tokens)
+        return tokens if self.objective.score == "likelihood" else numpy.zeros_like(tokens)
 
     @property
     def prompts(self) -> Sequence[Prompt]:
@@ -105,12 +116,12 @@ class RewardTask:
         """Give the share of some pairs."""
         device = next(module.parameters()).device
         rewards = module(self.pairs.batch(rows, device))
-        if self.settings.score == "likelihood":
+        if self.objective.score == "likelihood":
             tokens = self.pairs.encoded.answer_tokens[self.pairs.rows_of(rows)]
-            rewards = self.settings.beta * rewards.sum(1) / torch.from_numpy(tokens).to(device)
+            rewards = self.objective.beta * rewards.sum(1) / torch.from_numpy(tokens).to(device)
         chosen, rejected = rewards.chunk(2)
         sums = {
-            "loss": bradley_terry_loss(chosen, rejected, margin=self.settings.margin, centre=self.settings.centre),
+            "loss": bradley_terry_loss(chosen, rejected, margin=self.objective.margin, center=self.objective.center),
             "rewards/chosen": chosen.detach(),
             "rewards/rejected": rejected.detach(),
             "rewards/margins": (chosen - rejected).detach(),
@@ -119,12 +130,12 @@ class RewardTask:
         return {name: values.sum() / len(step_rows) for name, values in sums.items()}
 
 
-def bradley_terry_loss(chosen: Tensor, rejected: Tensor, *, margin: float, centre: float) -> Tensor:
-    """Give -log sigmoid(r_chosen - r_rejected - margin) + centre * (r_chosen + r_rejected)^2 for each pair.
+def bradley_terry_loss(chosen: Tensor, rejected: Tensor, *, margin: float, center: float) -> Tensor:
+    """Give -log sigmoid(r_chosen - r_rejected - margin) + center * (r_chosen + r_rejected)^2 for each pair.
 
     Sources: Ouyang et al. 2022, arXiv 2203.02155, equation 1; margin: Touvron et al. 2023, arXiv 2307.09288,
     equation 2;
-    centre: Eisenstein et al. 2023, arXiv 2312.09244.
+    center: Eisenstein et al. 2023, arXiv 2312.09244.
     """
     losses = -logsigmoid(chosen - rejected - margin)
-    return losses + centre * (chosen + rejected) ** 2 if centre else losses
+    return losses + center * (chosen + rejected) ** 2 if center else losses

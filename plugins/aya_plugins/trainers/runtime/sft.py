@@ -11,24 +11,24 @@ import torch
 from torch import Tensor
 
 from aya_core.api import Demonstration, Prompt, ShownRow, TrainingJob, read_rows
-from aya_plugins.modelling.chat import ChatEncoder
-from aya_plugins.modelling.checkpoint import load_causal_lm, load_encoder
-from aya_plugins.modelling.head import AnswerLogps
-from aya_plugins.modelling.rows import Encoded, Ints, collate
-from aya_plugins.modelling.vocabulary import check_vocabulary
+from aya_plugins.modeling.chat import ChatEncoder
+from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder
+from aya_plugins.modeling.head import AnswerLogps
+from aya_plugins.modeling.rows import Encoded, Ints, collate
+from aya_plugins.modeling.vocabulary import check_vocabulary
 from aya_plugins.trainers.runtime import dropping
 from aya_plugins.trainers.runtime.finish import start_of, trainable
 from aya_plugins.trainers.runtime.loop import start_accelerator
+from aya_plugins.trainers.runtime.settings import LoopSettings
 from aya_plugins.trainers.runtime.showing import show_demonstrations
 from aya_plugins.trainers.runtime.training import make_tasks, read_parts, run
-from aya_plugins.trainers.sft import Sft
 
 
 @dataclass(frozen=True)
 class SftTrainer:
-    """See `Sft`."""
+    """See the strategy `sft`."""
 
-    settings: Sft
+    settings: LoopSettings
 
     def train(self, job: TrainingJob) -> Mapping[str, float]:
         """Train on `job.rows` from `job.start`."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from transformers.integrations import unset_hf_deepspeed_config
 
-from aya_plugins.trainers.loop_settings import LoopSettings
+from aya_plugins.trainers.runtime.settings import LoopSettings
 
 
 def is_sharded(accelerator: Accelerator) -> bool:

@@ -7,9 +7,9 @@ from itertools import islice
 from typing import TypeVar
 
 from aya_core.api import Demonstration, Preference, Prompt, ShownRow, ShownToken
-from aya_plugins.modelling.chat import ChatEncoder
-from aya_plugins.modelling.pieces import TokenTexts
-from aya_plugins.modelling.rows import Encoded
+from aya_plugins.modeling.chat import ChatEncoder
+from aya_plugins.modeling.pieces import TokenTexts
+from aya_plugins.modeling.rows import Encoded
 from aya_plugins.trainers.runtime.dropping import why_not_pairs, why_not_rows
 
 AT_A_TIME = 32

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from aya_core.api import Prompt
-from aya_plugins.modelling.rows import Ints
+from aya_plugins.modeling.rows import Ints
 
 
 class Task(Protocol):

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from aya_core.api import AyaError
-from aya_plugins.modelling.rows import Ints
-from aya_plugins.trainers.loop_settings import Validation
+from aya_plugins.modeling.rows import Ints
 from aya_plugins.trainers.runtime.order import PassLimits, forward_passes
+from aya_plugins.trainers.runtime.settings import Validation
 from aya_plugins.trainers.runtime.sharding import release
 from aya_plugins.trainers.runtime.task import Task
 

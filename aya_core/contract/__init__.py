@@ -1,0 +1,1 @@
+"""The contract: what plugins and core say to each other."""

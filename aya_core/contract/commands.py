@@ -1,0 +1,16 @@
+"""A command of `aya` that a plugin brings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, imported when it is asked for, so that `aya --help` stays quick.
+
+    summary: one line, for `aya --help`. target: `module:attribute`, a `click` command.
+    """
+
+    summary: str
+    target: str

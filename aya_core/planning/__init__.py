@@ -1,0 +1,1 @@
+"""Planning: from a recipe to the steps of a run."""

@@ -1,1 +1,0 @@
-"""The report of a run: gathered once from the artifacts, then shown as JSON, Markdown, HTML and in the terminal."""

@@ -1,0 +1,1 @@
+"""Running: the runner, its worker process, and what the actions of steps work with."""

@@ -1,0 +1,1 @@
+"""Asking an engine about many items, so that nothing it said is ever lost."""

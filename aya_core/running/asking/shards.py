@@ -1,0 +1,216 @@
+"""Work in shards, which a killed run keeps and later runs take over.
+
+A node that asks an engine about many items (prompts to answer, cases to judge) goes through them chunk by chunk and writes a
+shard of rows for each. What the engine has said of a chunk lies in a journal until its shard is whole. Where an earlier
+run of the same node asked the same engine about the same item, its rows are taken over: prompts that are added later
+cost only themselves.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from aya_core.contract.artifacts import count_rows, write_rows
+from aya_core.contract.durable import DAMAGED, PARTIAL, make_folder, set_aside, write_file, writing_file
+from aya_core.contract.errors import DamageError
+from aya_core.running.asking.asked import Asked
+from aya_core.running.asking.earlier import Earlier
+from aya_core.running.asking.journal import RowJournal, journal_file
+from aya_core.running.asking.keyed import keyed
+from aya_core.running.asking.sealed import SealedShards
+from aya_core.running.work import Work
+
+Item = TypeVar("Item")
+Row = TypeVar("Row", bound=Any)
+
+TICK_SECONDS = 1.0
+"""Between two reports of progress."""
+
+
+@dataclass(frozen=True)
+class Asking(Generic[Item, Row]):
+    """What is asked of an engine.
+
+    record: of the rows that it gives. key: names an item by its content. ask: hands items to the engine and yields the
+    place of each with its rows, in any order, as they are finished. asked: all else that decides what comes
+    back. tokens: of a row, for the speed that is reported. stands: whether rows of an earlier run are all that is wanted;
+    where they are not, the item is asked about again, and they serve if nothing comes of it.
+    """
+
+    record: type[Row]
+    key: Callable[[Item], int]
+    ask: Callable[[Sequence[Item]], Iterator[tuple[int, Sequence[Row]]]]
+    asked: Asked
+    tokens: Callable[[Row], int] = lambda row: 0
+    stands: Callable[[Sequence[Row]], bool] = lambda rows: True
+
+
+@dataclass
+class Filled:
+    """What came of it. items: asked about. rows: written. taken: items whose rows an earlier run had. seconds: of asking.
+
+    kept: of those taken, the ones that other code answered, by that code.
+    damaged: shards, and lines of journals, that a run before left and that were not what it wrote. They were made again.
+    """
+
+    items: int = 0
+    rows: int = 0
+    taken: int = 0
+    seconds: float = 0.0
+    kept: Mapping[str, int] = field(default_factory=dict)
+    damaged: int = 0
+
+
+def damaged(*filled: Filled) -> dict[str, int]:
+    """The measure that counts what was found damaged; none where nothing was."""
+    count = sum(one.damaged for one in filled)
+    return {"damaged": count} if count else {}
+
+
+def kept(*filled: Filled) -> dict[str, Any]:
+    """The measure that says how many items other code answered, by that code; none where there are none."""
+    total: Counter[str] = sum((Counter(one.kept) for one in filled), Counter())
+    return {"kept": dict(total)} if total else {}
+
+
+def fill_shards(
+    work: Work, asking: Asking[Item, Row], chunks: Iterable[Sequence[Item]], *, part: str = "", total: int = 0
+) -> Filled:
+    """Ask about every chunk whose shard is not there yet, and write its shard. Without any chunk one empty shard is written.
+
+    part: a folder of the payload, for a node that asks more than once. total: items, where known, for the progress.
+    """
+    folder = work.out / part
+    make_folder(folder)
+    for unfinished in folder.glob(f".*{PARTIAL}"):
+        unfinished.unlink()
+    asking.asked.write(work.scratch)
+    shards = SealedShards.of(work.partial, part)
+    earlier = Earlier(work.partial, part, asking.asked, asking.record, asking.stands, keep=work.keep)
+    clock = _Clock(work, part, total)
+    filled = Filled()
+    for index, items in enumerate(_at_least_one(chunks)):
+        shard = folder / f"rows-{index:08d}.parquet"
+        if shard.exists():
+            filled.damaged += _set_aside_if_damaged(shards, shard, work)
+        if not shard.exists():
+            _make(work, asking, items, shard, part, shards, earlier, clock, filled)
+        filled.items += len(items)
+        filled.rows += count_rows(shard)
+        clock.finished(len(items))
+    filled.seconds = clock.close()
+    filled.kept = earlier.kept
+    return filled
+
+
+def _set_aside_if_damaged(shards: SealedShards, shard: Path, work: Work) -> bool:
+    """Look at a shard that a killed run left, and move it out of the payload where it is not what was written."""
+    try:
+        shards.check(shard)
+    except DamageError as error:
+        aside = set_aside(shard, work.partial.with_suffix(DAMAGED))
+        print(f"{error}. It is made again; what was there is kept as {aside}", file=sys.stderr)
+        return True
+    return False
+
+
+def _make(
+    work: Work, asking: Asking[Item, Row], items: Sequence[Item], shard: Path, part: str, shards: SealedShards, earlier: Earlier,
+    clock: _Clock, filled: Filled,
+) -> None:  # fmt: skip
+    """Make one shard, and count what was taken over and what was damaged."""
+    keys = [asking.key(item) for item in items]
+    journal = RowJournal(journal_file(work.scratch, part, shard.stem), asking.record)
+    found: dict[int, Sequence[Any]] = journal.read()
+    filled.damaged += journal.damaged
+    taken, incomplete = earlier.take([key for key in keys if key not in found])
+    found.update(taken)
+    left = [place for place, key in enumerate(keys) if key not in found]
+    if left:
+        clock.at_work = len(items) - len(left)
+        for place, rows in asking.ask([items[place] for place in left]):
+            key = keys[left[place]]
+            found[key] = rows
+            journal.write(key, rows)
+            clock.tick(sum(map(asking.tokens, rows)))
+        journal.close()
+    found = {**incomplete, **found}
+    record = keyed(asking.record)
+    rows_of = (record(row, key) for key in keys for row in found.get(key, ()))
+    with writing_file(shard) as partial:
+        write_rows(partial.parent, record, rows_of, partial.name)
+        shards.seal(shard.name, partial)
+    journal.remove()
+    filled.taken += len(taken)
+
+
+def chunked(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Cut a stream into lists of a size; the last may be shorter."""
+    chunk: list[Item] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _at_least_one(chunks: Iterable[Sequence[Item]]) -> Iterator[Sequence[Item]]:
+    empty = True
+    for chunk in chunks:
+        empty = False
+        yield chunk
+    if empty:
+        yield ()
+
+
+class _Clock:
+    """Counts the seconds of asking, over kills too, and reports progress now and then."""
+
+    def __init__(self, work: Work, part: str, total: int) -> None:
+        self.work = work
+        self.total = total
+        self.file = work.scratch / f"{part or 'rows'}.seconds"
+        self.before = 0.0
+        with suppress(
+            FileNotFoundError, ValueError
+        ):  # empty, where a machine went down: no reason to ask anything again
+            self.before = float(self.file.read_text())
+        self.started = self.last = self.noted = time.perf_counter()
+        self.done = self.at_work = self.tokens = 0
+
+    def tick(self, tokens: int) -> None:
+        """Count one item that came back."""
+        self.at_work += 1
+        self.tokens += tokens
+        if time.perf_counter() - self.last >= TICK_SECONDS:
+            self._tell()
+
+    def finished(self, items: int) -> None:
+        """Count a chunk whose shard is there."""
+        self.done += items
+        self.at_work = 0
+        self._tell()
+
+    def close(self) -> float:
+        """Return the seconds spent."""
+        return self.before + time.perf_counter() - self.started
+
+    def _tell(self) -> None:
+        self.last = time.perf_counter()
+        seconds = self.last - self.started
+        measures: dict[str, float] = {"seconds": round(seconds, 3)}
+        if self.tokens:
+            measures = {"tokens_per_second": self.tokens / max(seconds, 1e-9), **measures}
+        if self.last - self.noted >= TICK_SECONDS:  # not after each of many short chunks: every write is flushed
+            self.noted = self.last
+            write_file(self.file, str(self.before + seconds))
+        self.work.log(self.done + self.at_work, self.total, measures)

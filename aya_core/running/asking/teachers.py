@@ -1,0 +1,106 @@
+"""Asking a teacher about prompts. What it answers survives a kill, and later runs take it over: an action in one call."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from aya_core.contract.answers import checked_answers
+from aya_core.contract.artifacts import read_rows
+from aya_core.contract.errors import DataError
+from aya_core.contract.kinds import Teacher
+from aya_core.contract.records import Completion, Prompt
+from aya_core.contract.requests import Sampling
+from aya_core.running.asking.asked import MEASURE, Asked
+from aya_core.running.asking.keyed import prompt_key
+from aya_core.running.asking.lookahead import Lookahead
+from aya_core.running.asking.shards import Asking, chunked, damaged, fill_shards, kept
+from aya_core.running.work import Work
+
+SHARD_PROMPTS = 8192
+"""Prompts handed to a teacher at a time, at the most: enough that engines are seldom idle at its end."""
+
+SHARD_TOKENS = 2**24
+"""Tokens of the answers to them, at the most; they are held in memory."""
+
+
+def ask_teacher(
+    work: Work, prompts: Callable[[], Iterable[Prompt]], *, part: str = "", more: Mapping[str, Sampling] | None = None,
+    name: str = "teacher", total: int = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """Ask the step's teacher about every prompt, fill the payload with its answers, and return the measures of the step.
+
+    The step has the settings `teacher` and `sampling`, and its action says that it `resumes` and `asks`. Answers are in the order of
+    the prompts; `answers_to` reads them. Where an earlier run asked the same teacher in the same way about the same prompt, its answers
+    are taken over.
+
+    prompts: begins to yield them, from the first each time. part: a folder of the payload for the answers. more: other ways in which the
+    teacher is asked as well, by the folder for what comes of it. name: of the teacher, for its answers and messages. total: prompts,
+    where they are known, for the progress.
+
+    Measures: `prompts`, `answers`, `unanswered` (answers that are missing), `taken_over` (prompts), `seconds`, `asked`; where they
+    are not 0, `damaged` (shards and lines made again) and what `--keep` kept.
+    Raises DataError where nothing at all was answered.
+    """
+    ways = {part: Sampling(**work.setting("sampling")), **(more or {})}
+    teacher: Callable[[], Teacher] = cache(lambda: work.strategy("teacher").build())  # loaded when needed, if ever
+    asked = Asked.of(work.node, work.contents)
+    filled = [
+        fill_shards(work, _asking(work, teacher, how, name, asked), chunked(prompts(), chunk_size(how)), part=folder, total=total)
+        for folder, how in ways.items()
+    ]  # fmt: skip
+    answered = sum(one.rows for one in filled)
+    if filled[0].items and not answered:
+        raise _nothing_answered(work, next(iter(prompts())), filled[0].items, name)
+    wanted = sum(one.items * how.n for one, how in zip(filled, ways.values(), strict=True))
+    return {
+        "prompts": filled[0].items,
+        "answers": answered,
+        "unanswered": wanted - answered,
+        "taken_over": sum(one.taken for one in filled),
+        "seconds": round(sum(one.seconds for one in filled), 3),
+        **damaged(*filled),
+        **kept(*filled),
+        MEASURE: asked.as_measure(),
+    }
+
+
+def chunk_size(sampling: Sampling) -> int:
+    """How many prompts a teacher is handed at a time."""
+    return max(1, min(SHARD_PROMPTS, SHARD_TOKENS // (sampling.n * sampling.max_tokens)))
+
+
+def answers_to(prompts: Iterable[Prompt], folder: Path) -> Iterator[tuple[Prompt, list[Completion]]]:
+    """Bring each prompt together with its answers, of which there may be none. folder: what `ask_teacher` filled with them."""
+    stream = Lookahead(read_rows(folder, Completion), lambda answer: answer.prompt_id)
+    for prompt in prompts:
+        yield prompt, stream.take(prompt.id)
+    stream.check_done()
+
+
+def _asking(
+    work: Work, teacher: Callable[[], Teacher], how: Sampling, name: str, asked: Asked
+) -> Asking[Prompt, Completion]:
+    def ask(prompts: Sequence[Prompt]) -> Iterator[tuple[int, Sequence[Completion]]]:
+        return checked_answers(teacher(), prompts, how, _seed(work, how), name)
+
+    def is_whole(answers: Sequence[Completion]) -> bool:
+        return len(answers) == how.n
+
+    return Asking(Completion, prompt_key, ask, asked, lambda answer: answer.completion_tokens, is_whole)
+
+
+def _seed(work: Work, how: Sampling) -> int:
+    return work.node.seed if how.seed is None else how.seed
+
+
+def _nothing_answered(work: Work, first: Prompt, count: int, name: str) -> DataError:
+    """Say that nothing came. It is forgotten: a teacher that was out of reach is asked again next time."""
+    shutil.rmtree(work.out)
+    return DataError(
+        f"teacher '{name}' answered none of {count} prompts; their ids are like '{first.id}': are those of recorded "
+        "answers alike? Other teachers say in the log why they left prompts out"
+    )

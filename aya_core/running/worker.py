@@ -1,0 +1,250 @@
+"""The process that does nodes: it imports the heavy libraries once, then forks a child for each node.
+
+A node in a process of its own gives all its memory back, can crash alone, and never shares a device with another
+engine. A fork of a process that has the imports behind it starts in milliseconds instead of seconds. The parent
+process never starts a thread nor touches a device before it forks.
+
+Spoken to over pipes, a JSON object a line: first the set-up, then jobs; back come events `started`, `progress`,
+`failed` and `exit`. When the pipe closes, because the run ended or was killed, every child is killed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import selectors
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from aya_core.contract import artifacts
+from aya_core.contract.errors import AyaError, PluginError
+from aya_core.contract.explain import SettingsError
+from aya_core.planning.plan import Node
+from aya_core.planning.registry import Registry
+from aya_core.running.garbage import look_seldom
+from aya_core.running.work import Work
+
+PR_SET_PDEATHSIG = 1
+"""Of prctl(2): the signal that a process gets when its parent ends."""
+
+LINE_LIMIT = 4000
+"""Bytes of an event: below PIPE_BUF, so that lines of several children never mix."""
+
+MIN_REPORT_SECONDS = 0.2
+"""Progress of a node is told at most this often."""
+
+
+def main() -> None:
+    """Serve until standard input closes."""
+    events = os.dup(1)
+    os.dup2(2, 1)  # what libraries print is not an event
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides what an interrupt means
+    sys.path.append(os.getcwd())  # for checks of the user's; last, so that no file there stands in for a library
+    lines = _Lines()
+    setup = json.loads(lines.wait())
+    registry = Registry([Path(file) for file in setup["plugins"]])
+    _ = registry.strategies, registry.actions  # fills the caches that every child inherits
+    for module in ("pyarrow.parquet", *setup["imports"]):
+        importlib.import_module(module)
+    sys.modules["pyarrow"].Table.from_pylist([{"warm": 1}])  # on first use it imports pandas, where that is installed
+    gc.collect()
+    gc.freeze()  # what was imported is never garbage: children need not look at it again, and share its pages
+    look_seldom()
+    _serve(lines, registry, events)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(
+        0
+    )  # without the interpreter's own end, at which libraries complain of what they left (triton's bindings do)
+
+
+class _Lines:
+    """Lines from standard input, as they come."""
+
+    def __init__(self) -> None:
+        self.buffer = b""
+
+    def wait(self) -> str:
+        while b"\n" not in self.buffer:
+            chunk = os.read(0, 65536)
+            if not chunk:
+                raise SystemExit(0)
+            self.buffer += chunk
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return line.decode()
+
+    def ready(self) -> list[str]:
+        """The lines that have arrived; raises EOFError when the other end is closed."""
+        chunk = os.read(0, 65536)
+        if not chunk:
+            raise EOFError
+        *lines, self.buffer = (self.buffer + chunk).split(b"\n")
+        return [line.decode() for line in lines]
+
+    @property
+    def waiting(self) -> bool:
+        return b"\n" in self.buffer
+
+
+def _serve(lines: _Lines, registry: Registry, events: int) -> None:
+    wake, alarm = os.pipe()
+    os.set_blocking(alarm, False)
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(alarm)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    selector = selectors.DefaultSelector()
+    selector.register(0, selectors.EVENT_READ)
+    selector.register(wake, selectors.EVENT_READ)
+    children: dict[int, str] = {}
+    while True:
+        if lines.waiting:
+            jobs = [lines.wait()]
+        else:
+            ready = {key.fd for key, _ in selector.select()}
+            if wake in ready:
+                os.read(wake, 4096)
+                _reap(children, events)
+            try:
+                jobs = lines.ready() if 0 in ready else []
+            except EOFError:
+                _kill(children)
+                return
+        for job in map(json.loads, jobs):
+            worker = os.getpid()
+            pid = os.fork()
+            if pid == 0:
+                _child(job, registry, events, worker)
+            children[pid] = job["node"]["id"]
+            _tell(events, "started", children[pid], process=pid)
+
+
+def _reap(children: dict[int, str], events: int) -> None:
+    while children:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        if pid in children:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)  # engines that it started and left
+            _tell(events, "exit", children.pop(pid), code=os.waitstatus_to_exitcode(status))
+
+
+def _kill(children: Mapping[int, str]) -> None:
+    for pid in children:
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            os.kill(pid, signal.SIGKILL)  # it has not made its group yet
+
+
+def _child(job: Mapping[str, Any], registry: Registry, events: int, worker: int) -> None:
+    code = 1
+    try:
+        os.setpgid(0, 0)  # so that engines it starts end with it
+        _end_with(worker)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        code = _do(job, registry, events)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _end_with(worker: int) -> None:
+    """Have the system kill this process when its parent ends, however it does. Elsewhere than on Linux the runner has to."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != worker:  # it was faster
+        os._exit(1)
+
+
+def _do(job: Mapping[str, Any], registry: Registry, events: int) -> int:
+    node = Node(**job["node"])
+    told = 0.0
+
+    def report(done: int, total: int, measures: Mapping[str, float]) -> None:
+        nonlocal told
+        if (now := time.monotonic()) - told >= MIN_REPORT_SECONDS:
+            told = now
+            _tell(events, "progress", node.id, done=done, total=total, measures=dict(measures))
+
+    try:
+        do(node, registry, {role: Path(path) for role, path in job["inputs"].items()}, Path(job["folder"]), job, report)
+    except (AyaError, SettingsError) as error:
+        print(error, file=sys.stderr)
+        _tell(events, "failed", node.id, mistake=True, message=str(error))
+        return 2
+    except BaseException as error:
+        traceback.print_exc()
+        _tell(events, "failed", node.id, mistake=False, message=f"{type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+def do(
+    node: Node, registry: Registry, inputs: Mapping[str, Path], folder: Path, record: Mapping[str, Any], report: Any,
+    *, make_work: Callable[..., Work] = Work,
+) -> artifacts.Artifact:  # fmt: skip
+    """Do one node and give its artifact its final name.
+
+    record: `fingerprint` and `contents` of the inputs, where the run has one its `store`, and whether to `keep` (see `Work`).
+    make_work: of the same arguments as `Work`. Raises PluginError for an action whose measures JSON cannot hold.
+    """
+    started = time.perf_counter()
+    if (sealed := artifacts.take_up(folder, record["fingerprint"])) is not None:
+        return sealed
+    action = registry.actions[node.action]
+    partial = artifacts.begin(folder, keep_payload=action.resumes)
+    store = Path(record["store"]) if "store" in record else None
+    work = make_work(node, registry, inputs, partial, report, record["contents"], store, record.get("keep", False))
+    measures = _checked(node, action.run(work))
+    return artifacts.finish(
+        folder, node=node.id, kind=node.kind, fingerprint=record["fingerprint"], inputs=record["contents"],
+        settings={"action": node.action, **node.settings}, identity=node.identity, code=node.code, plugins=node.plugins, seed=node.seed,
+        seconds=round(time.perf_counter() - started, 3), measures=dict(measures),
+    )  # fmt: skip
+
+
+def _checked(node: Node, measures: Any) -> Mapping[str, Any]:
+    """What an action returned, if it can be recorded."""
+    try:
+        if isinstance(measures, Mapping):
+            json.dumps(dict(measures))
+            return measures
+        what = type(measures).__name__
+    except (TypeError, ValueError) as error:
+        what = str(error)
+    raise PluginError(f"the action '{node.action}' returned no measures that JSON can hold: {what}")
+
+
+def _tell(events: int, event: str, node: str, **more: Any) -> None:
+    line = json.dumps({"event": event, "node": node, **more}, default=float)
+    if len(line) >= LINE_LIMIT:
+        if event == "failed":
+            more["message"] = more["message"][: LINE_LIMIT // 8] + " ... (whole in the log)"
+            line = json.dumps({"event": event, "node": node, **more})
+        else:
+            line = json.dumps({"event": event, "node": node, **more, "measures": {}})
+    os.write(events, line.encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()

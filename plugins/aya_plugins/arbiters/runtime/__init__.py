@@ -1,0 +1,1 @@
+"""What the arbiters run that need torch. They import no strategy."""

@@ -1,1 +1,0 @@
-"""Whether a merged checkpoint loads, and how likely it finds some lines."""

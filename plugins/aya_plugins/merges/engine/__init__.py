@@ -1,1 +1,0 @@
-"""The engine that lifts merges of one tensor to merges of checkpoints."""

@@ -1,0 +1,1 @@
+"""Checkpoints on disk, tensor by tensor, without torch until values are read."""

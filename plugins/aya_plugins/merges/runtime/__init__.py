@@ -1,0 +1,1 @@
+"""The engine that lifts merges of one tensor to merges of checkpoints. It imports no strategy."""

@@ -1,0 +1,251 @@
+"""What the merged checkpoint will hold, and where each of its tensors comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from aya_core.api import AyaError, DataError, Part
+from aya_plugins.merges.adapters.adapter import Adapter
+from aya_plugins.merges.files.checkpoint import FLOATS, Checkpoint, Entry
+from aya_plugins.merges.files.sources import Source
+from aya_plugins.merges.runtime.agreement import (
+    DEPTHS,
+    check_config,
+    check_dtypes,
+    match_names,
+    some,
+    tied_everywhere,
+)
+from aya_plugins.merges.runtime.layers import Layer, depth, is_before_layers, layer_of, stacks
+from aya_plugins.merges.tokens.token_ids import vocabulary_rows
+from aya_plugins.merges.tokens.vocabulary import VocabularyPlan, vocabulary_tables
+
+
+@dataclass(frozen=True)
+class Input:
+    """A model that goes into the merge: a checkpoint, and the adapter that is applied to it."""
+
+    name: str
+    checkpoint: Checkpoint
+    adapter: Adapter | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where its checkpoint's files are."""
+        return self.checkpoint.folder
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Its config.json."""
+        return self.checkpoint.config
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """The same for inputs that read the same weights."""
+        return id(self.checkpoint), id(self.adapter)
+
+    def source(self, name: str) -> Source:
+        """Open one of its tensors."""
+        stored = self.checkpoint.source(name)
+        return self.adapter.source(name, stored) if self.adapter else stored
+
+
+@dataclass(frozen=True)
+class MergedTensor:
+    """One tensor of the merged checkpoint.
+
+    shape: of the tensor. dtype: it is stored in. inputs: its name in each input, the base last; None where an input has no
+    part in it. depth, part: see `Place`. twin: the tensor it is a copy of in every model. is_table: whether its rows are those
+    of a merged vocabulary.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    inputs: tuple[str | None, ...]
+    depth: float = 0.0
+    part: int = 0
+    twin: str | None = None
+    is_table: bool = False
+
+    @property
+    def entry(self) -> Entry:
+        """What its file will announce."""
+        return Entry(self.shape, self.dtype)
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    """The merged checkpoint before it is made. config: changes to the donor's config.json."""
+
+    lines: tuple[MergedTensor, ...]
+    config: Mapping[str, Any]
+
+    @property
+    def tied(self) -> dict[str, str]:
+        """Tensors that are copies of another in every model, with the name of that other."""
+        return {line.name: line.twin for line in self.lines if line.twin}
+
+
+def plan_merge(
+    donor: Input,
+    inputs: Sequence[Input],
+    parts: Sequence[Part] | None,
+    tokens: VocabularyPlan | None,
+    dtype: str | None,
+) -> MergePlan:
+    """Check that inputs can be merged into one checkpoint, and list its tensors.
+
+    donor: the input whose config and files the merge gets. inputs: the models, and the base last if there is one. tokens:
+    the merged vocabulary, where it is not everybody's. dtype: safetensors' name of what floats are stored in; None keeps the
+    donor's. Raises DataError that names what differs.
+    """
+    for input in inputs:
+        check_dtypes(input.checkpoint)
+    may_differ = frozenset({"vocab_size"}) if tokens else frozenset[str]()
+    if parts is not None:
+        may_differ |= DEPTHS | {key for key, value in donor.config.items() if isinstance(value, list)}
+    for input in inputs:
+        check_config(donor.checkpoint, input.checkpoint, ignore=may_differ)
+    plan = _whole(donor, inputs) if parts is None else _in_parts(donor, inputs, parts)
+    tables = _tables(inputs, tokens) if tokens else frozenset[str]()
+    _check_shapes(plan, donor, inputs, tables)
+    lines = plan.lines
+    if tokens:
+        lines = tuple(
+            replace(line, shape=(tokens.rows, *line.shape[1:]), is_table=True) if line.name in tables else line
+            for line in lines
+        )
+    if dtype:
+        lines = tuple(replace(line, dtype=dtype) if line.dtype in FLOATS else line for line in lines)
+    return replace(plan, lines=lines)
+
+
+def _tables(inputs: Sequence[Input], tokens: VocabularyPlan) -> frozenset[str]:
+    shapes = [{name: entry.shape for name, entry in input.checkpoint.entries.items()} for input in inputs]
+    return vocabulary_tables(shapes, [vocabulary_rows(input.config) or 0 for input in inputs])
+
+
+def _whole(donor: Input, inputs: Sequence[Input]) -> MergePlan:
+    renamed = [match_names(donor.checkpoint, input.checkpoint) for input in inputs]
+    others = [(input.checkpoint, names) for input, names in zip(inputs, renamed, strict=True)]
+    tied = tied_everywhere(donor.checkpoint, others)
+    lengths = stacks(donor.checkpoint.entries)
+    lines = [
+        MergedTensor(
+            name,
+            entry.shape,
+            entry.dtype,
+            tuple(names.get(name, name) for names in renamed),
+            depth(layer_of(name), lengths),
+            twin=tied.get(name),
+        )
+        for name, entry in donor.checkpoint.entries.items()
+    ]
+    return MergePlan(tuple(lines), {})
+
+
+def _in_parts(donor: Input, inputs: Sequence[Input], parts: Sequence[Part]) -> MergePlan:
+    stack, length = _main_stack(donor)
+    lines: list[MergedTensor] = []
+    outside = [name for name in donor.checkpoint.entries if not name.startswith(stack) or layer_of(name) is None]
+    for name in outside:
+        part = 0 if is_before_layers(name) else len(parts) - 1
+        takes = [first is not None for first in parts[part].layers]
+        entry = _find(inputs[takes.index(True)], name)
+        lines.append(
+            MergedTensor(name, entry.shape, entry.dtype, tuple(name if take else None for take in takes), part=part)
+        )
+    offset = 0
+    for number, (firsts, layers) in enumerate(parts):
+        for step in range(layers):
+            origin = [None if first is None else first + step for first in firsts]
+            lines += _layer(inputs, origin, stack, offset, step / (layers - 1) if layers > 1 else 1.0, number)
+            offset += 1
+    config = _restacked(donor.checkpoint.config, length, parts, offset)
+    return MergePlan(tuple(lines), config)
+
+
+def _layer(
+    inputs: Sequence[Input], origin: Sequence[int | None], stack: str, index: int, depth: float, part: int
+) -> list[MergedTensor]:
+    """List the tensors of one layer of the merge. origin: the layer of each input that goes into it."""
+    lines = []
+    taken = [(input, layer) for input, layer in zip(inputs, origin, strict=True) if layer is not None]
+    first, layer = taken[0]
+    for rest in _rests(first, stack, layer):
+        names = tuple(None if from_layer is None else Layer(stack, from_layer, rest).name for from_layer in origin)
+        for (input, _), name in zip(taken, (name for name in names if name), strict=True):
+            _find(input, name)
+        entry = first.checkpoint.entries[Layer(stack, layer, rest).name]
+        lines.append(MergedTensor(Layer(stack, index, rest).name, entry.shape, entry.dtype, names, depth, part))
+    wanted = {line.name for line in lines}
+    for input, from_layer in taken[1:]:
+        if more := sorted(
+            rest for rest in _rests(input, stack, from_layer) if Layer(stack, index, rest).name not in wanted
+        ):
+            raise DataError(
+                f"layer {from_layer} of '{input.name}' has tensors that layer {layer} of '{first.name}' has not: {some(more)}"
+            )
+    return lines
+
+
+def _rests(input: Input, stack: str, index: int) -> list[str]:
+    prefix = f"{stack}{index}."
+    rests = [name.removeprefix(prefix) for name in input.checkpoint.entries if name.startswith(prefix)]
+    if not rests:
+        raise DataError(f"'{input.name}' has no layer {index} ({prefix}*); see layer_range of its slices")
+    return rests
+
+
+def _find(input: Input, name: str) -> Entry:
+    if name not in input.checkpoint.entries:
+        raise DataError(f"'{input.name}' has no tensor '{name}', which the merge is to have")
+    return input.checkpoint.entries[name]
+
+
+def _main_stack(donor: Input) -> tuple[str, int]:
+    lengths = stacks(donor.checkpoint.entries)
+    counted = {donor.checkpoint.config.get(key) for key in DEPTHS}
+    main = [stack for stack, length in lengths.items() if length in counted]
+    if len(main) != 1:
+        raise AyaError(
+            f"cannot pick layers of '{donor.name}': expected one stack of as many layers as config.json says, "
+            f"found {', '.join(f'{stack}* ({length})' for stack, length in lengths.items()) or 'none'}"
+        )
+    return main[0], lengths[main[0]]
+
+
+def _restacked(config: Mapping[str, Any], length: int, parts: Sequence[Part], layers: int) -> dict[str, Any]:
+    """Make config.json's entries that count layers, or have one value per layer, fit the merge."""
+    changed: dict[str, Any] = {key: layers for key in DEPTHS if config.get(key) == length}
+    origin = [
+        next(first for first in part.layers if first is not None) + step
+        for part in parts
+        for step in range(part.length)
+    ]
+    for key, value in config.items():
+        if isinstance(value, list) and len(value) == length and max(origin) < length:
+            changed[key] = [value[index] for index in origin]
+    return changed
+
+
+def _check_shapes(plan: MergePlan, donor: Input, inputs: Sequence[Input], tables: frozenset[str]) -> None:
+    for line in plan.lines:
+        first = 1 if line.name in tables else 0
+        for input, name in zip(inputs, line.inputs, strict=True):
+            if name is None:
+                continue
+            theirs = input.checkpoint.entries[name]
+            if theirs.shape[first:] != line.shape[first:]:
+                raise DataError(
+                    f"tensor '{line.name}' has shape {list(line.shape)} in '{donor.name}' "
+                    f"and {list(theirs.shape)} in '{input.name}'"
+                )
+            if (theirs.dtype in FLOATS) != (line.dtype in FLOATS):
+                raise DataError(
+                    f"tensor '{line.name}' is {line.dtype} in '{donor.name}' and {theirs.dtype} in '{input.name}'"
+                )

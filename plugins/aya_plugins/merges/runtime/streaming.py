@@ -1,0 +1,72 @@
+"""Lift merges of one tensor to merges of checkpoints: stream, account for every tensor, round once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aya_core.api import MergeInput, MergeJob, PieceMerge, TensorMerge, WholeModelMerge
+from aya_plugins.merges.runtime.ahead import digests_ahead
+from aya_plugins.merges.runtime.inputs import Inputs, with_base
+from aya_plugins.merges.runtime.output import check_space, open_output, unhashed
+from aya_plugins.merges.runtime.workers import Task, work
+
+
+class StreamingMerge:
+    """Merges whole checkpoints with merges of one tensor.
+
+    A tensor is read in pieces of some 65,000 values, merged in float32, in as many processes
+    as there are cores, and rounded once to the dtype it is stored in: that of `job.dtype`, or that which the same tensor has in
+    the base, or in the first model where there is no base. Several jobs go through the tensors together, so that each is read
+    once for all of them. Memory holds a piece per process, and does not grow with the model; a merge that takes whole
+    tensors (`TensorMerge`) holds one of them in every model.
+
+    The merged checkpoint has the tensors, config, tokenizer and chat template of the base, or of the first model; all others
+    must have the same tensors. A tensor that some models leave out because it is tied (`lm_head.weight` as a copy of the
+    embedding) is not a difference. Integer tensors must be equal and are copied. No architecture is known by name.
+
+    The files written depend on the weights, the settings and the seed; not on processes, shards or paths. A shard that is
+    whole is kept in `job.scratch`, so that a merge that was killed goes on after it.
+    """
+
+    def merge(
+        self, jobs: Sequence[tuple[TensorMerge | PieceMerge | WholeModelMerge, MergeJob]]
+    ) -> list[Mapping[str, Any]]:
+        """Write the merged checkpoints and return the accounts. Raises DataError where that cannot be done."""
+        if not jobs:
+            return []
+        inputs = Inputs()
+        outputs = [open_output(merge, job, inputs) for merge, job in jobs]
+        check_space(outputs)
+        means = jobs[0][1].means
+        tensors = unhashed(outputs, inputs)
+        with digests_ahead([input.checkpoint.source(name) for input, name in tensors]) as digests:
+            import torch
+
+            from aya_plugins.merges.runtime.run import MergeRun
+        for (input, name), digest in zip(tensors, digests, strict=False):
+            inputs.remember(input, {name: digest})
+        run = MergeRun(outputs, inputs, means.device)
+        run.survey_models()
+        steps = [*run.tensors(), *run.unread()]
+        try:
+            work(
+                [Task(step.memory, step.run) for step in steps],
+                # One process talks to a GPU.
+                processes=1 if means.device != "cpu" else means.threads or torch.get_num_threads(),
+                memory=means.memory * 2**20,
+                begin=lambda number: steps[number].begin(),
+                done=lambda number, digests: run.done(steps[number], digests),
+            )
+        except BaseException:
+            for output in outputs:
+                output.shards.abandon()
+            raise
+        return [output.finish(inputs) for output in outputs]
+
+    def check(self, models: Sequence[MergeInput], lines: Path, per_language: int, device: str) -> Mapping[str, Any]:
+        """Load models, the merged one first, and score the same lines with each: see `compare_perplexity`."""
+        from aya_plugins.merges.runtime.perplexity import checked
+
+        return checked([with_base(model) for model in models], lines, per_language, device)

@@ -1,0 +1,183 @@
+"""Encoded rows, and the batches that a model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Ints = NDArray[numpy.int64]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token rows laid end to end, each with the place where its answer begins.
+
+    ids: (tokens,) int32. starts: (rows + 1,), row i is ids[starts[i]:starts[i + 1]].
+    answers: (rows,), the first token of the answer, counted within the row; the row's length where there is
+    no answer.
+    truncated: (rows,) bool, rows that were cut at the end to fit.
+    """
+
+    ids: NDArray[numpy.int32]
+    starts: Ints
+    answers: Ints
+    truncated: NDArray[numpy.bool_]
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    @property
+    def lengths(self) -> Ints:
+        """Tokens of each row."""
+        return numpy.diff(self.starts)
+
+    @property
+    def answer_tokens(self) -> Ints:
+        """Tokens of each answer, its end of turn included."""
+        return self.lengths - self.answers
+
+    @property
+    def scored_tokens(self) -> Ints:
+        """Tokens of each answer that have a log-probability: all but the first of a row, which nothing precedes."""
+        scored: Ints = self.lengths - numpy.maximum(self.answers, numpy.minimum(1, self.lengths))
+        return scored
+
+    def row(self, index: int) -> list[int]:
+        """The token ids of one row."""
+        ids: list[int] = self.ids[self.starts[index] : self.starts[index + 1]].tolist()
+        return ids
+
+    def take(self, rows: Ints) -> Encoded:
+        """The named rows, in the order named."""
+        lengths = self.lengths[rows]
+        ids = self.ids[spans(self.starts[rows], lengths)]
+        starts = numpy.concatenate([[0], numpy.cumsum(lengths)]).astype(numpy.int64)
+        return Encoded(ids, starts, self.answers[rows], self.truncated[rows])
+
+
+def spans(starts: Ints, lengths: Ints) -> Ints:
+    """Name the places of spans one after the other: starts[0], ..., starts[0] + lengths[0] - 1, starts[1], ..."""
+    before = numpy.cumsum(lengths) - lengths
+    places: Ints = numpy.repeat(starts - before, lengths) + numpy.arange(int(lengths.sum()))
+    return places
+
+
+class RowGatherer:
+    """Gathers rows of ids, one at a time, and cuts those that are longer than `max_tokens`."""
+
+    def __init__(self, max_tokens: int) -> None:
+        self.max_tokens = max_tokens
+        self.chunks: list[NDArray[numpy.int32]] = []
+        self.lengths: list[int] = [0]
+        self.answers: list[int] = []
+        self.truncated: list[bool] = []
+
+    def add(self, ids: list[int], first: int, *, may_cut: bool = True) -> None:
+        """Add a row. first: the token that its answer begins with."""
+        is_long = may_cut and len(ids) > self.max_tokens
+        kept = ids[: self.max_tokens] if is_long else ids
+        self.chunks.append(numpy.array(kept, dtype=numpy.int32))
+        self.lengths.append(len(kept))
+        self.answers.append(min(first, len(kept)))
+        self.truncated.append(is_long)
+
+    def encoded(self) -> Encoded:
+        """Lay the rows end to end."""
+        return Encoded(
+            numpy.concatenate(self.chunks) if self.chunks else numpy.zeros(0, dtype=numpy.int32),
+            numpy.cumsum(self.lengths, dtype=numpy.int64),
+            numpy.array(self.answers, dtype=numpy.int64),
+            numpy.array(self.truncated, dtype=numpy.bool_),
+        )
+
+
+class Batch(NamedTuple):
+    """Right-padded rows, and where their answers are.
+
+    input_ids: (rows, time). Under causal attention no token sees the padding to its right, so there is no
+    mask.
+    predictors: (n,) places in input_ids.flatten() whose hidden state predicts an answer's token. targets:
+    (n,) those tokens.
+    slots: (n,) the place of each in a table of (rows, width), by which sums over a row are made in a fixed
+    order. width: tokens of the longest answer.
+    tokens: (tokens,) places in input_ids.flatten() that are no padding.
+    """
+
+    input_ids: Tensor
+    predictors: Tensor
+    targets: Tensor
+    slots: Tensor
+    rows: int
+    width: int
+    tokens: Tensor
+
+
+class Packed(NamedTuple):
+    """Rows laid end to end, without padding.
+
+    input_ids, position_ids: (1, tokens); positions begin at 0 in each row, by which attention knows where a row ends.
+    predictors: as in `Batch`, but places in this line.
+    """
+
+    input_ids: Tensor
+    position_ids: Tensor
+    predictors: Tensor
+
+
+def end_to_end(batch: Batch) -> Packed:
+    """Lay the rows of a batch end to end."""
+    flat = batch.input_ids.flatten()
+    places = torch.empty_like(flat)  # of each token in the line; of padding: nowhere
+    places[batch.tokens] = torch.arange(len(batch.tokens), device=flat.device)
+    return Packed(
+        flat[batch.tokens][None],
+        (batch.tokens % batch.input_ids.shape[1])[None],
+        places[batch.predictors],
+    )
+
+
+def padded(encoded: Encoded, rows: Ints, pad_id: int) -> tuple[Ints, NDArray[numpy.bool_]]:
+    """Lay the named rows out under one another, padded on the right: ids, and where they are no padding, (rows, time)."""
+    time = numpy.arange(int(encoded.lengths[rows].max()))
+    places = numpy.minimum(encoded.starts[rows][:, None] + time, len(encoded.ids) - 1)
+    is_inside = time < encoded.lengths[rows][:, None]
+    return numpy.where(is_inside, encoded.ids[places], pad_id).astype(numpy.int64), is_inside
+
+
+def collate(encoded: Encoded, rows: Ints, pad_id: int, device: torch.device | str = "cpu") -> Batch:
+    """Lay the named rows out as one batch."""
+    lengths, answers = encoded.lengths[rows], encoded.answers[rows]
+    ids, is_inside = padded(encoded, rows, pad_id)
+    time = numpy.arange(ids.shape[1])
+    # The first token of a row has no hidden state before it, so it cannot be scored.
+    is_target = is_inside & (time >= numpy.maximum(answers, 1)[:, None])
+    row, column = numpy.nonzero(is_target)
+    width = max(1, int((lengths - answers).max()))
+    tensors = (
+        ids,
+        row * len(time) + column - 1,
+        ids[row, column],
+        row * width + column - numpy.maximum(answers, 1)[row],
+        numpy.flatnonzero(is_inside),
+    )
+    input_ids, predictors, targets, slots, inside = (torch.from_numpy(array).to(device) for array in tensors)
+    return Batch(input_ids, predictors, targets, slots, len(rows), width, inside)
+
+
+def length_sorted(lengths: Ints, tokens: int) -> Iterator[Ints]:
+    """Yield batches of row numbers, longest rows first.
+
+    tokens: most tokens of a batch, padding included; a batch has one row at least.
+    """
+    order = numpy.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        stop = start + max(1, tokens // max(1, int(lengths[order[start]])))
+        yield order[start:stop]
+        start = stop

@@ -1,0 +1,26 @@
+"""Settings of whatever runs a checkpoint by itself: teachers, arbiters and routers."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from aya_core.api import Field, ModelRef, Settings
+
+
+class CheckpointSettings(Settings):
+    """Which checkpoint is run, in which precision, where, and how much of it at a time. `load_model` reads these."""
+
+    incidental: ClassVar[frozenset[str]] = frozenset({"batch_tokens", "device"})
+
+    model: ModelRef = Field(description="The checkpoint that is run.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Of the weights: auto is the checkpoint's own, but float32 on a CPU."
+    )
+    device: str = Field(
+        "auto", description="auto is the GPU where there is one; else a name that torch knows, as cuda:1."
+    )
+    batch_tokens: int = Field(
+        65536,
+        ge=1,
+        description="Tokens of one batch, with padding and answers to come; halved when memory runs out.",
+    )

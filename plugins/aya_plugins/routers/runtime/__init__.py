@@ -1,0 +1,1 @@
+"""What the routers run that need torch. They import no strategy."""

@@ -1,0 +1,84 @@
+"""What the transformers teacher runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy
+
+from aya_core.api import Completion, Continuation, LogLikelihood, Prompt, Sampling
+from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder, load_model
+from aya_plugins.modeling.contexts import encode, parts
+from aya_plugins.modeling.continuations import ContinuationScorer
+from aya_plugins.modeling.draws import answer_keys
+from aya_plugins.modeling.generate import Answer, forget_suggestions, generate
+from aya_plugins.modeling.head import AnswerLogps
+from aya_plugins.modeling.memory import give_back, halving
+from aya_plugins.modeling.rows import Ints, length_sorted
+from aya_plugins.modeling.scoring import answer_logps
+from aya_plugins.modeling.settings import CheckpointSettings
+
+NO_LIMIT = 1 << 30
+
+
+class TransformersTeacher:
+    """See the strategy `transformers`. Satisfies `LikelihoodTeacher` and `ContinuationTeacher`."""
+
+    def __init__(self, settings: CheckpointSettings, *, system: str | None = None) -> None:
+        self.settings = settings
+        self.encoder = load_encoder(settings.model, max_tokens=NO_LIMIT, system=system, must_chat=False)
+        give_back()
+        self.model = load_model(settings, load_causal_lm)
+        forget_suggestions(self.model)
+        self.scorer = ContinuationScorer(self.model, batch_tokens=settings.batch_tokens)
+
+    def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion]:
+        """Yield the answers batch by batch, longest prompts first.
+
+        A prompt that leaves no room for `max_tokens` in the model's context is left out. The random numbers of an
+        answer follow from the seed, its prompt's id and its index alone.
+        """
+        encoded = self.encoder.prompts(prompts, as_text=sampling.prompting == "text")
+        lengths = encoded.lengths
+        keys = answer_keys(seed, [prompt.id for prompt in prompts], sampling.n)
+        fitting = numpy.flatnonzero(lengths + sampling.max_tokens <= self.encoder.max_tokens)
+
+        def run(rows: Ints) -> list[list[Answer]]:
+            return generate(self.model, self.encoder, encoded, rows, sampling, keys[rows])
+
+        samples = 1 if sampling.temperature == 0 else sampling.n
+        for batch in length_sorted(samples * (lengths[fitting] + sampling.max_tokens), self.settings.batch_tokens):
+            for rows, answers in halving(fitting[batch], run):
+                for row, samples_of_row in zip(rows, answers, strict=True):
+                    for index, answer in enumerate(samples_of_row):
+                        yield Completion(
+                            prompts[row].id,
+                            "transformers",
+                            index,
+                            answer.text,
+                            prompt_tokens=int(lengths[row]),
+                            completion_tokens=answer.tokens,
+                            finish_reason="length" if answer.was_cut else "stop",
+                        )
+
+    def continuations(self, asked: Sequence[Continuation]) -> Iterator[tuple[int, LogLikelihood]]:
+        """Yield the log-likelihood of each continuation after its context."""
+        for part in parts(asked):
+            places = part.tolist()
+            longest = self.encoder.max_tokens + 1  # the last is not read
+            found = encode(self.encoder, [asked[place] for place in places], longest=longest)
+            tokens, cut = found.rows.scored_tokens.tolist(), found.cut.tolist()
+            give_back()
+            for row, nats in self.scorer.score(found.rows):
+                yield places[row], LogLikelihood(min(nats, 0.0), tokens[row], cut[row])
+
+    def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Sequence[LogLikelihood]:
+        """Score each answer given its prompt, in the order asked. One too long for the context scores NaN."""
+        encoded = self.encoder.answers(pairs)
+        sums = answer_logps(
+            AnswerLogps(self.model), encoded, self.encoder.pad_id, batch_tokens=self.settings.batch_tokens
+        )
+        sums[encoded.truncated] = numpy.nan
+        return [
+            LogLikelihood(float(nats), int(tokens)) for nats, tokens in zip(sums, encoded.answer_tokens, strict=True)
+        ]

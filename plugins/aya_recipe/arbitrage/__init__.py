@@ -1,0 +1,1 @@
+"""Data arbitrage: ask a pool of teachers, judge, pick."""

@@ -1,0 +1,161 @@
+"""Judging: an arbiter's verdicts on all the candidates of a prompt. Verdicts survive a kill, and later runs take them over."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import heappush, heappushpop
+from typing import Any, ClassVar
+
+from aya_core.api import (
+    MEASURE,
+    ArbiterStrategy,
+    Asked,
+    Asking,
+    Builder,
+    CalibratedArbiter,
+    Case,
+    Completion,
+    DataError,
+    Judged,
+    Lookahead,
+    Strategy,
+    Work,
+    case_key,
+    checked_verdicts,
+    chunked,
+    damaged,
+    fill_shards,
+    kept,
+    read_rows,
+    stable_hash,
+)
+from aya_recipe.arbitrage.asked import read_prompts, route_file, routes_of
+from aya_recipe.arbitrage.sampling import read_answers
+
+CHUNK_CASES = 2048
+"""Cases handed to an arbiter at a time."""
+
+CALIBRATION_CASES = 256
+"""Cases of each language that an arbiter may look at before it judges, at the most."""
+
+
+def add(
+    build: Builder, id: str, prompts: str, answers: Mapping[str, str], arbiter: Strategy[Any], *,
+    part: tuple[int, int] | None = None, routes: str | None = None,
+) -> str:  # fmt: skip
+    """Add the node that judges, and return its id. routes: only the answers of teachers that they name are judged."""
+    inputs = {"prompts": prompts, **{f"answers.{teacher}": node for teacher, node in answers.items()}}
+    if routes is not None:
+        inputs["routes"] = routes
+    settings: dict[str, Any] = {"teachers": list(answers), "part": part}
+    return build.add(
+        id, "judge", "judged", settings, inputs, {"arbiter": ("arbiter", arbiter)}, asked_by=("arbiter",), draws=False
+    )
+
+
+def judge(work: Work) -> Mapping[str, Any]:
+    """Bring the candidates of each prompt together and write the arbiter's verdict on each."""
+    strategy: ArbiterStrategy = work.strategy("arbiter")
+    arbiter = strategy.build()
+    alone = strategy.pointwise
+    scale = ""
+    if isinstance(arbiter, CalibratedArbiter):
+        sample = calibration_sample(read_cases(work), work.node.seed)
+        arbiter.calibrate(sample)
+        scale = stable_hash([_key(case) for case in sample])
+    asked = Asked.of(work.node, work.contents, scale)
+
+    def ask(cases: Sequence[Case]) -> Iterator[tuple[int, Sequence[Judged]]]:
+        for place, (case, verdicts) in enumerate(zip(cases, checked_verdicts(arbiter, cases), strict=True)):
+            yield place, [Judged(*pair) for pair in zip(case.candidates, verdicts, strict=True)]
+
+    cases: Iterable[Case] = read_cases(work)
+    if alone:  # so that a verdict stands when another teacher joins
+        cases = (Case(case.prompt, (candidate,)) for case in cases for candidate in case.candidates)
+    asking = Asking(Judged, _key, ask, asked, stands=is_no_failure)
+    filled = fill_shards(work, asking, chunked(cases, CHUNK_CASES))
+    counts: Counter[str] = Counter(row.status for row in read_rows(work.out, _Status))
+    if filled.rows and not counts["scored"]:
+        raise _nothing_scored(work, counts)
+    return {
+        **dict(sorted(counts.items())),
+        "taken_over": filled.taken,
+        **damaged(filled),
+        "seconds": round(filled.seconds, 3),
+        **kept(filled),
+        MEASURE: asked.as_measure(),
+    }
+
+
+def read_cases(work: Work) -> Iterator[Case]:
+    """Stream the prompts of a judging node that have candidates, with these, in the order of the prompts."""
+    teachers = work.setting("teachers")
+    streams = {
+        teacher: Lookahead(read_answers(work.inputs[f"answers.{teacher}"]), lambda answer: answer.prompt_id)
+        for teacher in teachers
+    }
+    routes = {
+        teacher: routes_of(work.inputs["routes"] / route_file(teacher))
+        for teacher in teachers
+        if "routes" in work.inputs
+    }
+    for prompt in read_prompts(work):
+        candidates: list[Completion] = []
+        for teacher, stream in streams.items():
+            answers = stream.take(prompt.id)
+            if not routes or routes[teacher].take(prompt.id):
+                candidates += answers
+        if candidates:
+            yield Case(prompt, tuple(candidates))
+    for answers_left in streams.values():
+        answers_left.check_done()
+
+
+def is_no_failure(rows: Sequence[Judged]) -> bool:
+    """Whether verdicts are all that is wanted of a case: those that failed are asked for again."""
+    return all(row.verdict.status != "failed" for row in rows)
+
+
+def calibration_sample(cases: Iterable[Case], seed: int) -> list[Case]:
+    """Draw some cases of each language by hash: the same ones whatever the order of the prompts."""
+    drawn: dict[str, list[tuple[int, str, Case]]] = {}
+    for case in cases:
+        mark = -int(stable_hash([seed, case.prompt.id])[:15], 16)
+        heap = drawn.setdefault(case.prompt.language, [])
+        add = heappush if len(heap) < CALIBRATION_CASES else heappushpop  # which lets the largest hash go
+        add(heap, (mark, case.prompt.id, case))
+    return [case for language in sorted(drawn) for *_, case in sorted(drawn[language])]
+
+
+def _key(case: Case) -> int:
+    return case_key(case.prompt, case.candidates)
+
+
+def _nothing_scored(work: Work, counts: Counter[str]) -> DataError:
+    """Say why no answer was scored. The verdicts are forgotten: a judge that was out of reach is asked again next time."""
+    reasons = Counter(row.verdict.reason for row in read_rows(work.out, Judged)).most_common(3)
+    told = "; ".join(f"{reason} ({count})" for reason, count in reasons)
+    shutil.rmtree(work.out)
+    return DataError(
+        f"the arbiter scored none of {counts.total()} answers ({counts['abstained']} abstentions, {counts['failed']} "
+        f"failures): {told}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Status:
+    """The status of a verdict alone."""
+
+    status: str
+
+    columns: ClassVar[Mapping[str, str]] = {"status": "string"}
+
+    def to_values(self) -> Sequence[Any]:
+        return (self.status,)
+
+    @classmethod
+    def from_values(cls, *values: Any) -> _Status:
+        return cls(*values)

@@ -1,0 +1,93 @@
+"""Routing: which teachers answer which prompt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from aya_core.api import (
+    ROW_GROUP,
+    DataError,
+    PluginError,
+    Pool,
+    Prompt,
+    Router,
+    RowsWriter,
+    Work,
+    chunked,
+    read_rows,
+    write_rows,
+    writing_file,
+)
+from aya_recipe.arbitrage.asked import Route, route_file, routes_of
+from aya_recipe.arbitrage.drawing import Draw
+
+
+def route(work: Work) -> Mapping[str, Any]:
+    """Ask the router about every prompt; a teacher is never sent a language that it is not asked in, nor beyond its limit."""
+    pool = Pool(work.setting("teachers"))
+    limits: Mapping[str, int | None] = work.setting("limits")
+    router = work.strategy("router").build() if "router" in work.node.settings else None
+    prompts = unrouted = 0
+    routed: dict[str, Counter[str]] = {name: Counter() for name in pool}
+    with ExitStack() as stack:
+        files = {
+            name: stack.enter_context(RowsWriter(work.out / route_file(name), Route)) for name in pool
+        }  # one for each teacher, so that one who joins the pool moves no other
+        for chunk in chunked(read_rows(work.inputs["prompts"], Prompt), ROW_GROUP):
+            for prompt, teachers in zip(chunk, _routes(router, chunk, pool, work.node.seed), strict=True):
+                asked = [name for name in teachers if name in pool.speaking(prompt.language)]
+                unrouted += not asked
+                for name in asked:
+                    files[name].write(Route(prompt.id, prompt.language))
+                    routed[name][prompt.language] += 1
+            prompts += len(chunk)
+    was_limited = False
+    for name in pool:
+        if (limit := limits.get(name)) is not None and files[name].count > limit:
+            was_limited = True
+            routed[name] = _limit(work.out / route_file(name), limit, work.node.seed)
+    if not any(routed.values()):
+        raise DataError("the router sends no prompt to any teacher; check the teachers' languages")
+    if was_limited:
+        unrouted = prompts - _asked_at_all(work, pool)
+    by_language = {name: dict(sorted(count.items())) for name, count in routed.items()}
+    return {"prompts": prompts, "unrouted": unrouted, "routed": by_language}
+
+
+def _routes(router: Router | None, prompts: Sequence[Prompt], pool: Pool, seed: int) -> Sequence[Sequence[str]]:
+    if router is None:
+        return [list(pool)] * len(prompts)
+    named = list(router.route(prompts, pool, seed))
+    if len(named) != len(prompts):
+        raise PluginError(f"the router named teachers for {len(named)} of {len(prompts)} prompts; expected each")
+    for prompt, teachers in zip(prompts, named, strict=True):
+        if isinstance(teachers, str) or not set(teachers) <= set(pool) or len(set(teachers)) < len(teachers):
+            raise PluginError(
+                f"the router named {teachers!r} for '{prompt.id}'; expected a list from {', '.join(pool)}, each once"
+            )
+    return named
+
+
+def _asked_at_all(work: Work, pool: Pool) -> int:
+    """How many prompts at least one teacher is asked."""
+    routes = [routes_of(work.out / route_file(name)) for name in pool]
+    asked = 0
+    for prompt in read_rows(work.inputs["prompts"], Prompt):
+        taken = [route.take(prompt.id) for route in routes]
+        asked += any(taken)
+    return asked
+
+
+def _limit(file: Path, most: int, seed: int) -> Counter[str]:
+    """Keep so many of a teacher's prompts, drawn by hash; count them by language."""
+    draw = Draw(most, seed)
+    for row in read_rows(file, Route):
+        draw.show(row.prompt_id)
+    kept = (row for row in read_rows(file, Route) if draw.keeps(row.prompt_id))
+    with writing_file(file) as partial:
+        write_rows(partial.parent, Route, kept, partial.name)
+    return Counter(row.language for row in read_rows(file, Route))

@@ -1,0 +1,152 @@
+"""Two models compared, metric by metric, over the prompts that both were measured on.
+
+A difference is B's number less A's, each a mean over the languages that both have. Its interval is that of the paired bootstrap:
+prompts are drawn within their language, the same ones for both models. Metrics of whole corpora have no rows to pair; their
+difference has the error of two independent numbers, which is too wide rather than too narrow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aya_recipe.evaluate.scores import Scores
+from aya_recipe.numbers import bootstrap, statistics
+from aya_recipe.numbers.statistics import Estimate, Sums
+
+
+@dataclass(frozen=True)
+class Side:
+    """A model in an evaluate stage. facts: all that moves its numbers beside the model, by evaluator. texts: hashes of the stage's
+    prompts by id."""
+
+    scores: Scores
+    model: str
+    facts: Mapping[str, Mapping[str, str]]
+    texts: Mapping[str, str]
+
+
+def compare(one: Side, other: Side, *, resamples: int = bootstrap.RESAMPLES, seed: int = 0) -> dict[str, Any]:
+    """Compare two models in every metric that both have.
+
+    Returns `evaluators`, each with what its signatures differ in, `headline` and `metrics`: of each the values on what both have,
+    the difference, and the same by language. `left_out`: evaluators that only one side has. Draws depend on the seed alone.
+    """
+    bootstrap.need_numpy()
+    labels = [
+        [label for label in side.scores.artifacts if side.model in side.scores.artifacts[label]]
+        for side in (one, other)
+    ]
+    common = [label for label in labels[0] if label in labels[1]]
+    return {
+        "a": one.model,
+        "b": other.model,
+        "left_out": sorted(set(labels[0]) ^ set(labels[1])),
+        "evaluators": {
+            label: {
+                "headline": one.scores.headline(label),
+                "differs": list(differing(one, other, label)),
+                "metrics": dict(_metrics(one, other, label, resamples, seed)),
+            }
+            for label in common
+        },
+    }
+
+
+def differing(one: Side, other: Side, label: str) -> Iterator[str]:
+    """Say what the signatures of two numbers differ in."""
+    ours, theirs = one.facts[label], other.facts[label]
+    for name in dict.fromkeys((*ours, *theirs)):
+        if ours.get(name) != theirs.get(name):
+            yield f"{name} is {_told(ours.get(name))} for A and {_told(theirs.get(name))} for B"
+    for id in sorted(one.texts.keys() & other.texts.keys()):
+        if one.texts[id] != other.texts[id]:
+            yield f"the prompt '{id}' is another text for A than for B"
+            return
+
+
+def _told(value: str | None) -> str:
+    return "not there" if value is None else repr(value)
+
+
+def _metrics(one: Side, other: Side, label: str, resamples: int, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    for metric, models in one.scores.languages[label].items():
+        if one.model not in models or other.model not in other.scores.languages[label].get(metric, {}):
+            continue
+        sums = [side.scores.sums[label].get(metric, {}).get(side.model) for side in (one, other)]
+        if sums[0] is not None and sums[1] is not None:
+            found = _of_rows(sums[0], sums[1], resamples, seed)
+        else:
+            found = _of_corpora(models[one.model], other.scores.languages[label][metric][other.model])
+        if found is not None:
+            yield metric, found
+
+
+def _of_rows(one: Sums, other: Sums, resamples: int, seed: int) -> dict[str, Any] | None:
+    import numpy as np
+
+    pairs = {code: one[code].keys() & other[code].keys() for code in sorted(one.keys() & other.keys())}
+    ours = {code: {id: one[code][id] for id in ids} for code, ids in pairs.items() if ids}
+    theirs = {code: {id: other[code][id] for id in ids} for code, ids in pairs.items() if ids}
+    if not ours:
+        return None
+    values = [statistics.by_language(side) for side in (ours, theirs)]
+    drawn = [bootstrap.draws(side, resamples=resamples, seed=seed) for side in (ours, theirs)]
+    moved = {code: drawn[1][code] - drawn[0][code] for code in ours}
+    languages = {}
+    for code in ours:
+        estimates = values[0][code], values[1][code]
+        languages[code] = {
+            **_difference(*estimates, moved[code], len(ours[code])),
+            **_alone(one.get(code, {}), other.get(code, {}), len(ours[code])),
+        }
+    means = statistics.mean_of(values[0]), statistics.mean_of(values[1])
+    whole = _difference(*means, np.mean(list(moved.values()), axis=0), sum(map(len, ours.values())))
+    rows = [sum(map(len, side.values())) for side in (one, other)]
+    alone = {"only_a": rows[0] - whole["n"], "only_b": rows[1] - whole["n"]}
+    return {**whole, **alone, "paired": True, "languages": languages}
+
+
+def _difference(one: Estimate, other: Estimate, drawn: Any, n: int) -> dict[str, Any]:
+    import numpy as np
+
+    low, high = bootstrap.interval(drawn)
+    error = float(np.nanstd(drawn, ddof=1)) if n > 1 else math.inf
+    difference = Estimate(other.value - one.value, error, n)
+    return {**_row(one, other, difference), **({"low": low, "high": high} if n > 1 else {})}
+
+
+def _alone(one: Mapping[str, Any], other: Mapping[str, Any], n: int) -> dict[str, int]:
+    return {"only_a": len(one) - n, "only_b": len(other) - n}
+
+
+def _of_corpora(one: Mapping[str, Estimate], other: Mapping[str, Estimate]) -> dict[str, Any] | None:
+    common = sorted(one.keys() & other.keys())
+    if not common:
+        return None
+    ours, theirs = ({code: side[code] for code in common} for side in (one, other))
+    languages = {code: _row(ours[code], theirs[code], _apart(ours[code], theirs[code])) for code in common}
+    means = statistics.mean_of(ours), statistics.mean_of(theirs)
+    alone = {"only_a": sum(side.n for code, side in one.items() if code not in other)}
+    alone["only_b"] = sum(side.n for code, side in other.items() if code not in one)
+    return {**_row(*means, _apart(*means)), **alone, "paired": False, "languages": languages}
+
+
+def _apart(one: Estimate, other: Estimate) -> Estimate:
+    """The difference of two numbers that are independent."""
+    return Estimate(other.value - one.value, math.hypot(one.standard_error, other.standard_error), min(one.n, other.n))
+
+
+def _row(one: Estimate, other: Estimate, difference: Estimate) -> dict[str, Any]:
+    told = difference.as_row()
+    return {"a": one.value, "b": other.value, "difference": told.pop("value"), **told}
+
+
+def stands(row: Mapping[str, Any], among: int) -> str:
+    """Mark a difference: `*` where its 95% interval leaves out 0, `**` where it does with each of so many held to 5% / among."""
+    if row["standard_error"] is None or row["low"] <= 0 <= row["high"]:
+        return ""
+    low, high = Estimate(row["difference"], row["standard_error"], row["n"]).among(among)
+    return "*" if low <= 0 <= high else "**"

@@ -1,0 +1,151 @@
+"""Evaluation: every model answers the same prompts once, and every evaluator scores the answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from aya_core.api import (
+    Completion,
+    CorpusScore,
+    DataError,
+    Evaluator,
+    EvaluatorStrategy,
+    LikelihoodTeacher,
+    LogLikelihood,
+    PluginError,
+    Prompt,
+    Replies,
+    RowScore,
+    Subject,
+    Teacher,
+    Work,
+    read_rows,
+    write_rows,
+)
+from aya_recipe.arbitrage import sampling
+from aya_recipe.evaluate import replying
+from aya_recipe.evaluate.kept_verdicts import Keeper
+
+GREEDY = "greedy "
+"""Before the name of a metric that was measured on greedy answers."""
+
+SCORES, COMPLETIONS = "replies.scores", "replies.completions"
+"""The inputs of a node that hold a model's replies to its evaluator."""
+
+PROMPTS = "stage.prompts"
+"""What the stage's prompts are called among what models are evaluated on; no evaluator can have this name."""
+
+CORPUS = "corpus"
+"""The folder of an evaluated model's scores that are no means over rows."""
+
+
+def evaluate(work: Work) -> Mapping[str, Any]:
+    """Score one model with one evaluator, on sampled answers and on greedy ones."""
+    strategy: EvaluatorStrategy = work.strategy("evaluator")
+    evaluator = strategy.build()
+    keeper = Keeper(work, strategy)
+    rows: list[RowScore] = []
+    corpus: list[CorpusScore] = []
+    unanswered = 0
+    for greedy in (False, True) if work.setting("greedy") else (False,):
+        subject = Subject(
+            work.setting("name"), list(_prompts(work)), _answers(work, "answers", greedy), _answers(work, "rival", greedy),
+            likelihoods(lambda: work.strategy("teacher").build()), _replies(work), keeper.arbiter, work.store,
+        )  # fmt: skip
+        unanswered += len({prompt.id for prompt in subject.prompts} - {answer.prompt_id for answer in subject.answers})
+        for row in score(evaluator, subject):
+            if greedy:
+                row = replace(row, metric=GREEDY + row.metric)
+            if isinstance(row, CorpusScore):
+                corpus.append(row)
+            else:
+                rows.append(row)
+    if not rows and not corpus:
+        raise DataError("the evaluator scored nothing; check that its rows are in the recipe's languages")
+    write_rows(work.out, RowScore, rows)
+    (work.out / CORPUS).mkdir(exist_ok=True)
+    write_rows(work.out / CORPUS, CorpusScore, corpus)
+    headline = headline_of(strategy, {name.removeprefix(GREEDY) for name in _metrics(rows) | _metrics(corpus)})
+    return {
+        "headline": headline,
+        "goal": getattr(strategy, "goal", None),
+        "rows": len(rows),
+        "unanswered": unanswered,
+        **keeper.measures,
+        "signature": signature_of(work, evaluator),
+    }
+
+
+def score(evaluator: Evaluator, subject: Subject) -> Iterator[RowScore | CorpusScore]:
+    """Score a model, and check what the evaluator says. Raises PluginError."""
+    for row in evaluator.evaluate(subject):
+        if not isinstance(row, (RowScore, CorpusScore)) or not math.isfinite(row.value):
+            raise PluginError(
+                f"the evaluator gave {row!r} for '{subject.name}'; expected RowScore or CorpusScore with a finite value"
+            )
+        yield row
+
+
+def headline_of(strategy: EvaluatorStrategy, metrics: set[str]) -> str:
+    """The evaluator's main metric: the one it names, or the only one it yields."""
+    named = strategy.headline
+    if named is None and len(metrics) == 1:
+        return next(iter(metrics))
+    if named not in metrics:
+        raise PluginError(
+            f"the evaluator's main metric is '{named}', it yielded {', '.join(sorted(metrics))}: could nothing be scored by it, as where a "
+            "judge failed or abstained everywhere? Otherwise its author must set `headline` to one of them"
+        )
+    return named
+
+
+def signature_of(work: Work, evaluator: Evaluator) -> dict[str, str]:
+    """What the evaluator says moved its numbers, with steps of the run named instead of where their folders are."""
+    signature = dict(evaluator.signature())
+    for role, path in work.inputs.items():
+        name = work.node.inputs.get(role, path.name)
+        signature = {key: str(value).replace(str(path), name) for key, value in signature.items()}
+    return signature
+
+
+def _metrics(rows: Sequence[RowScore] | Sequence[CorpusScore]) -> set[str]:
+    return {row.metric for row in rows}
+
+
+def read_corpus(payload: Path) -> Iterator[CorpusScore]:
+    """Stream the scores of whole corpora of an evaluated model."""
+    return read_rows(payload / CORPUS, CorpusScore)
+
+
+def _replies(work: Work) -> Replies:
+    if SCORES not in work.inputs:
+        return Replies()
+    return replying.replies(work.inputs[SCORES], work.inputs[COMPLETIONS])
+
+
+def _prompts(work: Work) -> Iterator[Prompt]:
+    return read_rows(work.inputs["prompts"], Prompt) if "prompts" in work.inputs else iter(())
+
+
+def _answers(work: Work, role: str, greedy: bool) -> Sequence[Completion]:
+    folder: Path | None = work.inputs.get(role)
+    return list(sampling.read_answers(folder, greedy=greedy)) if folder else []
+
+
+def likelihoods(build: Callable[[], Teacher]) -> Callable[[Sequence[tuple[Prompt, str]]], Sequence[LogLikelihood]]:
+    """A model's own likelihoods, for a `Subject`. build: loads the model; called on first use."""
+    loaded: list[LikelihoodTeacher] = []
+
+    def log_likelihoods(pairs: Sequence[tuple[Prompt, str]]) -> Sequence[LogLikelihood]:
+        if not loaded:
+            teacher = build()
+            if not isinstance(teacher, LikelihoodTeacher):
+                raise PluginError("this evaluator needs log-likelihoods, which the stage's teacher does not give")
+            loaded.append(teacher)
+        return loaded[0].log_likelihoods(pairs)
+
+    return log_likelihoods

@@ -1,0 +1,202 @@
+"""The section of an evaluate stage: what each model scored, and how it differs from the model before it.
+
+- headline, goal: the first evaluator's main metric, and which end of it is better ("max", "min", or None where nobody knows)
+- stages: models in the recipe's line; for each score (the headline metric), low, high, n, greedy, win_rate_vs_base, the
+  gain on the model before it (a difference, which is negative where a metric to be minimized became better), and every metric
+- controls: the same for models beside the line
+- languages: the headline metric of every model in each language
+- signature: everything that moved the numbers
+- table: every metric of every model in every language (see `scores.py`)
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+from aya_core.api import Block, Section, StageRecord, Table, Text
+from aya_recipe.evaluate import pictures, scores, tables
+from aya_recipe.evaluate.evaluation import GREEDY
+from aya_recipe.evaluate.scores import Scores
+from aya_recipe.numbers import statistics
+from aya_recipe.numbers.statistics import Estimate, Sums
+
+Row = dict[str, Any]
+
+BETTER = {"max": "Higher is better.", "min": "Lower is better."}
+
+COLUMNS = ("model", "score", "change from the row above", "greedy", "win/loss/tie vs base, %", "n")
+
+
+def section(stage: StageRecord) -> Section | None:
+    """Say what came of the models that are evaluated; None where none is yet."""
+    measured = scores.read(stage)
+    if not any(measured.artifacts.values()):
+        return None
+    account = scores.account(measured)
+    data = {**_main(measured), "table": account}
+    title = f"{stage.name}: {'what each stage changed' if data['goal'] == 'min' else 'what each stage gained'}"
+    return Section(title, data, list(_blocks(stage, data)), is_result=True)
+
+
+def _blocks(stage: StageRecord, data: Mapping[str, Any]) -> Iterator[Block]:
+    name, account = stage.name, data["table"]
+    if data["stages"] or data["controls"]:
+        about = f"{data['headline']}, mean over languages; ± is half the 95% interval, n the number of prompts."
+        better = BETTER.get(data["goal"], "")
+        yield Text(f"{about} Changes are paired by prompt. {better}".strip(), level="brief")
+        yield pictures.of_scores(name, data)
+        yield main_table(data)
+    joined = _joined(stage, account)
+    for number, table in enumerate(tables.of_stages(joined) if joined else ()):
+        is_seen = (
+            number > 0 or len(table.header) > 2
+        )  # what one evaluator says of the models is in the main table already
+        yield replace(table, level="report" if is_seen else "tables")
+    if data["languages"]:
+        yield pictures.of_languages(name, data)
+    main = next(iter(account["evaluators"]))
+    for label in account["scores"]:
+        table = tables.languages_by_models(account, label, tables.title_of(label, name, joined))
+        yield replace(table, level="report" if label == main else "tables")
+        for parts in tables.parts_by_models(account, label, tables.title_of(label, name, joined)):
+            yield replace(parts, level="tables")
+    yield from pictures.of_rivals(name, account)
+
+
+def _joined(stage: StageRecord, account: Mapping[str, Any]) -> dict[str, Any]:
+    """The accounts of all stages that evaluate the same models, which the first of them shows in one table; of the others none."""
+    alike = [other for other in scores.evaluate_stages(stage.run) if _models(other) == _models(stage)]
+    if alike[0].name != stage.name:
+        return {}
+    return {other.name: account if other.name == stage.name else scores.account(scores.read(other)) for other in alike}
+
+
+def _models(stage: StageRecord) -> list[str]:
+    return [*stage.settings["models"], *stage.settings["controls"]]
+
+
+def main_table(data: Mapping[str, Any]) -> Table:
+    """A row for each model, without columns in which nothing stands."""
+    rows = [_cells(row, data["goal"]) for row in (*data["stages"], *data["controls"])]
+    kept = [0, *(place for place in range(1, len(COLUMNS)) if any(row[place] for row in rows))]
+    body = [[row[place] for place in kept] for row in rows]
+    count = len(data["stages"])
+    return Table([COLUMNS[place] for place in kept], body[:count], controls=body[count:], level="brief")
+
+
+def _cells(row: Mapping[str, Any], goal: str | None) -> Sequence[str]:
+    missing = f" ({row['unanswered']} unanswered)" if row.get("unanswered") else ""
+    return (
+        f"{row['name']} (is {row['same_as']})" if "same_as" in row else row["name"],
+        _number(row if "score" in row else None, "score"),
+        _change(row.get("gain"), goal),
+        _number(row.get("greedy"), "score"),
+        "/".join(f"{100 * row['win_rate_vs_base'][key]:.0f}" for key in ("win", "loss", "tie"))
+        if row.get("win_rate_vs_base")
+        else "",
+        f"{row['n']}{missing}" if "n" in row else "",
+    )
+
+
+def _number(estimate: Mapping[str, Any] | None, key: str = "value", sign: str = "") -> str:
+    """A number and half its interval, where that is known; nothing is less than nothing: -0.0001 is 0.000."""
+    if not estimate:
+        return ""
+    half = "" if estimate["high"] is None else f" ± {estimate['high'] - estimate[key]:.3f}"
+    return f"{estimate[key]:{sign}z.3f}{half}"
+
+
+def _change(gain: Mapping[str, Any] | None, goal: str | None) -> str:
+    """A change, with a word where less is better and the change is told apart from none."""
+    told = _number(gain, sign="+")
+    if not gain or goal != "min" or gain["high"] is None or gain["low"] <= 0 <= gain["high"]:
+        return told
+    return f"{told} {'worse' if gain['value'] > 0 else 'better'}"
+
+
+def _main(measured: Scores) -> dict[str, Any]:
+    settings, headline = measured.stage.settings, measured.labels[0]
+    sums: dict[str, dict[str, Sums]] = defaultdict(dict)
+    estimates: dict[str, dict[str, Mapping[str, Estimate]]] = defaultdict(dict)
+    signature: dict[str, Any] = {}
+    unanswered: dict[str, int] = {}
+    main = headline
+    for label, artifacts in measured.artifacts.items():
+        for model, artifact in artifacts.items():
+            signature[label] = artifact.measures["signature"]
+            if label == headline:
+                main = _metric_name(label, artifact.measures["headline"])
+            unanswered[model] = max(unanswered.get(model, 0), artifact.measures["unanswered"])
+        for metric, models in measured.languages.get(label, {}).items():
+            for model, parts in models.items():
+                estimates[model][_metric_name(label, metric)] = parts
+        for metric, models in measured.sums.get(label, {}).items():
+            for model, added in models.items():
+                sums[model][_metric_name(label, metric)] = added
+    base = settings["models"][0]
+    rivals = [label for label in measured.labels if measured.against(label) == base]
+    rows = {model: _row(model, metrics, main, rivals) for model, metrics in estimates.items()}
+    for model, count in unanswered.items():
+        rows[model] |= {"unanswered": count} if count else {}
+    for model, row in rows.items():
+        row |= _stood_in(measured.stage, model)
+    line = [model for model in settings["models"] if model in rows]
+    for before, after in pairwise(line):
+        gain = statistics.gain(sums.get(before, {}).get(main, {}), sums.get(after, {}).get(main, {}))
+        if gain is not None:
+            rows[after]["gain"] = gain.as_row()
+    languages: dict[str, dict[str, Any]] = defaultdict(dict)
+    for model, metrics in estimates.items():
+        for language, estimate in metrics.get(main, {}).items():
+            languages[language][model] = estimate.as_row()
+    return {
+        "headline": main,
+        "goal": measured.goal(headline),
+        "stages": [rows[model] for model in line],
+        "controls": [rows[model] for model in settings["controls"] if model in rows],
+        "languages": dict(sorted(languages.items())),
+        "signature": {"evaluators": signature, "sampling": settings["sampling"]},
+    }
+
+
+def _row(model: str, metrics: Mapping[str, Mapping[str, Estimate]], main: str, rivals: Sequence[str]) -> Row:
+    """A model's row. rivals: evaluators that compare with the base."""
+    means = {name: statistics.mean_of(parts) for name, parts in metrics.items()}
+    row: Row = {"name": model}
+    if main in means:
+        row |= _score(means[main])
+        row["n"] = means[main].n
+    if (greedy := GREEDY + main) in means:
+        row["greedy"] = _score(means[greedy])
+    for label in rivals:
+        for prefix, key in (("", "win_rate_vs_base"), (GREEDY, "greedy_win_rate_vs_base")):
+            outcomes = {name: means.get(_metric_name(label, prefix + name)) for name in ("win", "loss", "tie")}
+            known = {name: estimate.value for name, estimate in outcomes.items() if estimate is not None}
+            if len(known) == len(outcomes):
+                row[key] = known
+    row["metrics"] = {name: estimate.as_row() for name, estimate in means.items()}
+    return row
+
+
+def _score(estimate: Estimate) -> Row:
+    row = estimate.as_row()
+    return {"score": row["value"], "low": row["low"], "high": row["high"]}
+
+
+def _metric_name(label: str, metric: str) -> str:
+    """The evaluator's label and its metric; one word where they agree."""
+    prefix, bare = (GREEDY, metric.removeprefix(GREEDY)) if metric.startswith(GREEDY) else ("", metric)
+    return f"{prefix}{label}" if bare == label else f"{prefix}{label}: {bare}"
+
+
+def _stood_in(stage: StageRecord, name: str) -> Mapping[str, str]:
+    """Which model another one stands in for, where a guard ended the rounds that would have made it."""
+    step = stage.run.steps.get(stage.run.names.get(name, {}).get("", ""))
+    if step is None or step.gate is None or step.id not in stage.run.standing:
+        return {}
+    made = stage.run.standing[step.id].node
+    return {} if made == step.same_as else {"same_as": made}

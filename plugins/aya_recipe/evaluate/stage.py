@@ -1,0 +1,156 @@
+"""The stage `evaluate`: every model answers the same prompts once, and every evaluator scores the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+from pydantic import model_validator
+
+from aya_core.api import (
+    Action,
+    Builder,
+    EvaluatorStrategy,
+    Field,
+    ModelRef,
+    Name,
+    RowsRef,
+    Sampling,
+    Section,
+    SettingsError,
+    Stage,
+    StageRecord,
+    Strategy,
+    did_you_mean,
+    find,
+    nested,
+    nested_for_each_model,
+    reference_or_nested,
+)
+from aya_recipe.arbitrage import sampling
+from aya_recipe.evaluate import contamination, evaluation, replying, report
+from aya_recipe.options import defaults
+
+
+class EvaluateStage(Stage):
+    """Score models on the same rows."""
+
+    actions: ClassVar[Mapping[str, Action]] = {
+        "request": Action(replying.collect),
+        "reply": Action(replying.reply, resumes=True, asks=True),
+        "evaluate": Action(evaluation.evaluate, resumes=True),
+        "find-contamination": Action(contamination.find),
+    }
+
+    models: tuple[ModelRef, ...] = Field(min_length=1, description="In the order of the report; the first is the base.")
+    controls: tuple[ModelRef, ...] = Field((), description="Models outside the recipe's line, reported beside it.")
+    prompts: reference_or_nested(RowsRef, "dataset") | None = Field(  # type: ignore[valid-type]
+        None, description="Held-out prompts to be answered, for evaluators of answers."
+    )
+    teacher: nested_for_each_model() | None = Field(  # type: ignore[valid-type]
+        None, description="How each model is run; None takes `transformers`."
+    )
+    sampling: Sampling = Field(Sampling(), description="How the models are asked.")
+    greedy: bool = Field(True, description="Answer greedily as well, and report both.")
+    evaluators: dict[Name, nested("evaluator")] = Field(min_length=1, description="By name; the first is the headline.")  # type: ignore[valid-type]
+    groups: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        {},
+        description="Columns of tables: means of several evaluators' main metrics, {discriminative: [xcopa, xwinograd]}, which they "
+        "stand in place of; or of other metrics, {xCOMET: [flores.xcomet]}.",
+    )
+
+    @model_validator(mode="after")
+    def _groups_evaluators(self) -> EvaluateStage:
+        for name, members in self.groups.items():
+            for member in members:
+                label = member.partition(".")[0]
+                if label not in self.evaluators:
+                    raise SettingsError(
+                        [(("groups", name), f"no evaluator '{label}' here; {did_you_mean(label, self.evaluators)}")]
+                    )
+            if len(set(members)) < len(members):
+                raise SettingsError([(("groups", name), "names a metric twice; each counts once")])
+        return self
+
+    def unroll(self, build: Builder) -> None:
+        """A node per model for its answers, and a node per model and evaluator for its scores."""
+        models = {str(model): build.resolve(model, f"models.{i}") for i, model in enumerate(self.models)}
+        models |= {str(model): build.resolve(model, f"controls.{i}") for i, model in enumerate(self.controls)}
+        asked = any(evaluator.needs_answers for evaluator in self.evaluators.values())
+        prompts = None
+        answers: dict[str, str] = {}
+        if asked:
+            if self.prompts is None:
+                raise build.error("prompts", "missing; an evaluator here scores answers to prompts")
+            prompts = build.rows(self.prompts, "prompts", "prompts", f"{self.name}.prompts")
+            teacher = defaults.teacher(build, self.teacher)
+            for name, model in models.items():
+                answers[name] = sampling.add(
+                    build, f"{self.name}.answers@{name}", prompts, teacher, self.sampling, name=name, model=model, greedy=self.greedy
+                )  # fmt: skip
+        requests = {
+            label: replying.add_requests(build, self.name, label, evaluator)
+            for label, evaluator in self.evaluators.items()
+            if evaluator.asks
+        }
+        replies = {
+            name: replying.add_replies(build, self.name, name, model, requests, defaults.teacher(build, self.teacher))
+            for name, model in models.items()
+            if requests
+        }
+        known = {
+            label: build.resolve(rows, f"evaluators.{label}")
+            for label, evaluator in self.evaluators.items()
+            for _, rows in find(evaluator, RowsRef)
+        }
+        asked_of = {**known, **requests, **({} if prompts is None else {evaluation.PROMPTS: prompts})}
+        contamination.add(build, self.name, models.values(), asked_of)
+        for label, evaluator in self.evaluators.items():
+            rival = _rival(self, build, label, evaluator, prompts, answers)
+            for name, model in models.items():
+                inputs: dict[str, str] = {}
+                if evaluator.needs_answers and prompts is not None:
+                    inputs = {"prompts": prompts, "answers": answers[name]}
+                    if rival is not None:
+                        inputs["rival"] = rival
+                settings = {"name": name, "greedy": self.greedy and bool(inputs)}
+                parts: dict[str, str] = {}
+                if label in requests:
+                    parts = {
+                        evaluation.SCORES: replying.scores_of(label),
+                        evaluation.COMPLETIONS: replying.completions_of(label),
+                    }
+                    inputs |= dict.fromkeys(parts, replies[name])
+                strategies = {"evaluator": ("evaluator", evaluator)}
+                if defaults.has_teacher(build, self.teacher):
+                    strategies["teacher"] = ("teacher", defaults.teacher(build, self.teacher))
+                build.add(
+                    f"{self.name}.{label}@{name}", "evaluate", "scores", settings, inputs, strategies, model=model, parts=parts,
+                    asked_by=("evaluator",), draws=False,
+                )  # fmt: skip
+
+    @classmethod
+    def section(cls, stage: StageRecord) -> Section | None:
+        """What each model scored."""
+        return report.section(stage)
+
+
+def _rival(
+    stage: EvaluateStage,
+    build: Builder,
+    label: str,
+    evaluator: EvaluatorStrategy,
+    prompts: str | None,
+    answers: Mapping[str, str],
+) -> str | None:
+    """The node that holds the rival's answers: a model of the stage's, or a teacher who is asked once for all models."""
+    against, where = evaluator.rival, f"evaluators.{label}.against"
+    if against is None or prompts is None:
+        return None
+    if isinstance(against, Strategy):
+        return sampling.add(
+            build, f"{stage.name}.{label}.rival", prompts, against, stage.sampling, name="rival", greedy=stage.greedy, at=where
+        )  # fmt: skip
+    if against not in answers:
+        raise build.error(where, f"no model '{against}' in this stage; {did_you_mean(against, answers)}")
+    return answers[against]

@@ -1,0 +1,86 @@
+"""`aya winrate`: win rates from a file of verdicts or preferences."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from aya_recipe.numbers.bootstrap import RESAMPLES
+from aya_recipe.numbers.winrates.battles import Battles
+from aya_recipe.numbers.winrates.rates import Rate, Rates, mean_of, rates
+from aya_recipe.numbers.winrates.reading import read_battles
+
+
+@click.command(name="winrate")
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--baseline", metavar="MODEL", help="Whom to compare with; by default the model that is in every battle.")
+@click.option("--style", is_flag=True, help="Control for style: length, headers, lists and bold type.")
+@click.option("--by-language", is_flag=True, help="Each language by itself, too, and their mean.")
+@click.option("--resamples", type=click.IntRange(2), default=RESAMPLES, show_default=True, help="Of the bootstrap.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    file: Path, baseline: str | None, style: bool, by_language: bool, resamples: int, seed: int, as_json: bool
+) -> None:
+    """Show the win rate of every model in FILE, with its standard error and 95% interval.
+
+    FILE (JSONL, JSON, CSV, TSV or Parquet) holds verdicts (model_a, model_b, winner, and perhaps count), AlpacaEval's annotations
+    (generator_1, generator_2, preference), or a table of preferences with a column for each model. See docs/win-rates.md.
+    """
+    battles = read_battles(file).against(baseline)
+    found = rates(battles, style=style, resamples=resamples, seed=seed)
+    parts = {
+        language: rates(part, style=style, resamples=resamples, seed=seed)
+        for language, part in (battles.by_language().items() if by_language else ())
+    }
+    if as_json:
+        click.echo(json.dumps(_as_json(battles, found, parts), ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    _show(console, f"{file}: {_title(found)}", found.models)
+    for language, part in parts.items():
+        _show(console, language, part.models)
+    if parts:
+        _show(console, "mean over languages", mean_of(list(parts.values())))
+    if found.style:
+        told = ", ".join(f"{name} {value:+.3f}" for name, value in found.style.items())
+        console.print(f"style (nats for a usual difference): {told}")
+    if battles.left_out:
+        console.print("without a verdict: " + ", ".join(f"{name} {count}" for name, count in battles.left_out.items()))
+
+
+def _as_json(battles: Battles, found: Rates, parts: dict[str, Rates]) -> dict[str, Any]:
+    told = found.as_json()
+    if battles.left_out:
+        told["left_out"] = battles.left_out
+    if parts:
+        told["languages"] = {language: part.as_json()["models"] for language, part in parts.items()}
+        told["mean_over_languages"] = [one.as_row() for one in mean_of(list(parts.values()))]
+    return told
+
+
+def _title(found: Rates) -> str:
+    against = f"against {found.baseline}" if found.baseline else "against the other models, each counting alike"
+    return f"win rate {against}" + (" (Bradley-Terry)" if found.method != "mean" else "")
+
+
+def _show(console: Console, title: str, models: Sequence[Rate]) -> None:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("model")
+    for name in ("win rate %", "standard error", "95% interval", "n"):
+        table.add_column(name, justify="right")
+    for one in models:
+        interval = f"{_number(one.low)} to {_number(one.high)}"
+        table.add_row(one.model, _number(one.win_rate), _number(one.standard_error), interval, str(one.n))
+    console.print(table)
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else "unknown"

@@ -1,0 +1,55 @@
+"""The stage `merge`: one checkpoint of several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from aya_core.api import Action, Builder, Check, Field, Varying
+from aya_recipe.merge import merging
+
+
+class MergeStage(merging.MakesOneOfSeveral):
+    """Make one checkpoint of several."""
+
+    actions: ClassVar[Mapping[str, Action]] = {
+        "merge": Action(merging.merge),
+        "check-merge": Action(merging.check_merge),
+    }
+
+    weights: dict[str, Varying] | tuple[float, ...] | None = Field(
+        None,
+        description="Weight of each model, by cluster or in the order of `models`; None means 1 each. By cluster, one "
+        "may be a gradient over the layers, or have rules by tensor.",
+    )
+    check: Check | None = Field(None, description="Load the result, and compare its perplexity with the models'.")
+
+    def unroll(self, build: Builder) -> None:
+        """One node that merges, and one that checks what was made, if asked."""
+        models, base = merging.resolve(build, self.models, self.base)
+        weights = _weights(self, build, list(models))
+        merged = merging.add(
+            build, self.name, models, self.merge, weights, base, *merging.settings_of(self, build, models), self.means
+        )
+        build.name(self.name, merged)
+        if self.check:
+            inputs = {
+                "merged": merged,
+                **merging.inputs_of(models, base),
+                "lines": build.file(self.check.lines, "check.lines"),
+            }
+            settings = {"models": list(models), "per_language": self.check.per_language, "device": self.means.device}
+            build.add(f"{self.name}.check", "check-merge", "check", settings, inputs)
+
+
+def _weights(stage: MergeStage, build: Builder, models: list[str]) -> dict[str, Any]:
+    given = stage.weights
+    if given is None:
+        return dict.fromkeys(models, 1.0)
+    if isinstance(given, dict):
+        if set(given) != set(models):
+            raise build.error("weights", f"expected one weight for each of {', '.join(models)}; got {', '.join(given)}")
+        return {name: weight.written for name, weight in given.items()}
+    if len(given) != len(models):
+        raise build.error("weights", f"expected {len(models)} weights, one per model; got {len(given)}")
+    return dict(zip(models, given, strict=True))

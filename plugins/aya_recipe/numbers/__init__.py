@@ -1,0 +1,1 @@
+"""The numbers of reports: statistics, bootstrap, win rates."""

@@ -1,0 +1,131 @@
+"""The section of a train stage: an account of each of its runs, from their artifacts and logs alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from statistics import median
+from typing import Any
+
+from aya_core.api import LOG, Artifact, Block, Section, StageRecord, Text
+from aya_recipe.report.blocks import table_of
+from aya_recipe.train.measured import VALIDATION, learnt, speed
+
+DROPPED = "dropped/"
+"""Begins the names of counts of dropped rows, which end in the reason."""
+
+
+def section(stage: StageRecord) -> Section | None:
+    """Say what training gained; None where no run stands."""
+    accounts = gather(stage)
+    return Section(f"{stage.name}: training", accounts, list(_blocks(accounts))) if accounts else None
+
+
+def _blocks(accounts: Mapping[str, Mapping[str, Any]]) -> Iterator[Block]:
+    """Measures from the first report to the last, held-out ones by language, rows and speed."""
+    yield from table_of(gains_table(accounts))
+    yield from table_of(held_out_table(accounts))
+    for step, account in accounts.items():
+        if told := rows_told(account):
+            yield Text(f"{step}: {'; '.join(told)}" if len(accounts) > 1 else "; ".join(told))
+
+
+def gather(stage: StageRecord) -> dict[str, dict[str, Any]]:
+    """Account for every training run of a stage that stands, by step.
+
+    measures: the final ones. first: the first report of each measure. tokens_per_second: the median report. seconds: all
+    that it took. read: the measures of the node that read or chose the rows, where it is one of this stage.
+    """
+    accounts = {}
+    for step in stage.steps.values():
+        artifact = stage.run.own(step.id)
+        if step.action != "train" or artifact is None:
+            continue
+        log = list(_lines(artifact))
+        first: dict[str, float] = {}
+        for line in log:
+            first = {**line, **first}
+        speeds = [line["tokens_per_second"] for line in log if "tokens_per_second" in line]
+        rows = stage.standing.get(step.inputs.get("rows", ""))
+        accounts[step.id] = {
+            "seconds": artifact.seconds,
+            "measures": dict(artifact.measures),
+            "first": first,
+            "tokens_per_second": median(speeds) if speeds else None,
+            "read": dict(rows.measures) if rows is not None else {},
+        }
+    return accounts
+
+
+def _lines(artifact: Artifact) -> Iterator[Mapping[str, float]]:
+    with suppress(FileNotFoundError), (artifact.folder / LOG).open() as file:
+        for line in file:
+            with suppress(ValueError):  # the half line of a killed run
+                read = json.loads(line)
+                yield {name: value for name, value in read.items() if name not in ("done", "total", "time")}
+
+
+def gains_table(accounts: Mapping[str, Mapping[str, Any]]) -> Iterator[Sequence[str]]:
+    """What each run learnt, from its first report to its last, the header first."""
+    found = [word for account in accounts.values() for word in learnt(account["measures"])]
+    words = [*dict.fromkeys(found), "steps", "tokens/s", "seconds"]
+    yield ["", *words]
+    for node, account in accounts.items():
+        told = _from_to(account["first"], account["measures"])
+        pace = account["tokens_per_second"]
+        told |= {"tokens/s": "" if pace is None else speed(pace), "seconds": f"{account['seconds']:.1f}"}
+        told["steps"] = f"{account['measures'].get('steps', 0):,.0f}"
+        yield [node, *(told.get(word, "") for word in words)]
+
+
+def held_out_table(accounts: Mapping[str, Mapping[str, Any]]) -> Iterator[Sequence[str]]:
+    """The same on held-out rows, over all and by language; nothing where there are none."""
+    rows = list(_held_out(accounts))
+    if rows:
+        words = list(dict.fromkeys(word for _, told in rows for word in told))
+        yield ["held out", *words]
+        yield from ([name, *(told.get(word, "") for word in words)] for name, told in rows)
+
+
+def _held_out(accounts: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Rows of the table of held-out rows: all languages, then each that is measured."""
+    for node, account in accounts.items():
+        measures = {name: value for name, value in account["measures"].items() if name.startswith(VALIDATION)}
+        whole = _from_to(account["first"], measures, VALIDATION)
+        if not whole:
+            continue
+        yield (node if len(accounts) > 1 else "all"), whole
+        suffixes = {
+            name.removeprefix(f"{VALIDATION}loss/") for name in measures if name.startswith(f"{VALIDATION}loss/")
+        }
+        for language in sorted(suffixes):
+            ends = f"/{language}"
+            of_one = [
+                {name.removesuffix(ends): value for name, value in some.items() if name.endswith(ends)}
+                for some in (account["first"], measures)
+            ]
+            yield (f"{node} {language}" if len(accounts) > 1 else language), _from_to(of_one[0], of_one[1], VALIDATION)
+
+
+def _from_to(first: Mapping[str, float], last: Mapping[str, float], prefix: str = "") -> dict[str, str]:
+    """Say how each measure changed, by word."""
+    then = learnt(first, prefix)
+    return {word: f"{then[word]} → {value}" if word in then else value for word, value in learnt(last, prefix).items()}
+
+
+def rows_told(account: Mapping[str, Any]) -> list[str]:
+    """Count the rows, and those that were left out, cut or dropped, by reason."""
+    read, measures = account["read"], account["measures"]
+    told = []
+    if "rows" in measures:
+        told.append(f"{measures['rows']:,.0f} rows")
+    if left_out := read.get("left_out"):
+        languages = ", ".join(f"{language} {count:,}" for language, count in left_out.items())
+        told.append(f"{sum(left_out.values()):,} left out in other languages ({languages})")
+    for name, value in measures.items():
+        if name.endswith("_rows"):  # truncated_rows, dropped_rows
+            told.append(f"{value:,.0f} {name.removesuffix('_rows').replace('_', ' ')}")
+        elif name.startswith(DROPPED):
+            told.append(f"{value:,.0f} dropped as {name.removeprefix(DROPPED)}")
+    return told
