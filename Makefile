@@ -31,7 +31,7 @@ run: .venv/installed ## run the whole micro recipe and show what each stage gain
 	$(BIN)/aya run
 
 # Kernels in Triton's interpreter, merges and training take most of the time: whoever works on them runs their folders.
-quick: .venv/installed ## while you work: check style, then run the tests that start no processes, but for kernels, merges and trainers (under two minutes)
+quick: .venv/installed ## while you work: check style, then run the tests that start no processes, but for kernels, merges and trainers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pytest --quiet --numprocesses 2 --dist loadfile -m "not slow and not processes" \
