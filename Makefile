@@ -2,6 +2,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 BENCHMARK_DATA ?= ../shared/data
 export TOKENIZERS_PARALLELISM ?= false
+# Empty is off: without bytecode each of the many processes that tests start compiles all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help install run quick test check bench replicate docs clean

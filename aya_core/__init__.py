@@ -4,3 +4,4 @@ Read `api.py` first (all that a plugin author imports), then `hookspecs.py` (wha
 """
 
 __version__ = "0.1.0"
+"""The version of the distribution aya-core."""

@@ -5,8 +5,10 @@ Nine hooks offer strategies. Each is called once, when plugins load, and returns
 says after `use:` to a strategy class, which derives from the base of its kind. Names are lower case with hyphens. A name that
 another plugin has taken is an error naming both.
 
-One hook lifts merges of tensors to checkpoints, and one optimises what a search is over. Six hooks observe a run; they
-return nothing, and what they raise ends the run. A tracker, which a recipe has to name, is told of the same and never harms it.
+Four more offer stages, commands, recipes and suites, by name too. Three give one thing each, of which the last registered
+plugin's is taken: the reporter, the engine that lifts merges of tensors to checkpoints, and the optimizer of searches. Six
+observe a run; they return nothing, and what they raise ends the run. A tracker, which a recipe has to name, is told of the
+same and never harms it.
 """
 
 from __future__ import annotations
@@ -28,8 +30,7 @@ from aya_core.contract.kinds import (
     TrackerStrategy,
     TrainerStrategy,
 )
-from aya_core.contract.merges import MergeEngine, MergeStrategy
-from aya_core.contract.optimisers import MakeOptimiser
+from aya_core.contract.merges import MakeOptimizer, MergeEngine, MergeStrategy
 from aya_core.contract.reports import Reporter
 from aya_core.contract.stage import Stage
 
@@ -38,6 +39,7 @@ PROJECT = "aya"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function of a plugin as a hook, by its name: `@hookimpl` above `def aya_arbiters(): ...`."""
 
 
 @hookspec
@@ -155,16 +157,16 @@ def aya_merge_engine() -> MergeEngine | None:
 
 
 @hookspec(firstresult=True)
-def aya_optimiser() -> MakeOptimiser | None:
-    """Offer the optimiser by which a search finds the weights of a merge.
+def aya_optimizer() -> MakeOptimizer | None:
+    """Offer the optimizer by which a search finds the weights of a merge.
 
     Asked when a recipe with a search is planned, and when it is run; raise PluginError where a library is missing. The last
-    registered plugin that returns an optimiser wins, so that yours can replace the bundled one.
+    registered plugin that returns an optimizer wins, so that yours can replace the bundled one.
     """
 
 
 @hookspec
-def aya_stage_started(node: str, action: str, inputs: Mapping[str, Path]) -> None:
+def aya_step_started(node: str, action: str, inputs: Mapping[str, Path]) -> None:
     """Observe that a node of the plan starts.
 
     node: its id, such as `tune@europe`. action: what it does, such as `train`. inputs: folders of the artifacts it
@@ -184,13 +186,13 @@ def aya_measured(node: str, done: int, total: int, measures: Mapping[str, float]
 
 
 @hookspec
-def aya_stage_finished(node: str, artifact: Path, seconds: float, reused: bool, measures: Mapping[str, Any]) -> None:
+def aya_step_finished(node: str, artifact: Path, seconds: float, reused: bool, measures: Mapping[str, Any]) -> None:
     """Observe that the artifact of a node stands. reused: it stood before this run; seconds is then what it took
     once."""
 
 
 @hookspec
-def aya_stage_skipped(node: str, instead: str, why: str | None) -> None:
+def aya_step_skipped(node: str, fallback: str, why: str | None) -> None:
     """Observe that a node is not done, as the artifact of another one stands in for it.
 
     why: what ended the rounds of online training before it; None where the node only gives a passed model its name.
@@ -198,5 +200,5 @@ def aya_stage_skipped(node: str, instead: str, why: str | None) -> None:
 
 
 @hookspec
-def aya_stage_failed(node: str, message: str) -> None:
+def aya_step_failed(node: str, message: str) -> None:
     """Observe that a node failed. Nothing new is started then, but teachers who have not answered yet are still asked."""

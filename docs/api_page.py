@@ -19,7 +19,7 @@ from typing import Any
 from aya_core import api, testing
 from aya_core.contract.kinds import BASES
 from aya_core.contract.strategies import Settings, Strategy
-from aya_core.testing import stand_ins
+from aya_core.testing import doubles
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -39,6 +39,13 @@ class Group:
     names: Sequence[str]
 
 
+def offered_by(module: ModuleType) -> Sequence[str]:
+    """The public names of a module that offers what others define: those that it imports as themselves, `A as A`."""
+    statements = ast.parse(inspect.getsource(module)).body
+    aliases = [alias for one in statements if isinstance(one, ast.ImportFrom) for alias in one.names]
+    return [alias.name for alias in aliases if alias.asname == alias.name]
+
+
 API = (
     Group(
         "Every plugin",
@@ -51,7 +58,7 @@ API = (
         "Types for the fields of strategies and stages. The plan finds models, rows, files and nested strategies by these types.",
         [
             "ModelRef", "RowsRef", "LocalFile", "Reference", "Language", "Name", "nested", "nested_or_several",
-            "nested_for_each_model", "reference_or_nested", "EACH", "short_schema", "find", "Varying", "Rule",
+            "nested_for_each_model", "reference_or_nested", "EACH", "short_schema", "find", "MergeParameter", "Rule",
         ],
     ),
     Group("A data set", "Offered by `aya_datasets`.", ["Dataset", "DatasetStrategy", "ExampleRow"]),
@@ -80,23 +87,23 @@ API = (
     Group(
         "A trainer",
         "Offered by `aya_trainers`.",
-        ["Trainer", "TrainerStrategy", "TrainingJob", "ShowingTrainer", "ShownRow", "ShownToken"],
+        ["Trainer", "TrainerStrategy", "TrainingJob", "InspectableTrainer", "TokenizedRow", "TokenInfo"],
     ),
     Group(
         "A merge, and its engine",
-        "Merges are offered by `aya_merges`, the engine by `aya_merge_engine`, the optimizer of searches by `aya_optimiser`. `Tensor` is "
+        "Merges are offered by `aya_merges`, the engine by `aya_merge_engine`, the optimizer of searches by `aya_optimizer`. `Tensor` is "
         "`torch.Tensor`.",
         [
             "TensorMerge", "PieceMerge", "Piece", "Pieces", "WholeModelMerge", "CheckpointMerge", "AnyMerge", "MergeStrategy",
-            "Place", "MergeJob", "MergeInput", "Part", "Vocabulary", "TokenSettings", "TokenRow", "Means", "Check", "MergeEngine",
-            "CheckingEngine", "Optimiser", "MakeOptimiser",
+            "Place", "MergeJob", "MergeInput", "LayerSlice", "Vocabulary", "TokenSettings", "TokenRow", "Resources", "MergeEngine",
+            "CheckingEngine", "Optimizer", "MakeOptimizer",
         ],
     ),
     Group(
         "An evaluator",
         "Offered by `aya_evaluators`.",
         [
-            "Evaluator", "EvaluatorStrategy", "Subject", "RowScore", "CorpusScore", "AskingEvaluator", "Request",
+            "Evaluator", "EvaluatorStrategy", "EvaluatedModel", "RowScore", "CorpusScore", "AskingEvaluator", "Request",
             "ScoringRequest", "GenerationRequest", "Replies", "Scored",
         ],
     ),
@@ -107,7 +114,7 @@ API = (
         "`Builder`; an action gets `Work`.",
         [
             "Stage", "Action", "Builder", "Node", "Plan", "Work", "Report", "ask_teacher", "answers_to", "chunk_size",
-            "read_data", "ROWS_KINDS", "ROW_RECORDS", "fill_paths", "launch", "LOG",
+            "read_data", "ROWS_KINDS", "ROW_RECORDS", "fill_paths", "LOG",
         ],
     ),
     Group(
@@ -131,7 +138,7 @@ API = (
         "A command",
         "Offered by `aya_commands`: a `click` command that validates a recipe, plans it and runs it.",
         [
-            "Command", "find_recipe", "override_option", "choose_stage", "read_strategy", "read_trackers", "track_option",
+            "Command", "find_recipe", "override_option", "read_strategy", "read_trackers", "track_option",
             "changed_code_options", "LoadedRecipe", "validate_recipe", "yaml12", "make_plan", "check_imports", "run_plan",
             "Runner", "Run", "Inventory", "file_name",
         ],
@@ -142,7 +149,7 @@ API = (
         [
             "Prompt", "Message", "user_prompt", "prompt_of", "Demonstration", "Preference", "Completion", "Judged", "Columns",
             "read_rows", "write_rows", "RowsWriter", "ROW_GROUP", "count_rows", "LANGUAGES", "UNKNOWN_LANGUAGE",
-            "check_language", "language_name", "normalise", "similarity", "NearDuplicates", "Seen", "temporary_database",
+            "check_language", "language_name", "normalize", "IdSet", "temporary_database",
         ],
     ),
     Group(
@@ -155,7 +162,7 @@ API = (
         "Everything that a run keeps is written beside its place, flushed to disk and renamed.",
         [
             "Artifact", "MANIFEST", "PAYLOAD", "content_of", "file_hash", "stable_hash", "write_file", "writing_file", "make_folder",
-            "flush", "rename", "write_sealed", "read_sealed", "set_aside", "Journal",
+            "make_output_folder", "flush", "rename", "write_sealed", "read_sealed", "set_aside", "Journal",
         ],
     ),
     Group(
@@ -172,18 +179,18 @@ TESTING = (
     Group(
         "Checks",
         "One for each kind of strategy, and one for stages. Each raises AssertionError that names the broken rule.",
-        [name for name in testing.__all__ if name.startswith("check_")],
+        [name for name in offered_by(testing) if name.startswith("check_")],
     ),
     Group(
         "Sample rows and batches",
         "Several scripts, conversations, missing references, equal and empty answers.",
-        [name for name in testing.__all__ if name.startswith("sample_")],
+        [name for name in offered_by(testing) if name.startswith("sample_")],
     ),
     Group("Models and merges", "Small enough to be made in a test.", ["tiny_causal_lm", "merge_whole"]),
     Group(
         "Stand-ins",
         "`check_stage` lets a recipe name these after `use:`; they are not offered elsewhere. They need no files and no model. "
-        "From Python, import them from `aya_core.testing.stand_ins`.",
+        "From Python, import them from `aya_core.testing.doubles`.",
         ["SampleRows", "Echo"],
     ),
 )
@@ -193,19 +200,19 @@ def api_page() -> Iterator[str]:
     """Everything that `aya_core.api` offers."""
     yield "# The API for plugin authors\n"
     yield "Everything here is imported from `aya_core.api`. Checks for tests are in [`aya_core.testing`](testing.md).\n"
-    yield from page(API, {name: definition(api, name) for name in api.__all__})
+    yield from page(API, {name: definition(api, name) for name in offered_by(api)})
 
 
 def testing_page() -> Iterator[str]:
     """Everything that `aya_core.testing` offers, and what its recipes may name."""
     offered = {
-        name: strategy for hook in (stand_ins.aya_datasets, stand_ins.aya_teachers) for name, strategy in hook().items()
+        name: strategy for hook in (doubles.aya_datasets, doubles.aya_teachers) for name, strategy in hook().items()
     }
     yield "# Checks for plugins\n"
     yield "Everything here is imported from `aya_core.testing`, unless it says otherwise.\n"
     yield (inspect.getdoc(testing) or "").partition("\n\n")[2] + "\n"
-    found = {name: definition(testing, name) for name in testing.__all__}
-    found |= {strategy.__name__: definition(stand_ins, strategy.__name__) for strategy in offered.values()}
+    found = {name: definition(testing, name) for name in offered_by(testing)}
+    found |= {strategy.__name__: definition(doubles, strategy.__name__) for strategy in offered.values()}
     titles = {strategy.__name__: f"`{strategy.__name__}`: `use: {name}`" for name, strategy in offered.items()}
     yield from page(TESTING, found, titles)
 
@@ -364,7 +371,7 @@ def typed_settings(settings: type[Settings]) -> Iterator[str]:
 
 def decorators(tree: ast.ClassDef | Function) -> str:
     """The decorators that matter to whoever calls, each on a line."""
-    told = (
+    prefixes = (
         "dataclass",
         "property",
         "cached_property",
@@ -374,7 +381,7 @@ def decorators(tree: ast.ClassDef | Function) -> str:
         "runtime_checkable",
     )
     written = [ast.unparse(one) for one in tree.decorator_list]
-    return "".join(f"@{one}\n" for one in written if one.startswith(told))
+    return "".join(f"@{one}\n" for one in written if one.startswith(prefixes))
 
 
 def bases(tree: ast.ClassDef) -> str:

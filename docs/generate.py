@@ -19,10 +19,11 @@ from api_page import api_page, testing_page
 
 from aya_core import api, hookspecs
 from aya_core.cli import all_commands, aya
+from aya_core.cli.installed import shown_default
 from aya_core.contract.kinds import BASES, KINDS
 from aya_core.contract.strategies import Settings, Strategy
 from aya_core.contract.words import words_of
-from aya_core.planning.recipe import Recipe
+from aya_core.planning.recipe import Machine, Recipe
 from aya_core.planning.registry import Registry
 from aya_recipe.arbitrage.picking import Pick
 from aya_recipe.arbitrage.stage import Teaching
@@ -51,13 +52,13 @@ def words() -> Iterator[str]:
     for base in (Strategy, *BASES.values()):
         yield f"\n## `{base.__name__}`\n"
         yield (inspect.getdoc(base) or "") if base is not Strategy else "Every strategy has these words."
-        said = {
+        statement = {
             name: word for name, word in words_of(base).items() if base is Strategy or name not in words_of(Strategy)
         }
-        if said:
+        if statement:
             yield "\n| word | type | default | what it says |"
             yield "|---|---|---|---|"
-        for name, word in said.items():
+        for name, word in statement.items():
             shown = re.sub(r"aya_core[\w.]*\.", "", inspect.formatannotation(word.type))
             type_, default = (text.replace("|", chr(92) + "|") for text in (shown, default_of(base, name)))
             yield f"| `{name}` | `{type_}` | {default} | {meaning(base, name)} |"
@@ -77,8 +78,12 @@ def meaning(base: type, word: str) -> str:
     owner = next(one for one in base.__mro__ if word in vars(one))
     (tree,) = ast.parse(inspect.getsource(owner)).body
     assert isinstance(tree, ast.ClassDef)
-    for said, below in pairwise(tree.body):
-        if isinstance(said, ast.AnnAssign) and isinstance(said.target, ast.Name) and said.target.id == word:
+    for statement, below in pairwise(tree.body):
+        if (
+            isinstance(statement, ast.AnnAssign)
+            and isinstance(statement.target, ast.Name)
+            and statement.target.id == word
+        ):
             return " ".join(str(ast.literal_eval(ast.unparse(below))).split())
     raise AssertionError(f"{owner.__name__} declares no word `{word}`")
 
@@ -109,7 +114,10 @@ def recipe() -> Iterator[str]:
         yield inspect.getdoc(stage) or ""
         yield ""
         yield from fields(stage)
-    for title, settings in (("sampling", api.Sampling), ("pick", Pick), ("a teacher of the pool", Teaching)):
+    for title, settings in (
+        ("machine", Machine), ("sampling", api.Sampling), ("pick", Pick), ("resources", api.Resources),
+        ("a teacher of the pool", Teaching),
+    ):  # fmt: skip
         yield f"\n## {title}\n"
         yield inspect.getdoc(settings) or ""
         yield ""
@@ -136,9 +144,15 @@ def fields(settings: type[Settings]) -> Iterator[str]:
     yield "| setting | default | what it is |"
     yield "|---|---|---|"
     for name, field in settings.model_fields.items():
-        default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
-        if len(default) > 60:
-            default = "see the code" if "Settings" in default or "(" in default[1:] else default[:57] + "...`"
+        default = shown_default(field)
+        if default != "required":
+            default = (
+                f"`{default}`"
+                if len(default) < 60
+                else "see the code"
+                if default[0] in "{("
+                else f"`{default[:56]}...`"
+            )
         yield f"| `{name}` | {default.replace('|', chr(92) + '|')} | {(field.description or '').replace('|', chr(92) + '|')} |"
 
 

@@ -5,9 +5,11 @@ import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
 from aya_core import api, hookspecs, testing
 from aya_core.cli import all_commands
@@ -16,7 +18,6 @@ from aya_core.contract.strategies import Strategy
 from aya_core.contract.words import words_of
 from aya_core.planning.registry import Registry
 
-ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 WRITTEN = [page for page in PAGES if "reference" not in page.parts]
 
@@ -27,6 +28,21 @@ def text_of(pages):
 
 def blocks(page, language):
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def offered_by(module):
+    """What a module offers: the names that it imports as themselves, which type checkers of plugins take for public."""
+    return re.findall(r"\b(\w+) as \1\b", Path(module.__file__).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("module", [api, testing])
+def test_all_that_a_module_for_authors_imports_is_offered(module):
+    offered = offered_by(module)
+    imported = {
+        name for name, thing in vars(module).items() if not name.startswith("_") and not inspect.ismodule(thing)
+    }
+    assert len(set(offered)) == len(offered) > 20
+    assert imported <= set(offered) <= vars(module).keys()
 
 
 def test_the_generated_pages_are_up_to_date():
@@ -74,7 +90,7 @@ def test_every_strategy_and_setting_is_documented():
 
 
 def test_everything_that_the_api_offers_is_documented():
-    for name in api.__all__:
+    for name in offered_by(api):
         thing = getattr(api, name)
         if inspect.isclass(thing) or inspect.isfunction(thing):
             assert inspect.getdoc(thing), name
@@ -84,7 +100,7 @@ def test_everything_that_the_api_offers_is_documented():
 def test_the_pages_for_authors_hold_every_name_once_and_lead_to_it(page, offered):
     text = (ROOT / "docs" / "reference" / f"{page}.md").read_text(encoding="utf-8")
     headings = re.findall(r"^### `(\w+)`$", text, re.MULTILINE)
-    assert sorted(headings) == sorted(offered.__all__)
+    assert sorted(headings) == sorted(offered_by(offered))
     contents = text.split("\n## ")[0]
     titles = re.findall(r"^### (.*)$", text, re.MULTILINE)
     assert re.findall(r"\[`\w+`\]\(#([\w-]+)\)", contents) == [
@@ -97,7 +113,7 @@ def test_every_field_of_every_record_and_protocol_is_on_the_page_with_its_type()
     text = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
     sections = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE))
     checked = 0
-    for name in api.__all__:
+    for name in offered_by(api):
         thing = getattr(api, name)
         if not inspect.isclass(thing) or name in {base.__name__ for base in (Strategy, *BASES.values())}:
             continue
@@ -113,6 +129,16 @@ def test_every_field_of_every_record_and_protocol_is_on_the_page_with_its_type()
                 assert f"def {method}(" in sections[name], f"{name}.{method}"
                 checked += 1
     assert checked > 200
+
+
+def test_the_glossary_names_what_the_api_offers_and_each_word_once():
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    names = set(re.findall(r"`([A-Z]\w+)`", text))
+    assert names
+    assert names <= set(dir(api))
+    words = re.findall(r"^\| ([^|`]+) \|", text, re.MULTILINE)
+    assert len(words) > 50
+    assert [word for word, n in Counter(words).items() if n > 1 and word != "word"] == []
 
 
 def test_links_between_pages_lead_somewhere():

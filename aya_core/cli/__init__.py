@@ -1,4 +1,4 @@
-"""The command `aya`. One file a subcommand, imported when it is asked for, so that `aya --help` stays quick."""
+"""The command `aya`. A subcommand is imported when it is asked for, so that `aya --help` stays quick."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from aya_core.contract.errors import AyaError, PluginError, did_you_mean
 from aya_core.running.garbage import look_seldom
 
 COMMANDS: Mapping[str, Command] = {
-    name: Command(summary, f"aya_core.cli.{name}:command")
-    for name, summary in {
-        "run": "Run a recipe, or the one that comes with aya-core.",
-        "check": "Validate a recipe without running it.",
-        "plan": "Show the steps of a recipe and which of them stand already.",
-        "status": "Show how far the run in a folder has come.",
-        "report": "Write and show the report of a run folder.",
-        "verify": "Read all of a run folder, and list what is damaged.",
-        "prune": "List or delete what a run folder holds beside what its recipe needs.",
-        "strategies": "List strategies by kind, or show the settings of one.",
-        "plugins": "List the installed plugins and what they offer.",
-        "recipes": "List the bundled recipes.",
-        "new": "Write a plugin to start from: an arbiter or a stage.",
-        "schema": "Print the JSON Schema of recipes, installed plugins included.",
-    }.items()
+    name: Command(summary, f"aya_core.cli.{where}")
+    for name, where, summary in (
+        ("run", "run:command", "Run a recipe, or the one that comes with aya-core."),
+        ("check", "check:command", "Validate a recipe without running it."),
+        ("plan", "plan:command", "Show the steps of a recipe and which of them stand already."),
+        ("status", "status:command", "Show how far the run in a folder has come."),
+        ("report", "report:command", "Write and show the report of a run folder."),
+        ("verify", "upkeep:verify", "Read all of a run folder, and list what is damaged."),
+        ("prune", "upkeep:prune", "List or delete what a run folder holds beside what its recipe needs."),
+        ("strategies", "installed:strategies", "List strategies by kind, or show the settings of one."),
+        ("plugins", "installed:plugins", "List the installed plugins and what they offer."),
+        ("recipes", "installed:recipes", "List the bundled recipes."),
+        ("new", "new:command", "Write a plugin to start from: an arbiter or a stage."),
+        ("schema", "installed:schema", "Print the JSON Schema of recipes, installed plugins included."),
+    )
 }
 """The core's own commands; plugins bring others by the hook `aya_commands`."""
 

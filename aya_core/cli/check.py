@@ -6,7 +6,8 @@ import json
 
 import click
 
-from aya_core.cli.recipe_argument import find_recipe, recipe_argument, recipe_here
+from aya_core.cli.amounts import counted
+from aya_core.cli.arguments import find_recipe, recipe_argument, recipe_here
 from aya_core.planning.plan import make_plan
 from aya_core.running.runner import check_imports
 
@@ -24,4 +25,4 @@ def command(recipe: str | None, overrides: tuple[str, ...], as_json: bool) -> No
     if as_json:
         click.echo(json.dumps({"recipe": loaded.recipe.name, "source": loaded.source, **counts}))
     else:
-        click.echo(f"{loaded.source}: sound; {counts['stages']} stages, {counts['steps']} steps")
+        click.echo(f"{loaded.source}: sound; {counted(counts['stages'], 'stage')}, {counted(counts['steps'], 'step')}")

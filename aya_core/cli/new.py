@@ -8,6 +8,7 @@ from string import Template
 
 import click
 
+from aya_core.contract.durable import make_output_folder
 from aya_core.contract.errors import PluginError
 from aya_core.contract.stage import NAME
 from aya_core.planning.registry import Registry
@@ -142,6 +143,7 @@ def command(kind: str, name: str, out: Path | None) -> None:
     module = "aya_" + name.replace("-", "_")
     cls = "".join(word.capitalize() for word in name.split("-"))
     code, test = TEMPLATES[kind]
+    make_output_folder(folder)
     for file, text in {"pyproject.toml": PYPROJECT, f"{module}.py": code, f"tests/test_{module}.py": test}.items():
         path = folder / file
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,11 +9,13 @@ from typing import Any
 
 import click
 
-from aya_core.cli.recipe_argument import find_recipe, recipe_argument, recipe_here
+from aya_core.cli.amounts import counted
+from aya_core.cli.arguments import find_recipe, recipe_argument, recipe_here
 from aya_core.contract.errors import RecipeError, did_you_mean
 from aya_core.planning.plan import Node, Plan, make_plan
-from aya_core.running.runner import Inventory, Run
-from aya_core.running.why import first_difference
+from aya_core.running.changes import first_difference
+from aya_core.running.inventory import Inventory
+from aya_core.running.run_folder import Run
 
 
 @click.command(name="plan")
@@ -44,7 +46,7 @@ def command(
             "makes": node.kind,
             "reads": sorted(set(node.inputs.values()) | set(node.external.values())),
             "stands": inventory.look(node) is not None,
-            "instead": inventory.standing[node.id].node if inventory.stand_in(node) is not None else None,
+            "fallback": inventory.standing[node.id].node if inventory.substitute(node) is not None else None,
             "why": inventory.stop_reason(node),
         }
         for node in plan.nodes.values()
@@ -57,7 +59,7 @@ def command(
         _show_stages(steps)
     if not as_json:
         standing = sum(step["stands"] for step in steps)
-        click.echo(f"{len(steps)} steps, {standing} stand, {len(steps) - standing} to do")
+        click.echo(f"{counted(len(steps), 'step')}, {standing} stand, {len(steps) - standing} to do")
 
 
 def _show_stages(steps: list[dict[str, Any]]) -> None:
@@ -72,8 +74,8 @@ def _show_steps(steps: list[dict[str, Any]]) -> None:
     for step in steps:
         mark = "stands" if step["stands"] else "to do"
         reads = f" from {', '.join(step['reads'])}" if step["reads"] else ""
-        if step["instead"] is not None:
-            reads = f" is {step['instead']}" + (f", as {step['why']}" if step["why"] else "")
+        if step["fallback"] is not None:
+            reads = f" is {step['fallback']}" + (f", as {step['why']}" if step["why"] else "")
             mark = "not done" if step["why"] else mark
         click.echo(f"{mark:8}  {step['step']}: {step['action']} {step['makes']}{reads}")
 
@@ -84,19 +86,19 @@ def _explain(plan: Plan, inventory: Inventory, wanted: str, *, as_json: bool) ->
     if not nodes:
         known = [*plan.nodes, *dict.fromkeys(node.stage for node in plan.nodes.values())]
         raise RecipeError(f"--why {wanted}: no step or stage named '{wanted}'; {did_you_mean(wanted, known)}")
-    told = {node.id: _why(plan, inventory, node) for node in nodes}
+    reasons = {node.id: _why(plan, inventory, node) for node in nodes}
     if as_json:
         click.echo(
-            json.dumps([{"step": id, "stands": reason is None, "because": reason} for id, reason in told.items()])
+            json.dumps([{"step": id, "stands": reason is None, "because": reason} for id, reason in reasons.items()])
         )
         return
-    for id, reason in told.items():
+    for id, reason in reasons.items():
         if reason is not None:
             click.echo(f"{id}: {reason}")
         elif wanted == id:
             click.echo(f"{id}: stands")
-    if all(reason is None for reason in told.values()) and wanted not in plan.nodes:
-        click.echo(f"all {len(told)} steps stand")
+    if all(reason is None for reason in reasons.values()) and wanted not in plan.nodes:
+        click.echo(f"all {counted(len(reasons), 'step')} stand")
 
 
 def _why(plan: Plan, inventory: Inventory, node: Node) -> str | None:

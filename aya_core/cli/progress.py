@@ -50,7 +50,7 @@ class AtWork:
             return None
         return max(0.0, (reported - began) * (self.total - done) / (done - before) - (now - reported))
 
-    def told(self, now: float) -> str:
+    def described(self, now: float) -> str:
         """Say how it goes."""
         phrases = phrases_of(self.action, self.measures)
         if self.total:
@@ -70,8 +70,8 @@ def duration(seconds: float) -> str:
 def phrases_of(action: Action | None, measures: Mapping[str, Any]) -> list[str]:
     """The measures that are told: in the action's own words, or else the first few."""
     numbers = {name: value for name, value in measures.items() if isinstance(value, (int, float))}
-    if action is not None and action.phrases is not None and (told := action.phrases(numbers)):
-        return list(told)
+    if action is not None and action.phrases is not None and (described := action.phrases(numbers)):
+        return list(described)
     return [
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in list(numbers.items())[:MEASURES]
@@ -90,7 +90,7 @@ class Progress:
         self.total = total
         self.done = 0
         self.reused = 0
-        self.told: set[str] = set()
+        self.reasons: set[str] = set()
         self.at_work: dict[str, AtWork] = {}
         self.started = time.monotonic()
         self.live = Live(console=self.console, refresh_per_second=4, transient=True, get_renderable=self._lines)
@@ -107,7 +107,7 @@ class Progress:
             self.console.print(f"{self.reused} of {self.total} steps stood already and were reused")
 
     @hookimpl
-    def aya_stage_started(self, node: str, action: str, inputs: Mapping[str, Path]) -> None:
+    def aya_step_started(self, node: str, action: str, inputs: Mapping[str, Path]) -> None:
         """Open a line."""
         self.at_work[node] = AtWork(action, self.actions.get(action), time.monotonic())
 
@@ -117,7 +117,7 @@ class Progress:
         self.at_work[node].report(time.monotonic(), done, total, measures)
 
     @hookimpl
-    def aya_stage_finished(
+    def aya_step_finished(
         self, node: str, artifact: Path, seconds: float, reused: bool, measures: Mapping[str, Any]
     ) -> None:
         """Close the line."""
@@ -126,33 +126,32 @@ class Progress:
         if reused:
             self.reused += 1
             return
-        told = phrases_of(at_work.action if at_work else None, measures)
+        described = phrases_of(at_work.action if at_work else None, measures)
         clock = time.monotonic() - self.started
         self.console.print(
-            f"[dim]{clock:6.1f} s  {self.done:3d}/{self.total}[/dim]  {node}  [dim]{seconds:.1f} s  {', '.join(told)}[/dim]",
+            f"[dim]{clock:6.1f} s  {self.done:3d}/{self.total}[/dim]  {node}  [dim]{seconds:.1f} s  {', '.join(described)}[/dim]",
             soft_wrap=True,
         )
 
     @hookimpl
-    def aya_stage_skipped(self, node: str, instead: str, why: str | None) -> None:
+    def aya_step_skipped(self, node: str, fallback: str, why: str | None) -> None:
         """Say once why nodes are not done."""
         self.done += 1
-        if why is not None and why not in self.told:
-            self.told.add(why)
+        if why is not None and why not in self.reasons:
+            self.reasons.add(why)
             clock = time.monotonic() - self.started
             self.console.print(f"[dim]{clock:6.1f} s[/dim]  [yellow]{escape(why)}[/yellow]", soft_wrap=True)
 
     @hookimpl
-    def aya_stage_failed(self, node: str, message: str) -> None:
-        """Say so at once; the others of a pool may go on for hours."""
+    def aya_step_failed(self, node: str, message: str) -> None:
+        """Say so at once, and which other steps go on, maybe for hours."""
         self.at_work.pop(node, None)
-        self.console.print(
-            f"[red]{node} failed[/red]; what others had begun, and the other teachers, go on", soft_wrap=True
-        )
+        others = f"; at work still: {escape(', '.join(self.at_work))}" if self.at_work else ""
+        self.console.print(f"[red]{escape(node)} failed[/red]{others}", soft_wrap=True)
 
     def _lines(self) -> Table:
         table = Table.grid(padding=(0, 2))
         now = time.monotonic()
         for node, at_work in list(self.at_work.items()):
-            table.add_row(f"[bold]{node}[/bold]", at_work.name, duration(now - at_work.started), at_work.told(now))
+            table.add_row(f"[bold]{node}[/bold]", at_work.name, duration(now - at_work.started), at_work.described(now))
         return table

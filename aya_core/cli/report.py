@@ -22,9 +22,11 @@ def command(folder: Path, as_json: bool) -> None:
     and show it.
 
     It reads what the run recorded. No plugin but those of aya-core is loaded: sections of others come from the report that is there.
-    A report that knows more than the new one would is left as it is.
+    A report that knows more than the new one would is left as it is. Damaged artifacts are named, and their steps do not count.
     """
     record = RunRecord.read(folder)
+    for fault in record.faults():
+        click.echo(f"aya: not counted as standing: {fault}", err=True)
     registry = Registry(only_own=True)
     before = load_report(folder)
     report = make_report(record, registry, before)

@@ -9,8 +9,7 @@ from typing import Literal
 import click
 from rich.console import Console
 
-from aya_core.cli.changed_code import changed_code_options
-from aya_core.cli.recipe_argument import find_recipe, recipe_argument, recipe_to_run
+from aya_core.cli.arguments import changed_code_options, find_recipe, recipe_argument, recipe_to_run
 from aya_core.cli.run_plan import reporter_of, run_plan
 from aya_core.cli.spec import read_trackers, track_option
 from aya_core.planning.plan import make_plan

@@ -13,7 +13,7 @@ from aya_core.contract.errors import ArtifactError, AyaError
 from aya_core.contract.reports import Reporter, RunReport
 from aya_core.planning.registry import Registry
 from aya_core.running.record import RunRecord
-from aya_core.running.reporting import REPORT, load_report, lost, make_report, write_report
+from aya_core.running.reporting import REPORT, REPORT_BEFORE, load_report, lost, make_report, write_report
 from aya_core.running.runner import Runner
 
 FILES = (REPORT, "report.md", "report.html")
@@ -76,7 +76,7 @@ def _report_before(folder: Path) -> RunReport | None:
 def _set_aside(folder: Path) -> Path:
     """Give the files of a report names that none has; return the first."""
     count = 0
-    while (aside := folder / f"report.before{count or ''}.json").exists():
+    while (aside := folder / f"{REPORT_BEFORE}{count or ''}.json").exists():
         count += 1
     for name in FILES:
         if (folder / name).is_file():

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from aya_core.running.record import RunRecord
-from aya_core.running.runner import Run
+from aya_core.running.run_folder import Run
 
 
 @click.command(name="status")
@@ -27,7 +27,13 @@ def command(folder: Path, as_json: bool) -> None:
     stages = {name: _stage(record, name) for name in record.stages}
     at_work = Run(folder).at_work()
     if as_json:
-        facts = {"recipe": record.recipe, "aya_core": record.aya_core, "at_work": at_work, "stages": stages}
+        facts = {
+            "recipe": record.recipe,
+            "aya_core": record.aya_core,
+            "at_work": at_work,
+            "damaged": record.faults(),
+            "stages": stages,
+        }
         click.echo(json.dumps(facts))
         return
     table = Table(Column("stage", overflow="fold"), Column("done", no_wrap=True), Column("seconds", no_wrap=True))
@@ -39,6 +45,8 @@ def command(folder: Path, as_json: bool) -> None:
     console.print(table)
     if at_work is not None:
         console.print(f"at work: {escape(at_work)}", soft_wrap=True, highlight=False)
+    for fault in record.faults():
+        console.print(f"damaged: {fault}", soft_wrap=True, highlight=False, markup=False)
     for name, stage in stages.items():
         if stage["ended"] is not None:
             console.print(f"{name}: {stage['ended']}", soft_wrap=True, highlight=False, markup=False)

@@ -22,9 +22,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from aya_core.contract import durable
 from aya_core.contract.errors import ArtifactError, DamageError, DataError
-from aya_core.contract.hashes import Hashes
-from aya_core.contract.hashes import file_hash as file_hash
-from aya_core.contract.records import Record
+from aya_core.contract.hashes import Hashes, file_hash
+from aya_core.contract.records import Columns
 
 if TYPE_CHECKING:
     import pyarrow
@@ -33,14 +32,18 @@ FORMAT = 2
 """Of artifacts, and of what the runner itself decides about them."""
 
 MANIFEST = "artifact.json"
+"""The file of an artifact that says what it is, what made it and what it holds."""
+
 PAYLOAD = "payload"
+"""The folder of an artifact that holds what was made."""
+
 ROW_GROUP = 8192
 """Rows held in memory while a table is written."""
 
 READ_ROWS = 1024
 """Rows held in memory while a table is read; several tables are read side by side."""
 
-Row = TypeVar("Row", bound=Record)
+Row = TypeVar("Row", bound=Columns)
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,13 @@ class Artifact:
         return self.folder / PAYLOAD
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+"""Made once: rows are hashed by the ten thousand, and `json.dumps` would make an encoder for each."""
+
+
 def stable_hash(value: Any) -> str:
     """Hash anything that JSON can hold; equal values give equal hashes on any machine. 64 hexadecimal digits."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(value).encode(errors="surrogatepass")).hexdigest()
 
 
 def describe_files(folder: Path, hash_of: Callable[[Path], str] = file_hash) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A command of `aya` that a plugin brings."""
+"""A command of `aya`. It imports nothing, for `aya --version` reads it."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ A rename alone survives a kill of the process. It does not survive the loss of p
 bytes are, and then stands for an empty file. So a file is flushed before it is renamed, and the folder after it.
 
 A *sealed* file holds a JSON object whose last member is the hash of all the bytes before it, so that a flipped bit, an edited
-value or a cut are found before anything is parsed.
+value or a cut are found before anything is parsed. Text whose format has comments is sealed by one in its last line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from aya_core.contract.errors import DamageError
+from aya_core.contract.errors import DamageError, DataError
 
 PARTIAL = ".partial"
 """Ends the names of files and folders that are being made."""
@@ -29,6 +29,7 @@ DAMAGED = ".damaged"
 """Ends the names of files and folders that were found damaged and set aside."""
 
 _SEAL = ',\n "sha256": "'
+_TEXT_SEAL = "# sha256 of the lines above: "
 _END = '"\n}\n'
 
 
@@ -94,6 +95,16 @@ def make_folder(folder: Path) -> None:
     flush_names(folder.parent)
 
 
+def make_output_folder(folder: Path) -> None:
+    """Make the folder that a user named for what is made. Raises DataError where it cannot be made or nothing can be written there."""
+    try:
+        make_folder(folder)
+    except OSError as error:
+        raise DataError(f"{folder}: this folder cannot be made ({error.strerror}); choose another") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise DataError(f"{folder}: nothing can be written to this folder; choose another, or change its permissions")
+
+
 def write_sealed(file: Path, facts: Mapping[str, Any]) -> None:
     """Write a JSON object with the hash of its own bytes. facts: at least one."""
     body = json.dumps(facts, indent=1, ensure_ascii=False).removesuffix("\n}")
@@ -107,6 +118,23 @@ def read_sealed(file: Path) -> dict[str, Any]:
         raise DamageError(f"{file}: damaged: it does not end with the hash of what stands before it")
     facts: dict[str, Any] = json.loads(body + b"\n}")
     return facts
+
+
+def is_sealed(file: Path) -> bool:
+    """Whether a file holds what `write_sealed` writes, whole or not."""
+    return _SEAL.encode() in file.read_bytes()
+
+
+def write_sealed_text(file: Path, text: str) -> None:
+    """Write lines of a format in which `#` begins a comment, and as the last line a comment with the hash of those before it."""
+    write_file(file, f"{text}{_TEXT_SEAL}{_seal_of(text.encode())}\n")
+
+
+def check_sealed_text(file: Path) -> None:
+    """Raise DamageError for a file that is not what `write_sealed_text` wrote, FileNotFoundError where there is none."""
+    text, seal, rest = file.read_bytes().rpartition(_TEXT_SEAL.encode())
+    if not seal or rest != f"{_seal_of(text)}\n".encode():
+        raise DamageError(f"{file}: damaged: its last line is not the hash of those before it")
 
 
 def set_aside(path: Path, folder: Path | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""Turn validation errors into sentences with a path, an expectation and, for a misspelt key, the nearest known one."""
+"""Turn validation errors into sentences with a path, an expectation and, for a misspelled key, the nearest known one."""
 
 from __future__ import annotations
 

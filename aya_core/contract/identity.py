@@ -49,7 +49,7 @@ class Key(NamedTuple):
 class Outside(NamedTuple):
     """Something in a module that is not followed."""
 
-    said: str
+    meaning: str
 
 
 class Links(NamedTuple):
@@ -145,17 +145,17 @@ class Code:
 
     def _reach(self, roots: Iterable[Key]) -> Reached:
         waiting, seen, hooks = list(roots), set[Key](), set[str]()
-        told: list[str] = []
+        digests: list[str] = []
         while waiting:
             key = waiting.pop()
             if key in seen:
                 continue
             seen.add(key)
             links = self._links.get(key) or self._links.setdefault(key, self._look(key))
-            told.append(f"{key.module}:{key.name} {links.digest}")
+            digests.append(f"{key.module}:{key.name} {links.digest}")
             hooks |= links.hooks
             waiting += links.keys
-        text = "\n".join(sorted(told))
+        text = "\n".join(sorted(digests))
         return Reached(hashlib.sha256(text.encode()).hexdigest()[:DIGITS], frozenset(seen), frozenset(hooks))
 
     def _look(self, key: Key) -> Links:
@@ -175,9 +175,9 @@ class Code:
         if self._is_model(key, module, found):
             followed |= found.annotations
         for reference in followed:
-            said, targets = self._resolve(module, reference)
-            if said is not None:
-                names.append(f"{reference} {said}")
+            meaning, targets = self._resolve(module, reference)
+            if meaning is not None:
+                names.append(f"{reference} {meaning}")
                 keys |= targets
         for string in found.strings:
             keys |= self._named(module, string)
@@ -189,12 +189,12 @@ class Code:
         if key not in self._models:
             self._models[key] = False
             for base in found.bases:
-                said, targets = self._resolve(module, base)
+                meaning, targets = self._resolve(module, base)
                 for target in targets:
                     other = self._load(target.module)
                     if other is not None and target.name in other.definitions:
                         self._models[key] |= self._is_model(target, other, other.definitions[target.name])
-                self._models[key] |= said == "pydantic:BaseModel"
+                self._models[key] |= meaning == "pydantic:BaseModel"
         return self._models[key]
 
     def _named(self, module: Module, string: str) -> set[Key]:
@@ -241,7 +241,7 @@ class Code:
         if target is None:
             return None, set()
         if isinstance(target, Outside):
-            return ".".join((target.said, *attributes)), set()
+            return ".".join((target.meaning, *attributes)), set()
         if isinstance(target, Module):
             return target.name, set(self._whole(target, target.name))
         return f"{target.module}:{target.name}", {target}
@@ -396,10 +396,10 @@ def _find_spec(name: str) -> ModuleSpec | None:
 
 def _source_folder(one: Distribution) -> Path | None:
     """Where the sources of an editable install lie."""
-    told = json.loads(one.read_text("direct_url.json") or "{}")
-    if not told.get("dir_info", {}).get("editable"):
+    origin = json.loads(one.read_text("direct_url.json") or "{}")
+    if not origin.get("dir_info", {}).get("editable"):
         return None
-    return Path(unquote(urlsplit(told["url"]).path)).resolve()
+    return Path(unquote(urlsplit(origin["url"]).path)).resolve()
 
 
 def _place_of(root: Any) -> Key:

@@ -26,18 +26,23 @@ class Journal:
     """A file with a line for each result: `["CHECKSUM", KEY, VALUE]`, in JSON. It has one writer at a time.
 
     A line whose checksum does not fit is not believed, whatever it holds, and a half line that a kill left at the end is dropped: what they
-    held counts as not done. damaged: whole lines that were found so, of which `read` tells on standard error.
+    held counts as not done. damaged: whole lines that `read` found so. fault: says so; None where there are none.
     """
 
     def __init__(self, path: Path) -> None:
         self.damaged = 0
+        self.fault: str | None = None
         self._path = path
         self._file: int | None = None
         self._flushed = time.monotonic()
 
-    def read(self) -> dict[Any, Any]:
-        """Return every value by its key; of equal keys the last. A damaged line counts as missing."""
+    def read(self, *, quietly: bool = False) -> dict[Any, Any]:
+        """Return every value by its key; of equal keys the last. A damaged line counts as missing, which standard error tells.
+
+        quietly: tell nothing; `fault` says it.
+        """
         found: dict[Any, Any] = {}
+        self.fault = None
         first = self.damaged = 0
         if self._path.is_file():
             with self._path.open("rb") as lines:
@@ -52,8 +57,9 @@ class Journal:
                     key, value = json.loads(b"[" + text[1:])
                     found[key] = value
         if self.damaged:
-            said = f"{self._path}: damaged lines: {self.damaged} (the first is line {first}); what they held counts as missing"
-            print(said, file=sys.stderr)
+            self.fault = f"{self._path}: damaged lines: {self.damaged} (the first is line {first}); what they held counts as missing"
+        if self.fault is not None and not quietly:
+            print(self.fault, file=sys.stderr)
         return found
 
     def write(self, results: Iterable[tuple[Any, Any]]) -> None:

@@ -158,7 +158,7 @@ class ArbiterStrategy(Strategy[Arbiter]):
 class PairLogps:
     """Summed log-probabilities of a batch of preference pairs, nats, each of shape (batch,), float32.
 
-    The reference's carry no gradient. Token counts (end of turn included) are for objectives that normalise by length.
+    The reference's carry no gradient. Token counts (end of turn included) are for objectives that normalize by length.
     """
 
     chosen: Tensor
@@ -281,33 +281,33 @@ class Trainer(Protocol):
         """Train, write the checkpoint to `job.out`, and return the final measures."""
 
 
-class ShownToken(NamedTuple):
-    """A token as a trainer sees it. is_learnt: whether its log-probability counts in the loss. is_special: whether it is one
+class TokenInfo(NamedTuple):
+    """A token as a trainer sees it. is_learned: whether its log-probability counts in the loss. is_special: whether it is one
     that the tokenizer keeps apart from text, such as an end of turn."""
 
     id: int
     text: str
-    is_learnt: bool
+    is_learned: bool
     is_special: bool = False
 
 
 @dataclass(frozen=True)
-class ShownRow:
-    """A row as tokens. part: which of a row's texts it is (`chosen`, `rejected`), or empty. note: what was done to it (cut,
+class TokenizedRow:
+    """A row as tokens. column: which of a row's texts it is (`chosen`, `rejected`), or empty. note: what was done to it (cut,
     dropped), or empty."""
 
     prompt_id: str
     language: str
-    part: str
-    tokens: Sequence[ShownToken]
+    column: str
+    tokens: Sequence[TokenInfo]
     note: str = ""
 
 
 @runtime_checkable
-class ShowingTrainer(Trainer, Protocol):
+class InspectableTrainer(Trainer, Protocol):
     """A trainer that can show its rows as it encodes them, so that mistakes of a chat template are seen."""
 
-    def show(self, job: TrainingJob) -> Iterator[ShownRow]:
+    def show(self, job: TrainingJob) -> Iterator[TokenizedRow]:
         """Yield the rows of `job.rows` in their order, encoded as for training from `job.start`. Loads no weights."""
 
 
@@ -334,7 +334,7 @@ class TrainerStrategy(Strategy[Trainer]):
 
 
 @dataclass(frozen=True)
-class Subject:
+class EvaluatedModel:
     """A model under evaluation, as the stage hands it to an evaluator.
 
     prompts, answers: the stage's prompts and this model's answers under its sampling; empty unless the evaluator's
@@ -360,7 +360,7 @@ class Subject:
 class Evaluator(Protocol):
     """Scores a model."""
 
-    def evaluate(self, subject: Subject) -> Iterable[RowScore | CorpusScore]:
+    def evaluate(self, evaluated: EvaluatedModel) -> Iterable[RowScore | CorpusScore]:
         """Yield what each row contributes to each metric; the core makes means, errors and intervals of them. A metric that is no
         mean over rows comes as a `CorpusScore` of each language."""
 
@@ -441,19 +441,6 @@ class TrackerStrategy(Strategy[Tracker]):
     """Settings of a tracker."""
 
 
-KINDS: Mapping[str, str] = {
-    "dataset": "aya_datasets",
-    "teacher": "aya_teachers",
-    "router": "aya_routers",
-    "arbiter": "aya_arbiters",
-    "objective": "aya_objectives",
-    "trainer": "aya_trainers",
-    "merge": "aya_merges",
-    "evaluator": "aya_evaluators",
-    "tracker": "aya_trackers",
-}
-"""Every kind of strategy and the hook that offers it."""
-
 BASES: Mapping[str, type] = {
     "dataset": DatasetStrategy,
     "teacher": TeacherStrategy,
@@ -466,3 +453,6 @@ BASES: Mapping[str, type] = {
     "tracker": TrackerStrategy,
 }
 """The base of each kind's strategy classes."""
+
+KINDS: Mapping[str, str] = {kind: f"aya_{kind}s" for kind in BASES}
+"""Every kind of strategy and the hook that offers it."""

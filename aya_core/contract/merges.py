@@ -1,7 +1,8 @@
 """What a merge must do, and what it is handed.
 
 A merge of tensors is a function of one tensor, or of one tensor in two steps: `survey` looks at it whole, a piece at a
-time, and returns a function of its pieces. The merge engine lifts either to whole checkpoints.
+time, and returns a function of its pieces. The merge engine lifts either to whole checkpoints. A search asks an optimizer
+which settings of a merge to try.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, r
 
 from pydantic import Field, model_validator
 
-from aya_core.contract.strategies import LocalFile, Settings, Strategy, base_of
-from aya_core.contract.varying import Varying
+from aya_core.contract.merge_parameters import MergeParameter
+from aya_core.contract.strategies import Settings, Strategy, base_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,24 +29,30 @@ class Place:
 
     name: of the tensor in the merged checkpoint. models: their names. key: a 64-bit seed of this tensor alone, the same
     on any machine, thread count, device or shard layout; draw random numbers from it. depth: of its layer, 0 for the first
-    and 1 for the last; 0 outside the layers. part: which of the job's parts it belongs to.
+    and 1 for the last; 0 outside the layers. slice_index: which of the job's slices it belongs to.
     """
 
     name: str
     models: tuple[str, ...]
     key: int
     depth: float = 0.0
-    part: int = 0
+    slice_index: int = 0
 
-    def value(self, setting: Varying | float) -> float:
+    def value(self, setting: MergeParameter | float) -> float:
         """Give a setting's value for this tensor."""
-        return setting.at(self.name, depth=self.depth, part=self.part) if isinstance(setting, Varying) else setting
+        return (
+            setting.at(self.name, depth=self.depth, slice_index=self.slice_index)
+            if isinstance(setting, MergeParameter)
+            else setting
+        )
 
-    def values(self, setting: Varying | float) -> tuple[float, ...]:
+    def values(self, setting: MergeParameter | float) -> tuple[float, ...]:
         """Give a setting's values for this tensor, one per model."""
-        if not isinstance(setting, Varying):
+        if not isinstance(setting, MergeParameter):
             return (setting,) * len(self.models)
-        return tuple(setting.at(self.name, depth=self.depth, part=self.part, model=name) for name in self.models)
+        return tuple(
+            setting.at(self.name, depth=self.depth, slice_index=self.slice_index, model=name) for name in self.models
+        )
 
 
 class Piece(NamedTuple):
@@ -135,9 +142,9 @@ class MergeInput(NamedTuple):
     adapter: Path | None = None
 
 
-class Part(NamedTuple):
+class LayerSlice(NamedTuple):
     """Some layers of a merged model. layers: for each model of the job, the first layer that is taken from it, or None where
-    this part does not take from it; the base's is last, where there is one. length: how many layers."""
+    this slice does not take from it; the base's is last, where there is one. length: how many layers."""
 
     layers: tuple[int | None, ...]
     length: int
@@ -190,7 +197,7 @@ class Vocabulary(Settings):
     pad_to_multiple_of: int | None = Field(None, ge=1, description="Round the number of rows up to a multiple of this.")
 
 
-class Means(Settings):
+class Resources(Settings):
     """With what a merge is done. Nothing here changes its values, but for rounding on another device."""
 
     threads: int | None = Field(
@@ -210,23 +217,23 @@ class MergeJob:
 
     models: the inputs; names differ. weights: by model, where they differ. out: an empty folder. scratch: a folder beside it that
     survives a kill, for what is done already; None means start anew. base: for merges that need one, and for files that go
-    along. dtype: stored as; None keeps the input's. parts: which layers are taken from where; None takes all of all.
+    along. dtype: stored as; None keeps the input's. slices: which layers are taken from where; None takes all of all.
     chat_template: one to store instead of the base's. description: method and settings, for the model card. report: call it
     with (done, total) bytes.
     """
 
     models: tuple[MergeInput, ...]
     out: Path
-    weights: Varying = Varying(1.0)  # noqa: RUF009 (immutable)
+    weights: MergeParameter = MergeParameter(1.0)  # noqa: RUF009 (immutable)
     seed: int = 0
     base: MergeInput | None = None
     dtype: str | None = None
     shard_bytes: int = 4 * 10**9
     scratch: Path | None = None
-    parts: tuple[Part, ...] | None = None
+    slices: tuple[LayerSlice, ...] | None = None
     vocabulary: Vocabulary = Vocabulary()  # noqa: RUF009 (immutable)
     chat_template: str | None = None
-    means: Means = Means()  # noqa: RUF009 (immutable)
+    resources: Resources = Resources()  # noqa: RUF009 (immutable)
     description: Mapping[str, Any] = field(default_factory=dict)
     report: Callable[[int, int], None] = field(default=lambda done, total: None)
 
@@ -241,13 +248,6 @@ class CheckpointMerge(Protocol):
 
     def merge(self, job: MergeJob) -> Mapping[str, Any]:
         """Write the merged checkpoint to `job.out` and return the account: tensors, bytes, and what was copied."""
-
-
-class Check(Settings):
-    """How a merged checkpoint is checked against what it was merged from."""
-
-    lines: LocalFile = Field(description="JSONL or Parquet file with the columns text and language.")
-    per_language: int = Field(8, ge=1, description="Lines read of each language.")
 
 
 AnyMerge = TensorMerge | PieceMerge | WholeModelMerge | CheckpointMerge
@@ -278,3 +278,24 @@ class CheckingEngine(MergeEngine, Protocol):
         Returns what JSON can hold, with `table`, text to be shown. Raises DataError where the merged model does not load
         whole, or gives no finite score, though what it was merged from does.
         """
+
+
+class Optimizer(Protocol):
+    """Looks for the point of smallest loss, a generation at a time, knowing nothing of what is optimized.
+
+    It begins around the origin, with a spread of about 1 in each direction: who uses it scales. What it asks depends on its
+    seed and on what it was told, and on nothing else, so that a run that was killed can be played again.
+    """
+
+    def ask(self) -> Sequence[Sequence[float]]:
+        """Give the points of the next generation, at least one."""
+
+    def tell(self, points: Sequence[Sequence[float]], losses: Sequence[float]) -> None:
+        """Take the losses of the points that were asked, all finite; smaller is better."""
+
+    def signature(self) -> str:
+        """Name the method and its version."""
+
+
+MakeOptimizer = Callable[[int, int | None, int], Optimizer]
+"""Makes an optimizer of (dimensions, population, seed). population: points in a generation, None for the method's own."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias, TypedDict
+from typing import Any, ClassVar, Literal, Self, TypeAlias, TypedDict
 
 LANGUAGES = (
     "ar", "cs", "de", "el", "en", "es", "fa", "fr", "he", "hi", "id", "it",
@@ -29,20 +29,21 @@ class Message(TypedDict):
 
 
 class Columns:
-    """Gives a record its rows as mappings, from its values in the order of its columns."""
+    """Makes rows of a dataclass, and reads them back. Without methods of its own, it has a column for each field, in their order."""
 
     __slots__ = ()
 
     columns: ClassVar[Mapping[str, str]]
+    __match_args__: ClassVar[tuple[str, ...]]
 
     def to_values(self) -> Sequence[Any]:
         """The values of this record's row, in the order of its columns."""
-        raise NotImplementedError
+        return [getattr(self, name) for name in self.__match_args__]
 
     @classmethod
     def from_values(cls, *values: Any) -> Self:
         """Read back what `to_values` gave."""
-        raise NotImplementedError
+        return cls(*values)
 
     def to_row(self) -> dict[str, Any]:
         """The row of this record on disk."""
@@ -168,6 +169,11 @@ class Preference(Columns):
         )  # fmt: skip
 
 
+def normalize(text: str) -> str:
+    """What two answers are compared by: their words, whatever the white space."""
+    return " ".join(text.split())
+
+
 @dataclass(frozen=True, slots=True)
 class Completion(Columns):
     """One answer of one teacher.
@@ -189,18 +195,6 @@ class Completion(Columns):
         "prompt_id": "string", "teacher": "string", "index": "int", "text": "string",
         "prompt_tokens": "int", "completion_tokens": "int", "finish_reason": "string",
     }  # fmt: skip
-
-    def to_values(self) -> Sequence[Any]:
-        """The values of this answer's row."""
-        return (
-            self.prompt_id, self.teacher, self.index, self.text, self.prompt_tokens, self.completion_tokens,
-            self.finish_reason,
-        )  # fmt: skip
-
-    @classmethod
-    def from_values(cls, *values: Any) -> Completion:
-        """Read back what `to_values` gave."""
-        return cls(*values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,15 +272,6 @@ class RowScore(Columns):
         "prompt_id": "string", "language": "string", "metric": "string", "value": "float", "weight": "float",
     }  # fmt: skip
 
-    def to_values(self) -> Sequence[Any]:
-        """The values of this score's row."""
-        return self.prompt_id, self.language, self.metric, self.value, self.weight
-
-    @classmethod
-    def from_values(cls, *values: Any) -> RowScore:
-        """Read back what `to_values` gave."""
-        return cls(*values)
-
 
 @dataclass(frozen=True, slots=True)
 class CorpusScore(Columns):
@@ -304,28 +289,6 @@ class CorpusScore(Columns):
     columns: ClassVar[Mapping[str, str]] = {
         "language": "string", "metric": "string", "value": "float", "standard_error": "float", "n": "int",
     }  # fmt: skip
-
-    def to_values(self) -> Sequence[Any]:
-        """The values of this score's row."""
-        return self.language, self.metric, self.value, self.standard_error, self.n
-
-    @classmethod
-    def from_values(cls, *values: Any) -> CorpusScore:
-        """Read back what `to_values` gave."""
-        return cls(*values)
-
-
-class Record(Protocol):
-    """What every kind of row can do."""
-
-    columns: ClassVar[Mapping[str, str]]
-
-    def to_values(self) -> Sequence[Any]:
-        """The values of a row, in the order of the columns."""
-
-    @classmethod
-    def from_values(cls, *values: Any) -> Self:
-        """Read back what `to_values` gave."""
 
 
 ExampleRow: TypeAlias = Prompt | Demonstration | Preference

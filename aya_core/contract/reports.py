@@ -63,6 +63,7 @@ class Picture:
 
 
 Block = Text | Alert | Table | Picture
+"""What a section is made of."""
 
 BLOCKS: Mapping[str, type[Block]] = {"text": Text, "alert": Alert, "table": Table, "picture": Picture}
 """Blocks by what `report.json` calls them."""

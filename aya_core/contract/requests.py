@@ -54,7 +54,7 @@ class Continuation(NamedTuple):
 class ScoringRequest(Columns):
     """Continuations whose log-probability is asked, such as the options of a multiple-choice question.
 
-    id: unique among the scoring requests of its evaluator. Continuations of one request or of neighbours that begin alike cost what
+    id: unique among the scoring requests of its evaluator. Continuations of one request or of neighbors that begin alike cost what
     they have in common once.
     """
 
@@ -73,10 +73,10 @@ class ScoringRequest(Columns):
     @classmethod
     def from_values(cls, *values: Any) -> ScoringRequest:
         """Read back what `to_values` gave."""
-        id, language, told = values
-        told = json.loads(told)
-        contexts = [_context(text) for text in told["contexts"]]
-        return cls(id, language, tuple(Continuation(contexts[place], text) for place, text in told["texts"]))
+        id, language, written = values
+        written = json.loads(written)
+        contexts = [_context(text) for text in written["contexts"]]
+        return cls(id, language, tuple(Continuation(contexts[place], text) for place, text in written["texts"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,8 @@ class Scored(Columns):
     @classmethod
     def from_values(cls, *values: Any) -> Scored:
         """Read back what `to_values` gave."""
-        id, told = values
-        return cls(id, tuple(LogLikelihood(*one) for one in json.loads(told)))
+        id, written = values
+        return cls(id, tuple(LogLikelihood(*one) for one in json.loads(written)))
 
 
 @dataclass(frozen=True)

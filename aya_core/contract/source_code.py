@@ -28,7 +28,7 @@ FILE_NAME = re.compile(r"\w[\w-]*(/\w[\w.-]*)*\.\w+")
 HOOK = "aya_"
 """What the names of hooks begin with."""
 
-NOT_SAID = frozenset({"ctx", "kind", "returns", "type_comment", "type_params"})
+LEFT_OUT = frozenset({"ctx", "kind", "returns", "type_comment", "type_params"})
 """Fields of syntax trees that decide no result, or that only some versions of Python have."""
 
 PRELOADED = frozenset({"imports", "needs"})
@@ -239,7 +239,7 @@ class _Reader:
     def __init__(self, package: str) -> None:
         self.found = Definition()
         self._package = package
-        self._said: list[str] = []
+        self._words: list[str] = []
         self._scopes: list[tuple[Scope, bool]] = []
         self._references = self.found.references
         self._ways: Mapping[type, Callable[[Any], None]] = {
@@ -252,7 +252,7 @@ class _Reader:
 
     def read(self, statements: Sequence[ast.stmt]) -> Definition:
         self._list(statements)
-        self.found.digest = hashlib.sha256(" ".join(self._said).encode(errors="surrogatepass")).hexdigest()
+        self.found.digest = hashlib.sha256(" ".join(self._words).encode(errors="surrogatepass")).hexdigest()
         for statement in statements:
             if isinstance(statement, Function):
                 arguments = statement.args
@@ -271,35 +271,35 @@ class _Reader:
 
     def _fields(self, node: ast.AST, *left_out: str) -> None:
         """Write a node field by field. What is empty is left out, so that a field which a later Python adds changes nothing."""
-        self._said.append(f"{type(node).__name__}(")
+        self._words.append(f"{type(node).__name__}(")
         for name in node._fields:
             value = getattr(node, name, None)
-            if value is None or value == [] or name in NOT_SAID or name in left_out:
+            if value is None or value == [] or name in LEFT_OUT or name in left_out:
                 continue
-            self._said.append(name)
+            self._words.append(name)
             if isinstance(value, list):
                 self._list(value)
             elif isinstance(value, ast.AST):
                 self._node(value)
             else:
-                self._said.append(repr(value))
-        self._said.append(")")
+                self._words.append(repr(value))
+        self._words.append(")")
 
     def _list(self, values: Iterable[Any]) -> None:
-        self._said.append("[")
+        self._words.append("[")
         for value in values:
             if isinstance(value, ast.AST):
                 if not _is_text(value):
                     self._node(value)
             else:
-                self._said.append(repr(value))
-        self._said.append("]")
+                self._words.append(repr(value))
+        self._words.append("]")
 
     def _nothing(self, node: ast.AST) -> None:
         """Imports say nothing: what is done with what they bring is a reference."""
 
     def _constant(self, node: ast.Constant) -> None:
-        self._said.append(repr(node.value))
+        self._words.append(repr(node.value))
         if isinstance(node.value, str) and (MODULE_NAME.fullmatch(node.value) or FILE_NAME.fullmatch(node.value)):
             self.found.strings.add(node.value)
 
@@ -308,7 +308,7 @@ class _Reader:
         self._fields(ast.JoinedStr(parts))  # Python 3.12 adds an empty text behind {a:{b}}
 
     def _name(self, node: ast.Name) -> None:
-        self._said.append(node.id)
+        self._words.append(node.id)
         self._refer(node.id)
 
     def _attribute(self, node: ast.Attribute) -> None:
@@ -319,11 +319,11 @@ class _Reader:
             start = start.value
         self.found.hooks.update(name for name in attributes if name.startswith(HOOK))
         if isinstance(start, ast.Name):
-            self._said.append(start.id)
+            self._words.append(start.id)
             self._refer(start.id, tuple(reversed(attributes)))
         else:
             self._node(start)
-        self._said += [f".{name}" for name in reversed(attributes)]
+        self._words += [f".{name}" for name in reversed(attributes)]
 
     def _refer(self, name: str, attributes: tuple[str, ...] = ()) -> None:
         for depth, (scope, is_class) in enumerate(reversed(self._scopes)):
@@ -337,13 +337,13 @@ class _Reader:
         self._references.add(Reference(name, attributes))
 
     def _function(self, node: Function) -> None:
-        self._said.append(f"{type(node).__name__}( {node.name}")
+        self._words.append(f"{type(node).__name__}( {node.name}")
         self._list(node.decorator_list)
         self._node(node.args)
         self._inside(node.args, node.body)
 
     def _lambda(self, node: ast.Lambda) -> None:
-        self._said.append("Lambda(")
+        self._words.append("Lambda(")
         self._node(node.args)
         self._inside(node.args, [node.body])
 
@@ -353,10 +353,10 @@ class _Reader:
         self._scopes.append((scope | bound_in(body, self._package), False))
         self._list(body)
         self._scopes.pop()
-        self._said.append(")")
+        self._words.append(")")
 
     def _argument(self, node: ast.arg) -> None:
-        self._said.append(node.arg)
+        self._words.append(node.arg)
 
     def _comprehension(self, node: Comprehension) -> None:
         targets = [generator.target for generator in node.generators]
@@ -365,7 +365,7 @@ class _Reader:
         self._scopes.pop()
 
     def _class(self, node: ast.ClassDef) -> None:
-        self._said.append(f"ClassDef( {node.name}")
+        self._words.append(f"ClassDef( {node.name}")
         self._list(node.decorator_list)
         before = self._references
         self._references = self.found.bases
@@ -375,7 +375,7 @@ class _Reader:
         self._scopes.append((bound_in(node.body, self._package), True))
         self._list(node.body)
         self._scopes.pop()
-        self._said.append(")")
+        self._words.append(")")
 
     def _annotated(self, node: ast.AnnAssign) -> None:
         in_class = bool(self._scopes) and self._scopes[-1][1]
@@ -384,7 +384,7 @@ class _Reader:
             return
         before = self._references
         self._references = self.found.annotations
-        self._said.append("annotation")
+        self._words.append("annotation")
         self._node(node.annotation)
         self._references = before
         self._assign(node, "annotation", "simple")
@@ -400,6 +400,6 @@ class _Reader:
 
     def _call(self, node: ast.Call) -> None:
         if isinstance(node.func, ast.Name) and node.func.id == "Field":
-            said = [keyword for keyword in node.keywords if keyword.arg != "description"]
-            node = ast.Call(node.func, node.args, said)
+            kept = [keyword for keyword in node.keywords if keyword.arg != "description"]
+            node = ast.Call(node.func, node.args, kept)
         self._fields(node)

@@ -33,6 +33,7 @@ NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 """What a name looks like, of a stage, a teacher, a strategy: lower case words joined by hyphens."""
 
 Language = Annotated[str, AfterValidator(check_language)]
+"""The type of a setting that is a language code, checked as `check_language` does."""
 
 
 def check_name(value: str) -> str:
@@ -43,6 +44,7 @@ def check_name(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(check_name)]
+"""The type of a setting that is a name: lower case words joined by hyphens."""
 
 
 @dataclass(frozen=True)

@@ -55,11 +55,11 @@ class Strategy(Settings, Generic[Built]):
     """Modules that must be installed, too, but that only the process of the node itself may import: engines that start
     threads or touch a device when they are imported."""
 
-    elsewhere: ClassVar[bool] = False
-    """Whether the work is done by a server. Nodes whose heavy strategies all work elsewhere run beside others, whatever
+    remote: ClassVar[bool] = False
+    """Whether the work is done by a server. Nodes whose heavy strategies are all remote run beside others, whatever
     `machine.jobs` is."""
 
-    incidental: ClassVar[frozenset[str]] = frozenset()
+    execution_settings: ClassVar[frozenset[str]] = frozenset()
     """Settings that say where and how fast the work is done, not what comes of it (but for rounding). Changing them redoes
     nothing."""
 
@@ -81,7 +81,7 @@ class Strategy(Settings, Generic[Built]):
 
     @property
     def published(self) -> str:
-        """Where the files that its settings name are published and under which licence, to be told when one is missing."""
+        """Where the files that its settings name are published and under which license, to be told when one is missing."""
         return ""
 
     @abstractmethod
@@ -115,6 +115,18 @@ def _base_for(built: Any) -> type[Strategy[Any]] | None:
     return next((_BASES[protocol] for protocol in getattr(built, "__mro__", ()) if protocol in _BASES), None)
 
 
+def _keep_type(cls: Any, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    """Validate a class of text as a string that is not empty, and keep the class, by which the plan finds it."""
+    text = core_schema.str_schema(min_length=1)
+    written = core_schema.plain_serializer_function_ser_schema(str)
+    return core_schema.no_info_after_validator_function(cls, text, serialization=written)
+
+
+def _say_meaning(cls: Any, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    """Tell editors what may stand here."""
+    return {"type": "string", "minLength": 1, "description": cls.meaning}
+
+
 class Reference(str):
     """A string in a recipe that may name the output of an earlier stage. The plan replaces it by a path before
     `build()`."""
@@ -124,19 +136,8 @@ class Reference(str):
 
     meaning: ClassVar[str] = ""
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Validate as a non-empty string and keep the type, by which the plan finds references."""
-        return core_schema.no_info_after_validator_function(
-            cls,
-            core_schema.str_schema(min_length=1),
-            serialization=core_schema.plain_serializer_function_ser_schema(str),
-        )
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Tell editors what may stand here."""
-        return {"type": "string", "minLength": 1, "description": cls.meaning}
+    __get_pydantic_core_schema__ = classmethod(_keep_type)
+    __get_pydantic_json_schema__ = classmethod(_say_meaning)
 
 
 class ModelRef(Reference):
@@ -156,23 +157,10 @@ class RowsRef(Reference):
 class LocalFile(str):
     """A file or folder of the user's. It counts in fingerprints by its content, not by its path."""
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Validate as a non-empty string and keep the type."""
-        return core_schema.no_info_after_validator_function(
-            cls,
-            core_schema.str_schema(min_length=1),
-            serialization=core_schema.plain_serializer_function_ser_schema(str),
-        )
+    meaning: ClassVar[str] = "A local file or folder, relative to the recipe."
 
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Tell editors what may stand here."""
-        return {
-            "type": "string",
-            "minLength": 1,
-            "description": "A local file or folder, relative to the recipe.",
-        }
+    __get_pydantic_core_schema__ = classmethod(_keep_type)
+    __get_pydantic_json_schema__ = classmethod(_say_meaning)
 
 
 KIND_KEY = "x-aya-kind"

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache, cached_property
+from traceback import walk_tb
 from typing import Any, ClassVar, NamedTuple, get_args, get_origin, get_type_hints
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
@@ -24,7 +25,7 @@ BASES: Mapping[str, type[Settings]] = {**kinds.BASES, "stage": Stage}
 """What a class of each kind of strategy, and a stage, derives from."""
 
 NEAR = 0.75
-"""How alike two names are, in [0, 1], of which one is taken for the other misspelt: `gaol` and `goal` are this much alike."""
+"""How alike two names are, in [0, 1], of which one is taken for the other misspelled: `gaol` and `goal` are this much alike."""
 
 
 PROPERTIES = (property, cached_property)
@@ -40,13 +41,19 @@ class Word(NamedTuple):
     def wrong(self, value: Any) -> str | None:
         """Say what is wrong with a value, if anything is."""
         try:
-            TypeAdapter(self.type).validate_python(value, strict=True)
+            _adapter(self.type).validate_python(value, strict=True)
         except ValidationError as error:
             what = error.errors(include_url=False)[0]["msg"]
             return f"{what[:1].lower()}{what[1:]}, not {value!r}"
         except PydanticSchemaGenerationError:  # a type of the contract that only the type checker knows
             return None
         return None
+
+
+@cache
+def _adapter(type: Any) -> TypeAdapter[Any]:
+    """Made once for each type of word: every class of every kind is looked at with it whenever plugins are loaded."""
+    return TypeAdapter(type)
 
 
 @cache
@@ -73,7 +80,7 @@ def faults_of_class(strategy: type, kind: str) -> list[str]:
         if others:
             return [f"is {_a(others[0])}, not {_a(kind)}"]
         return [f"is not declared as {_a(kind)}; write `class {strategy.__name__}({base.__name__})`"]
-    return [*_misused(strategy, kind), *_misspelt_methods(strategy, base, kind)]
+    return [*_misused(strategy, kind), *_misspelled_methods(strategy, base, kind)]
 
 
 def faults_of_values(strategy: Settings, kind: str) -> list[str]:
@@ -88,14 +95,24 @@ def fault_without_type(error: PydanticUserError) -> str | None:
     found = re.search(r"non-annotated attribute was detected: `(\w+) = ", str(error))
     if found is None:
         return None
-    name, kinds = found[1], {name: kind for kind, base in BASES.items() for name in words_of(base)}
+    name, who = found[1], _class_of(error)
+    kinds = {name: kind for kind, base in BASES.items() for name in words_of(base)}
     if name in kinds and isinstance(inspect.getattr_static(BASES[kinds[name]], name), property):
-        return f"a class says `{name}` without a type, and settings decide it; write a property"
+        return f"{who} says `{name}` without a type, and settings decide it; write a property"
     if name in kinds:
-        return f"a class says `{name}`, a word of {_a(kinds[name])}, and is none; remove or rename it"
+        return f"{who} says `{name}`, a word of {_a(kinds[name])}, and is none; remove or rename it"
     if near := get_close_matches(name, kinds, 1, NEAR):
-        return f"a class says `{name}`, which is no word; did you mean `{near[0]}`?"
-    return f"a class says `{name}` without a type; a setting is written `{name}: int = Field(3, description=...)`, say"
+        return f"{who} says `{name}`, which is no word; did you mean `{near[0]}`?"
+    return f"{who} says `{name}` without a type; a setting is written `{name}: int = Field(3, description=...)`, say"
+
+
+def _class_of(error: PydanticUserError) -> str:
+    """Name the class that pydantic was making; the error itself does not say it, what it was made of does."""
+    for frame, _ in walk_tb(error.__traceback__):
+        namespace = frame.f_locals.get("namespace")
+        if isinstance(namespace, Mapping) and "__qualname__" in namespace:
+            return f"the class {namespace['__qualname__']}"
+    return "a class"
 
 
 def kind_of(strategy: type) -> str | None:
@@ -120,7 +137,7 @@ def _misused(strategy: type, kind: str) -> Iterator[str]:
             yield f"says `{name}`, which is no word of {_a(kind)}; did you mean `{near[0]}`?"
 
 
-def _misspelt_methods(strategy: type, base: type, kind: str) -> Iterator[str]:
+def _misspelled_methods(strategy: type, base: type, kind: str) -> Iterator[str]:
     """Methods near one that the base declares for classes to write: nobody would call them."""
     declared = [name for name, value in vars(base).items() if _is_method(name, value)]
     for owner in strategy.__mro__[: strategy.__mro__.index(base)]:
@@ -134,7 +151,7 @@ def _misspelt_methods(strategy: type, base: type, kind: str) -> Iterator[str]:
 
 
 def _is_method(name: str, value: Any) -> bool:
-    return inspect.isroutine(value) and not name.startswith(("_", "model_"))
+    return not name.startswith(("_", "model_")) and inspect.isroutine(value)
 
 
 def _attributes(strategy: type) -> dict[str, Any]:
@@ -143,15 +160,16 @@ def _attributes(strategy: type) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for owner in reversed([one for one in strategy.__mro__ if one not in declared]):
         for name, value in vars(owner).items():
-            is_code = inspect.isroutine(value) or inspect.isclass(value)
-            if not name.startswith(("_", "model_")) and (isinstance(value, PROPERTIES) or not is_code):
+            if name.startswith(("_", "model_")):
+                continue
+            if isinstance(value, PROPERTIES) or not (inspect.isroutine(value) or inspect.isclass(value)):
                 found[name] = value
     settings: dict[str, FieldInfo] = strategy.model_fields  # type: ignore[attr-defined]
     return found | settings
 
 
 def _fits(word: Word, value: Any) -> bool:
-    """Whether a value could be meant as that of a word: `tasks`, a list, is not `asks` misspelt, which is True or False."""
+    """Whether a value could be meant as that of a word: `tasks`, a list, is not `asks` misspelled, which is True or False."""
     if isinstance(value, FieldInfo):
         return not value.is_required() and word.wrong(value.get_default(call_default_factory=True)) is None
     if isinstance(value, PROPERTIES):

@@ -24,6 +24,7 @@ ASKED_KINDS = ("teacher ", "arbiter ")
 """What the labels of code begin with whose answers or verdicts later runs take over."""
 
 ROWS_KINDS = frozenset(ROW_RECORDS)
+"""The kinds of artifact that hold rows."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,16 @@ class Node:
     """One step of a run.
 
     action: what is done, by the name under which a stage offers it. kind: of the artifact it makes. inputs: node ids by role.
-    identity: the settings without what is incidental; by them it is told whether its result stands.
-    parts: the one file or folder of an input that it reads, by role, so that changes in others do not concern it.
+    identity: the settings without execution settings; they decide whether its result stands.
+    subpaths: the one file or folder of an input that it reads, by role, so that changes in others do not concern it.
     external: files, folders and local models of the user's by role. plugins: versions of what its strategies come from, for the record.
     code: identities of the code that decides its result (see `identity.py`). asked: where teachers or arbiters are asked whose
     answers later runs take over, the `settings`, `seed` and `code` that decide what they say (see `Asked`).
-    imports: modules its strategies import, loaded before it starts; needs: those that it loads itself. elsewhere:
+    imports: modules its strategies import, loaded before it starts; needs: those that it loads itself. remote:
     whether a server does the work, so that it takes none of `machine.jobs`.
 
-    gate: a node whose measures have `stop`, with the `reason`, where this node is not to be done; the artifact of `instead` stands in
-    for it then. same_as: nothing is done here, that node's artifact is this one's, unless the gate says stop.
+    guard: a node whose measures have `stop`, with the `reason`, where this node is not to be done; the artifact of `fallback` stands in
+    for it then. alias_of: nothing is done here, that node's artifact is this one's, unless the guard says stop.
     """
 
     id: str
@@ -55,18 +56,18 @@ class Node:
     plugins: Mapping[str, str] = field(default_factory=dict)
     imports: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
-    elsewhere: bool = False
-    parts: Mapping[str, str] = field(default_factory=dict)
+    remote: bool = False
+    subpaths: Mapping[str, str] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
     asked: Mapping[str, Any] = field(default_factory=dict)
-    gate: str | None = None
-    instead: str | None = None
-    same_as: str | None = None
+    guard: str | None = None
+    fallback: str | None = None
+    alias_of: str | None = None
 
     @property
     def after(self) -> frozenset[str]:
         """The nodes whose artifacts must stand before it is this one's turn."""
-        others = (self.gate, self.instead, self.same_as)
+        others = (self.guard, self.fallback, self.alias_of)
         return frozenset((*self.inputs.values(), *(id for id in others if id is not None)))
 
 
@@ -129,16 +130,16 @@ class Builder:
     def add(
         self, id: str, action: str, kind: str, settings: Mapping[str, Any], inputs: Mapping[str, str | Reference] | None = None,
         strategies: Mapping[str, tuple[str, Strategy[Any]]] | None = None, *, model: str | None = None,
-        parts: Mapping[str, str] | None = None, at: Mapping[str, str] | None = None,
-        incidental: Mapping[str, Any] | None = None, asked_by: Sequence[str] | None = None,
+        subpaths: Mapping[str, str] | None = None, at: Mapping[str, str] | None = None,
+        execution: Mapping[str, Any] | None = None, asked_by: Sequence[str] | None = None,
         draws: bool = True,
     ) -> str:  # fmt: skip
         """Add a node and return its id.
 
         inputs: node ids by role. strategies: (kind, strategy) by the setting that will hold them; the references and
         files inside them become inputs. model: node or model for the strategies that are applied to each model in
-        turn. parts: the one file or folder of an input that is read, by role. at: where in the stage a strategy stands, for
-        messages, if not under its setting. incidental: settings that change how the work is done, not what comes of it.
+        turn. subpaths: the one file or folder of an input that is read, by role. at: where in the stage a strategy stands, for
+        messages, if not under its setting. execution: settings that change how the work is done, not what comes of it.
         asked_by: the settings that decide what teachers or arbiters say; those among them, or inside them, are who is asked. None
         means strategies and `sampling`, for an action that asks. draws: whether what they say depends on the node's seed, too.
         """
@@ -172,29 +173,29 @@ class Builder:
                 plugins[origin.distribution if origin.distribution != "file" else origin.name] = origin.version
                 imports.update(dict.fromkeys(inner.imports))
                 needs.update(dict.fromkeys((*inner.needs, *inner.needs_of_settings)))
-                if inner.elsewhere or inner.imports or inner.needs:
-                    places.add(inner.elsewhere)
+                if inner.remote or inner.imports or inner.needs:
+                    places.add(inner.remote)
         if id in self.nodes:
             raise RecipeError(
                 f"{self.loaded.source}: stages.{self.stage}: the step '{id}' exists already; rename the stage"
             )
         seed = int(stable_hash([self.recipe.seed, id])[:8], 16) >> 1
         self.nodes[id] = Node(
-            id, self.stage, action, kind, {**settings, **(incidental or {}), **specs}, {**settings, **essential}, node_inputs, external,
-            seed, plugins, tuple(imports), tuple(needs), places == {True}, dict(parts or {}), code,
+            id, self.stage, action, kind, {**settings, **(execution or {}), **specs}, {**settings, **essential}, node_inputs, external,
+            seed, plugins, tuple(imports), tuple(needs), places == {True}, dict(subpaths or {}), code,
             {"settings": asked, "seed": seed if draws else None, "code": asked_code} if asked_code else {},
         )  # fmt: skip
         return id
 
-    def gate(self, id: str, gate: str, instead: str) -> None:
-        """Let another node's artifact stand in for a node where a gate says stop."""
-        self.nodes[id] = replace(self.nodes[id], gate=gate, instead=instead)
+    def guard(self, id: str, guard: str, fallback: str) -> None:
+        """Let another node's artifact stand in for a node where a guard says stop."""
+        self.nodes[id] = replace(self.nodes[id], guard=guard, fallback=fallback)
 
-    def choose(self, id: str, same_as: str, gate: str, instead: str) -> str:
-        """Add a node for one of two artifacts that others make: `instead` where a gate says stop. Returns its id."""
-        kind = self.nodes[same_as].kind
+    def choose(self, id: str, alias_of: str, guard: str, fallback: str) -> str:
+        """Add a node for one of two artifacts that others make: `fallback` where a guard says stop. Returns its id."""
+        kind = self.nodes[alias_of].kind
         self.nodes[id] = Node(
-            id, self.stage, "choose", kind, {}, {}, {}, {}, 0, gate=gate, instead=instead, same_as=same_as
+            id, self.stage, "choose", kind, {}, {}, {}, {}, 0, guard=guard, fallback=fallback, alias_of=alias_of
         )
         return id
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from aya_core.contract.artifacts import write_rows
 from aya_core.contract.errors import DataError, PluginError
+from aya_core.contract.id_set import IdSet
 from aya_core.contract.records import UNKNOWN_LANGUAGE, Demonstration, ExampleRow, Preference, Prompt
-from aya_core.contract.seen import Seen
 from aya_core.contract.stage import Action
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def read_data(work: Work) -> Mapping[str, Any]:
     kind, languages = work.setting("kind"), frozenset(work.setting("languages"))
     record = ROW_RECORDS[kind]
     dataset = work.strategy("dataset").build()
-    seen = Seen()
+    seen = IdSet()
     left_out: Counter[str] = Counter()
     before: Prompt | None = None
 

@@ -27,9 +27,9 @@ class Machine(Settings):
     """How a run uses the machine. Changes how fast results come, not what they are, as long as `threads` stays."""
 
     jobs: int = Field(
-        1, ge=1, description="Independent nodes that run at the same time; those whose work a server does come on top."
+        1, ge=1, description="Independent steps that run at the same time; those whose work a server does come on top."
     )
-    threads: int | None = Field(None, ge=1, description="CPU threads of each node; None leaves it to the libraries.")
+    threads: int | None = Field(None, ge=1, description="CPU threads of each step; None leaves it to the libraries.")
 
 
 def _stage(value: Any, info: Any) -> Any:
@@ -112,7 +112,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
         raise RecipeError(
             f"{path}: no such recipe; expected a YAML file, or the name of a bundled recipe (`aya recipes`)"
         )
-    raw = yaml12.parse(path.read_text(encoding="utf-8"), str(path))
+    raw = yaml12.read(path)
     return validate_recipe(raw, source=str(path), folder=path.parent.resolve(), overrides=overrides)
 
 

@@ -1,7 +1,7 @@
 """The registry: which plugins are installed, and which strategies they offer.
 
 A fresh registry loads every entry point of the group `aya` in name order, then the files that a recipe lists. Nothing
-is swallowed: a plugin that does not import or exits, a misspelt or unmarked hook, a name offered twice and a class that its
+is swallowed: a plugin that does not import or exits, a misspelled or unmarked hook, a name offered twice and a class that its
 kind does not allow are errors that name who and where. `AYA_DISABLE_PLUGINS` (names, comma-separated) blocks entry points.
 """
 
@@ -12,20 +12,21 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from functools import cached_property, lru_cache
+from importlib.machinery import SourceFileLoader
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import pluggy
 from pydantic import PydanticUserError, ValidationError
 
 from aya_core import hookspecs
-from aya_core.contract.artifacts import file_hash
 from aya_core.contract.commands import Command
 from aya_core.contract.errors import PluginError, did_you_mean
 from aya_core.contract.explain import SettingsError, explain
+from aya_core.contract.hashes import file_hash
 from aya_core.contract.identity import Code
 from aya_core.contract.kinds import KINDS
 from aya_core.contract.stage import NAME, Action, Stage
@@ -46,6 +47,15 @@ class Plugin:
     distribution: str
     version: str
     source: str
+
+
+class _AsItStands(SourceFileLoader):
+    """Loads a plugin that is a file from its source, never from bytecode: that of a file which was edited twice in a second may be
+    of the first edit, while results are named by the second."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compile what the file says now."""
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 class Registry:
@@ -159,9 +169,9 @@ class Registry:
     def dump(self, kind: str, strategy: Strategy[Any], *, essential: bool = False) -> dict[str, Any]:
         """Write a strategy as `{use: name, ...}`, every setting spelled out, as JSON can hold it.
 
-        essential: leave out what is `incidental`, here and in strategies inside.
+        essential: leave out `execution_settings`, here and in strategies inside.
         """
-        left_out = set(strategy.incidental) if essential else None
+        left_out = set(strategy.execution_settings) if essential else None
         context = {"registry": self, "essential": essential}
         return {
             "use": self.name_of(kind, strategy),
@@ -249,10 +259,10 @@ class Registry:
                     module = point.load()
             except (Exception, SystemExit) as error:
                 raise PluginError(
-                    f"{who} {_failure('does not import', error)}; "
+                    f"{who}{_failure(' does not import', error)}; "
                     f"mend or uninstall it, or block it with AYA_DISABLE_PLUGINS={point.name}"
                 ) from error
-            distribution, version = (point.dist.name, point.dist.version) if point.dist else ("unknown", "0")
+            distribution, version = _named(point.dist) if point.dist else ("unknown", "0")
             self._register(module, Plugin(point.name, distribution, version, point.value))
         if (unknown := self.disabled - set(seen)) and not self.only_own:
             name = min(unknown)
@@ -262,16 +272,18 @@ class Registry:
         if not path.is_file():
             raise PluginError(f"plugins: no file {path}; expected a Python file with hooks, relative to the recipe")
         name = f"aya_plugin_file_{path.stem}"
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
+        if path.suffix != ".py":
             raise PluginError(f"plugins: {path} is not a Python file; expected a name that ends in .py")
+        loader = _AsItStands(name, str(path))
+        spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+        assert spec is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # pydantic looks annotations up there
         try:
             with prints_named(f"plugin {path}"):
-                spec.loader.exec_module(module)
+                loader.exec_module(module)
         except (Exception, SystemExit) as error:
-            raise PluginError(f"plugin {path} {_failure('does not import', error)}") from error
+            raise PluginError(f"plugin {path}{_failure(' does not import', error)}") from error
         self._register(module, Plugin(path.name, "file", file_hash(path)[:12], str(path)))
 
     def _register(self, module: ModuleType, plugin: Plugin) -> None:
@@ -307,7 +319,7 @@ class Registry:
             with prints_named(who):
                 offered = function()
         except (Exception, SystemExit) as error:
-            raise PluginError(f"{where} {_failure('failed', error)}") from error
+            raise PluginError(f"{where}{_failure(' failed', error)}") from error
         if not isinstance(offered, Mapping):
             raise PluginError(f"{where} returned {type(offered).__name__}; expected a mapping of names")
         for name, thing in offered.items():
@@ -347,18 +359,24 @@ def _again(files: Sequence[Path], disabled: Iterable[str]) -> Registry:
 
 
 def _failure(what: str, error: BaseException) -> str:
-    """Say what a plugin's code did instead of returning."""
+    """Say what a plugin's code did instead of returning, or what is wrong with a class of it."""
     if isinstance(error, SystemExit):
-        return f"exits as it loads (SystemExit: {error.code}); it must return or raise"
+        return f" exits as it loads (SystemExit: {error.code}); it must return or raise"
     if isinstance(error, PydanticUserError) and (untyped := fault_without_type(error)):
-        return f"{what}: {untyped}"
+        return f": {untyped}"
     return f"{what}: {type(error).__name__}: {error}"
 
 
 def _is_own(point: EntryPoint) -> bool:
     """Whether a plugin comes with the core."""
-    return point.dist is not None and point.dist.name == OWN
+    return point.dist is not None and _named(point.dist)[0] == OWN
 
 
 def _origin(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+    return " ".join(_named(point.dist)) if point.dist else point.value
+
+
+@lru_cache(maxsize=64)
+def _named(distribution: Distribution) -> tuple[str, str]:
+    """Name and version of a distribution; each time that it is asked, it reads its metadata anew."""
+    return distribution.name, distribution.version

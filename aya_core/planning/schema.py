@@ -80,12 +80,12 @@ def _refer(schema: Any) -> Any:
         return [_refer(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    told = {key: _refer(value) for key, value in schema.items() if key not in (KIND_KEY, BESIDE_KEY)}
+    written = {key: _refer(value) for key, value in schema.items() if key not in (KIND_KEY, BESIDE_KEY)}
     if KIND_KEY in schema:
         kind = schema[KIND_KEY]
-        told["$ref"] = f"#/$defs/{_short(kind, schema[BESIDE_KEY]) if BESIDE_KEY in schema else kind}"
-        told.pop("default", None)
-    return told
+        written["$ref"] = f"#/$defs/{_short(kind, schema[BESIDE_KEY]) if BESIDE_KEY in schema else kind}"
+        written.pop("default", None)
+    return written
 
 
 def _key(reference: Any) -> str:

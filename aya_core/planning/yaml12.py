@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -61,6 +62,19 @@ def parse(text: str, source: str) -> Any:
         raise RecipeError(f"{where}: not YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise RecipeError(f"{source}: not YAML: {error}") from None
+
+
+def read(file: Path) -> Any:
+    """Read a file of YAML. Raises RecipeError for one that is not text in UTF-8, that may not be read, or that is not YAML."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            f"{file}: not UTF-8 text ({error.reason} at byte {error.start}); save the file as UTF-8"
+        ) from None
+    except OSError as error:
+        raise RecipeError(f"{file}: cannot be read ({error.strerror}); expected a YAML file") from None
+    return parse(text, str(file))
 
 
 class _Dumper(yaml.SafeDumper):

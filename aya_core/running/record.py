@@ -1,6 +1,6 @@
 """The record of a run: what its folder says of itself, to be read by any version, without the plugins that made it.
 
-- `run.json`: whose run it is, and how many seconds it has taken (see `Run`)
+- `run.json`: see `About`
 - `plan.json`: the last plan: stages with their settings as plain data, steps in the order of the plan, and names of results
 - `steps.jsonl`: a journal of which artifact stands for which of its steps, written as they are found or made
 
@@ -9,10 +9,10 @@ Reading looks at these and at the manifests of artifacts. It runs no code of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -38,6 +38,9 @@ class _Recorded(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+Shape = TypeVar("Shape", bound=_Recorded)
+
+
 class RecordedStep(_Recorded):
     """A step of the plan that was run. settings: those that decide its result. The rest as in `Node`."""
 
@@ -47,11 +50,11 @@ class RecordedStep(_Recorded):
     kind: str
     settings: Mapping[str, Any] = {}
     inputs: Mapping[str, str] = {}
-    parts: Mapping[str, str] = {}
+    subpaths: Mapping[str, str] = {}
     external: Mapping[str, str] = {}
-    gate: str | None = None
-    instead: str | None = None
-    same_as: str | None = None
+    guard: str | None = None
+    fallback: str | None = None
+    alias_of: str | None = None
 
 
 class RecordedStage(_Recorded):
@@ -62,7 +65,11 @@ class RecordedStage(_Recorded):
     settings: Mapping[str, Any] = {}
 
 
-class _RunFile(_Recorded):
+class About(_Recorded):
+    """What `run.json` says: whose run it is, and how many seconds it has taken."""
+
+    model_config = ConfigDict(extra="allow")
+
     recipe: str
     seconds: float = 0.0
 
@@ -80,7 +87,8 @@ class _PlanFile(_Recorded):
 class RunRecord:
     """A run as it stands. aya_core: the version that made it. names: steps by what stages call their results, as in `Plan`.
 
-    standing: artifacts by step. The artifact of another step may stand for one: see `own` and `stop_reason`.
+    standing: artifacts by step. The artifact of another step may stand for one: see `own` and `stop_reason`. damaged: what is wrong
+    with the artifact of a step, which therefore does not stand.
     """
 
     folder: Path
@@ -92,20 +100,35 @@ class RunRecord:
     steps: Mapping[str, RecordedStep]
     names: Mapping[str, Mapping[str, str]]
     standing: Mapping[str, Artifact]
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> RunRecord:
-        """Read a run folder; of a run at work or a killed one, as far as it came. Raises ArtifactError."""
-        about: _RunFile = _read(folder / RUN, _RunFile, "expected the --out folder of `aya run`")
+        """Read a run folder; of a run at work or a killed one, as far as it came.
+
+        A damaged artifact costs its own step alone. Raises ArtifactError for a folder whose own record cannot be read.
+        """
+        about = read_about(folder)
         plan = _read_plan(folder)
         steps = {step.id: step for step in plan.steps}
         places = read_places(folder).of
-        standing = {id: _load(place) for id, place in places.items() if id in steps and place.exists()}
+        standing: dict[str, Artifact] = {}
+        damaged: dict[str, str] = {}
+        for id, place in places.items():
+            if id in steps and place.exists():
+                try:
+                    standing[id] = _load(place)
+                except ArtifactError as error:
+                    damaged[id] = str(error)
         stages = {stage.name: stage for stage in plan.stages}
         return cls(
             folder, plan.recipe, plan.seed, plan.aya_core, about.seconds, stages, steps, plan.names,
-            {id: standing[id] for id in steps if id in standing},
+            {id: standing[id] for id in steps if id in standing}, {id: damaged[id] for id in steps if id in damaged},
         )  # fmt: skip
+
+    def faults(self) -> Sequence[str]:
+        """What is wrong with artifacts, each said once, though one may stand for several steps."""
+        return list(dict.fromkeys(self.damaged.values()))
 
     def own(self, step: str) -> Artifact | None:
         """The artifact that a step made; None where it made none, or where another's stands in for it."""
@@ -113,10 +136,8 @@ class RunRecord:
         return artifact if artifact is not None and artifact.node == step else None
 
     def stop_reason(self, step: str) -> str | None:
-        """Why a step is not to be done; None where it is, or where its gate has not said yet."""
-        gate = self.standing.get(self.steps[step].gate or "")
-        stop = None if gate is None else gate.measures.get("stop")
-        return None if gate is None or stop is None else f"'{gate.node}' ended the rounds: {stop['reason']}"
+        """Why a step is not to be done; None where it is, or where its guard has not said yet."""
+        return stop_reason(self.standing.get(self.steps[step].guard or ""))
 
     def stage(self, name: str) -> StageRecord:
         """The record of one stage."""
@@ -167,18 +188,21 @@ class Recorder:
 
 
 class Places(NamedTuple):
-    """Where the artifacts of a run lie, by step. damaged: lines of the journal that are not believed."""
+    """Where the artifacts of a run lie, by step. fault: says which lines of the journal are not believed; None where all are."""
 
     of: Mapping[str, Path]
-    damaged: int
+    fault: str | None
 
 
-def read_places(folder: Path) -> Places:
-    """Read where the artifacts of the last plan lie, those of steps alone that stand. Raises ArtifactError without a plan."""
+def read_places(folder: Path, *, quietly: bool = False) -> Places:
+    """Read where the artifacts of the last plan lie, those of steps alone that stand. Raises ArtifactError without a plan.
+
+    quietly: do not print the fault.
+    """
     _read_plan(folder)
     plan, journal = stable_hash(read_sealed(folder / PLAN)), Journal(folder / STEPS)
     places: dict[str, Path] = {}
-    for step, value in journal.read().items():
+    for step, value in journal.read(quietly=quietly).items():
         match value:
             case [str(of), str(place)] if _is_place(place):
                 if of == plan:  # lines of an earlier plan do not count
@@ -187,17 +211,28 @@ def read_places(folder: Path) -> Places:
                 raise ArtifactError(
                     f"{folder / STEPS}: step '{step}': {value!r} names no artifact; run the recipe again into {folder} to write it anew"
                 )
-    return Places(places, journal.damaged)
+    return Places(places, journal.fault)
 
 
 def _is_place(text: str) -> bool:
-    parts = text.split("/")
-    return len(parts) == 2 and not {*parts} & {"", ".", ".."}
+    names = text.split("/")
+    return len(names) == 2 and not {*names} & {"", ".", ".."}
+
+
+def read_about(folder: Path) -> About:
+    """Read whose run a folder holds. Raises ArtifactError where there is none."""
+    return _read(folder / RUN, About, "expected the --out folder of `aya run`")
 
 
 def read_kinds(folder: Path) -> Mapping[str, str]:
     """Read the kind of what each step of the last plan makes. Raises ArtifactError without a plan."""
     return {step.id: step.kind for step in _read_plan(folder).steps}
+
+
+def stop_reason(guard: Artifact | None) -> str | None:
+    """Why the steps behind a guard are not to be done; None where they are, or where the guard does not stand yet."""
+    stop = None if guard is None else guard.measures.get("stop")
+    return None if guard is None or stop is None else f"'{guard.node}' ended the rounds: {stop['reason']}"
 
 
 def file_name(id: str) -> str:
@@ -251,12 +286,10 @@ def _load(place: Path) -> Artifact:
 
 
 def _read_plan(folder: Path) -> _PlanFile:
-    missing = f"run the recipe again into {folder} to write it; nothing is done twice"
-    plan: _PlanFile = _read(folder / PLAN, _PlanFile, missing)
-    return plan
+    return _read(folder / PLAN, _PlanFile, f"run the recipe again into {folder} to write it; nothing is done twice")
 
 
-def _read(file: Path, shape: type[Any], missing: str) -> Any:
+def _read(file: Path, shape: type[Shape], missing: str) -> Shape:
     if not file.is_file():
         raise ArtifactError(f"{file.parent}: no {file.name} here; {missing}")
     damaged = "restore it, or run the recipe again into another --out"

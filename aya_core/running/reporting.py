@@ -5,23 +5,28 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aya_core.contract.durable import write_file
-from aya_core.contract.errors import ArtifactError
+from aya_core.contract.durable import read_sealed, write_sealed
+from aya_core.contract.errors import ArtifactError, DamageError
 from aya_core.contract.reports import Alert, RunReport, Section
 from aya_core.planning.registry import Registry
 from aya_core.running.record import FORMAT, RunRecord, StageRecord, check_format
 
 REPORT = "report.json"
 
+REPORT_BEFORE = "report.before"
+"""Begins the names of the files of a report that another has replaced though it knew more."""
+
 
 def make_report(record: RunRecord, registry: Registry, before: RunReport | None = None) -> RunReport:
     """Make the report of what stands.
 
     before: the report that lies in the folder. From it comes the section of a stage whose plugin is not in the registry, or whose code
-    fails, as long as the artifacts stand that it is of. A section that can be had in neither way is an alert, which says why.
+    fails, as long as the artifacts stand that it is of. A section that can be had in neither way is an alert, which says why. What is
+    damaged is an alert in the section of its stage.
     """
     steps = {id: artifact.fingerprint for id, artifact in record.standing.items()}
     spent: dict[str, float] = defaultdict(float)
@@ -38,6 +43,12 @@ def make_report(record: RunRecord, registry: Registry, before: RunReport | None 
             kept |= {name} if section is not None else set()
             if section is None and (before is None or _steps(stage, before.steps) != _steps(stage, steps)):
                 section = Section(name, {}, [Alert(problem)])
+        faults = [
+            Alert(text) for text in dict.fromkeys(record.damaged[id] for id in stage.steps if id in record.damaged)
+        ]
+        if faults:
+            section = section or Section(name, {})
+            section = replace(section, blocks=[*faults, *(block for block in section.blocks if block not in faults)])
         if section is not None:
             sections[name] = section
     return RunReport(
@@ -58,7 +69,7 @@ def lost(before: RunReport, now: RunReport) -> str | None:
 
 def write_report(report: RunReport, folder: Path) -> None:
     """Write `report.json`."""
-    write_file(folder / REPORT, json.dumps(as_row(report), indent=1, ensure_ascii=False) + "\n")
+    write_sealed(folder / REPORT, as_row(report))
 
 
 def as_row(report: RunReport) -> dict[str, Any]:
@@ -75,18 +86,19 @@ def load_report(folder: Path) -> RunReport | None:
     file = folder / REPORT
     if not file.is_file():
         return None
+    remedy = f"delete it, and `aya report {folder}` makes it again"
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_sealed(file)
         check_format(found, file)
         sections = {name: Section.from_row(row) for name, row in found["sections"].items()}
         return RunReport(
             found["recipe"], found["seed"], found["aya_core"], found["seconds"], dict(found["stage_seconds"]), dict(found["steps"]),
             sections,
         )  # fmt: skip
+    except DamageError as error:
+        raise ArtifactError(f"{error}; {remedy}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ArtifactError(
-            f"{file}: damaged ({type(error).__name__}); delete it, and `aya report {folder}` makes it again"
-        ) from None
+        raise ArtifactError(f"{file}: damaged ({type(error).__name__}); {remedy}") from None
 
 
 def _section(stage: StageRecord, registry: Registry) -> tuple[Section | None, str | None]:

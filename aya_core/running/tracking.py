@@ -14,19 +14,22 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
+from aya_core.contract.durable import PARTIAL
 from aya_core.contract.kinds import TrackedRun, Tracker
 from aya_core.contract.strategies import Strategy
 from aya_core.hookspecs import hookimpl
 from aya_core.planning.recipe import LoadedRecipe
+from aya_core.running.run_folder import LOGS
+from aya_core.running.work import LOG
 
-LOG = "log.jsonl"
+TRACKERS_LOG = "trackers.log"
 
 
 class LogReader:
     """Reads what a node adds to its log from now on. folder: of the artifact that it makes."""
 
     def __init__(self, folder: Path) -> None:
-        self.places = (folder.with_name(folder.name + ".partial") / LOG, folder / LOG)
+        self.places = (folder.with_name(folder.name + PARTIAL) / LOG, folder / LOG)
         self.offset = 0
         with suppress(FileNotFoundError):  # a killed run left one, and was told of it
             self.offset = self.places[0].stat().st_size
@@ -68,7 +71,7 @@ class Tracking:
         self._tell("log", node, done, measures)
 
     @hookimpl
-    def aya_stage_finished(self, node: str, reused: bool, measures: Mapping[str, Any]) -> None:
+    def aya_step_finished(self, node: str, reused: bool, measures: Mapping[str, Any]) -> None:
         """Tell the final measures of what was made."""
         if not reused:
             self._tell("finish", node, {name: value for name, value in measures.items() if _is_number(value)})
@@ -77,10 +80,10 @@ class Tracking:
         """Tell the end."""
         self._tell("close", is_whole)
 
-    def _tell(self, method: str, *told: Any) -> None:
+    def _tell(self, method: str, *arguments: Any) -> None:
         for name, tracker in list(self.working.items()):
             with self._guarded(name):
-                getattr(tracker, method)(*told)
+                getattr(tracker, method)(*arguments)
 
     @contextmanager
     def _guarded(self, name: str) -> Iterator[None]:
@@ -109,7 +112,7 @@ def tracked(loaded: LoadedRecipe, trackers: Sequence[Strategy[Tracker]], folder:
         yield
         return
     run = TrackedRun(loaded.recipe.name, folder, loaded.raw)
-    tracking = Tracking(_named(loaded, trackers), run, folder / "logs" / "trackers.log")
+    tracking = Tracking(_named(loaded, trackers), run, folder / LOGS / TRACKERS_LOG)
     loaded.registry.manager.register(tracking)
     is_whole = False
     try:

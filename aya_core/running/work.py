@@ -14,6 +14,12 @@ from aya_core.contract.durable import make_folder
 from aya_core.planning.plan import Node, fill_paths
 from aya_core.planning.registry import Registry
 
+SCRATCH = "work"
+"""The folder beside the payload for scratch work."""
+
+LOG = "log.jsonl"
+"""The file of an artifact with all that its action logged."""
+
 Report = Callable[[int, int, Mapping[str, float]], None]
 """Called with (done, total, measures)."""
 
@@ -44,7 +50,7 @@ class Work:
     @property
     def scratch(self) -> Path:
         """A folder that survives a kill and is gone when the artifact is whole."""
-        folder = self.partial / "work"
+        folder = self.partial / SCRATCH
         make_folder(folder)
         return folder
 
@@ -60,6 +66,6 @@ class Work:
         """Report progress and keep the measures in the artifact's log.jsonl."""
         if measures:
             line = {"done": done, "total": total, "time": round(time.time(), 3), **measures}
-            with (self.partial / "log.jsonl").open("a") as file:
+            with (self.partial / LOG).open("a") as file:
                 file.write(json.dumps(line) + "\n")
         self.report(done, total, measures)

@@ -6,11 +6,11 @@ process never starts a thread nor touches a device before it forks.
 
 Spoken to over pipes, a JSON object a line: first the set-up, then jobs; back come events `started`, `progress`,
 `failed` and `exit`. When the pipe closes, because the run ended or was killed, every child is killed.
+Where the worker itself is killed, its children find their own pipe to it closed, and end with all that they started.
 """
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import importlib
 import json
@@ -18,9 +18,10 @@ import os
 import selectors
 import signal
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,6 @@ from aya_core.planning.plan import Node
 from aya_core.planning.registry import Registry
 from aya_core.running.garbage import look_seldom
 from aya_core.running.work import Work
-
-PR_SET_PDEATHSIG = 1
-"""Of prctl(2): the signal that a process gets when its parent ends."""
 
 LINE_LIMIT = 4000
 """Bytes of an event: below PIPE_BUF, so that lines of several children never mix."""
@@ -50,7 +48,13 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides what an interrupt means
     sys.path.append(os.getcwd())  # for checks of the user's; last, so that no file there stands in for a library
     lines = _Lines()
-    setup = json.loads(lines.wait())
+    received: list[Any] = []
+    while not received:
+        try:
+            received = lines.read()
+        except EOFError:  # the runner has ended before it said anything
+            return
+    setup, *jobs = received
     registry = Registry([Path(file) for file in setup["plugins"]])
     _ = registry.strategies, registry.actions  # fills the caches that every child inherits
     for module in ("pyarrow.parquet", *setup["imports"]):
@@ -59,43 +63,31 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # what was imported is never garbage: children need not look at it again, and share its pages
     look_seldom()
-    _serve(lines, registry, events)
+    _serve(lines, jobs, registry, events)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(
-        0
-    )  # without the interpreter's own end, at which libraries complain of what they left (triton's bindings do)
+    # Without the interpreter's own end, at which libraries complain of what they left (triton's bindings do).
+    os._exit(0)
 
 
 class _Lines:
     """Lines from standard input, as they come."""
 
     def __init__(self) -> None:
-        self.buffer = b""
+        self.half = b""
 
-    def wait(self) -> str:
-        while b"\n" not in self.buffer:
-            chunk = os.read(0, 65536)
-            if not chunk:
-                raise SystemExit(0)
-            self.buffer += chunk
-        line, self.buffer = self.buffer.split(b"\n", 1)
-        return line.decode()
-
-    def ready(self) -> list[str]:
-        """The lines that have arrived; raises EOFError when the other end is closed."""
+    def read(self) -> list[Any]:
+        """Wait for more, and return the lines that are whole. Raises EOFError where the other end is closed."""
         chunk = os.read(0, 65536)
         if not chunk:
             raise EOFError
-        *lines, self.buffer = (self.buffer + chunk).split(b"\n")
-        return [line.decode() for line in lines]
-
-    @property
-    def waiting(self) -> bool:
-        return b"\n" in self.buffer
+        *lines, self.half = (self.half + chunk).split(b"\n")
+        return [json.loads(line) for line in lines]
 
 
-def _serve(lines: _Lines, registry: Registry, events: int) -> None:
+def _serve(lines: _Lines, jobs: Sequence[Any], registry: Registry, events: int) -> None:
+    """Fork a child for each job, until the pipe closes. jobs: the first ones."""
+    life = os.pipe()
     wake, alarm = os.pipe()
     os.set_blocking(alarm, False)
     os.set_blocking(wake, False)
@@ -106,25 +98,21 @@ def _serve(lines: _Lines, registry: Registry, events: int) -> None:
     selector.register(wake, selectors.EVENT_READ)
     children: dict[int, str] = {}
     while True:
-        if lines.waiting:
-            jobs = [lines.wait()]
-        else:
-            ready = {key.fd for key, _ in selector.select()}
-            if wake in ready:
-                os.read(wake, 4096)
-                _reap(children, events)
-            try:
-                jobs = lines.ready() if 0 in ready else []
-            except EOFError:
-                _kill(children)
-                return
-        for job in map(json.loads, jobs):
-            worker = os.getpid()
+        for job in jobs:
             pid = os.fork()
             if pid == 0:
-                _child(job, registry, events, worker)
+                _child(job, registry, events, life)
             children[pid] = job["node"]["id"]
             _tell(events, "started", children[pid], process=pid)
+        ready = {key.fd for key, _ in selector.select()}
+        if wake in ready:
+            os.read(wake, 4096)
+            _reap(children, events)
+        try:
+            jobs = lines.read() if 0 in ready else []
+        except EOFError:
+            _kill(children)
+            return
 
 
 def _reap(children: dict[int, str], events: int) -> None:
@@ -146,11 +134,11 @@ def _kill(children: Mapping[int, str]) -> None:
             os.kill(pid, signal.SIGKILL)  # it has not made its group yet
 
 
-def _child(job: Mapping[str, Any], registry: Registry, events: int, worker: int) -> None:
+def _child(job: Mapping[str, Any], registry: Registry, events: int, life: tuple[int, int]) -> None:
     code = 1
     try:
         os.setpgid(0, 0)  # so that engines it starts end with it
-        _end_with(worker)
+        _end_with_worker(life)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -168,22 +156,29 @@ def _child(job: Mapping[str, Any], registry: Registry, events: int, worker: int)
         os._exit(code)
 
 
-def _end_with(worker: int) -> None:
-    """Have the system kill this process when its parent ends, however it does. Elsewhere than on Linux the runner has to."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != worker:  # it was faster
-        os._exit(1)
+def _end_with_worker(life: tuple[int, int]) -> None:
+    """Have this process, and those that it starts, killed when the worker ends, however it does.
+
+    life: both ends of a pipe that nobody writes to. Once the children have closed the end for writing, the worker alone holds it.
+    """
+    read, write = life
+    os.close(write)
+
+    def wait() -> None:
+        os.read(read, 1)  # returns at its end: the system has closed the other side
+        os.killpg(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _do(job: Mapping[str, Any], registry: Registry, events: int) -> int:
     node = Node(**job["node"])
-    told = 0.0
+    reported = 0.0
 
     def report(done: int, total: int, measures: Mapping[str, float]) -> None:
-        nonlocal told
-        if (now := time.monotonic()) - told >= MIN_REPORT_SECONDS:
-            told = now
+        nonlocal reported
+        if (now := time.monotonic()) - reported >= MIN_REPORT_SECONDS:
+            reported = now
             _tell(events, "progress", node.id, done=done, total=total, measures=dict(measures))
 
     try:

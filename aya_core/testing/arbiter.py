@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 from aya_core.contract.kinds import Arbiter, ArbiterStrategy, CalibratedArbiter
 from aya_core.contract.records import Case, Verdict
-from aya_core.testing.rules import expect
 from aya_core.testing.samples import sample_cases
-from aya_core.testing.strategy import check_strategy
+from aya_core.testing.strategy import Rules, check_strategy
 
 ROUNDING = 1e-3
 """How much a score may move with the batch it is computed in, relative."""
@@ -23,58 +22,53 @@ def check_arbiter(strategy: ArbiterStrategy, *, cases: Sequence[Case] | None = N
     cases: what to judge; an arbiter for special prompts needs some of these.
     """
     check_strategy(strategy, "arbiter")
+    expect = Rules(strategy)
     cases = sample_cases() if cases is None else cases
     arbiter = strategy.build()
     if isinstance(arbiter, CalibratedArbiter):
         arbiter.calibrate(cases)
     judged = [list(verdicts) for verdicts in arbiter.judge(cases)]
-    expect(len(judged) == len(cases), strategy, f"judge() judged {len(judged)} of {len(cases)} cases")
+    expect(len(judged) == len(cases), f"judge() judged {len(judged)} of {len(cases)} cases")
     for case, verdicts in zip(cases, judged, strict=True):
         expect(
             len(verdicts) == len(case.candidates),
-            strategy,
             f"judge() gave {len(verdicts)} verdicts on the {len(case.candidates)} candidates of '{case.prompt.id}'",
         )
         for verdict in verdicts:
-            _check_verdict(strategy, verdict)
-    expect(not list(arbiter.judge([])), strategy, "judge() judged although there was no case")
+            _check_verdict(expect, verdict)
+    expect(not list(arbiter.judge([])), "judge() judged although there was no case")
     if strategy.pointwise:
-        _check_alone(strategy, arbiter, cases, judged)
+        _check_alone(expect, arbiter, cases, judged)
     backwards = [list(verdicts) for verdicts in arbiter.judge(cases[::-1])][::-1]
     alone = [list(next(iter(arbiter.judge([case])))) for case in cases]
     for other in (backwards, alone):
         for case, one, two in zip(cases, judged, other, strict=True):
             expect(
                 all(map(_same, one, two)),
-                strategy,
                 f"the verdicts on '{case.prompt.id}' must not depend on other cases; judged otherwise they were others",
             )
 
 
-def _check_alone(
-    strategy: ArbiterStrategy, arbiter: Arbiter, cases: Sequence[Case], judged: Sequence[Sequence[Verdict]]
-) -> None:
+def _check_alone(expect: Rules, arbiter: Arbiter, cases: Sequence[Case], judged: Sequence[Sequence[Verdict]]) -> None:
     for case, together in zip(cases, judged, strict=True):
         singles = [Case(case.prompt, (candidate,)) for candidate in case.candidates]
         expect(
             all(_same(one, next(iter(two))) for one, two in zip(together, arbiter.judge(singles), strict=True)),
-            strategy,
             f"it says `pointwise`, but verdicts on '{case.prompt.id}' depend on the other candidates",
         )
 
 
-def _check_verdict(strategy: ArbiterStrategy, verdict: Verdict) -> None:
-    expect(isinstance(verdict, Verdict), strategy, f"judge() gave {type(verdict).__name__}; expected Verdict")
-    expect(verdict.status in STATUSES, strategy, f"a verdict is {verdict.status!r}; expected {', '.join(STATUSES)}")
+def _check_verdict(expect: Rules, verdict: Verdict) -> None:
+    expect(isinstance(verdict, Verdict), f"judge() gave {type(verdict).__name__}; expected Verdict")
+    expect(verdict.status in STATUSES, f"a verdict is {verdict.status!r}; expected {', '.join(STATUSES)}")
     if verdict.status == "scored":
         expect(
             isinstance(verdict.score, (int, float)) and math.isfinite(verdict.score),
-            strategy,
             f"a score of {verdict.score}; expected a finite number (Verdict.fail for anything else)",
         )
     else:
-        expect(verdict.score is None, strategy, f"a verdict that {verdict.status} has no score, not {verdict.score}")
-        expect(bool(verdict.reason), strategy, f"a verdict that {verdict.status} must give its reason")
+        expect(verdict.score is None, f"a verdict that {verdict.status} has no score, not {verdict.score}")
+        expect(bool(verdict.reason), f"a verdict that {verdict.status} must give its reason")
 
 
 def _same(one: Verdict, two: Verdict) -> bool:

@@ -7,8 +7,7 @@ from itertools import islice
 
 from aya_core.contract.kinds import DatasetStrategy
 from aya_core.contract.records import Demonstration, Preference, Prompt
-from aya_core.testing.rules import expect
-from aya_core.testing.strategy import check_strategy
+from aya_core.testing.strategy import Rules, check_strategy
 
 
 def check_dataset(strategy: DatasetStrategy, *, limit: int = 1000, seed: int = 0, groups: bool = False) -> None:
@@ -17,35 +16,32 @@ def check_dataset(strategy: DatasetStrategy, *, limit: int = 1000, seed: int = 0
     groups: whether its rows are groups, scored answers one after the other under the id of their prompt.
     """
     check_strategy(strategy, "dataset")
+    expect = Rules(strategy)
     dataset = strategy.build()
-    expect(isinstance(dataset.rows(seed), Iterator), strategy, "rows() must stream, as a generator does")
+    expect(isinstance(dataset.rows(seed), Iterator), "rows() must stream, as a generator does")
     rows = list(islice(dataset.rows(seed), limit))
-    expect(bool(rows), strategy, "rows() yielded nothing")
+    expect(bool(rows), "rows() yielded nothing")
     seen: set[str] = set()
     before: Prompt | None = None
     for row in rows:
         expect(
             isinstance(row, (Prompt, Demonstration, Preference)),
-            strategy,
             f"rows() yielded {type(row).__name__}; expected Prompt, Demonstration or Preference",
         )
         prompt = row if isinstance(row, Prompt) else row.prompt
         if groups:
             has_score = isinstance(row, Demonstration) and row.score is not None
-            expect(
-                has_score, strategy, f"row '{prompt.id}' must be a demonstration with a score; groups are made of them"
-            )
+            expect(has_score, f"row '{prompt.id}' must be a demonstration with a score; groups are made of them")
         is_same_group, before = groups and prompt == before, prompt
         rule = "answers to a prompt must come one after the other" if groups else "ids must be unique"
-        expect(is_same_group or prompt.id not in seen, strategy, f"id '{prompt.id}' came twice; {rule}")
+        expect(is_same_group or prompt.id not in seen, f"id '{prompt.id}' came twice; {rule}")
         seen.add(prompt.id)
-        expect(bool(prompt.language), strategy, f"row '{prompt.id}' has no language; 'und' stands for an unknown one")
+        expect(bool(prompt.language), f"row '{prompt.id}' has no language; 'und' stands for an unknown one")
         expect(
             bool(prompt.messages) and prompt.messages[-1]["role"] == "user",
-            strategy,
             f"the prompt of row '{prompt.id}' must end with a message of the user",
         )
-    expect(len({type(row) for row in rows}) == 1, strategy, "all rows must be of one kind")
+    expect(len({type(row) for row in rows}) == 1, "all rows must be of one kind")
     again = "rows() must yield the same rows in the same order for the same seed"
-    expect(list(islice(dataset.rows(seed), limit)) == rows, strategy, f"{again}, when asked twice")
-    expect(list(islice(strategy.build().rows(seed), limit)) == rows, strategy, f"{again}, when built twice")
+    expect(list(islice(dataset.rows(seed), limit)) == rows, f"{again}, when asked twice")
+    expect(list(islice(strategy.build().rows(seed), limit)) == rows, f"{again}, when built twice")

@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from aya_core.contract.artifacts import describe_files
+from aya_core.contract.merge_parameters import MergeParameter
 from aya_core.contract.merges import (
     AnyMerge,
     CheckpointMerge,
@@ -22,10 +23,7 @@ from aya_core.contract.merges import (
     TensorMerge,
     WholeModelMerge,
 )
-from aya_core.contract.strategies import Strategy
-from aya_core.contract.varying import Varying
-from aya_core.testing.rules import expect
-from aya_core.testing.strategy import check_strategy
+from aya_core.testing.strategy import Rules, check_strategy
 from aya_core.testing.tiny import tiny_causal_lm
 
 if TYPE_CHECKING:
@@ -47,14 +45,15 @@ def check_merge(
     and so is a merge of tensors that an engine lifts.
     """
     check_strategy(strategy, "merge")
+    expect = Rules(strategy)
     merge = strategy.build()
     if not isinstance(merge, CheckpointMerge):
-        _check_tensors(strategy, merge, models)
+        _check_tensors(expect, merge, models)
         if engine is None:
             return
-    expect(folder is not None, strategy, "a merge of checkpoints is checked in a folder; pass one (tmp_path)")
+    expect(folder is not None, "a merge of checkpoints is checked in a folder; pass one (tmp_path)")
     if folder is not None:
-        _check_checkpoints(strategy, merge, folder, engine, models)
+        _check_checkpoints(expect, merge, folder, engine, models)
 
 
 def merge_whole(
@@ -125,11 +124,11 @@ class InMemory:
         )
 
 
-def _check_tensors(strategy: Strategy[Any], merge: TensorMerge | PieceMerge | WholeModelMerge, models: int) -> None:
+def _check_tensors(expect: Rules, merge: TensorMerge | PieceMerge | WholeModelMerge, models: int) -> None:
     import torch
 
     needs_base = getattr(merge, "needs_base", None)
-    expect(isinstance(needs_base, bool), strategy, "a merge of tensors must say `needs_base`, True or False")
+    expect(isinstance(needs_base, bool), "a merge of tensors must say `needs_base`, True or False")
     for shape in ((6, 10), (64,), (1,), (3, 4, 5)):
         generator = torch.Generator().manual_seed(0)
         tensors = [torch.randn(shape, generator=generator) for _ in range(models)]
@@ -144,27 +143,22 @@ def _check_tensors(strategy: Strategy[Any], merge: TensorMerge | PieceMerge | Wh
         found = merged(0, None)
         expect(
             tuple(found.shape) == shape and found.is_floating_point(),
-            strategy,
             f"merged tensors of shape {shape} to {found.dtype} of shape {tuple(found.shape)}; expected the same shape",
         )
-        expect(bool(torch.isfinite(found).all()), strategy, "merged finite tensors to values that are not finite")
+        expect(bool(torch.isfinite(found).all()), "merged finite tensors to values that are not finite")
         after = [*tensors, *([] if base is None else [base])]
-        expect(all(map(torch.equal, before, after)), strategy, "must not modify the tensors it merges")
+        expect(all(map(torch.equal, before, after)), "must not modify the tensors it merges")
         expect(
             torch.equal(found, merged(1, None)),
-            strategy,
             "the same tensors and key must give the same result; draw random numbers from a generator seeded by place.key",
         )
         expect(
             torch.allclose(found, merged(0, 2), rtol=1e-5, atol=1e-6),
-            strategy,
             "must not depend on how a tensor is cut into pieces; look at it whole in `survey`, and draw by `piece.start`",
         )
 
 
-def _check_checkpoints(
-    strategy: Strategy[Any], merge: AnyMerge, folder: Path, engine: MergeEngine | None, count: int
-) -> None:
+def _check_checkpoints(expect: Rules, merge: AnyMerge, folder: Path, engine: MergeEngine | None, count: int) -> None:
     import torch
 
     base, *models = (tiny_causal_lm(folder / f"input-{seed}", seed=seed) for seed in range(count + 1))
@@ -179,7 +173,7 @@ def _check_checkpoints(
             job = MergeJob(
                 tuple(MergeInput(model.name, model) for model in models),
                 out,
-                Varying(1 / count),
+                MergeParameter(1 / count),
                 base=MergeInput(base.name, base),
             )
             if isinstance(merge, CheckpointMerge):
@@ -191,24 +185,20 @@ def _check_checkpoints(
     finally:
         torch.set_num_threads(threads)
     json.dumps(dict(account))
-    expect(
-        before == [describe_files(path) for path in (base, *models)], strategy, "must not change the models it merges"
-    )
+    expect(before == [describe_files(path) for path in (base, *models)], "must not change the models it merges")
     given, made = _tensors(models[0]), outputs[0]
     for name, values in given.items():
-        expect(name in made, strategy, f"tensor '{name}' of the models is missing from the merged checkpoint")
+        expect(name in made, f"tensor '{name}' of the models is missing from the merged checkpoint")
         expect(
             made[name].shape == values.shape and bool(torch.isfinite(made[name]).all()),
-            strategy,
             f"tensor '{name}' was merged to shape {tuple(made[name].shape)}, or to values that are not finite",
         )
     expect(
         all(torch.equal(outputs[1][name], values) for name, values in made.items()),
-        strategy,
         "the same models and seed must give the same checkpoint, with one thread or two",
     )
     for name in ("config.json", "tokenizer.json"):
-        expect((folder / "output-1" / name).is_file(), strategy, f"the merged checkpoint has no {name}")
+        expect((folder / "output-1" / name).is_file(), f"the merged checkpoint has no {name}")
 
 
 def _tensors(folder: Path) -> Mapping[str, Tensor]:

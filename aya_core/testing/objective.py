@@ -6,9 +6,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from aya_core.contract.kinds import GroupLogps, GroupLoss, ObjectiveStrategy, PairLogps, PairLoss
-from aya_core.contract.strategies import Strategy
-from aya_core.testing.rules import expect
-from aya_core.testing.strategy import check_strategy
+from aya_core.testing.strategy import Rules, check_strategy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,66 +22,60 @@ def check_objective(strategy: ObjectiveStrategy) -> None:
     Raises AssertionError that says which rule is broken. Needs torch.
     """
     check_strategy(strategy, "objective")
+    expect = Rules(strategy)
     if strategy.over == "pairs":
-        _check(strategy, sample_pairs(), ("chosen", "rejected"), PairLoss, PAIRS, "pair")
+        _check(expect, strategy, sample_pairs(), ("chosen", "rejected"), PairLoss, PAIRS, "pair")
     else:
-        _check(strategy, sample_group_logps(), ("logps",), GroupLoss, sum(GROUPS), "sample")
-        _check_padding(strategy)
+        _check(expect, strategy, sample_group_logps(), ("logps",), GroupLoss, sum(GROUPS), "sample")
+        _check_padding(expect, strategy.build())
 
 
 def _check(
-    strategy: ObjectiveStrategy, given: Any, learnt: tuple[str, ...], expected: type[Any], count: int, unit: str
-) -> None:
-    """Check what is asked of both kinds. learnt: the inputs in which losses must have a gradient."""
+    expect: Rules, strategy: ObjectiveStrategy, given: Any, learned: tuple[str, ...], expected: type[Any], count: int, unit: str
+) -> None:  # fmt: skip
+    """Check what is asked of both kinds. learned: the inputs in which losses must have a gradient."""
     import torch
 
     objective = strategy.build()
     before = {field.name: getattr(given, field.name).detach().clone() for field in fields(given)}
     found = _with_seed(0, objective, given)
-    expect(isinstance(found, expected), strategy, f"returned {type(found).__name__}; expected {expected.__name__}")
+    expect(isinstance(found, expected), f"returned {type(found).__name__}; expected {expected.__name__}")
     for name, values in _values(found).items():
         expect(
             tuple(values.shape) == (count,),
-            strategy,
             f"{name} has shape {tuple(values.shape)}; expected one value per {unit}, ({count},)",
         )
-        expect(bool(torch.isfinite(values).all()), strategy, f"{name} must be finite")
+        expect(bool(torch.isfinite(values).all()), f"{name} must be finite")
         if name == "losses":
-            expect(values.requires_grad, strategy, "losses must carry a gradient")
+            expect(values.requires_grad, "losses must carry a gradient")
         else:
-            expect(not values.requires_grad, strategy, f"{name} must carry no gradient (detach them)")
+            expect(not values.requires_grad, f"{name} must carry no gradient (detach them)")
     found.losses.sum().backward()
-    gradients = [getattr(given, name).grad for name in learnt if getattr(given, name).grad is not None]
+    gradients = [getattr(given, name).grad for name in learned if getattr(given, name).grad is not None]
     expect(
         bool(gradients) and all(bool(torch.isfinite(gradient).all()) for gradient in gradients),
-        strategy,
         "losses must have a finite gradient in the log-probabilities of the policy",
     )
     for name, values in before.items():
-        expect(torch.equal(getattr(given, name), values), strategy, f"must not change its input: {name}")
-    _check_same(
-        strategy,
-        found,
-        _with_seed(1, objective, given),
-        "must be a pure function: the same {unit}s gave other losses",
-        unit,
-    )
+        expect(torch.equal(getattr(given, name), values), f"must not change its input: {name}")
+    again = _values(_with_seed(1, objective, given))
+    is_same = all(torch.equal(values, again[name]) for name, values in _values(found).items())
+    expect(is_same, f"must be a pure function: the same {unit}s gave other losses")
     if not strategy.needs_reference:
         names = [name for name in before if name.startswith("reference")]
         other = {name: (place + 1.5) * before[name] for place, name in enumerate(names)}  # no change that pairs share
-        again = _with_seed(0, objective, replace(given, **other))
+        unlike = _with_seed(0, objective, replace(given, **other))
         expect(
-            torch.equal(again.losses, found.losses),
-            strategy,
+            torch.equal(unlike.losses, found.losses),
             "says that it needs no reference (`needs_reference`), but its losses change with the reference",
         )
 
 
-def _check_padding(strategy: Strategy[Any]) -> None:
+def _check_padding(expect: Rules, objective: Any) -> None:
     """Check that tables may be wider than the longest sample."""
     import torch
 
-    objective, groups = strategy.build(), sample_group_logps()
+    groups = sample_group_logps()
     tables = {
         name: torch.nn.functional.pad(getattr(groups, name), (0, 3))
         for name in ("logps", "sampled_logps", "reference_logps")
@@ -91,17 +83,8 @@ def _check_padding(strategy: Strategy[Any]) -> None:
     found, wider = objective(groups), objective(replace(groups, **tables))
     expect(
         torch.allclose(found.losses, wider.losses, rtol=1e-5, atol=1e-6),
-        strategy,
         "losses must not change with the width of the tables; what lies beyond the `tokens` of a sample is no token",
     )
-
-
-def _check_same(strategy: Strategy[Any], one: Any, other: Any, rule: str, unit: str) -> None:
-    import torch
-
-    second = _values(other)
-    same = all(torch.equal(values, second[name]) for name, values in _values(one).items())
-    expect(same, strategy, rule.format(unit=unit))
 
 
 def _values(loss: Any) -> dict[str, Tensor]:

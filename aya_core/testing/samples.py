@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aya_core.contract.kinds import Subject
+from aya_core.contract.kinds import EvaluatedModel
 from aya_core.contract.records import Case, Completion, Demonstration, Judged, Preference, Prompt, Verdict, user_prompt
 from aya_core.contract.requests import LogLikelihood
 
@@ -71,13 +71,13 @@ def sample_judged() -> list[Judged]:
     ]
 
 
-def sample_subject() -> Subject:
+def sample_evaluated_model() -> EvaluatedModel:
     """Make a model under evaluation that answers like `ana`, against a rival that answers every prompt alike.
 
     Its log-likelihood of an answer is -1.5 nats for each word and for the end of the turn.
     """
     prompts = sample_prompts()
-    return Subject(
+    return EvaluatedModel(
         name="sample",
         prompts=prompts,
         answers=[Completion(case.prompt.id, "sample", 0, case.candidates[0].text) for case in sample_cases()],

@@ -23,15 +23,15 @@ from aya_core.planning.plan import Plan, make_plan
 from aya_core.planning.reading import ROW_RECORDS
 from aya_core.planning.recipe import LoadedRecipe, validate_recipe
 from aya_core.planning.registry import Registry
-from aya_core.running.asking import journal
-from aya_core.running.asking.keyed import case_key, prompt_key
+from aya_core.running.asking import reuse
+from aya_core.running.asking.asked import case_key, prompt_key
+from aya_core.running.inventory import Inventory
 from aya_core.running.record import Recorder, RunRecord, StageRecord
-from aya_core.running.runner import Inventory, Run
+from aya_core.running.run_folder import Run
 from aya_core.running.work import Work
 from aya_core.running.worker import do
-from aya_core.testing import stand_ins
-from aya_core.testing.rules import expect
-from aya_core.testing.strategy import check_light, check_settings
+from aya_core.testing import doubles
+from aya_core.testing.strategy import Rules, check_light, check_settings
 
 ASKS = {"teacher": "answer", "arbiter": "judge"}
 """The strategies that are asked, and by which method."""
@@ -44,112 +44,75 @@ def check_stage(stage: type[Stage], settings: Mapping[str, Any], folder: Path) -
     `sample-rows` (`kind`: prompts, demonstrations or preferences) and the teacher `echo`. folder: an empty one; paths are relative
     to it. The steps are done in this process; a step that asks a teacher or an arbiter is stopped midway, and done again.
     """
+    expect = Rules(stage.__name__)
     for fault in faults_of_class(stage, "stage"):
-        expect(False, stage.__name__, f"it {fault}")
+        expect(False, f"it {fault}")
     loaded = _load(stage, settings, folder, "checked")
     (found,) = loaded.recipe.stages
     check_settings(found)
     check_light(found, "torch")
-    try:
+    with expect.without(RecipeError, rule="it cannot be planned"):
         plan = make_plan(loaded)
-    except RecipeError as error:
-        raise AssertionError(f"{stage.__name__}: it cannot be planned: {error}") from error
-    _check_plan(stage, loaded, plan)
-    _check_second(stage, settings, folder)
+    _check_plan(expect, loaded, plan)
+    twice = "a recipe must be able to have it twice; begin the id of each step with the stage's name"
+    with expect.without(RecipeError, rule=twice):
+        make_plan(_load(stage, settings, folder, "checked", "checked-again"))
     watch = _Watch()
-    once = _run(stage, loaded, plan, folder / "once", watch)
-    _check_artifacts(stage, plan, once)
+    once = _run(expect, loaded, plan, folder / "once", watch)
+    _check_artifacts(expect, once)
     for standing in (once, {}):  # of a whole run, and of one that was killed before its first step ended
-        _check_section(stage, _record(loaded, plan, folder / "once", standing))
-    again = _run(stage, loaded, plan, folder / "again", _Watch())
-    _expect_equal(stage, once, again, "the same inputs must give the same content; draw from `work.node.seed` alone")
+        _check_section(expect, stage, _record(loaded, plan, folder / "once", standing))
+    again = _run(expect, loaded, plan, folder / "again", _Watch())
+    _expect_equal(expect, once, again, "the same inputs must give the same content; draw from `work.node.seed` alone")
     for number, step in enumerate(watch.asked):
-        _check_stopping(stage, loaded, plan, folder / f"stopped-{number}", step, watch, once)
+        _check_stopping(expect, loaded, plan, folder / f"stopped-{number}", step, watch, once)
 
 
-def _check_plan(stage: type[Stage], loaded: LoadedRecipe, plan: Plan) -> None:
-    expect(bool(plan.nodes), stage.__name__, "unroll() added no step")
+def _check_plan(expect: Rules, loaded: LoadedRecipe, plan: Plan) -> None:
+    expect(bool(plan.nodes), "unroll() added no step")
     for node in plan.nodes.values():
         action = loaded.registry.actions.get(node.action)
-        expect(
-            action is not None,
-            stage.__name__,
-            f"step '{node.id}' has the action '{node.action}', which no stage offers",
-        )
+        expect(action is not None, f"step '{node.id}' has the action '{node.action}', which no stage offers")
         expect(
             action is None or action.resumes or not action.asks,
-            stage.__name__,
             f"action '{node.action}' asks and does not resume: a kill would lose what was paid for",
         )
         plain = json.loads(json.dumps(node.settings, default=lambda value: f"<{type(value).__name__}>"))
         expect(
             plain == _lists(node.settings),
-            stage.__name__,
             f"the settings of step '{node.id}' must be plain data that JSON can hold; they are {node.settings!r:.200}",
         )
-    expect(
-        make_plan(loaded).nodes == plan.nodes,
-        stage.__name__,
-        "unroll() must give the same steps each time it is called",
-    )
+    expect(make_plan(loaded).nodes == plan.nodes, "unroll() must give the same steps each time it is called")
 
 
-def _check_second(stage: type[Stage], settings: Mapping[str, Any], folder: Path) -> None:
-    """Two stages of a kind in a recipe must get along."""
-    try:
-        make_plan(_load(stage, settings, folder, "checked", "checked-again"))
-    except RecipeError as error:
-        raise AssertionError(
-            f"{stage.__name__}: a recipe must be able to have it twice; begin the id of each step with the stage's name ({error})"
-        ) from error
-
-
-def _check_artifacts(stage: type[Stage], plan: Plan, made: Mapping[str, Artifact]) -> None:
+def _check_artifacts(expect: Rules, made: Mapping[str, Artifact]) -> None:
     for id, artifact in made.items():
-        expect(bool(artifact.files), stage.__name__, f"the action of step '{id}' left nothing in `work.out`")
-        try:
+        expect(bool(artifact.files), f"the action of step '{id}' left nothing in `work.out`")
+        infinite = f"step '{id}' has measures that are NaN or infinite, {artifact.measures!r:.200}"
+        with expect.without(ValueError, rule=infinite):
             json.dumps(artifact.measures, allow_nan=False)
-        except ValueError:
-            expect(
-                False, stage.__name__, f"step '{id}' has measures that are NaN or infinite: {artifact.measures!r:.200}"
-            )
         if artifact.kind in ROW_RECORDS:
-            try:
+            strange = f"step '{id}' makes {artifact.kind}, and its payload is none"
+            with expect.without(AyaError, LookupError, TypeError, ValueError, rule=strange):
                 rows = list(read_rows(artifact.payload, ROW_RECORDS[artifact.kind]))
-            except (AyaError, LookupError, TypeError, ValueError) as error:
-                raise AssertionError(
-                    f"{stage.__name__}: step '{id}' makes {artifact.kind}, and its payload is none: {error}"
-                ) from error
-            expect(bool(rows), stage.__name__, f"step '{id}' made no row; give it settings by which it makes some")
-        try:
+            expect(bool(rows), f"step '{id}' made no row; give it settings by which it makes some")
+        with expect.without(AyaError, rule=f"a later step changed what step '{id}' had made"):
             verify(artifact, Hashes(), everything=True)
-        except AyaError as error:
-            expect(False, stage.__name__, f"a later step changed what step '{id}' had made: {error}")
 
 
-def _check_section(stage: type[Stage], record: StageRecord) -> None:
-    try:
+def _check_section(expect: Rules, stage: type[Stage], record: StageRecord) -> None:
+    stand = f"{len(record.standing)} of {len(record.steps)} steps"
+    fails = f"say what can be said of the steps that stand, or return None; section() fails where {stand} stand"
+    with expect.without(Exception, rule=fails):
         section = stage.section(record)
-    except Exception as error:
-        stand = f"{len(record.standing)} of {len(record.steps)} steps"
-        raise AssertionError(
-            f"{stage.__name__}: section() fails where {stand} stand: {error!r}; say what can be said of those, or return None"
-        ) from error
     if section is None:
         return
-    expect(
-        isinstance(section, Section),
-        stage.__name__,
-        f"section() returned {type(section).__name__}; expected Section or None",
-    )
-    try:
+    expect(isinstance(section, Section), f"section() returned {type(section).__name__}; expected Section or None")
+    plain = "section() must be plain data: JSON without NaN as `data`, and blocks whose cells are text"
+    with expect.without(TypeError, ValueError, LookupError, rule=plain):
         again = Section.from_row(json.loads(json.dumps(section.as_row(), allow_nan=False)))
-    except (TypeError, ValueError, LookupError) as error:
-        raise AssertionError(
-            f"{stage.__name__}: section() must be plain data: JSON without NaN as `data`, and blocks whose cells are text ({error})"
-        ) from error
     is_same = _lists(again.as_row()) == _lists(section.as_row())
-    expect(is_same, stage.__name__, "section() must be plain data; it reads back from JSON as something else")
+    expect(is_same, "section() must be plain data; it reads back from JSON as something else")
 
 
 def _record(loaded: LoadedRecipe, plan: Plan, folder: Path, standing: Mapping[str, Artifact]) -> StageRecord:
@@ -160,32 +123,31 @@ def _record(loaded: LoadedRecipe, plan: Plan, folder: Path, standing: Mapping[st
 
 
 def _check_stopping(
-    stage: type[Stage], loaded: LoadedRecipe, plan: Plan, folder: Path, step: str, undisturbed: _Watch, once: Mapping[str, Artifact]
+    expect: Rules, loaded: LoadedRecipe, plan: Plan, folder: Path, step: str, undisturbed: _Watch, once: Mapping[str, Artifact]
 ) -> None:  # fmt: skip
     """Stop a step after half of what comes, and finish it."""
     half = len(undisturbed.came[step]) // 2
     first, second = _Watch(step, half), _Watch()
-    with patch.object(journal, "PATIENCE_SECONDS", 0.0):  # half of a small chunk is written, too
+    with patch.object(reuse, "PATIENCE_SECONDS", 0.0):  # half of a small chunk is written, too
         try:
-            _run(stage, loaded, plan, folder, first)
+            _run(expect, loaded, plan, folder, first)
         except _Stopped:
             pass
         else:
-            expect(False, stage.__name__, f"step '{step}' was stopped, and went on; let exceptions through")
-        finished = _run(stage, loaded, plan, folder, second)
+            expect(False, f"step '{step}' was stopped, and went on; let exceptions through")
+        finished = _run(expect, loaded, plan, folder, second)
     twice = first.whole(step) & set(second.asked[step])
     expect(
         not twice,
-        stage.__name__,
         f"step '{step}' was stopped and asked again for {len(twice)} of {half} answers that it had; let its action say "
         "`resumes=True` and ask through `ask_teacher` or `fill_shards`",
     )
-    _expect_equal(stage, once, finished, "a run that was stopped must give what an undisturbed one gives")
+    _expect_equal(expect, once, finished, "a run that was stopped must give what an undisturbed one gives")
 
 
-def _expect_equal(stage: type[Stage], one: Mapping[str, Artifact], other: Mapping[str, Artifact], rule: str) -> None:
+def _expect_equal(expect: Rules, one: Mapping[str, Artifact], other: Mapping[str, Artifact], rule: str) -> None:
     for id, artifact in one.items():
-        expect(artifact.content == other[id].content, stage.__name__, f"step '{id}' made something else: {rule}")
+        expect(artifact.content == other[id].content, f"step '{id}' made something else: {rule}")
 
 
 def _lists(value: Any) -> Any:
@@ -200,7 +162,7 @@ class _Bench(Registry):
 
     def __init__(self, stage: type[Stage]) -> None:
         self._stage = stage
-        super().__init__([Path(stand_ins.__file__)])
+        super().__init__([Path(doubles.__file__)])
 
     @cached_property
     def stages(self) -> Mapping[str, type[Stage]]:
@@ -220,7 +182,7 @@ def _load(stage: type[Stage], settings: Mapping[str, Any], folder: Path, *names:
     return validate_recipe({"name": "check", "stages": stages}, source="check_stage", folder=folder, registry=registry)
 
 
-def _run(stage: type[Stage], loaded: LoadedRecipe, plan: Plan, folder: Path, watch: _Watch) -> dict[str, Artifact]:
+def _run(expect: Rules, loaded: LoadedRecipe, plan: Plan, folder: Path, watch: _Watch) -> dict[str, Artifact]:
     """Do the steps that do not stand yet, one after the other, in this process; return all artifacts."""
     inventory = Inventory(Run(folder))
     for node in plan.nodes.values():
@@ -228,7 +190,7 @@ def _run(stage: type[Stage], loaded: LoadedRecipe, plan: Plan, folder: Path, wat
             continue
         contents = inventory.contents(node)
         if contents is None:
-            raise AssertionError(f"{stage.__name__}: step '{node.id}' reads steps that are added after it")
+            raise AssertionError(f"{expect.who}: step '{node.id}' reads steps that are added after it")
         fingerprint = inventory.fingerprint(node, contents)
         record = {"fingerprint": fingerprint, "contents": contents}
         place = inventory.run.place(node, fingerprint)

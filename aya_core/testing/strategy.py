@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -13,7 +15,28 @@ from pydantic import BaseModel
 
 from aya_core.contract.strategies import Settings, Strategy, strategies_in
 from aya_core.contract.words import faults_of_class, faults_of_values, kind_of
-from aya_core.testing.rules import expect
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules that a plugin must keep: `expect = Rules(strategy)`, then `expect(holds, rule)` for each. who: it, or its name."""
+
+    who: object
+
+    def __call__(self, holds: bool, rule: str) -> None:
+        """Raise AssertionError with the name of whose rule it is, unless the rule holds."""
+        if not holds:
+            name = self.who if isinstance(self.who, str) else type(self.who).__name__
+            raise AssertionError(f"{name}: {rule}")
+
+    @contextmanager
+    def without(self, *errors: type[Exception], rule: str) -> Iterator[None]:
+        """Expect what is done inside to raise none of these errors. The error stands behind the rule."""
+        try:
+            yield
+        except errors as error:
+            self(False, f"{rule}: {type(error).__name__}: {error}")
+
 
 _LIST_MODULES = """
 import importlib, importlib.util, json, sys
@@ -38,25 +61,24 @@ def check_strategy(strategy: Strategy[Any], kind: str | None = None) -> None:
     wanted = kind or kind_of(cls)
     if wanted is None:
         raise AssertionError(f"{cls.__name__}: must derive from the base of its kind, such as ArbiterStrategy")
+    expect = Rules(strategy)
     for fault in faults_of_class(cls, wanted) or faults_of_values(strategy, wanted):
-        expect(False, strategy, f"it {fault}")
+        expect(False, f"it {fault}")
     check_settings(strategy)
     if all(found is strategy for found in strategies_in(strategy)):  # one inside needs a registry to be read back
         again = cls.model_validate_json(strategy.model_dump_json())
-        expect(again == strategy, strategy, "settings must survive being written as JSON and read back")
+        expect(again == strategy, "settings must survive being written as JSON and read back")
     check_light(strategy, "torch", *cls.imports)
 
 
 def check_settings(settings: Settings) -> None:
     """Check that settings are described, frozen and strict, those inside them described too."""
-    kind = type(settings)
-    expect(
-        bool((kind.__doc__ or "").strip()), settings, "the class needs a docstring; its first line is what users read"
-    )
-    expect(kind.model_config.get("frozen") is True, settings, "settings must be frozen")
-    expect(kind.model_config.get("extra") == "forbid", settings, "settings must refuse unknown keys (extra='forbid')")
+    kind, expect = type(settings), Rules(settings)
+    expect(bool((kind.__doc__ or "").strip()), "the class needs a docstring; its first line is what users read")
+    expect(kind.model_config.get("frozen") is True, "settings must be frozen")
+    expect(kind.model_config.get("extra") == "forbid", "settings must refuse unknown keys (extra='forbid')")
     for owner, name in _undescribed(settings):
-        expect(False, settings, f"field '{name}' of {owner} needs a description; users read it")
+        expect(False, f"field '{name}' of {owner} needs a description; users read it")
 
 
 def check_light(settings: Settings, *heavy: str) -> None:
@@ -66,9 +88,8 @@ def check_light(settings: Settings, *heavy: str) -> None:
         return
     loaded = _modules_loaded_by(module, getattr(sys.modules[module], "__file__", None))
     for name in heavy:
-        expect(
+        Rules(settings)(
             name not in loaded,
-            settings,
             f"importing {module} imports {name}; import it inside build(), or where else the work is done",
         )
 
@@ -87,5 +108,5 @@ def _modules_loaded_by(module: str, file: str | None) -> frozenset[str]:
     arguments = json.dumps([module, file, sys.path])
     done = subprocess.run([sys.executable, "-c", _LIST_MODULES, arguments], capture_output=True, text=True, check=False)
     failure = (done.stderr.strip().splitlines() or [""])[-1]
-    expect(done.returncode == 0, module, f"the module does not import on its own: {failure}")
+    Rules(module)(done.returncode == 0, f"the module does not import on its own: {failure}")
     return frozenset(json.loads(done.stdout.splitlines()[-1]))

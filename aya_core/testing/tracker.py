@@ -6,8 +6,7 @@ import math
 from pathlib import Path
 
 from aya_core.contract.kinds import TrackedRun, TrackerStrategy
-from aya_core.testing.rules import expect
-from aya_core.testing.strategy import check_strategy
+from aya_core.testing.strategy import Rules, check_strategy
 
 
 def check_tracker(strategy: TrackerStrategy, folder: Path) -> None:
@@ -21,17 +20,13 @@ def check_tracker(strategy: TrackerStrategy, folder: Path) -> None:
             "sample", folder / f"run-{is_whole}", {"name": "sample", "stages": [{"name": "tune", "do": "something"}]}
         )
         run.folder.mkdir()
-        try:
+        with Rules(strategy).without(Exception, rule="a tracker must take what a run tells it"):
             _track(strategy, run, is_whole)
-        except Exception as error:
-            raise AssertionError(
-                f"{strategy!r}: a tracker must take what a run tells it; it raised {error!r}"
-            ) from error
 
 
 def _track(strategy: TrackerStrategy, run: TrackedRun, is_whole: bool) -> None:
     """Tell what a run tells: nodes side by side, steps that fall back, values that are no numbers, names with slashes."""
-    tracker = strategy.build()
+    tracker, expect = strategy.build(), Rules(strategy)
     tracker.start(run)
     for step in (0, 10, 20, 10, 20):
         for node in ("tune@west", "scores.right@my-lab/base"):
@@ -43,7 +38,7 @@ def _track(strategy: TrackerStrategy, run: TrackedRun, is_whole: bool) -> None:
             }
             before = dict(measures)
             tracker.log(node, step, measures)
-            expect(list(measures) == list(before), strategy, "log() must leave the measures as they are")
+            expect(list(measures) == list(before), "log() must leave the measures as they are")
     tracker.finish("tune@west", {"loss": 0.1, "rows": 12})
     tracker.finish("tune.data@west", {"rows": 12})  # a node that logged nothing
     tracker.finish("tune.none", {})

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from aya_core.api import (
+    EvaluatedModel,
     Evaluator,
     EvaluatorStrategy,
     Field,
     Preference,
     RowScore,
     RowsRef,
-    Subject,
     hookimpl,
     read_rows,
 )
@@ -35,7 +35,7 @@ class _LongerWins:
     def __init__(self, rows: str) -> None:
         self._rows = rows
 
-    def evaluate(self, subject: Subject) -> Iterator[RowScore]:
+    def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore]:
         for row in read_rows(Path(self._rows), Preference):
             chosen, rejected = len(row.chosen.encode()), len(row.rejected.encode())
             value = 0.5 if chosen == rejected else float(chosen > rejected)

@@ -20,7 +20,7 @@ def questions(work):
 
 def translate(work):
     """Ask the teacher, and keep the first answer to each question that is neither empty nor cut. What is not kept has failed."""
-    measures = api.ask_teacher(work, lambda: questions(work), part="answers")
+    measures = api.ask_teacher(work, lambda: questions(work), subfolder="answers")
     counts = {code: {"translated": 0, "failed": 0} for code in work.setting("into")}
     with api.RowsWriter(work.out / "rows.parquet", api.Prompt) as rows:
         for question, answers in api.answers_to(questions(work), work.out / "answers"):

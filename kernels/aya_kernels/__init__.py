@@ -8,8 +8,8 @@
 `census` and `kth_magnitude` find a k-th largest magnitude by selection, in pieces or at once.
 
 Each op is a folder: its `__init__.py` is the public function, `reference.py` defines the result in plain
-torch, and `kernel.py` computes it with Triton. Importing this package imports torch; Triton starts with the
-first op that uses it.
+torch, and `kernel.py` computes it with Triton. `shared` holds what several ops use. Importing this package
+imports torch; Triton starts with the first op that uses it.
 
 The Triton kernels have so far been run in Triton's interpreter only, not on a GPU: their values and gradients
 are tested, their speed on hardware is not measured.

@@ -42,7 +42,7 @@ def aya_commands() -> Mapping[str, Command]:
         "arbitrate": Command("Ask teachers, judge and pick: the arbitrage stage alone.", "aya_recipe.arbitrage.command:command"),
         "train": Command("Train a model: a train stage alone.", "aya_recipe.train.command:command"),
         "show-tokens": Command(
-            "Show rows as the tokens that a trainer sees, and which of them are learnt.", "aya_recipe.train.show_tokens:command"
+            "Show rows as the tokens that a trainer sees, and which of them are learned.", "aya_recipe.train.show_tokens:command"
         ),
         "evaluate": Command("Evaluate models, without a recipe or as one says, and write tables.", "aya_recipe.evaluate.command:command"),
         "compare": Command("Compare two evaluated models, prompt by prompt.", "aya_recipe.evaluate.compare:command"),

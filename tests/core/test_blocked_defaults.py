@@ -3,12 +3,11 @@
 import json
 import shutil
 from importlib.metadata import entry_points
-from pathlib import Path
 
 import pytest
+from places import ROOT, SHARED
 
-HERE = Path(__file__).parent
-TRANSLATE = HERE.parent.parent / "examples" / "third_party_stage" / "aya_translate.py"
+TRANSLATE = ROOT / "examples" / "third_party_stage" / "aya_translate.py"
 
 BUNDLED = sorted(point.name for point in entry_points(group="aya") if point.dist.name == "aya-core")
 RECIPE = "aya-recipe"
@@ -46,7 +45,7 @@ def test_a_recipe_runs_whole_without_any_bundled_strategy(nameless, aya, tmp_pat
 
 
 def test_a_stage_of_a_strangers_runs_without_the_bundled_recipe(aya, tmp_path):
-    for file in (TRANSLATE, HERE / "noting_plugin.py"):
+    for file in (TRANSLATE, SHARED / "noting_plugin.py"):
         shutil.copy(file, tmp_path)
     (tmp_path / "prompts.jsonl").write_text('{"id": "p", "language": "en", "prompt": "Good morning"}\n')
     stage = {
@@ -80,8 +79,8 @@ def test_models_are_scored_without_a_teacher_where_no_evaluator_needs_one(edit, 
 
 def test_a_stage_that_needs_the_default_teacher_says_so_where_it_is_blocked(edit, aya_here):
     recipe = edit(lambda raw: raw["stages"][-1].pop("teacher"))
-    said = aya_here("check", recipe, env=blocking("aya-teachers"), check=2).stderr
-    assert "stages.scores.teacher: missing; expected a teacher that runs a model" in said
+    replied = aya_here("check", recipe, env=blocking("aya-teachers"), check=2).stderr
+    assert "stages.scores.teacher: missing; expected a teacher that runs a model" in replied
 
 
 def test_guards_that_need_the_default_arbiter_say_so_where_it_is_blocked(edit, aya_here):
@@ -89,5 +88,5 @@ def test_guards_that_need_the_default_arbiter_say_so_where_it_is_blocked(edit, a
         online = next(stage for stage in raw["stages"] if stage["name"] == "online")
         online["guards"] = {"stop": {"mismatch": 0.1}}
 
-    said = aya_here("check", edit(limit), env=blocking("aya-arbiters"), check=2).stderr
-    assert "missing; stop.mismatch needs an arbiter" in said
+    replied = aya_here("check", edit(limit), env=blocking("aya-arbiters"), check=2).stderr
+    assert "missing; stop.mismatch needs an arbiter" in replied

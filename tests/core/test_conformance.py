@@ -810,26 +810,26 @@ class Evaluating:
         self.signature = lambda: {"version": "1"} if signature is None else signature
 
 
-def lengths(subject: Any) -> Iterator[RowScore]:
-    languages = {prompt.id: prompt.language for prompt in subject.prompts}
-    for answer in subject.answers:
+def lengths(evaluated: Any) -> Iterator[RowScore]:
+    languages = {prompt.id: prompt.language for prompt in evaluated.prompts}
+    for answer in evaluated.answers:
         yield RowScore(answer.prompt_id, languages[answer.prompt_id], "length", float(len(answer.text)))
 
 
-def likelihoods(subject: Any) -> Iterator[RowScore]:
+def likelihoods(evaluated: Any) -> Iterator[RowScore]:
     pairs = [(row.prompt, row.completion) for row in sample_demonstrations()]
-    for (prompt, _), found in zip(pairs, subject.log_likelihoods(pairs), strict=True):
+    for (prompt, _), found in zip(pairs, evaluated.log_likelihoods(pairs), strict=True):
         yield RowScore(prompt.id, prompt.language, "nats", found.nats, found.tokens)
 
 
-def rivals(subject: Any) -> Iterator[RowScore]:
-    for answer in subject.rival:
+def rivals(evaluated: Any) -> Iterator[RowScore]:
+    for answer in evaluated.rival:
         yield RowScore(answer.prompt_id, "en", "length", float(len(answer.text)))
 
 
 def one(**changes: Any) -> Any:
     score = {"prompt_id": "p", "language": "en", "metric": "m", "value": 1.0, **changes}
-    return lambda subject: [RowScore(**score)]
+    return lambda evaluated: [RowScore(**score)]
 
 
 def test_evaluators_of_answers_rivals_and_likelihoods_are_accepted():
@@ -843,7 +843,7 @@ def test_evaluators_of_answers_rivals_and_likelihoods_are_accepted():
     [
         (Made(thing=Evaluating(lengths)), "scored nothing"),
         (NeedsAnswers(thing=Evaluating(rivals)), "scored nothing"),
-        (Made(thing=Evaluating(lambda subject: [1.0])), "yielded float; expected RowScore"),
+        (Made(thing=Evaluating(lambda evaluated: [1.0])), "yielded float; expected RowScore"),
         (Made(thing=Evaluating(one(value=float("inf")))), "value of inf; must be finite"),
         (Made(thing=Evaluating(one(weight=0.0))), "weight of 0.0; must be above 0"),
         (Made(thing=Evaluating(one(metric=""))), "must name its metric, prompt and language"),

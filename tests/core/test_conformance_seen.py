@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from aya_core.api import Field, ShownRow, ShownToken, TrackerStrategy
+from aya_core.api import Field, TokenInfo, TokenizedRow, TrackerStrategy
 from aya_core.testing import check_tracker, sample_demonstrations
-from aya_core.testing.tokens import check_shown
+from aya_core.testing.trainer import check_tokenized_rows
 
-TOKENS = (ShownToken(1, "a", True),)
+TOKENS = (TokenInfo(1, "a", True),)
 
 
 class Silent(TrackerStrategy):
@@ -94,15 +94,15 @@ class Showing(Silent):
         return {}
 
 
-def shown(row, part="", tokens=TOKENS, note=""):
-    return ShownRow(row.prompt.id, row.prompt.language, part, tokens, note)
+def shown(row, column="", tokens=TOKENS, note=""):
+    return TokenizedRow(row.prompt.id, row.prompt.language, column, tokens, note)
 
 
 CASES = {
     "order": (lambda row: [] if row.prompt.id == "en-2" else [shown(row)], "every row in its order"),
-    "language": (lambda row: [ShownRow(row.prompt.id, "xx", "", TOKENS)], "every row in its order"),
-    "type": (lambda row: [row], "expected ShownRow"),
-    "tokens": (lambda row: [shown(row, tokens=(1, 2))], "must be of ShownToken"),
+    "language": (lambda row: [TokenizedRow(row.prompt.id, "xx", "", TOKENS)], "every row in its order"),
+    "type": (lambda row: [row], "expected TokenizedRow"),
+    "tokens": (lambda row: [shown(row, tokens=(1, 2))], "must be of TokenInfo"),
     "empty": (lambda row: [shown(row, tokens=())], "must have a note"),
 }
 
@@ -111,10 +111,10 @@ CASES = {
 def test_rows_that_are_shown_wrongly_are_told_why(case, tmp_path):
     make, rule = CASES[case]
     with pytest.raises(AssertionError, match=rule):
-        check_shown(Showing(make=make), tmp_path, None, sample_demonstrations())
+        check_tokenized_rows(Showing(make=make), tmp_path, None, sample_demonstrations())
 
 
 def test_rows_that_are_shown_in_parts_and_with_notes_are_accepted(tmp_path):
     trainer = Showing(make=lambda row: [shown(row, "chosen"), shown(row, "rejected", (), "dropped: empty")])
-    check_shown(trainer, tmp_path, None, sample_demonstrations())
-    check_shown(Silent(), tmp_path, None, sample_demonstrations())
+    check_tokenized_rows(trainer, tmp_path, None, sample_demonstrations())
+    check_tokenized_rows(Silent(), tmp_path, None, sample_demonstrations())

@@ -4,8 +4,7 @@ import os
 import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from aya_core.contract.durable import (
     make_folder,

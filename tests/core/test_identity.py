@@ -26,7 +26,7 @@ def roots():
     found = {f"action {name}": action.run for name, action in registry.actions.items()}
     for kind, strategies in registry.strategies.items():
         found.update({f"{kind} {name}": strategy for name, strategy in strategies.items() if kind != "tracker"})
-    for hook in ("aya_merge_engine", "aya_optimiser"):
+    for hook in ("aya_merge_engine", "aya_optimizer"):
         (implementation,) = getattr(registry.manager.hook, hook).get_hookimpls()
         found[f"{hook} of {implementation.plugin_name}"] = implementation.function
     return found
@@ -81,7 +81,7 @@ NOTHING_DECIDED = {
     "trackers": ["aya_core/running/tracking.py", "aya_plugins/trackers/**/*.py"],
     "conformance kit": ["aya_core/testing/**/*.py"],
     "recipes and the registry": [f"aya_core/planning/{name}.py" for name in ("recipe", "schema", "registry", "yaml12")],
-    "runner": ["aya_core/running/runner.py", "aya_core/running/worker.py", "aya_core/running/garbage.py"],
+    "runner": [f"aya_core/running/{name}.py" for name in ("run_folder", "inventory", "pool", "runner", "worker")],
     "identities": ["aya_core/contract/identity.py", "aya_core/contract/source_code.py"],
 }  # fmt: skip
 
@@ -99,7 +99,7 @@ CONCERNED = [
     ("aya_plugins/arbiters/length.py", {"arbiter length"}, set()),
     ("aya_plugins/teachers/runtime/openai.py", {"teacher openai"}, set()),
     ("aya_recipe/arbitrage/picking.py", {"action pick-best", "action pick-pairs", "action pick-groups"}, set()),
-    ("aya_core/running/launched.py", {"action train"}, set()),
+    ("aya_recipe/train/launched.py", {"action train"}, set()),
     ("aya_plugins/comet/worker.py", {"evaluator flores"}, set()),
     (
         "aya_kernels/draws/stream.py",
@@ -160,11 +160,11 @@ def test_the_same_source_gives_the_same_identity_however_it_was_installed(copy, 
     if how == "installed":
         install(copy)
     command = [sys.executable, "-P", "-c", TELL]
-    told = subprocess.run(
+    output = subprocess.run(
         command, env={"PYTHONPATH": str(place), "HOME": str(tmp_path)}, capture_output=True, text=True
     )
-    assert told.returncode == 0, told.stderr
-    *codes, where = told.stdout.splitlines()
+    assert output.returncode == 0, output.stderr
+    *codes, where = output.stdout.splitlines()
     assert where.startswith(str(place))
     registry = Registry()
     found = (registry.actions["train"].run, registry.find("trainer", "sft"), registry.find("merge", "ties"))

@@ -2,31 +2,19 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from aya_recipe.arbitrage.stage import ArbitrageStage
 
-HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory, aya_command):
-    """A finished run of the cheap recipe, in the folder `out` beside it."""
-    folder = tmp_path_factory.mktemp("finished")
-    for name in ("cheap.yaml", "cheap_plugin.py"):
-        shutil.copy(HERE / name, folder)
-    told = aya_command("run", folder / "cheap.yaml", "--out", folder / "out", "-q")
-    assert told.returncode == 0, told.stderr
-    return folder
-
 
 @pytest.fixture
 def run(finished, tmp_path, aya_here):
-    """A copy of the finished run."""
-    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    """A copy of the finished run of the cheap recipe, in the folder `out` beside it."""
+    shutil.copytree(finished.parent, tmp_path, dirs_exist_ok=True)
     return Finished(tmp_path, aya_here)
 
 
@@ -53,8 +41,8 @@ class Finished:
         return {step["step"] for step in steps if not step["stands"]}
 
     def why(self, *wanted):
-        told = json.loads(self.command("plan", "--json", "--why", *wanted).stdout)
-        return {step["step"]: step["because"] for step in told if not step["stands"]}
+        output = json.loads(self.command("plan", "--json", "--why", *wanted).stdout)
+        return {step["step"]: step["because"] for step in output if not step["stands"]}
 
     def manifests(self, step):
         return [json.loads(path.read_text()) for path in self.folder.glob(f"out/artifacts/{step}/*/artifact.json")]
@@ -72,17 +60,17 @@ def test_words_in_a_plugin_redo_nothing(run):
         ('raise RuntimeError("the engine is on fire")', 'raise RuntimeError("there is smoke")'),  # used by no step
     )
     assert not run.to_do()
-    told = run.command("plan", "--why").stdout
-    assert "all 72 steps stand" in told
+    output = run.command("plan", "--why").stdout
+    assert "all 72 steps stand" in output
 
 
 def test_code_of_an_evaluator_redoes_what_it_scores(run):
     run.edit(("(answer.text == prompt.reference)", "(prompt.reference == answer.text)"))
     assert run.to_do() == {step for step in run.to_do() if step.startswith(("scores.right@", "scores.versus@"))}
     assert len(run.to_do()) == 14  # `better` is made of `right`, for seven models each
-    told = run.why("scores.right@blend")["scores.right@blend"]
-    assert told.startswith("code of evaluator right: was 1+")
-    assert ", is 1+" in told
+    output = run.why("scores.right@blend")["scores.right@blend"]
+    assert output.startswith("code of evaluator right: was 1+")
+    assert ", is 1+" in output
 
 
 def test_an_artifact_that_comes_out_the_same_lets_stand_what_follows(run):
@@ -121,17 +109,17 @@ def test_an_input_with_other_content_is_told_by_its_role(run):
     run.edit(("round(sum(w * o", "3 + round(sum(w * o"))
     run.command("run", "-q", "--until", "blend")
     (after,) = [one for one in run.manifests("blend") if one["code"] != before["code"]]
-    told = f"content of start (blend): was {before['content'][:12]}, is {after['content'][:12]}"
-    assert run.why("offline@west") == {"offline@west": told}
+    output = f"content of start (blend): was {before['content'][:12]}, is {after['content'][:12]}"
+    assert run.why("offline@west") == {"offline@west": output}
 
 
 def test_a_plan_is_summed_up_by_stage_and_shown_whole_on_demand(run):
     run.edit(("(answer.text == prompt.reference)", "(prompt.reference == answer.text)"))
-    told = run.command("plan").stdout.splitlines()
-    assert told[0].split() == ["stage", "steps", "stand", "to", "do"]
-    assert ["online", "28", "28", "0"] in [line.split() for line in told]
-    assert ["scores", "23", "9", "14"] in [line.split() for line in told]
-    assert told[-1] == "72 steps, 58 stand, 14 to do"
+    output = run.command("plan").stdout.splitlines()
+    assert output[0].split() == ["stage", "steps", "stand", "to", "do"]
+    assert ["online", "28", "28", "0"] in [line.split() for line in output]
+    assert ["scores", "23", "9", "14"] in [line.split() for line in output]
+    assert output[-1] == "72 steps, 58 stand, 14 to do"
     assert "stands    blend: merge checkpoint from" in run.command("plan", "--all").stdout
 
 
@@ -145,10 +133,10 @@ def test_a_manifest_holds_all_that_its_fingerprint_is_of(run):
 
 def test_only_those_whose_own_code_has_changed_are_told(run):
     run.edit(('yield Completion(prompt.id, "?", 0, self.text)', "yield Completion(prompt.id, '?', 0, str(self.text))"))
-    told = run.command("run", check=2).stderr
-    assert "teacher constant (1+" in told
-    assert "teacher adder" not in told
-    assert "24 answers" in told  # `seven` is asked in two languages of three
+    output = run.command("run", check=2).stderr
+    assert "teacher constant (1+" in output
+    assert "teacher adder" not in output
+    assert "24 answers" in output  # `seven` is asked in two languages of three
     assert len(run.manifests("arbitrage.answers@clever")) == 1
 
 
@@ -162,11 +150,11 @@ def test_only_those_whose_own_code_has_changed_are_told(run):
 def test_changed_code_of_who_is_asked_stops_the_run_until_it_is_said_what_to_do(run, change, who, step):
     run.edit(change)
     before = sorted(run.folder.rglob("out/artifacts/*/*/artifact.json"))
-    told = run.command("run", check=2).stderr
-    assert f"the code of {who} (1+" in told
-    assert "has changed since it gave" in told
-    assert "--keep" in told
-    assert "--redo" in told
+    output = run.command("run", check=2).stderr
+    assert f"the code of {who} (1+" in output
+    assert "has changed since it gave" in output
+    assert "--keep" in output
+    assert "--redo" in output
     assert sorted(run.folder.rglob("out/artifacts/*/*/artifact.json")) == before
     run.command("run", "-q", "--keep")
     (old, new) = sorted(run.manifests(step), key=lambda manifest: "kept" in manifest["measures"])
@@ -199,3 +187,31 @@ def test_other_code_of_the_step_asks_nobody_again(run, monkeypatch):
     for new in [one for one in after if one not in before]:
         assert new["measures"]["taken_over"] in (36, 60)  # everything: answers, verdicts
         assert "kept" not in new["measures"]
+
+
+PLANNED = """
+import json, sys
+from dataclasses import asdict
+from aya_core.planning.plan import make_plan
+from aya_core.planning.recipe import load_recipe
+from aya_core.planning.registry import Registry
+
+nodes = make_plan(load_recipe(Registry().recipes["micro"], ())).nodes
+print(json.dumps({id: asdict(node) for id, node in nodes.items()}))
+"""
+
+
+@pytest.mark.slow
+def test_a_run_from_a_checkout_stands_for_the_installed_wheel(finished, strangers):
+    command = ("-m", "aya_core", "plan", finished.parent / "cheap.yaml", "--out", finished)
+    output = strangers(*command).stdout
+    assert output.endswith("72 steps, 72 stand, 0 to do\n")
+
+
+@pytest.mark.slow
+def test_the_installed_wheel_plans_the_steps_of_the_bundled_recipe_as_the_checkout_does(strangers):
+    here = subprocess.run([sys.executable, "-P", "-c", PLANNED], capture_output=True, text=True, check=True)
+    there = strangers("-P", "-c", PLANNED)
+    assert there.returncode == 0, there.stderr
+    assert json.loads(there.stdout) == json.loads(here.stdout)
+    assert len(json.loads(there.stdout)) == 260

@@ -15,26 +15,13 @@ def test_what_it_writes_installs_is_listed_and_passes_its_test(strangers, tmp_pa
     name = NAMES[kind]
     done = strangers("-m", "aya_core", "new", kind, name, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    wheel = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--wheel-dir",
-        tmp_path,
-    ]
-    subprocess.run([*wheel, tmp_path / f"aya-{name}"], check=True)
-    strangers("-m", "pip", "install", "--quiet", *tmp_path.glob("*.whl"))
-    try:
-        listed = json.loads(strangers("-m", "aya_core", "plugins", "--json").stdout)
-        assert [p["offers"] for p in listed if p["distribution"] == f"aya-{name}"] == [[f"{kind} {name}"]]
-        tested = strangers("-m", "pytest", "-q", tmp_path / f"aya-{name}", "-p", "no:cacheprovider")
-        assert tested.returncode == 0, tested.stdout + tested.stderr
-    finally:
-        strangers("-m", "pip", "uninstall", "--quiet", "--yes", f"aya-{name}")
+    site = tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", site]
+    subprocess.run([*install, tmp_path / f"aya-{name}"], check=True)
+    listed = json.loads(strangers("-m", "aya_core", "plugins", "--json", path=site).stdout)
+    assert [p["offers"] for p in listed if p["distribution"] == f"aya-{name}"] == [[f"{kind} {name}"]]
+    tested = strangers("-m", "pytest", "-q", tmp_path / f"aya-{name}", "-p", "no:cacheprovider", path=site)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
 @pytest.mark.parametrize("kind", NAMES)
@@ -54,7 +41,7 @@ def test_it_overwrites_nothing(aya_here, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "replied"),
     [
         (("arbiter", "length"), "aya-core has an arbiter of this name"),
         (("stage", "train"), "aya-core has a stage of this name"),
@@ -62,6 +49,6 @@ def test_it_overwrites_nothing(aya_here, tmp_path):
         (("merge", "mine"), "'merge' is not one of 'arbiter', 'stage'"),
     ],
 )
-def test_what_cannot_be_written_is_told_why(aya_here, tmp_path, words, said):
-    assert said in aya_here("new", *words, check=2).stderr
+def test_what_cannot_be_written_is_told_why(aya_here, tmp_path, words, replied):
+    assert replied in aya_here("new", *words, check=2).stderr
     assert list(tmp_path.iterdir()) == []

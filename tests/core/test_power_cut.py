@@ -2,9 +2,9 @@
 
 import random
 import shutil
-from pathlib import Path
 
 import pytest
+from places import SHARED
 from power_cut import Disk
 
 from aya_core.contract import durable, journal
@@ -13,14 +13,13 @@ from aya_core.planning import yaml12
 from aya_core.planning.plan import make_plan
 from aya_core.planning.recipe import load_recipe
 from aya_core.running import upkeep
-from aya_core.running.asking import journal as row_journal
-from aya_core.running.asking import teachers
+from aya_core.running.asking import reuse, teachers
+from aya_core.running.inventory import Inventory
 from aya_core.running.record import PLAN
-from aya_core.running.runner import Inventory, Run
+from aya_core.running.run_folder import Run
 from aya_core.running.worker import do
 from aya_recipe.arbitrage import judging
 
-HERE = Path(__file__).parent
 CUTS = 30
 
 
@@ -29,10 +28,10 @@ def planned(tmp_path, monkeypatch):
     """A recipe that samples, judges, picks, trains and merges, in several shards, each of whose items goes to a journal."""
     monkeypatch.setattr(teachers, "SHARD_TOKENS", 256 * 8)  # eight answers of at most 256 tokens
     monkeypatch.setattr(judging, "CHUNK_CASES", 8)
-    monkeypatch.setattr(row_journal, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(reuse, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(journal, "FLUSH_SECONDS", 0.002)
     for name in ("cheap.yaml", "cheap_plugin.py"):
-        shutil.copy(HERE / name, tmp_path / name)
+        shutil.copy(SHARED / name, tmp_path / name)
     raw = yaml12.parse((tmp_path / "cheap.yaml").read_text(), "cheap.yaml")
     raw["stages"] = raw["stages"][:5]  # up to the first merge
     (tmp_path / "cheap.yaml").write_text(yaml12.dump(raw))
@@ -55,7 +54,7 @@ def go(planned, out):
             place = run.place(node, fingerprint)
             durable.make_folder(place.parent)
             record = {"fingerprint": fingerprint, "contents": contents, "store": str(run.store)}
-            do(node, loaded.registry, inventory.paths(node), place, record, lambda *said: None)
+            do(node, loaded.registry, inventory.paths(node), place, record, lambda *replied: None)
             assert inventory.look(node)
     assert not [what for what in upkeep.verify(run).damage if PLAN not in what]  # the steps are done without a runner
     return {id: artifact.content for id, artifact in inventory.standing.items()}

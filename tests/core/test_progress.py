@@ -7,7 +7,7 @@ from rich.console import Console
 
 from aya_core.cli.progress import AtWork, Progress, duration
 from aya_core.planning.registry import Registry
-from aya_recipe.train.measured import quantity
+from aya_recipe.train.report import quantity
 
 ACTIONS = Registry().actions
 
@@ -26,20 +26,20 @@ TRAINED = {
 def test_training_is_told_by_meaning_whatever_else_is_measured():
     node = AtWork("train", ACTIONS.get("train"), started=0.0)
     node.report(10.0, 100, 500, TRAINED)
-    assert node.told(10.0) == "100/500, 40 s left, loss 0.512, margin 0.834, accuracy 71%, 12.3k tokens/s, 1.9 GiB"
+    assert node.described(10.0) == "100/500, 40 s left, loss 0.512, margin 0.834, accuracy 71%, 12.3k tokens/s, 1.9 GiB"
 
 
 def test_held_out_measures_stand_beside_those_of_training():
     node = AtWork("train", ACTIONS.get("train"), started=0.0)
     node.report(10.0, 100, 500, TRAINED)
     node.report(12.0, 100, 500, {"validation/loss": 0.6, "validation/loss/de": 0.7})
-    assert "loss 0.512, margin 0.834, accuracy 71%, held-out loss 0.6, 12.3k" in node.told(12.0)
+    assert "loss 0.512, margin 0.834, accuracy 71%, held-out loss 0.6, 12.3k" in node.described(12.0)
 
 
 def test_other_nodes_are_told_by_their_first_measures():
     node = AtWork("sample", ACTIONS.get("sample"), started=0.0)
     node.report(5.0, 10, 0, {"tokens_per_second": 99.123, "seconds": 5.0, "c": 3, "d": 4})
-    assert node.told(5.0) == "tokens_per_second 99.12, seconds 5, c 3"
+    assert node.described(5.0) == "tokens_per_second 99.12, seconds 5, c 3"
 
 
 def test_time_left_follows_the_pace_of_this_run_and_not_of_the_killed_one():
@@ -59,35 +59,47 @@ def test_time_left_follows_the_pace_of_this_run_and_not_of_the_killed_one():
 def test_time_left_leaves_out_what_came_before_the_steps():
     node = AtWork("train", ACTIONS.get("train"), started=0.0)
     node.report(1000.0, 0, 0, {"reference/rows": 50})
-    assert node.told(1000.0) == "reference/rows 50"
+    assert node.described(1000.0) == "reference/rows 50"
     node.report(2000.0, 10, 100, {"loss": 1.0})
     node.report(2010.0, 20, 100, {"loss": 1.0})
     assert node.seconds_left(2010.0) == pytest.approx(80.0)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0.4, "0 s"), (119, "119 s"), (125, "2 min"), (7100, "118 min"), (9000, "2.5 h")]
+    ("seconds", "replied"), [(0.4, "0 s"), (119, "119 s"), (125, "2 min"), (7100, "118 min"), (9000, "2.5 h")]
 )
-def test_durations_are_said_in_the_unit_that_fits(seconds, said):
-    assert duration(seconds) == said
+def test_durations_are_said_in_the_unit_that_fits(seconds, replied):
+    assert duration(seconds) == replied
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(0.51234, "0.512"), (-40.25, "-40.2"), (12345.6, "12,346"), (1e-7, "1e-07")]
+    ("value", "replied"), [(0.51234, "0.512"), (-40.25, "-40.2"), (12345.6, "12,346"), (1e-7, "1e-07")]
 )
-def test_quantities_keep_three_digits(value, said):
-    assert quantity(value) == said
+def test_quantities_keep_three_digits(value, replied):
+    assert quantity(value) == replied
+
+
+def test_a_failed_step_is_told_with_the_steps_that_are_at_work_and_no_others():
+    progress = Progress(3, ACTIONS)
+    progress.console = Console(file=io.StringIO(), width=200, highlight=False)
+    for node in ("pool", "sft@west", "blend"):
+        progress.aya_step_started(node, "train", {})
+    for node in ("pool", "sft@west", "blend"):
+        progress.aya_step_failed(node, "out of order")
+    assert progress.console.file.getvalue().splitlines() == [
+        "pool failed; at work still: sft@west, blend", "sft@west failed; at work still: blend", "blend failed",
+    ]  # fmt: skip
 
 
 def test_a_finished_training_is_told_by_meaning_too_and_nodes_at_work_have_a_line():
     progress = Progress(2, ACTIONS)
     progress.console = Console(file=io.StringIO(), width=200, highlight=False)
-    progress.aya_stage_started("sft@west", "train", {})
-    progress.aya_stage_started("pool", "sample", {})
+    progress.aya_step_started("sft@west", "train", {})
+    progress.aya_step_started("pool", "sample", {})
     progress.aya_progress("sft@west", 1, 4, TRAINED)
     progress.console.print(progress._lines())
-    progress.aya_stage_finished("sft@west", None, 2.0, False, {**TRAINED, "is_good": True})
-    progress.aya_stage_finished("pool", None, 2.0, True, {})
+    progress.aya_step_finished("sft@west", None, 2.0, False, {**TRAINED, "is_good": True})
+    progress.aya_step_finished("pool", None, 2.0, True, {})
     live, waiting, finished = progress.console.file.getvalue().splitlines()
     assert "sft@west" in live
     assert "1/4" in live

@@ -22,19 +22,19 @@ def refuse(edit, change, *parts):
 
 ROUTER = {"data": "arbitrage.verdicts", "trainer": {"use": "router", "prompts": "arbitrage.prompts"}}
 BAD = {
-    "misspelt key": (
+    "misspelled key": (
         lambda raw: stage(raw, "sft").update(trainr=1),
         ["stages.sft", "unknown key 'trainr'", "did you mean 'trainer'?"],
     ),
-    "misspelt key of a strategy": (
+    "misspelled key of a strategy": (
         lambda raw: stage(raw, "base")["trainer"].update(offf=2),
         ["stages.base.trainer", "unknown key 'offf'", "did you mean 'off'?"],
     ),
-    "misspelt key of a group of settings": (
+    "misspelled key of a group of settings": (
         lambda raw: stage(raw, "online")["sampling"].update(temprature=2),
         ["stages.online.sampling", "did you mean 'temperature'?"],
     ),
-    "misspelt strategy": (
+    "misspelled strategy": (
         lambda raw: stage(raw, "blend")["merge"].update(use="meen"),
         ["stages.blend.merge", "no merge named 'meen'", "did you mean 'mean'?"],
     ),
@@ -46,7 +46,7 @@ BAD = {
         lambda raw: stage(raw, "blend").update(do="merg"),
         ["stages.blend.do", "no stage does 'merg'", "did you mean 'merge'?"],
     ),
-    "misspelt stage": (
+    "misspelled stage": (
         lambda raw: stage(raw, "offline").update(start="blnd"),
         ["stages.offline.start", "nothing named 'blnd'", "did you mean 'blend'?"],
     ),
@@ -153,13 +153,13 @@ def test_every_problem_is_told_at_once(edit):
         stage(raw, "sft").update(trainr=1)
         stage(raw, "blend")["merge"].update(use="meen")
 
-    told = refuse(edit, change, "trainr", "meen")
-    assert len(told.splitlines()) == 2
+    output = refuse(edit, change, "trainr", "meen")
+    assert len(output.splitlines()) == 2
 
 
 def test_the_only_stage_being_wrong_is_told_once(edit):
-    told = refuse(edit, lambda raw: raw.update(stages=[{**raw["stages"][0], "do": "trian"}]), "did you mean 'train'")
-    assert len(told.splitlines()) == 1
+    output = refuse(edit, lambda raw: raw.update(stages=[{**raw["stages"][0], "do": "trian"}]), "did you mean 'train'")
+    assert len(output.splitlines()) == 1
 
 
 def test_overrides_reach_stages_by_name(cheap):
@@ -226,8 +226,8 @@ def test_rounds_use_the_reference_that_the_recipe_names(edit):
 
 def test_each_round_asks_other_prompts(cheap):
     plan = make_plan(load_recipe(cheap))
-    parts = [plan.nodes[f"online.{round}.answers"].settings["part"] for round in (1, 2, 3)]
-    assert parts == [(0, 3), (1, 3), (2, 3)]
+    splits = [plan.nodes[f"online.{round}.answers"].settings["split"] for round in (1, 2, 3)]
+    assert splits == [(0, 3), (1, 3), (2, 3)]
 
 
 def test_a_limit_holds_without_clusters(edit):

@@ -62,10 +62,8 @@ def aya_stages():
 '''
 
 
-@pytest.fixture
-def recipe(tmp_path):
-    """A recipe of two stages of a plugin that is a file; both lie in a folder of their own."""
-    folder = tmp_path / "recipe"
+def write_recipe(folder):
+    """A recipe of two stages of a plugin that is a file."""
     folder.mkdir()
     (folder / "counting.py").write_text(PLUGIN)
     stages = [{"name": "one", "do": "count"}, {"name": "two", "do": "count", "to": 5}]
@@ -74,9 +72,29 @@ def recipe(tmp_path):
 
 
 @pytest.fixture
-def out(recipe, aya_here, tmp_path):
-    """A finished run of it."""
-    aya_here("run", recipe, "--out", tmp_path / "out", "-q")
+def recipe(tmp_path):
+    """The recipe in a folder of its own."""
+    return write_recipe(tmp_path / "recipe")
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory, aya_command):
+    """A folder with a finished run of it."""
+    folder = tmp_path_factory.mktemp("counted")
+    done = aya_command("run", write_recipe(folder / "recipe"), "--out", folder / "out", "-q", worker="light")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def out(recipe, counted, tmp_path):
+    """A copy of the finished run, as if it had been made here."""
+    shutil.copytree(counted / "out", tmp_path / "out")
+    recipe.with_name("imported").touch()  # as the run did
+    write_sealed(
+        tmp_path / "out" / "run.json",
+        {**read_sealed(tmp_path / "out" / "run.json"), "folder": str(recipe.parent), "source": str(recipe)},
+    )
     return tmp_path / "out"
 
 
@@ -107,9 +125,9 @@ def test_a_finished_run_is_read_when_its_plugin_is_gone(out, recipe, aya_here):
     before = files(out)
     shutil.rmtree(recipe.parent)
     assert json.loads(aya_here("status", out, "--json").stdout)["stages"]["two"]["done"] == 1
-    told = aya_here("report", out).stdout
-    assert "two: Counted to 5 <b>." in told
-    assert "2 of 2 steps stand" in told
+    output = aya_here("report", out).stdout
+    assert "two: Counted to 5 <b>." in output
+    assert "2 of 2 steps stand" in output
     now = files(out)
     assert now.keys() == before.keys()
     assert now[out / "report.json"] == before[out / "report.json"]
@@ -142,13 +160,13 @@ def test_reading_a_folder_runs_none_of_its_code_and_no_plugin_of_others(out, rec
     arguments = [out, "one"] if command == "export" else [out, out] if command == "compare" else [out]
     code = f"import sys\nsys.path.insert(0, {str(site.parent)!r})\nfrom aya_core.cli import main\nmain()"
     done = subprocess.run([sys.executable, "-c", code, command, *map(str, arguments)], capture_output=True, text=True)
-    told = {
+    output = {
         "status": "counts in",
         "report": "2 of 2 steps stand",
         "export": "no rows named 'one'",
         "compare": "no evaluated model",
     }
-    assert told[command] in done.stdout + done.stderr
+    assert output[command] in done.stdout + done.stderr
     assert "loud" not in done.stdout
     assert not (tmp_path / "evil").exists()
     assert not (recipe.parent / "imported").exists()
@@ -172,8 +190,8 @@ def test_a_report_that_would_know_less_is_refused_and_left_as_it_is(out, aya_her
     before = files(out)
     (gone,) = out.glob("artifacts/two/*")
     shutil.rmtree(gone)
-    told = aya_here("report", out, check=1).stderr
-    assert "it knows 2 steps, of which 1 do not stand, such as 'two'" in told
+    output = aya_here("report", out, check=1).stderr
+    assert "it knows 2 steps, of which 1 do not stand, such as 'two'" in output
     assert files(out) == before
     (out / "report.json").unlink()
     assert "1 of 2 steps stand" in aya_here("report", out).stdout
@@ -188,8 +206,8 @@ def test_a_run_that_fails_leaves_a_report_of_what_stands(recipe, aya_here, tmp_p
 
 def test_a_run_that_fails_leaves_a_report_that_knows_more(out, recipe, aya_here):
     before = files(out)
-    told = aya_here("run", recipe, "--out", out, "-q", "--set", "stages.one.fail=true", check=2)
-    assert "stays as it was" in told.stderr
+    output = aya_here("run", recipe, "--out", out, "-q", "--set", "stages.one.fail=true", check=2)
+    assert "stays as it was" in output.stderr
     assert files(out) == before
 
 
@@ -212,9 +230,9 @@ def test_a_killed_run_is_read_as_far_as_it_came(out, recipe, aya_here):
     (out / "steps.jsonl").write_bytes(first + last[:9])
     (out / "report.json").unlink()
     assert RunRecord.read(out).standing.keys() == {"one"}
-    told = aya_here("report", out).stdout
-    assert "1 of 2 steps stand" in told
-    assert "no section: it is of the plugin that offers the stage 'count', which is not loaded here" in told
+    output = aya_here("report", out).stdout
+    assert "1 of 2 steps stand" in output
+    assert "no section: it is of the plugin that offers the stage 'count', which is not loaded here" in output
     aya_here("run", recipe, "--out", out, "-q")
     assert RunRecord.read(out).standing.keys() == {"one", "two"}
 
@@ -225,7 +243,7 @@ def test_steps_of_another_plan_stand_for_nothing(out):
 
 
 @pytest.mark.parametrize(
-    ("file", "change", "told"),
+    ("file", "change", "output"),
     [
         ("run.json", {"format": 2}, "run.json: has format 2, this version"),
         ("plan.json", {"format": 2, "aya_core": "9.1"}, "plan.json: has format 2.*the run \\(9.1\\), or a newer one"),
@@ -241,7 +259,7 @@ def test_steps_of_another_plan_stand_for_nothing(out):
         ("steps.jsonl", ["plan", 7], "names no artifact"),
     ],
 )
-def test_what_is_newer_or_garbage_is_named(out, file, change, told):
+def test_what_is_newer_or_garbage_is_named(out, file, change, output):
     path = out / file
     if change is None:
         path.unlink()
@@ -251,7 +269,7 @@ def test_what_is_newer_or_garbage_is_named(out, file, change, told):
         Journal(path).write([("one", change)])
     else:
         write_sealed(path, {**read_sealed(path), **change})
-    with pytest.raises(ArtifactError, match=told):
+    with pytest.raises(ArtifactError, match=output):
         RunRecord.read(out)
 
 

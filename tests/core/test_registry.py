@@ -1,5 +1,6 @@
 """Plugins load loudly: everything that is wrong with one is an error that names it."""
 
+import os
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -44,7 +45,7 @@ BAD = {
         "does not import: ModuleNotFoundError: No module named 'no_such_module'",
     ),
     "syntax": ("def (:\n", "does not import: SyntaxError"),
-    "misspelt hook": (
+    "misspelled hook": (
         HEAD + "@hookimpl\ndef aya_mergers():\n    return {}\n",
         "no hook named 'aya_mergers'; did you mean 'aya_merges'?",
     ),
@@ -73,6 +74,14 @@ def test_a_bad_plugin_is_named_with_what_is_wrong(name, plugin):
         offered_by(plugin(text))
     assert message in str(caught.value)
     assert "mine.py" in str(caught.value)
+
+
+def test_a_file_that_is_edited_twice_in_a_second_offers_what_it_says_last(plugin, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    for name in ("first", "after"):
+        path = plugin(MERGE + f"@hookimpl\ndef aya_merges():\n    return {{'{name}': M}}\n")
+        os.utime(path, (0, 0))
+        assert name in offered_by(path)["merge"]
 
 
 def test_a_taken_name_names_both_plugins(plugin):
@@ -121,5 +130,5 @@ def test_two_registries_share_nothing(plugin):
 
 def test_listing_strategies_imports_no_torch():
     code = "import sys; from aya_core.planning.registry import Registry; Registry().strategies; print('torch' in sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "False"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert output.stdout.strip() == "False"

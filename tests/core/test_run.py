@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from aya_core.contract.artifacts import read_rows
+from aya_core.contract.durable import read_sealed
 from aya_core.contract.records import Demonstration, Preference
 
 
@@ -74,8 +75,8 @@ def test_a_cluster_gets_its_share_of_other_languages(done):
 
 def test_running_again_reuses_every_step(done, cheap, aya):
     before = {path: path.stat().st_mtime_ns for path in done.glob("artifacts/**/*")}
-    told = aya("run", cheap, "--out", done, check=0)
-    assert "72 of 72 steps stood already" in told.stderr
+    output = aya("run", cheap, "--out", done, check=0)
+    assert "72 of 72 steps stood already" in output.stderr
     assert {path: path.stat().st_mtime_ns for path in done.glob("artifacts/**/*")} == before
 
 
@@ -89,8 +90,9 @@ def test_changing_a_stage_redoes_it_and_what_follows_only(done, cheap, aya):
 def test_the_same_seed_gives_the_same_run_and_another_does_not(done, cheap, aya, tmp_path):
     aya("run", cheap, "--out", tmp_path / "again", "-q", "--set", "machine.jobs=1", check=0)
     assert payloads(tmp_path / "again") == payloads(done)
-    aya("run", cheap, "--out", tmp_path / "other", "-q", "--set", "seed=4", check=0)
-    assert payloads(tmp_path / "other") != payloads(done)
+    aya("run", cheap, "--out", tmp_path / "other", "-q", "--set", "seed=4", "--until", "base", check=0)
+    for node, content in payloads(tmp_path / "other").items():
+        assert content != payloads(done)[node]
 
 
 def test_until_stops_after_a_stage_and_goes_on_later(cheap, aya, tmp_path, done):
@@ -103,11 +105,10 @@ def test_until_stops_after_a_stage_and_goes_on_later(cheap, aya, tmp_path, done)
     assert "did you mean 'sft'" in aya("run", cheap, "--out", out, "--until", "sftt", check=2).stderr
 
 
-def test_a_run_that_is_killed_is_finished_by_the_next(edit, aya, tmp_path):
+def test_a_run_that_is_killed_is_finished_by_the_next(edit, aya, tmp_path, done):
     """The same recipe both times: the second attempt finds what the first left half-made."""
-    wait, out, undisturbed = tmp_path / "wait", tmp_path / "killed", tmp_path / "undisturbed"
+    wait, out = tmp_path / "wait", tmp_path / "killed"
     recipe = edit(lambda raw: stage(raw, "clever")["trainer"].update(wait=str(wait)))
-    aya("run", recipe, "--out", undisturbed, "-q", check=0)
     wait.touch()
     run = subprocess.Popen(
         [sys.executable, "-c", "from aya_core.cli import main; main()", "run", str(recipe), "--out", str(out), "-q"]
@@ -120,9 +121,9 @@ def test_a_run_that_is_killed_is_finished_by_the_next(edit, aya, tmp_path):
     wait_for(lambda: not children_of(out))  # the worker notices and takes its children along
     assert "clever" not in payloads(out)
     wait.unlink()
-    told = aya("run", recipe, "--out", out, check=0)
-    assert "steps stood already" in told.stderr
-    assert payloads(out) == payloads(undisturbed)
+    output = aya("run", recipe, "--out", out, check=0)
+    assert "steps stood already" in output.stderr
+    assert payloads(out) == payloads(done)  # of an undisturbed run
     assert not (payload(out, "clever") / "half-made").exists()
     assert not list(out.glob("artifacts/**/*.partial"))
 
@@ -131,8 +132,9 @@ def test_shards_of_answers_that_a_killed_run_finished_are_kept(cheap, tmp_path, 
     from aya_core.planning.plan import make_plan
     from aya_core.planning.recipe import load_recipe
     from aya_core.running.asking import teachers
-    from aya_core.running.asking.sealed import SealedShards
-    from aya_core.running.runner import Inventory, Run
+    from aya_core.running.asking.reuse import SealedShards
+    from aya_core.running.inventory import Inventory
+    from aya_core.running.run_folder import Run
     from aya_core.running.worker import do
 
     monkeypatch.setattr(teachers, "SHARD_TOKENS", 256 * 8)  # eight answers of at most 256 tokens
@@ -145,7 +147,7 @@ def test_shards_of_answers_that_a_killed_run_finished_are_kept(cheap, tmp_path, 
         node = plan.nodes[id]
         inputs = inventory.paths(node)
         record = {"fingerprint": "f", "contents": {}}
-        inventory.standing[id] = do(node, loaded.registry, inputs, folder, record, lambda *said: None)
+        inventory.standing[id] = do(node, loaded.registry, inputs, folder, record, lambda *replied: None)
         return inventory.standing[id]
 
     for id in ("clever.data", "clever", "arbitrage.prompts", "arbitrage.routes"):
@@ -172,8 +174,8 @@ def test_a_node_that_is_killed_costs_that_node_only(edit, aya, tmp_path, done):
     fuse.touch()
     after = str(out / "artifacts" / "base" / "*" / "artifact.json")
     recipe = edit(lambda raw: stage(raw, "clever")["trainer"].update(die=str(fuse), after=after))
-    told = aya("run", recipe, "--out", out, "-q", check=2)
-    assert "step 'clever' failed: its process ended with code -9" in told.stderr
+    output = aya("run", recipe, "--out", out, "-q", check=2)
+    assert "step 'clever' failed: its process ended with code -9" in output.stderr
     assert payload(out, "base")
     aya("run", recipe, "--out", out, "-q", check=0)
     assert payloads(out) == payloads(done)
@@ -181,34 +183,34 @@ def test_a_node_that_is_killed_costs_that_node_only(edit, aya, tmp_path, done):
 
 def test_a_node_that_raises_names_itself_and_its_log(edit, aya, tmp_path):
     out = tmp_path / "out"
-    told = aya(
+    output = aya(
         "run", edit(lambda raw: stage(raw, "clever").update(trainer={"use": "explosive"})), "--out", out, "-q", check=2
     )
-    assert "step 'clever' failed: RuntimeError: the engine is on fire" in told.stderr
-    assert "Traceback" not in told.stderr
+    assert "step 'clever' failed: RuntimeError: the engine is on fire" in output.stderr
+    assert "Traceback" not in output.stderr
     log = out / "logs" / "clever.log"
-    assert str(log) in told.stderr
+    assert str(log) in output.stderr
     assert "Traceback" in log.read_text()
 
 
 def test_an_arbiter_that_returns_nonsense_is_told(edit, aya, tmp_path):
     recipe = edit(lambda raw: stage(raw, "arbitrage").update(arbiter={"use": "nonsense"}))
-    told = aya("run", recipe, "--out", tmp_path / "out", "-q", check=2)
-    assert "stages.arbitrage: step 'arbitrage.verdicts': the arbiter gave 1.0" in told.stderr.replace("\n", " ")
+    output = aya("run", recipe, "--out", tmp_path / "out", "-q", check=2)
+    assert "stages.arbitrage: step 'arbitrage.verdicts': the arbiter gave 1.0" in output.stderr.replace("\n", " ")
 
 
 def test_an_arbiter_that_abstains_on_everything_is_told(edit, aya, tmp_path):
     recipe = edit(lambda raw: stage(raw, "arbitrage")["arbiter"].update(fails=True))
-    told = aya("run", recipe, "--out", tmp_path / "out", "-q", check=2)
-    assert "scored none of" in told.stderr
+    output = aya("run", recipe, "--out", tmp_path / "out", "-q", check=2)
+    assert "scored none of" in output.stderr
 
 
 def test_a_damaged_artifact_is_found_before_it_is_used(done, cheap, aya):
     model = payload(done, "base") / "model.json"
     model.write_text(model.read_text().replace("9", "8"))
-    told = aya("run", cheap, "--out", done, "-q", check=2)
-    assert f"{model}: changed since it was written" in told.stderr
-    assert "delete" in told.stderr
+    output = aya("run", cheap, "--out", done, "-q", check=2)
+    assert f"{model}: changed since it was written" in output.stderr
+    assert "delete" in output.stderr
 
 
 def test_exchanged_artifacts_are_found(done, cheap, aya):
@@ -216,10 +218,10 @@ def test_exchanged_artifacts_are_found(done, cheap, aya):
     west, east = payload(done, "sft@west").parent, payload(done, "sft@east").parent
     for source, target in ((west, done / "held"), (east, west), (done / "held", east)):
         source.rename(target)
-    told = aya("run", cheap, "--out", done, "-q", check=2).stderr
-    assert "holds an artifact whose node is 'sft@east', and in this place it is 'sft@west'" in told
-    told = aya("verify", done, check=1).stdout
-    assert len([line for line in told.splitlines() if "holds the artifact that belongs in" in line]) == 2
+    output = aya("run", cheap, "--out", done, "-q", check=2).stderr
+    assert "holds an artifact whose node is 'sft@east', and in this place it is 'sft@west'" in output
+    output = aya("verify", done, check=1).stdout
+    assert len([line for line in output.splitlines() if "holds the artifact that belongs in" in line]) == 2
 
 
 def test_an_edited_measure_is_found(done, cheap, aya):
@@ -239,8 +241,8 @@ def test_verify_lists_all_damage_at_once(done, aya):
     (payload(done, "blend") / "model.json").unlink()
     (payload(done, "clever").parent / "artifact.json").write_text("{")
     assert len(json.loads(aya("verify", done, "--json", check=1).stdout)["damage"]) == 3
-    told = aya("verify", done, check=1).stdout
-    assert all(word in told for word in (f"{flipped}: changed", "missing from the artifact of 'blend'", "3 damaged"))
+    output = aya("verify", done, check=1).stdout
+    assert all(word in output for word in (f"{flipped}: changed", "missing from the artifact of 'blend'", "3 damaged"))
 
 
 def test_prune_lists_and_deletes_what_no_step_needs(done, cheap, aya):
@@ -272,8 +274,8 @@ def test_prune_keeps_unfinished_work_that_the_next_run_goes_on_with(done, cheap,
 
 def test_the_folder_of_another_recipe_is_refused(done, edit, aya):
     before = json.loads((done / "run.json").read_text())
-    told = aya("run", edit(lambda raw: raw.update(name="other")), "--out", done, "-q", check=2)
-    assert "holds a run of the recipe 'cheap', not of 'other'" in told.stderr
+    output = aya("run", edit(lambda raw: raw.update(name="other")), "--out", done, "-q", check=2)
+    assert "holds a run of the recipe 'cheap', not of 'other'" in output.stderr
     assert json.loads((done / "run.json").read_text()) == before
 
 
@@ -303,8 +305,8 @@ def test_a_second_run_in_the_same_folder_is_refused(cheap, aya, tmp_path):
     try:
         wait_for(lambda: list(out.glob("artifacts/base/*/artifact.json")))
         before = {name: (out / name).read_bytes() for name in ("run.json", "recipe.yaml")}
-        told = aya("run", cheap, "--out", out, "-q", "--set", "seed=9", check=2)
-        assert f"another `aya run` is at work here (process {first.pid} on " in told.stderr
+        output = aya("run", cheap, "--out", out, "-q", "--set", "seed=9", check=2)
+        assert f"another `aya run` is at work here (process {first.pid} on " in output.stderr
         assert json.loads(aya("status", out, "--json", check=0).stdout)["at_work"].startswith(f"process {first.pid} on")
         assert {name: (out / name).read_bytes() for name in before} == before
     finally:
@@ -322,14 +324,62 @@ def test_a_killed_worker_ends_the_run_and_its_children(edit, aya, tmp_path):
     run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: list(out.glob("artifacts/clever/*.partial/payload/half-made")) and len(children_of(out)) == 1)
     (child,) = children_of(out)
-    worker = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(worker, signal.SIGKILL)
-    _, told = run.communicate(timeout=30)
+    os.kill(parent_of(child), signal.SIGKILL)
+    _, output = run.communicate(timeout=30)
     assert run.returncode == 2
-    assert "the worker process ended with code -9" in told
+    assert "the worker process ended with code -9" in output
     assert children_of(out) == []
     wait.unlink()
     aya("run", recipe, "--out", out, "-q", "--until", "clever", check=0)
+
+
+ENGINE = """
+import os, subprocess, sys, time
+from aya_core.api import TrainerStrategy, hookimpl
+
+class Starting(TrainerStrategy):
+    "Start an engine, and never end."
+    reads = "any"
+    needs_objective = False
+
+    def build(self):
+        return self
+
+    def train(self, job):
+        engine = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        (job.out / f"{os.getpid()}-{engine.pid}").touch()
+        time.sleep(600)
+
+@hookimpl
+def aya_trainers():
+    return {"starting": Starting}
+"""
+
+
+@pytest.mark.parametrize("is_worker_killed", [True, False], ids=["both-killed", "runner-killed"])
+def test_no_process_outlives_a_run_whose_processes_are_killed(edit, aya, tmp_path, is_worker_killed):
+    """Neither the step at work nor what it has started. Nothing but the processes themselves can end them here."""
+    (tmp_path / "engine.py").write_text(ENGINE)
+
+    def start(raw):
+        raw["plugins"].append("engine.py")
+        stage(raw, "clever")["trainer"] = {"use": "starting"}
+
+    recipe, out = edit(start), tmp_path / "out"
+    command = ["run", str(recipe), "--out", str(out), "-q", "--until", "clever"]
+    run = subprocess.Popen([sys.executable, "-m", "aya_core", *command])
+    try:
+        (started,) = wait_for(lambda: list(out.glob("artifacts/clever/*.partial/payload/*-*")))
+        child, engine = started.name.split("-")
+        assert {child, engine} <= {*children_of(out)}
+        os.kill(run.pid, signal.SIGSTOP)  # so that it ends no child of a worker that is gone
+        if is_worker_killed:
+            os.kill(parent_of(child), signal.SIGKILL)
+            wait_for(lambda: not children_of(out))
+    finally:
+        run.kill()
+        run.wait()
+    wait_for(lambda: not children_of(out))
 
 
 def test_status_plan_and_report_read_a_run_folder(done, cheap, aya):
@@ -337,7 +387,7 @@ def test_status_plan_and_report_read_a_run_folder(done, cheap, aya):
     assert status["stages"]["online"] == {**status["stages"]["online"], "steps": 28, "done": 28}
     plan = json.loads(aya("plan", cheap, "--out", done, "--json", check=0).stdout)
     assert all(step["stands"] for step in plan)
-    before = json.loads((done / "report.json").read_text())
+    before = read_sealed(done / "report.json")
     (done / "report.json").unlink()
     assert json.loads(aya("report", done, "--json", check=0).stdout) == before
     assert (done / "report.json").is_file()
@@ -349,8 +399,8 @@ def test_a_folder_without_a_run_is_told(command, aya, tmp_path):
 
 
 def test_json_goes_to_stdout_and_nothing_else_does(cheap, aya, tmp_path):
-    told = aya("run", cheap, "--out", tmp_path / "out", "--json", check=0)
-    assert json.loads(told.stdout)["recipe"] == "cheap"
+    output = aya("run", cheap, "--out", tmp_path / "out", "--json", check=0)
+    assert json.loads(output.stdout)["recipe"] == "cheap"
 
 
 def test_a_moved_plugin_file_keeps_results_and_a_changed_one_does_not(done, cheap, aya, tmp_path):
@@ -369,9 +419,14 @@ def test_a_moved_plugin_file_keeps_results_and_a_changed_one_does_not(done, chea
 
 def wait_for(condition, seconds=30):
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.02)
+    return found
+
+
+def parent_of(process):
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def children_of(out):

@@ -1,15 +1,14 @@
 import json
 from functools import cache
-from pathlib import Path
 
 import jsonschema
 import pytest
+from places import ROOT, SHARED
 
 from aya_core.planning import yaml12
 from aya_core.planning.registry import Registry
 from aya_core.planning.schema import recipe_schema
 
-ROOT = Path(__file__).parent.parent.parent
 RECIPES = [*Registry().recipes.values(), *sorted((ROOT / "examples" / "recipes").glob("*.yaml"))]
 
 
@@ -27,7 +26,7 @@ def test_recipes_that_run_fit_the_schema(path):
     assert [error.message for error in validator(*plugins).iter_errors(recipe)] == []
 
 
-def test_a_misspelt_key_and_strategy_do_not_fit():
+def test_a_misspelled_key_and_strategy_do_not_fit():
     def stage(**changes):
         return {
             "name": "x",
@@ -56,6 +55,6 @@ def test_what_a_search_is_over_is_part_of_the_schema():
 
 
 def test_plugins_are_part_of_the_schema(tmp_path):
-    plugin = Path(__file__).parent / "cheap_plugin.py"
+    plugin = SHARED / "cheap_plugin.py"
     schema = recipe_schema(Registry([plugin]))
     assert "mean" in [s["properties"]["use"]["const"] for s in schema["$defs"]["merge"]["anyOf"]]

@@ -4,20 +4,19 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from places import SHARED
 
 from aya_core.running.tracking import LogReader
 
-HERE = Path(__file__).parent
 STEPS = 1500
 
 
 @pytest.fixture
 def tracked(tmp_path, aya_here):
     """A recipe that trains once, fast; returns a function that runs it."""
-    shutil.copy(HERE / "tracking_plugin.py", tmp_path)
+    shutil.copy(SHARED / "tracking_plugin.py", tmp_path)
     raw = {
         "name": "tracked",
         "languages": ["en", "de"],
@@ -40,9 +39,9 @@ def notes(folder):
 def test_a_tracker_is_told_every_line_however_fast_they_come(tracked, tmp_path):
     """Progress events are limited to a few a second; the trainer reports all its steps in less than that."""
     env = {"NOTE_MEASURED": str(tmp_path / "measured"), "NOTE_PROGRESS": str(tmp_path / "progress")}
-    told = tracked("--json", env=env)
-    assert json.loads(told.stdout)["recipe"] == "tracked"  # what trackers print is no part of it
-    assert "trackers may print" in told.stderr
+    output = tracked("--json", env=env)
+    assert json.loads(output.stdout)["recipe"] == "tracked"  # what trackers print is no part of it
+    assert "trackers may print" in output.stderr
     start, data, *logged, finished, closed = notes(tmp_path)
     assert start == ["start", "tracked", str(tmp_path / "out"), "tracked"]
     assert data == ["finish", "fast.data", {"rows": 8}]
@@ -58,10 +57,10 @@ def test_a_tracker_is_told_every_line_however_fast_they_come(tracked, tmp_path):
 @pytest.mark.parametrize("method", ["build", "start", "log", "finish", "close"])
 def test_a_tracker_that_fails_is_reported_once_and_harms_nothing(tracked, tmp_path, method):
     trackers = [{"use": "failing", "at": method}, {"use": "noting", "file": str(tmp_path / "notes")}]
-    told = tracked("-q", trackers=trackers)
-    assert told.stderr.count("nobody listens") == 1
-    assert "tracker 'failing' failed and is told no more; the run goes on" in told.stderr
-    assert "Traceback" not in told.stderr
+    output = tracked("-q", trackers=trackers)
+    assert output.stderr.count("nobody listens") == 1
+    assert "tracker 'failing' failed and is told no more; the run goes on" in output.stderr
+    assert "Traceback" not in output.stderr
     assert "Traceback" in (tmp_path / "out" / "logs" / "trackers.log").read_text()
     assert len(notes(tmp_path)) == STEPS + 4
 
@@ -69,8 +68,8 @@ def test_a_tracker_that_fails_is_reported_once_and_harms_nothing(tracked, tmp_pa
 def test_a_tracker_is_no_part_of_what_is_made(tracked, tmp_path):
     tracked("-q", trackers=[])
     assert not (tmp_path / "notes").exists()
-    told = tracked()
-    assert "2 of 2 steps stood already" in told.stderr
+    output = tracked()
+    assert "2 of 2 steps stood already" in output.stderr
     assert not (tmp_path / "notes").exists()  # nothing was measured, so nobody was told
 
 
@@ -108,19 +107,20 @@ def test_trackers_can_be_named_on_the_command_line(tracked, tmp_path):
 
 
 def test_a_missing_library_is_named_before_anything_is_done(tracked, tmp_path):
-    told = tracked("--track", "missing", check=2)
+    output = tracked("--track", "missing", check=2)
     assert (
-        "trackers: needs the module 'no_such_library'; install the extra: pip install \"file[nowhere]\"" in told.stderr
+        "trackers: needs the module 'no_such_library'; install the extra: pip install \"file[nowhere]\""
+        in output.stderr
     )
     assert not (tmp_path / "out").exists()
 
 
 def test_without_a_tracker_no_library_is_imported_and_nothing_is_sent(tmp_path):
     """The run would fail where it opened a connection."""
-    shutil.copy(HERE / "tracking_plugin.py", tmp_path)
+    shutil.copy(SHARED / "tracking_plugin.py", tmp_path)
     (tmp_path / "deaf.py").write_text(
         "import socket\nfrom aya_core.api import hookimpl\ndef refuse(*words):\n    raise AssertionError(words)\n"
-        "socket.socket.connect = refuse\n@hookimpl\ndef aya_stage_failed(node, message):\n    pass\n"
+        "socket.socket.connect = refuse\n@hookimpl\ndef aya_step_failed(node, message):\n    pass\n"
     )
     stage = {"name": "fast", "do": "train", "trainer": {"use": "fast", "steps": 3}, "data": {"use": "sums"}}
     raw = {"name": "quiet", "plugins": ["deaf.py", "tracking_plugin.py"], "stages": [stage]}

@@ -45,7 +45,7 @@ def arbiter(words, base="ArbiterStrategy", hook="aya_arbiters"):
     return f"class Mine({base}):\n    '''Judge.'''\n{words}{JUDGE}\n@hookimpl\ndef {hook}():\n    return {{'mine': Mine}}\n"
 
 
-def told(load, text):
+def output(load, text):
     with pytest.raises(PluginError) as caught:
         load(text)
     assert "mine.py" in str(caught.value)
@@ -77,12 +77,12 @@ def test_a_strategy_of_a_protocol_is_the_base_of_its_kind():
 
 
 def test_words_are_said_plainly_typed_or_by_settings(load):
-    for said in (
+    for replied in (
         "    pointwise = True\n",
         "    pointwise: ClassVar[bool] = True\n",
         "    strict: bool = Field(True, description='How.')\n    @property\n    def pointwise(self):\n        return self.strict\n",
     ):
-        assert load(arbiter(said))["arbiter"]["mine"]().pointwise is True
+        assert load(arbiter(replied))["arbiter"]["mine"]().pointwise is True
 
 
 def test_what_is_no_word_is_its_authors_to_name(load):
@@ -122,27 +122,28 @@ NEAR = {
 @pytest.mark.parametrize("case", NEAR)
 def test_a_word_that_is_not_said_as_declared_is_named_with_plugin_class_and_cure(load, case):
     words, message = NEAR[case]
-    found = told(load, arbiter(words))
+    found = output(load, arbiter(words))
     assert message in found
-    assert "does not import" in found or "arbiter 'mine' (class Mine)" in found
+    assert "the class Mine says" in found or "arbiter 'mine' (class Mine)" in found
+    assert "does not import" not in found
 
 
 @pytest.mark.filterwarnings("ignore:Field name")
 def test_a_word_that_became_a_setting_is_told_so(load):
-    assert "has a setting `pointwise`, which is a word of an arbiter" in told(
+    assert "has a setting `pointwise`, which is a word of an arbiter" in output(
         load, arbiter("    pointwise: bool = True\n")
     )
 
 
-def test_all_misspelt_words_of_a_class_are_told_at_once(load):
+def test_all_misspelled_words_of_a_class_are_told_at_once(load):
     words = "    need_answers: ClassVar[bool] = True\n    head_line: ClassVar[str] = 'short'\n"
-    found = told(load, arbiter(words, "EvaluatorStrategy", "aya_evaluators"))
+    found = output(load, arbiter(words, "EvaluatorStrategy", "aya_evaluators"))
     assert "did you mean `needs_answers`?" in found
     assert "did you mean `headline`?" in found
 
 
 def test_a_word_is_found_in_a_mixin_too(load):
-    found = told(
+    found = output(
         load,
         "class Options(Settings):\n    orderles: ClassVar[bool] = True\n" + arbiter("", "Options, ArbiterStrategy"),
     )
@@ -162,7 +163,7 @@ def test_a_word_is_found_in_a_mixin_too(load):
     ],
 )  # fmt: skip
 def test_a_class_that_its_hook_cannot_take_is_told_why(load, text, message):
-    assert message in told(load, text)
+    assert message in output(load, text)
 
 
 # Plugins that print or exit -----------------------------------------------------------------------------------------
@@ -177,7 +178,7 @@ def test_a_class_that_its_hook_cannot_take_is_told_why(load, text, message):
     ],
 )
 def test_a_plugin_that_exits_is_named(load, text, message):
-    assert message in told(load, text)
+    assert message in output(load, text)
 
 
 LOUD = "import os\nprint('one', end='')\nos.system('echo two')\nos.write(1, b'three')\n" + arbiter("").replace(
@@ -189,8 +190,8 @@ def test_what_a_plugin_prints_goes_to_standard_error_under_its_name(load, capfd)
     load(LOUD)
     out, err = capfd.readouterr()
     assert out == ""
-    for said in ("one", "two", "three", "four"):
-        (line,) = [line for line in err.splitlines() if said in line]
+    for replied in ("one", "two", "three", "four"):
+        (line,) = [line for line in err.splitlines() if replied in line]
         assert "plugin" in line
         assert "mine.py" in line
         assert "prints as it loads: " in line
@@ -226,7 +227,7 @@ class Judging(ArbiterStrategy):
             yield [Verdict(-float(len(candidate.text))) for candidate in case.candidates]
 
 
-class Misspelt(Judging):
+class Misspelled(Judging):
     """Score by length, each answer by itself."""
 
     point_wise: ClassVar[bool] = True
@@ -238,7 +239,7 @@ class Scoring(EvaluatorStrategy):
     def build(self):
         return self
 
-    def evaluate(self, subject):
+    def evaluate(self, evaluated):
         yield RowScore("p", "en", "asked", 1.0)
 
     def signature(self):
@@ -271,7 +272,7 @@ class Unnamed(AnyStrategy):
 @pytest.mark.parametrize(
     ("check", "strategy", "rule"),
     [
-        (check_arbiter, Misspelt(), "no word of an arbiter; did you mean `pointwise`"),
+        (check_arbiter, Misspelled(), "no word of an arbiter; did you mean `pointwise`"),
         (check_evaluator, Short(), "no word of an evaluator; did you mean `needs_answers`"),
         (check_arbiter, Undecided(), "says `pointwise`: input should be a valid boolean, not 'maybe'"),
         (check_arbiter, Scoring(), "is an evaluator, not an arbiter"),

@@ -42,8 +42,8 @@ def bundled(registry: Registry, kind: str) -> list[str]:
 def plain(value: Any) -> Any:
     """Tell a result as data that JSON holds."""
     if isinstance(value, Verdict):
-        told = value.score if value.status == "scored" else f"{value.status}: {value.reason}"
-        return plain([told, value.details] if value.details else told)
+        described = value.score if value.status == "scored" else f"{value.status}: {value.reason}"
+        return plain([described, value.details] if value.details else described)
     if isinstance(value, Columns):
         return plain(value.to_values())
     if isinstance(value, torch.Tensor):
@@ -86,21 +86,23 @@ def read() -> dict[str, Any]:
 
 def write(golden: Mapping[str, Any]) -> None:
     """Write the golden values, a line a case."""
-    told = []
+    described = []
     for label, one in sorted(golden.items()):
         cases = [
             f"  {json.dumps(case)}: {json.dumps(result, ensure_ascii=False)}" for case, result in one["results"].items()
         ]
         joined = ",\n".join(cases)
-        told.append(f'{json.dumps(label)}: {{"version": {json.dumps(one["version"])}, "results": {{\n{joined}\n}}}}')
-    FILE.write_text("{\n" + ",\n".join(told) + "\n}\n", encoding="utf-8")
+        described.append(
+            f'{json.dumps(label)}: {{"version": {json.dumps(one["version"])}, "results": {{\n{joined}\n}}}}'
+        )
+    FILE.write_text("{\n" + ",\n".join(described) + "\n}\n", encoding="utf-8")
 
 
-def told(label: str, version: int | None, found: Sequence[str]) -> str:
+def described(label: str, version: int | None, found: Sequence[str]) -> str:
     """Say what to do about differences, and name the first ones."""
     if version is None:
-        said = f"the result of {label} differs: raise the version of everything that calls it"
+        replied = f"the result of {label} differs: raise the version of everything that calls it"
     else:
-        said = f"the result of {label} differs under version {version}: raise its version"
+        replied = f"the result of {label} differs under version {version}: raise its version"
     more = [f"... and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
-    return "\n  ".join((f"{said}, then {WRITE}", *found[:SHOWN], *more))
+    return "\n  ".join((f"{replied}, then {WRITE}", *found[:SHOWN], *more))

@@ -15,14 +15,15 @@ from aya_core.api import stable_hash
 from aya_core.planning.plan import make_plan
 from aya_core.planning.recipe import validate_recipe
 from aya_core.planning.registry import Registry
-from aya_core.running.runner import Inventory, Run
+from aya_core.running.inventory import Inventory
+from aya_core.running.run_folder import Run
 from aya_core.running.worker import do
 
-CORE = Path(__file__).parent.parent / "core"
-PLUGINS = [CORE / "cheap_plugin.py", CORE / "search_plugin.py", CORE / "talkers.py", CORE.parent / "longest_answer.py"]
+SHARED = Path(__file__).parent.parent / "shared"
+PLUGINS = [SHARED / "cheap_plugin.py", SHARED / "search_plugin.py", SHARED / "talkers.py", SHARED / "longest_answer.py"]
 SHOWN_ROWS = 2
 PASSING = {
-    "seconds", "asked", "signature", "optimiser", "content", "base_content", "bytes_read", "bytes_written", "table"
+    "seconds", "asked", "signature", "optimizer", "content", "base_content", "bytes_read", "bytes_written", "table"
 }  # fmt: skip
 """Measures that tell of time, of the code of test plugins or of versions of libraries, or repeat others as text."""
 

@@ -9,7 +9,7 @@ from golden import Maker, bundled
 from aya_core.api import Completion, LogLikelihood, Replies, ScoringRequest, stable_hash
 from aya_core.contract.artifacts import write_rows
 from aya_core.planning.registry import Registry
-from aya_core.testing import sample_demonstrations, sample_preferences, sample_subject
+from aya_core.testing import sample_demonstrations, sample_evaluated_model, sample_preferences
 
 BENCHMARKS = {
     "test.it.jsonl": [
@@ -81,12 +81,12 @@ def _scores(registry, name, folder):
     results = {}
     for place, settings in enumerate(_settings(registry, folder)[name], 1):
         strategy = registry.find("evaluator", name)(**settings)
-        evaluator, subject = strategy.build(), sample_subject()
+        evaluator, evaluated = strategy.build(), sample_evaluated_model()
         if strategy.asks:
             requests = list(evaluator.requests())
             results[f"requests {place}"] = requests
-            subject = replace(subject, replies=_replies(requests))
-        results[f"scores {place}"] = list(evaluator.evaluate(subject))
+            evaluated = replace(evaluated, replies=_replies(requests))
+        results[f"scores {place}"] = list(evaluator.evaluate(evaluated))
     return results
 
 

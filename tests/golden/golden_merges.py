@@ -6,7 +6,7 @@ import torch
 from golden import Maker, bundled
 from safetensors.torch import load_file
 
-from aya_core.api import MergeInput, MergeJob, Varying
+from aya_core.api import MergeInput, MergeJob, MergeParameter
 from aya_core.planning.registry import Registry
 from aya_core.testing import merge_whole, tiny_causal_lm
 
@@ -24,7 +24,7 @@ def makers(registry: Registry) -> dict[str, Maker]:
     return {
         **merges,
         "aya_merge_engine of aya-merges": partial(_merged_checkpoints, registry),
-        "aya_optimiser of aya-merges": partial(_asked_points, registry),
+        "aya_optimizer of aya-merges": partial(_asked_points, registry),
     }
 
 
@@ -46,7 +46,7 @@ def _merged_checkpoints(registry, folder):
     out = folder / "merged"
     out.mkdir()
     inputs = tuple(MergeInput(model.name, model) for model in models)
-    job = MergeJob(inputs, out, Varying({"model-1": 0.7, "model-2": 0.3}), seed=1, base=MergeInput("base", base))
+    job = MergeJob(inputs, out, MergeParameter({"model-1": 0.7, "model-2": 0.3}), seed=1, base=MergeInput("base", base))
     engine = registry.manager.hook.aya_merge_engine()
     engine.merge([(registry.find("merge", "dare-ties")(density=0.5).build(), job)])
     (file,) = out.glob("*.safetensors")
@@ -57,7 +57,7 @@ def _merged_checkpoints(registry, folder):
 
 
 def _asked_points(registry, _):
-    optimizer = registry.manager.hook.aya_optimiser()(2, 3, 1)
+    optimizer = registry.manager.hook.aya_optimizer()(2, 3, 1)
     generations = {}
     for number in range(3):
         generations[f"generation {number + 1}"] = points = optimizer.ask()

@@ -30,7 +30,7 @@ def _results(registry, name, _):
         for field in fields(found):
             if (values := getattr(found, field.name)) is not None:
                 results[f"{case}: {field.name}"] = values
-        for learnt in ("chosen", "rejected", "logps"):
-            if (gradient := getattr(getattr(batch, learnt, None), "grad", None)) is not None:
-                results[f"{case}: gradient in {learnt}"] = gradient
+        for learned in ("chosen", "rejected", "logps"):
+            if (gradient := getattr(getattr(batch, learned, None), "grad", None)) is not None:
+                results[f"{case}: gradient in {learned}"] = gradient
     return results

@@ -14,7 +14,7 @@ def test_results_change_only_with_their_version(label, tmp_path):
     if kept is None or kept["version"] != version:
         pytest.fail(f"version {version} of {label} has no golden values: {golden.WRITE}", pytrace=False)
     if found := list(golden.differences(kept["results"], golden.plain(MAKERS[label](tmp_path)))):
-        pytest.fail(golden.told(label, version, found), pytrace=False)
+        pytest.fail(golden.described(label, version, found), pytrace=False)
 
 
 def test_all_that_is_sealed_has_golden_values_or_a_reason_for_none():
@@ -41,8 +41,8 @@ def test_all_that_is_sealed_has_golden_values_or_a_reason_for_none():
 )
 def test_results_that_differ_are_told(kept, found):
     assert not list(golden.differences([kept, found], [kept, found]))
-    (said,) = golden.differences({"case": [7, kept]}, {"case": [7, found]})
-    assert said.startswith("case[1]")
+    (replied,) = golden.differences({"case": [7, kept]}, {"case": [7, found]})
+    assert replied.startswith("case[1]")
 
 
 def test_rounding_is_no_difference():

@@ -33,7 +33,7 @@ def main() -> None:
         if not (found := list(golden.differences(old["results"], results))):
             now[label] = old
         elif "--inputs-changed" not in sys.argv:
-            refused.append(golden.told(label, old["version"], found))
+            refused.append(golden.described(label, old["version"], found))
     if refused:
         sys.exit("\n".join(refused))
     golden.write(now)

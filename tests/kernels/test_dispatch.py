@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from aya_kernels import token_logps, weighted_sum
-from aya_kernels.dispatch import choose_backend
+from aya_kernels.shared.dispatch import choose_backend
 
 
 def test_auto_is_plain_torch_on_cpu_even_when_the_interpreter_is_on(monkeypatch: pytest.MonkeyPatch) -> None:

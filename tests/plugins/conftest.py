@@ -120,12 +120,3 @@ def wide_heads():
     """
     heads = {"hidden_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
     return {**heads, "num_hidden_layers": 4, "initializer_range": 0.5}
-
-
-@pytest.fixture(scope="session")
-def vllm_options():
-    """Settings of a vLLM engine that starts quickly and takes little memory."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TORCHDYNAMO_DISABLE", "1")  # or the first random sample waits 25 seconds for a compiled sampler
-        patch.setenv("VLLM_LOGGING_LEVEL", "ERROR")  # or it logs, at exit, into streams that pytest has closed
-        yield {"dtype": "float32", "engine": {"enforce_eager": True, "kv_cache_memory_bytes": 2**28}}

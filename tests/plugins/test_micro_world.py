@@ -150,7 +150,7 @@ def test_the_share_in_a_language_counts_words_wherever_they_stand():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"split": "train"}, "no split named 'train'"),
         ({"languages": ["en", "xx"]}, "no language 'xx'"),
@@ -158,7 +158,7 @@ def test_the_share_in_a_language_counts_words_wherever_they_stand():
         ({"corrupt": 1.5}, "corrupt is 1.5"),
     ],
 )
-def test_a_request_that_cannot_be_met_says_why(wrong: dict[str, object], told: str):
+def test_a_request_that_cannot_be_met_says_why(wrong: dict[str, object], message: str):
     request = {"split": "teach", "per_language": 1, "languages": ["en"], "seed": 0} | wrong
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         list(examples(**request))

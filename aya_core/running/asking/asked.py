@@ -1,17 +1,23 @@
-"""What someone was asked, and by which code they answered. By this a step knows which rows of earlier runs it can take over."""
+"""By what an answer or a verdict is known: who was asked what, by which code they answer, and the key of the item it is about.
+
+By this a step knows which rows of earlier runs it can take over.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from aya_core.contract.artifacts import MANIFEST, load, stable_hash
 from aya_core.contract.durable import write_file
 from aya_core.contract.errors import ArtifactError
+from aya_core.contract.records import Completion, Prompt
 from aya_core.planning.plan import Node
+from aya_core.running.work import SCRATCH
 
 MEASURE = "asked"
 """Under which the measures of a finished step hold it."""
@@ -69,18 +75,38 @@ def asked_in(folder: Path) -> Asked | None:
     """What was asked in a folder of a step, finished or not; None where it does not say."""
     try:
         if (folder / MANIFEST).is_file():
-            told = load(folder).measures.get(MEASURE)
+            noted = load(folder).measures.get(MEASURE)
         else:
-            told = json.loads((folder / "work" / NOTE).read_text(encoding="utf-8"))
-        return Asked(**told) if isinstance(told, dict) else None
-    except (
-        ArtifactError,
-        FileNotFoundError,
-        ValueError,
-        TypeError,
-    ):  # damaged, which `aya run` says of those that it needs
-        return None
+            noted = json.loads((folder / SCRATCH / NOTE).read_text(encoding="utf-8"))
+        return Asked(**noted) if isinstance(noted, dict) else None
+    except (ArtifactError, FileNotFoundError, ValueError, TypeError):
+        return None  # damaged, which `aya run` says of those that it needs
+
+
+def prompt_key(prompt: Prompt) -> int:
+    """Name a prompt by its id, what is asked, and what its source says of it. The reference is no part of the question."""
+    turns = [text for turn in prompt.messages for text in (turn["role"], turn["content"])]
+    meta = [text for pair in sorted(prompt.meta.items()) for text in pair]
+    return _hash(("prompt", prompt.id, prompt.language, str(len(turns)), *turns, *meta))
+
+
+def case_key(prompt: Prompt, candidates: tuple[Completion, ...]) -> int:
+    """Name a case by its prompt, the reference it is judged by, and its candidates."""
+    texts = [text for c in candidates for text in (c.teacher, str(c.index), c.finish_reason, c.text)]
+    reference = ("no reference",) if prompt.reference is None else ("reference", prompt.reference)
+    return _hash(("case", str(prompt_key(prompt)), *reference, *texts))
+
+
+def text_key(*texts: str) -> int:
+    """Name anything by the texts that make it what it is."""
+    return _hash(("texts", *texts))
 
 
 def _is_inside(role: str, roles: tuple[str, ...]) -> bool:
     return any(role.startswith(f"{one}.") for one in roles)
+
+
+def _hash(texts: tuple[str, ...]) -> int:
+    counted = f"{list(map(len, texts))}{''.join(texts)}"  # lengths first: no two lists of texts give the same
+    digest = blake2b(counted.encode(errors="surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -21,10 +22,7 @@ from aya_core.contract.artifacts import count_rows, write_rows
 from aya_core.contract.durable import DAMAGED, PARTIAL, make_folder, set_aside, write_file, writing_file
 from aya_core.contract.errors import DamageError
 from aya_core.running.asking.asked import Asked
-from aya_core.running.asking.earlier import Earlier
-from aya_core.running.asking.journal import RowJournal, journal_file
-from aya_core.running.asking.keyed import keyed
-from aya_core.running.asking.sealed import SealedShards
+from aya_core.running.asking.reuse import ReusableRows, RowJournal, SealedShards, journal_file, with_key
 from aya_core.running.work import Work
 
 Item = TypeVar("Item")
@@ -81,108 +79,113 @@ def kept(*filled: Filled) -> dict[str, Any]:
 
 
 def fill_shards(
-    work: Work, asking: Asking[Item, Row], chunks: Iterable[Sequence[Item]], *, part: str = "", total: int = 0
+    work: Work, asking: Asking[Item, Row], chunks: Iterable[Sequence[Item]], *, subfolder: str = "", total: int = 0
 ) -> Filled:
     """Ask about every chunk whose shard is not there yet, and write its shard. Without any chunk one empty shard is written.
 
-    part: a folder of the payload, for a node that asks more than once. total: items, where known, for the progress.
+    subfolder: a folder of the payload, for a node that asks more than once. total: items, where known, for the progress.
     """
-    folder = work.out / part
+    folder = work.out / subfolder
     make_folder(folder)
     for unfinished in folder.glob(f".*{PARTIAL}"):
         unfinished.unlink()
     asking.asked.write(work.scratch)
-    shards = SealedShards.of(work.partial, part)
-    earlier = Earlier(work.partial, part, asking.asked, asking.record, asking.stands, keep=work.keep)
-    clock = _Clock(work, part, total)
-    filled = Filled()
+    filling = _Filling(work, asking, subfolder, total)
     for index, items in enumerate(_at_least_one(chunks)):
-        shard = folder / f"rows-{index:08d}.parquet"
-        if shard.exists():
-            filled.damaged += _set_aside_if_damaged(shards, shard, work)
-        if not shard.exists():
-            _make(work, asking, items, shard, part, shards, earlier, clock, filled)
-        filled.items += len(items)
-        filled.rows += count_rows(shard)
-        clock.finished(len(items))
-    filled.seconds = clock.close()
-    filled.kept = earlier.kept
-    return filled
-
-
-def _set_aside_if_damaged(shards: SealedShards, shard: Path, work: Work) -> bool:
-    """Look at a shard that a killed run left, and move it out of the payload where it is not what was written."""
-    try:
-        shards.check(shard)
-    except DamageError as error:
-        aside = set_aside(shard, work.partial.with_suffix(DAMAGED))
-        print(f"{error}. It is made again; what was there is kept as {aside}", file=sys.stderr)
-        return True
-    return False
-
-
-def _make(
-    work: Work, asking: Asking[Item, Row], items: Sequence[Item], shard: Path, part: str, shards: SealedShards, earlier: Earlier,
-    clock: _Clock, filled: Filled,
-) -> None:  # fmt: skip
-    """Make one shard, and count what was taken over and what was damaged."""
-    keys = [asking.key(item) for item in items]
-    journal = RowJournal(journal_file(work.scratch, part, shard.stem), asking.record)
-    found: dict[int, Sequence[Any]] = journal.read()
-    filled.damaged += journal.damaged
-    taken, incomplete = earlier.take([key for key in keys if key not in found])
-    found.update(taken)
-    left = [place for place, key in enumerate(keys) if key not in found]
-    if left:
-        clock.at_work = len(items) - len(left)
-        for place, rows in asking.ask([items[place] for place in left]):
-            key = keys[left[place]]
-            found[key] = rows
-            journal.write(key, rows)
-            clock.tick(sum(map(asking.tokens, rows)))
-        journal.close()
-    found = {**incomplete, **found}
-    record = keyed(asking.record)
-    rows_of = (record(row, key) for key in keys for row in found.get(key, ()))
-    with writing_file(shard) as partial:
-        write_rows(partial.parent, record, rows_of, partial.name)
-        shards.seal(shard.name, partial)
-    journal.remove()
-    filled.taken += len(taken)
+        filling.fill(folder / f"rows-{index:08d}.parquet", items)
+    return filling.end()
 
 
 def chunked(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Cut a stream into lists of a size; the last may be shorter."""
-    chunk: list[Item] = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
+    stream = iter(items)
+    while chunk := list(islice(stream, size)):
         yield chunk
 
 
 def _at_least_one(chunks: Iterable[Sequence[Item]]) -> Iterator[Sequence[Item]]:
-    empty = True
-    for chunk in chunks:
-        empty = False
-        yield chunk
-    if empty:
-        yield ()
+    stream = iter(chunks)
+    yield next(stream, ())
+    yield from stream
+
+
+class _Filling(Generic[Item, Row]):
+    """Fills one shard after the other, and counts what comes of it."""
+
+    def __init__(self, work: Work, asking: Asking[Item, Row], subfolder: str, total: int) -> None:
+        self.work = work
+        self.asking = asking
+        self.subfolder = subfolder
+        self.sealed = SealedShards.of(work.partial, subfolder)
+        self.reusable = ReusableRows(
+            work.partial, subfolder, asking.asked, asking.record, asking.stands, keep=work.keep
+        )
+        self.clock = _Clock(work, subfolder, total)
+        self.filled = Filled()
+
+    def fill(self, shard: Path, items: Sequence[Item]) -> None:
+        """Make a shard, unless a killed run left it whole."""
+        if shard.exists():
+            self._set_aside_if_damaged(shard)
+        if not shard.exists():
+            self._make(shard, items)
+        self.filled.items += len(items)
+        self.filled.rows += count_rows(shard)
+        self.clock.finished(len(items))
+
+    def end(self) -> Filled:
+        """Return what came of it."""
+        self.filled.seconds = self.clock.close()
+        self.filled.kept = self.reusable.kept
+        return self.filled
+
+    def _set_aside_if_damaged(self, shard: Path) -> None:
+        """Look at a shard that a killed run left, and move it out of the payload where it is not what was written."""
+        try:
+            self.sealed.check(shard)
+        except DamageError as error:
+            aside = set_aside(shard, self.work.partial.with_suffix(DAMAGED))
+            print(f"{error}. It is made again; what was there is kept as {aside}", file=sys.stderr)
+            self.filled.damaged += 1
+
+    def _make(self, shard: Path, items: Sequence[Item]) -> None:
+        """Take over what is known of a chunk, ask about the rest, and write the shard."""
+        keys = [self.asking.key(item) for item in items]
+        journal = RowJournal(journal_file(self.work.scratch, self.subfolder, shard.stem), self.asking.record)
+        found: dict[int, Sequence[Any]] = journal.read()
+        self.filled.damaged += journal.damaged
+        taken, incomplete = self.reusable.take([key for key in keys if key not in found])
+        found.update(taken)
+        left = [place for place, key in enumerate(keys) if key not in found]
+        if left:
+            self.clock.at_work = len(items) - len(left)
+            for place, rows in self.asking.ask([items[place] for place in left]):
+                key = keys[left[place]]
+                found[key] = rows
+                journal.write(key, rows)
+                self.clock.tick(sum(map(self.asking.tokens, rows)))
+            journal.close()
+        found = {**incomplete, **found}
+        record = with_key(self.asking.record)
+        rows_of = (record(row, key) for key in keys for row in found.get(key, ()))
+        with writing_file(shard) as partial:
+            write_rows(partial.parent, record, rows_of, partial.name)
+            self.sealed.seal(shard.name, partial)
+        journal.remove()
+        self.filled.taken += len(taken)
 
 
 class _Clock:
     """Counts the seconds of asking, over kills too, and reports progress now and then."""
 
-    def __init__(self, work: Work, part: str, total: int) -> None:
+    def __init__(self, work: Work, subfolder: str, total: int) -> None:
         self.work = work
         self.total = total
-        self.file = work.scratch / f"{part or 'rows'}.seconds"
+        self.file = work.scratch / f"{subfolder or 'rows'}.seconds"
         self.before = 0.0
         with suppress(
             FileNotFoundError, ValueError
-        ):  # empty, where a machine went down: no reason to ask anything again
+        ):  # empty where a machine went down, which is no reason to ask again
             self.before = float(self.file.read_text())
         self.started = self.last = self.noted = time.perf_counter()
         self.done = self.at_work = self.tokens = 0

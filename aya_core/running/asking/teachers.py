@@ -1,4 +1,4 @@
-"""Asking a teacher about prompts. What it answers survives a kill, and later runs take it over: an action in one call."""
+"""Asking a teacher about prompts, an action in one call, and reading its answers beside their prompts."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from aya_core.contract.answers import checked_answers
 from aya_core.contract.artifacts import read_rows
+from aya_core.contract.checked import checked_answers
 from aya_core.contract.errors import DataError
 from aya_core.contract.kinds import Teacher
 from aya_core.contract.records import Completion, Prompt
 from aya_core.contract.requests import Sampling
-from aya_core.running.asking.asked import MEASURE, Asked
-from aya_core.running.asking.keyed import prompt_key
-from aya_core.running.asking.lookahead import Lookahead
+from aya_core.running.asking.asked import MEASURE, Asked, prompt_key
 from aya_core.running.asking.shards import Asking, chunked, damaged, fill_shards, kept
 from aya_core.running.work import Work
+
+Row = TypeVar("Row")
 
 SHARD_PROMPTS = 8192
 """Prompts handed to a teacher at a time, at the most: enough that engines are seldom idle at its end."""
@@ -28,7 +28,7 @@ SHARD_TOKENS = 2**24
 
 
 def ask_teacher(
-    work: Work, prompts: Callable[[], Iterable[Prompt]], *, part: str = "", more: Mapping[str, Sampling] | None = None,
+    work: Work, prompts: Callable[[], Iterable[Prompt]], *, subfolder: str = "", more: Mapping[str, Sampling] | None = None,
     name: str = "teacher", total: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """Ask the step's teacher about every prompt, fill the payload with its answers, and return the measures of the step.
@@ -37,19 +37,19 @@ def ask_teacher(
     the prompts; `answers_to` reads them. Where an earlier run asked the same teacher in the same way about the same prompt, its answers
     are taken over.
 
-    prompts: begins to yield them, from the first each time. part: a folder of the payload for the answers. more: other ways in which the
-    teacher is asked as well, by the folder for what comes of it. name: of the teacher, for its answers and messages. total: prompts,
-    where they are known, for the progress.
+    prompts: begins to yield them, from the first each time. subfolder: a folder of the payload for the answers. more: other ways in
+    which the teacher is asked as well, by the folder for what comes of it. name: of the teacher, for its answers and messages. total:
+    prompts, where they are known, for the progress.
 
     Measures: `prompts`, `answers`, `unanswered` (answers that are missing), `taken_over` (prompts), `seconds`, `asked`; where they
     are not 0, `damaged` (shards and lines made again) and what `--keep` kept.
     Raises DataError where nothing at all was answered.
     """
-    ways = {part: Sampling(**work.setting("sampling")), **(more or {})}
+    ways = {subfolder: Sampling(**work.setting("sampling")), **(more or {})}
     teacher: Callable[[], Teacher] = cache(lambda: work.strategy("teacher").build())  # loaded when needed, if ever
     asked = Asked.of(work.node, work.contents)
     filled = [
-        fill_shards(work, _asking(work, teacher, how, name, asked), chunked(prompts(), chunk_size(how)), part=folder, total=total)
+        fill_shards(work, _asking(work, teacher, how, name, asked), chunked(prompts(), chunk_size(how)), subfolder=folder, total=total)
         for folder, how in ways.items()
     ]  # fmt: skip
     answered = sum(one.rows for one in filled)
@@ -71,6 +71,31 @@ def ask_teacher(
 def chunk_size(sampling: Sampling) -> int:
     """How many prompts a teacher is handed at a time."""
     return max(1, min(SHARD_PROMPTS, SHARD_TOKENS // (sampling.n * sampling.max_tokens)))
+
+
+class Lookahead(Generic[Row]):
+    """Takes the run of rows that belong to one prompt from a stream that is in the order of the prompts."""
+
+    def __init__(self, rows: Iterator[Row], prompt_id: Callable[[Row], str]) -> None:
+        self._rows = rows
+        self._prompt_id = prompt_id
+        self._next = next(rows, None)
+
+    def take(self, id: str) -> list[Row]:
+        """The rows of this prompt; none if the next rows are another's."""
+        taken: list[Row] = []
+        while self._next is not None and self._prompt_id(self._next) == id:
+            taken.append(self._next)
+            self._next = next(self._rows, None)
+        return taken
+
+    def check_done(self) -> None:
+        """Raise DataError if rows are left: they are of a prompt that did not come, or came too early."""
+        if self._next is not None:
+            raise DataError(
+                f"rows of '{self._prompt_id(self._next)}' do not follow the order of the prompts; delete the artifact that "
+                "holds them, and run again"
+            )
 
 
 def answers_to(prompts: Iterable[Prompt], folder: Path) -> Iterator[tuple[Prompt, list[Completion]]]:

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from aya_kernels.census.blocked import blocked_census
 from aya_kernels.census.reference import reference_census
-from aya_kernels.checks import check_float32
-from aya_kernels.dispatch import Backend, choose_backend
+from aya_kernels.shared.checks import check_float32
+from aya_kernels.shared.dispatch import Backend, choose_backend
 
 __all__ = ["census"]
 

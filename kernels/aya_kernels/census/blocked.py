@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aya_kernels.scratch import scratch
+from aya_kernels.shared.scratch import scratch
 
 _VALUES_PER_BLOCK = 1 << 15
 

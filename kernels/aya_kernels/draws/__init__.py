@@ -5,8 +5,8 @@ import operator
 import torch
 from torch import Tensor
 
-from aya_kernels.dispatch import Backend, choose_backend
 from aya_kernels.draws.stream import stream_words
+from aya_kernels.shared.dispatch import Backend, choose_backend
 
 __all__ = ["draws"]
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from aya_kernels.checks import check_float32
-from aya_kernels.dispatch import Backend, choose_backend
 from aya_kernels.gram.blocked import blocked_gram
 from aya_kernels.gram.reference import reference_gram
+from aya_kernels.shared.checks import check_float32
+from aya_kernels.shared.dispatch import Backend, choose_backend
 
 __all__ = ["gram"]
 

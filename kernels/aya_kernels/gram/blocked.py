@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aya_kernels.scratch import scratch
+from aya_kernels.shared.scratch import scratch
 
 # numpy's BLAS does not cut a dot product of up to 10,000 values over threads; torch's does, and then the last bit
 # depends on how many there are.

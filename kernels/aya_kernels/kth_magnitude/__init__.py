@@ -5,9 +5,9 @@ import operator
 import torch
 from torch import Tensor
 
-from aya_kernels.checks import check_float32
-from aya_kernels.dispatch import Backend, choose_backend
 from aya_kernels.kth_magnitude.reference import reference_kth_magnitude
+from aya_kernels.shared.checks import check_float32
+from aya_kernels.shared.dispatch import Backend, choose_backend
 
 __all__ = ["kth_magnitude"]
 

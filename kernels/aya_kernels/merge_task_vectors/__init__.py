@@ -7,12 +7,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from aya_kernels.checks import check_float32
-from aya_kernels.dispatch import Backend, choose_backend
 from aya_kernels.draws import check_stream
 from aya_kernels.merge_task_vectors.blocked import blocked_merge_task_vectors
 from aya_kernels.merge_task_vectors.keep import KEEP_ALL, Keep
 from aya_kernels.merge_task_vectors.reference import reference_merge_task_vectors, weights_that_count
+from aya_kernels.shared.checks import check_float32
+from aya_kernels.shared.dispatch import Backend, choose_backend
 
 __all__ = ["Keep", "merge_task_vectors"]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from aya_kernels.draws.stream import stream_words
 from aya_kernels.merge_task_vectors.keep import ALL_WORDS, Keep, words_kept
 from aya_kernels.merge_task_vectors.reference import factor_of_sum
-from aya_kernels.scratch import Row, scratch
+from aya_kernels.shared.scratch import Row, scratch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

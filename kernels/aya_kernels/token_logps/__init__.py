@@ -6,7 +6,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from aya_kernels.dispatch import Backend, choose_backend
+from aya_kernels.shared.dispatch import Backend, choose_backend
 from aya_kernels.token_logps.chunked import chunked_token_logps
 from aya_kernels.token_logps.reference import LogitMap
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from aya_kernels.dispatch import Backend, choose_backend
+from aya_kernels.shared.dispatch import Backend, choose_backend
 from aya_kernels.weighted_sum.blocked import blocked_weighted_sum
 
 __all__ = ["weighted_sum"]

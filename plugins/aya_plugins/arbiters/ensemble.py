@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Literal
@@ -235,7 +234,7 @@ class EnsembleArbiter:
             yield [ruling.verdict(scores) for ruling in rulings]
 
     def _score(self, name: str, scorer: Arbiter, docket: Docket) -> None:
-        for rulings, verdicts in _said(name, scorer, docket):
+        for rulings, verdicts in _verdicts(name, scorer, docket):
             is_excused = len(rulings) == 1 and name in self.excused
             for ruling, verdict in zip(rulings, verdicts, strict=True):
                 ruling.note(name, verdict)
@@ -266,7 +265,7 @@ def _docket(cases: Sequence[Case]) -> Docket:
 
 def _passed(name: str, gate: Arbiter, docket: Docket) -> Docket:
     """What is left when a gate has judged: the candidates that it scored, and the cases that still have any."""
-    for rulings, verdicts in _said(name, gate, docket):
+    for rulings, verdicts in _verdicts(name, gate, docket):
         for ruling, verdict in zip(rulings, verdicts, strict=True):
             ruling.note(name, verdict)
             ruling.stopped = None if verdict.score is not None else _named(name, verdict)
@@ -278,7 +277,7 @@ def _passed(name: str, gate: Arbiter, docket: Docket) -> Docket:
     return passed
 
 
-def _said(name: str, arbiter: Arbiter, docket: Docket) -> Iterator[tuple[list[Ruling], list[Verdict]]]:
+def _verdicts(name: str, arbiter: Arbiter, docket: Docket) -> Iterator[tuple[list[Ruling], list[Verdict]]]:
     judged = list(checked_verdicts(arbiter, [case for case, _ in docket], f"arbiter '{name}'"))
     return ((rulings, verdicts) for (_, rulings), verdicts in zip(docket, judged, strict=True))
 

@@ -22,19 +22,21 @@ class UnreadableError(ValueError):
 
 def read_preference(reply: str) -> Place:
     """Read which answer a judge prefers. Raises UnreadableError."""
-    said = _last(reply, "preferred")
-    found = re.fullmatch(r"(?:answer\s*)?(\()?(a|b)(?(1)\))|\(?(tie)\)?", said)
+    answer = _last(reply, "preferred")
+    found = re.fullmatch(r"(?:answer\s*)?(\()?(a|b)(?(1)\))|\(?(tie)\)?", answer)
     if found is None:
-        raise UnreadableError(f"the judge prefers '{said:.60}'; expected Answer (A), Answer (B) or TIE")
+        raise UnreadableError(f"the judge prefers '{answer:.60}'; expected Answer (A), Answer (B) or TIE")
     return _PLACES[found[2] or found[3]]
 
 
 def read_score(reply: str, lowest: int, highest: int) -> int:
     """Read a whole number from a scale, alone or as a share of its best (7/10). Raises UnreadableError."""
-    said = _last(reply, "score")
-    found = re.fullmatch(r"([-−+]?\d{1,9})(?:\s*(?:/|out of)\s*(\d{1,9}))?", said)
+    answer = _last(reply, "score")
+    found = re.fullmatch(r"([-−+]?\d{1,9})(?:\s*(?:/|out of)\s*(\d{1,9}))?", answer)
     if found is None or (found[2] is not None and int(found[2]) != highest):
-        raise UnreadableError(f"the judge's score is '{said:.60}'; expected a whole number from {lowest} to {highest}")
+        raise UnreadableError(
+            f"the judge's score is '{answer:.60}'; expected a whole number from {lowest} to {highest}"
+        )
     score = int(found[1].replace("−", "-"))
     if not lowest <= score <= highest:
         raise UnreadableError(f"the judge's score is {score}; expected {lowest} to {highest}")

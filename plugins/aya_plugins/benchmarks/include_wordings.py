@@ -67,5 +67,5 @@ WORDINGS = {
 
 def instruction(language: str) -> str:
     """What is put before a question."""
-    told = WORDINGS.get(language.split("-")[0])
-    return told[1] if told else ENGLISH[1].format(language=english_name(language))
+    wording = WORDINGS.get(language.split("-")[0])
+    return wording[1] if wording else ENGLISH[1].format(language=english_name(language))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal, NamedTuple
 
-from aya_core.api import DataError, Field, GenerationRequest, Sampling, Subject, user_prompt
+from aya_core.api import DataError, EvaluatedModel, Field, GenerationRequest, Sampling, user_prompt
 from aya_plugins.benchmarks.language_names import english_name
 from aya_plugins.benchmarks.options import BenchmarkData
 from aya_plugins.benchmarks.sources import FLORES, Source
@@ -103,10 +103,10 @@ class Translation(BenchmarkData):
             meta = {"direction": one.direction, "source": one.source}
             yield GenerationRequest(user_prompt(one.id, one.language, text, one.reference, meta), sampling)
 
-    def translations(self, subject: Subject) -> Iterator[Triple]:
+    def translations(self, evaluated: EvaluatedModel) -> Iterator[Triple]:
         """Yield what a model made of each segment, in the order asked; spaces and lines around it are no part of it."""
         for one in self.segments():
-            answers = subject.replies.completions.get(one.id)
+            answers = evaluated.replies.completions.get(one.id)
             text = answers[0].text.strip() if answers else ""
             yield Triple(one.id, one.language, one.direction, one.source, text, one.reference, bool(answers))
 

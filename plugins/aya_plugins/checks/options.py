@@ -78,9 +78,9 @@ class CheckOptions(Settings):
     @property
     def signature(self) -> Mapping[str, str]:
         """What decides, as a signature names it."""
-        said = {"check": self.expression or self.check or DEFAULT}
+        check = {"check": self.expression or self.check or DEFAULT}
         return {
-            **said,
+            **check,
             **({"by": self.by} if self.by else {}),
             **({"tolerance": str(self.tolerance)} if self.tolerance else {}),
         }

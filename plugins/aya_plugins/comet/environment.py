@@ -69,10 +69,10 @@ def made_of() -> str:
 def versions(python: Path) -> Mapping[str, str]:
     """Ask an environment for the versions of what moves scores. Raises AyaError where there is no unbabel-comet."""
     asked = "import json, sys, importlib.metadata as m; print(json.dumps({n: m.version(n) for n in sys.argv[1:]}))"
-    said = subprocess.run([python, "-I", "-c", asked, *NAMED], capture_output=True, text=True)
-    if said.returncode:
-        raise AyaError(f"comet.python: {python} has no {PACKAGE}: {_last_lines(said.stderr, 1)}")
-    found: Mapping[str, str] = json.loads(said.stdout)
+    result = subprocess.run([python, "-I", "-c", asked, *NAMED], capture_output=True, text=True)
+    if result.returncode:
+        raise AyaError(f"comet.python: {python} has no {PACKAGE}: {_last_lines(result.stderr, 1)}")
+    found: Mapping[str, str] = json.loads(result.stdout)
     return found
 
 

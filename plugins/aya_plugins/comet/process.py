@@ -77,12 +77,12 @@ class Worker:
         if not line.endswith("\n"):
             code = self._process.wait()
             self._errors.seek(0)
-            told = "\n".join(self._errors.read().strip().splitlines()[-12:])
+            last_errors = "\n".join(self._errors.read().strip().splitlines()[-12:])
             how = (
                 f"was killed by signal {-code} (9 is often a lack of memory)" if code < 0 else f"ended with code {code}"
             )
             raise AyaError(
-                f"the process of COMET {how}; what it scored before is kept. It said last:\n{told or 'nothing'}"
+                f"the process of COMET {how}; what it scored before is kept. It said last:\n{last_errors or 'nothing'}"
             )
         answer: Mapping[str, Any] = json.loads(line)
         if "refused" in answer:

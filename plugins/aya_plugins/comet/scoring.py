@@ -43,8 +43,8 @@ def signature(settings: Comet) -> Mapping[str, str]:
     python = environments.environment(settings.python)
     made = {"pins": environments.made_of()} if settings.python is None else {}
     versions = environments.versions(python)
-    told = {**_models(settings), "precision": settings.precision, "environment": str(python), **made, **versions}
-    return {settings.metric: ", ".join(f"{name} {value}" for name, value in told.items())}
+    facts = {**_models(settings), "precision": settings.precision, "environment": str(python), **made, **versions}
+    return {settings.metric: ", ".join(f"{name} {value}" for name, value in facts.items())}
 
 
 class ScoreStore:

@@ -76,8 +76,8 @@ def load(asked: Mapping[str, Any]) -> Any:
     with warnings.catch_warnings(record=True) as caught, _encoders_at(encoder):
         warnings.simplefilter("always")
         model: Any = load_from_checkpoint(str(checkpoint), local_files_only=True)
-    told = " ".join(str(one.message) for one in caught if "not in the checkpoint" in str(one.message))
-    lost = [name for name, _ in model.named_parameters() if f"'{name}'" in told]
+    warned = " ".join(str(one.message) for one in caught if "not in the checkpoint" in str(one.message))
+    lost = [name for name, _ in model.named_parameters() if f"'{name}'" in warned]
     if lost:
         raise RefusedError(f"{checkpoint} has no weights for {len(lost)} parameters, such as {lost[0]}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -107,8 +107,8 @@ def scores(model: Any, rows: Sequence[Sequence[str]], batch_tokens: int) -> Iter
         samples = [dict(zip(("src", "mt", "ref"), rows[place], strict=True)) for place in batch]
         with torch.inference_mode():
             inputs = model.transfer_batch_to_device(model.prepare_for_inference(samples), model.device, 0)
-            said = model.predict_step(inputs)["scores"].float().tolist()
-        yield [(place, score, cut[place]) for place, score in zip(batch, said, strict=True)]
+            predicted = model.predict_step(inputs)["scores"].float().tolist()
+        yield [(place, score, cut[place]) for place, score in zip(batch, predicted, strict=True)]
 
 
 def batches(order: Sequence[int], lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:

@@ -28,10 +28,10 @@ from aya_core.api import (
     Demonstration,
     ExampleRow,
     Field,
+    IdSet,
     Message,
     Preference,
     Prompt,
-    Seen,
     Settings,
     check_language,
     did_you_mean,
@@ -133,7 +133,7 @@ class Table:
 
     def rows(self, seed: int = 0) -> Iterator[ExampleRow]:
         """Yield the record of each row, whatever the seed. Raises DataError with file and line."""
-        seen = Seen()
+        seen = IdSet()
         kind: type | None = None
         before: Prompt | None = None
         for line in islice(filter(self._is_kept, self.lines()), self.limit):

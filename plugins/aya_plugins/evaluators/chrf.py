@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from aya_core.api import DataError, Evaluator, EvaluatorStrategy, Field, RowScore, Subject
+from aya_core.api import DataError, EvaluatedModel, Evaluator, EvaluatorStrategy, Field, RowScore
 from aya_plugins.chrf import SentenceChrf
 from aya_plugins.evaluators.signatures import versions
 
@@ -34,11 +34,11 @@ class _Chrf:
     def __init__(self, chrf: SentenceChrf) -> None:
         self._chrf = chrf
 
-    def evaluate(self, subject: Subject) -> Iterator[RowScore]:
-        prompts = {prompt.id: prompt for prompt in subject.prompts}
+    def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore]:
+        prompts = {prompt.id: prompt for prompt in evaluated.prompts}
         if all(prompt.reference is None for prompt in prompts.values()):
             raise DataError("evaluator 'chrf': no prompt has a reference; expected reference answers")
-        for answer in subject.answers:
+        for answer in evaluated.answers:
             prompt = prompts[answer.prompt_id]
             if prompt.reference is not None:
                 yield RowScore(prompt.id, prompt.language, "chrf", self._chrf(answer.text, prompt.reference))

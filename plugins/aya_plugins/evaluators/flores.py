@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, TypeAlias
 from aya_core.api import (
     AskingEvaluator,
     CorpusScore,
+    EvaluatedModel,
     EvaluatorStrategy,
     Field,
     Request,
     RowScore,
-    Subject,
 )
 from aya_plugins.benchmarks.translation import Translation, Triple
 from aya_plugins.comet.metrics import row_scores
@@ -65,12 +65,12 @@ class _Flores:
     def requests(self) -> Iterator[Request]:
         return self._settings.requests()
 
-    def evaluate(self, subject: Subject) -> Iterator[RowScore | CorpusScore]:
+    def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore | CorpusScore]:
         import numpy
 
-        translations = list(self._settings.translations(subject))
+        translations = list(self._settings.translations(evaluated))
         if self._settings.comet is not None:
-            yield from row_scores(self._settings.comet, translations, subject.store)
+            yield from row_scores(self._settings.comet, translations, evaluated.store)
         for language, of_language in groupby(translations, lambda one: one.language):
             values: list[float] = []
             samples: list[Floats] = []

@@ -8,13 +8,13 @@ from typing import ClassVar, Literal, NamedTuple
 from aya_core.api import (
     AskingEvaluator,
     DataError,
+    EvaluatedModel,
     EvaluatorStrategy,
     Field,
     GenerationRequest,
     Request,
     RowScore,
     Sampling,
-    Subject,
     stable_hash,
     user_prompt,
 )
@@ -76,9 +76,9 @@ class _Include:
             prompt = user_prompt(one.id, one.language, text, one.answer, {"domain": one.domain})
             yield GenerationRequest(prompt, sampling)
 
-    def evaluate(self, subject: Subject) -> Iterator[RowScore]:
+    def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore]:
         for one in self._questions():
-            answers = subject.replies.completions.get(one.id)
+            answers = evaluated.replies.completions.get(one.id)
             named = option_named(answers[0].text, one.options) if answers else None
             values = {"accuracy": named == one.answer, "unanswered": not answers}
             if one.domain:

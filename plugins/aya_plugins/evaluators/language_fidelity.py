@@ -13,13 +13,13 @@ from aya_core.api import (
     Case,
     Completion,
     DataError,
+    EvaluatedModel,
     Evaluator,
     EvaluatorStrategy,
     Field,
     LocalFile,
     Prompt,
     RowScore,
-    Subject,
     check_language,
     content_of,
 )
@@ -74,25 +74,25 @@ class _LanguageFidelity:
         known = None if settings.words is None else dictionary(Path(settings.words))
         self._is_english = (lambda word: True) if known is None else known.__contains__
 
-    def evaluate(self, subject: Subject) -> Iterator[RowScore]:
-        prompts = {prompt.id: prompt for prompt in subject.prompts}
-        untold: list[Prompt] = []
-        is_told = False
-        for answer in subject.answers:
+    def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore]:
+        prompts = {prompt.id: prompt for prompt in evaluated.prompts}
+        unclear: list[Prompt] = []
+        is_determined = False
+        for answer in evaluated.answers:
             prompt = prompts[answer.prompt_id]
             measures = self._measures(prompt, answer)
             for metric, value in measures.items():
                 yield RowScore(prompt.id, prompt.language, metric, float(value))
-            is_told = is_told or "in_language" in measures
-            untold += [prompt] * bool(measures.get("undetermined"))
-        if is_told:
+            is_determined = is_determined or "in_language" in measures
+            unclear += [prompt] * bool(measures.get("undetermined"))
+        if is_determined:
             return
-        if not untold:
+        if not unclear:
             raise DataError(
                 "evaluator 'language-fidelity': the identifier knows none of the languages that the prompts ask for; expected some of "
                 f"ISO 639-1 among {', '.join(sorted({prompt.language for prompt in prompts.values()})) or 'no prompts'}"
             )
-        for prompt in untold:  # a model that writes nothing in letters is in no language
+        for prompt in unclear:  # a model that writes nothing in letters is in no language
             yield RowScore(prompt.id, prompt.language, "in_language", 0.0)
 
     def signature(self) -> Mapping[str, str]:

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, NamedTuple
 from aya_core.api import (
     AskingEvaluator,
     DataError,
+    EvaluatedModel,
     EvaluatorStrategy,
     Field,
     GenerationRequest,
@@ -20,7 +21,6 @@ from aya_core.api import (
     Request,
     RowScore,
     Sampling,
-    Subject,
     content_of,
 )
 from aya_plugins.benchmarks.mgsm import TEMPLATE, WORDINGS, Exemplar, flexible, is_same, means, written
@@ -98,9 +98,9 @@ class _Mgsm:
             )
             yield GenerationRequest(prompt, sampling)
 
-    def evaluate(self, subject: Subject) -> Iterator[RowScore]:
+    def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore]:
         for problem in self._problems():
-            answers = subject.replies.completions.get(problem.id)
+            answers = evaluated.replies.completions.get(problem.id)
             text = answers[0].text if answers else ""
             strict = WORDINGS[problem.language].strict(text)
             values = {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from aya_core.api import Context, Continuation, DataError, Message, RowScore, ScoringRequest, Subject
+from aya_core.api import Context, Continuation, DataError, EvaluatedModel, Message, RowScore, ScoringRequest
 from aya_plugins.benchmarks.tables import Row
 from aya_plugins.evaluators.signatures import versions
 
@@ -75,10 +75,10 @@ class MultipleChoice:
         for id, question in self._numbered():
             yield ScoringRequest(id, question.language, question.continuations)
 
-    def evaluate(self, subject: Subject) -> Iterator[RowScore]:
+    def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore]:
         """Compare the likeliest option with the right one."""
         for id, question in self._numbered():
-            scored = subject.replies.log_likelihoods[id]
+            scored = evaluated.replies.log_likelihoods[id]
             nats = [one.nats for one in scored]
             is_scored = all(map(math.isfinite, nats))
             right = float(is_scored and nats.index(max(nats)) == question.answer)

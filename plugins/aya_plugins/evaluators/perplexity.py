@@ -9,12 +9,12 @@ from pathlib import Path
 from aya_core.api import (
     DataError,
     Demonstration,
+    EvaluatedModel,
     Evaluator,
     EvaluatorStrategy,
     Field,
     RowScore,
     RowsRef,
-    Subject,
     read_rows,
 )
 from aya_plugins.evaluators.signatures import versions
@@ -44,9 +44,9 @@ class _Perplexity:
     def __init__(self, rows: str) -> None:
         self._rows = rows
 
-    def evaluate(self, subject: Subject) -> Iterator[RowScore]:
+    def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore]:
         rows = list(read_rows(Path(self._rows), Demonstration))
-        likelihoods = subject.log_likelihoods([(row.prompt, row.completion) for row in rows])
+        likelihoods = evaluated.log_likelihoods([(row.prompt, row.completion) for row in rows])
         for row, likelihood in zip(rows, likelihoods, strict=True):
             size = len(row.completion.encode())
             if size == 0:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aya_core.api import (
+    EvaluatedModel,
     Evaluator,
     EvaluatorStrategy,
     Field,
@@ -19,7 +20,6 @@ from aya_core.api import (
     RowScore,
     RowsRef,
     Strategy,
-    Subject,
     nested,
     read_rows,
 )
@@ -54,10 +54,10 @@ class _PreferenceAccuracy:
     def __init__(self, settings: PreferenceAccuracy) -> None:
         self._settings = settings
 
-    def evaluate(self, subject: Subject) -> Iterator[RowScore]:
+    def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore]:
         rows = list(read_rows(Path(self._settings.rows), Preference))
-        chosen = self._rewards(subject, [(row.prompt, row.chosen) for row in rows])
-        rejected = self._rewards(subject, [(row.prompt, row.rejected) for row in rows])
+        chosen = self._rewards(evaluated, [(row.prompt, row.chosen) for row in rows])
+        rejected = self._rewards(evaluated, [(row.prompt, row.rejected) for row in rows])
         for row, better, worse in zip(rows, chosen, rejected, strict=True):
             is_scored = math.isfinite(better) and math.isfinite(worse)
             yield RowScore(row.prompt.id, row.prompt.language, "unscored", float(not is_scored))
@@ -73,8 +73,8 @@ class _PreferenceAccuracy:
             **versions(),
         }
 
-    def _rewards(self, subject: Subject, pairs: Sequence[tuple[Prompt, str]]) -> Sequence[float]:
-        ours = subject.log_likelihoods(pairs)
+    def _rewards(self, evaluated: EvaluatedModel, pairs: Sequence[tuple[Prompt, str]]) -> Sequence[float]:
+        ours = evaluated.log_likelihoods(pairs)
         theirs = self._reference(pairs)
         divide = self._settings.normalize_by_length
         return [

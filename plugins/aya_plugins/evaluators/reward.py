@@ -11,11 +11,11 @@ from aya_core.api import (
     Case,
     Completion,
     DataError,
+    EvaluatedModel,
     Evaluator,
     EvaluatorStrategy,
     Field,
     RowScore,
-    Subject,
     checked_verdicts,
     nested,
 )
@@ -45,8 +45,8 @@ class _Reward:
         self._strategy = strategy
         self._arbiter: Arbiter = strategy.build()
 
-    def evaluate(self, subject: Subject) -> Iterator[RowScore]:
-        cases = list(_cases(subject, one_by_one=self._strategy.pointwise))
+    def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore]:
+        cases = list(_cases(evaluated, one_by_one=self._strategy.pointwise))
         if isinstance(self._arbiter, CalibratedArbiter):
             self._arbiter.calibrate(cases)
         reason, is_scored = "", False
@@ -62,18 +62,20 @@ class _Reward:
                     yield RowScore(id, language, "reward", verdict.score)
                 reason = reason or verdict.reason
         if not is_scored:
-            raise DataError(f"evaluator 'reward': its arbiter scored none of {len(subject.answers)} answers ({reason})")
+            raise DataError(
+                f"evaluator 'reward': its arbiter scored none of {len(evaluated.answers)} answers ({reason})"
+            )
 
     def signature(self) -> Mapping[str, str]:
         return {"arbiter": settings_of(self._strategy), **versions()}
 
 
-def _cases(subject: Subject, *, one_by_one: bool) -> Iterator[Case]:
+def _cases(evaluated: EvaluatedModel, *, one_by_one: bool) -> Iterator[Case]:
     """Put the samples of each prompt together, or each answer by itself for an arbiter that looks at one at a time."""
     samples: dict[str, list[Completion]] = {}
-    for answer in subject.answers:
+    for answer in evaluated.answers:
         samples.setdefault(answer.prompt_id, []).append(answer)
-    for prompt in subject.prompts:
+    for prompt in evaluated.prompts:
         found = samples.get(prompt.id, [])
         groups = [(one,) for one in found] if one_by_one else [tuple(found)] if found else []
         yield from (Case(prompt, group) for group in groups)

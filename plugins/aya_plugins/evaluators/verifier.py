@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from aya_core.api import Evaluator, EvaluatorStrategy, RowScore, Subject
+from aya_core.api import EvaluatedModel, Evaluator, EvaluatorStrategy, RowScore
 from aya_plugins.checks import Checking, CheckOptions
 from aya_plugins.evaluators.signatures import versions
 
@@ -31,9 +31,9 @@ class _Verifier:
     checking: Checking
     names: Mapping[str, str]
 
-    def evaluate(self, subject: Subject) -> Iterator[RowScore]:
-        prompts = {prompt.id: prompt for prompt in subject.prompts}
-        for answer in subject.answers:
+    def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore]:
+        prompts = {prompt.id: prompt for prompt in evaluated.prompts}
+        for answer in evaluated.answers:
             prompt = prompts[answer.prompt_id]
             found = self.checking.verdict(answer.text, prompt)
             if found.score is not None:

@@ -11,13 +11,13 @@ from aya_core.api import (
     CalibratedArbiter,
     Case,
     Completion,
+    EvaluatedModel,
     Evaluator,
     EvaluatorStrategy,
     Field,
     Prompt,
     RowScore,
     Strategy,
-    Subject,
     Verdict,
     checked_verdicts,
     nested,
@@ -70,13 +70,13 @@ class _WinRate:
         self._compares = not judge.pointwise
         self._shows_both = self._compares and not judge.orderless
 
-    def evaluate(self, subject: Subject) -> Iterator[RowScore]:
-        battles = list(_battles(subject))
+    def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore]:
+        battles = list(_battles(evaluated))
         asked = [battle for battle in battles if battle.is_met and self._outcome_unasked(battle) is None]
         cases = [case for battle in asked for case in battle.cases(self._shows_both)]
         verdicts: Iterator[Sequence[Verdict]] = iter(())
         if cases:
-            arbiter: Arbiter = subject.arbiter(self._settings.judge)
+            arbiter: Arbiter = evaluated.arbiter(self._settings.judge)
             if isinstance(arbiter, CalibratedArbiter):
                 arbiter.calibrate(cases)
             verdicts = checked_verdicts(arbiter, cases, "the judge of 'win-rate'")
@@ -121,10 +121,10 @@ class _WinRate:
                 yield row("length_ratio", own / rival, rival)
 
 
-def _battles(subject: Subject) -> Iterator[Battle]:
+def _battles(evaluated: EvaluatedModel) -> Iterator[Battle]:
     """Yield each sample that either side answered. Answers lose the names of who gave them."""
-    ours, theirs = _by_sample(subject.answers), _by_sample(subject.rival)
-    prompts: Mapping[str, Prompt] = {prompt.id: prompt for prompt in subject.prompts}
+    ours, theirs = _by_sample(evaluated.answers), _by_sample(evaluated.rival)
+    prompts: Mapping[str, Prompt] = {prompt.id: prompt for prompt in evaluated.prompts}
     for sample in dict.fromkeys((*ours, *theirs)):
         yield Battle(prompts[sample[0]], ours.get(sample), theirs.get(sample))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aya_core.api import MakeOptimiser, MergeEngine, MergeStrategy, hookimpl
+from aya_core.api import MakeOptimizer, MergeEngine, MergeStrategy, hookimpl
 from aya_plugins.merges.breadcrumbs import Breadcrumbs
 from aya_plugins.merges.dare_linear import DareLinear
 from aya_plugins.merges.dare_ties import DareTies
@@ -53,7 +53,7 @@ def aya_merge_engine() -> MergeEngine:
 
 
 @hookimpl
-def aya_optimiser() -> MakeOptimiser:
+def aya_optimizer() -> MakeOptimizer:
     """Offer CMA-ES. Raises PluginError where its library is not installed."""
     from aya_plugins.merges.cma_es import CmaEs, check_installed
 

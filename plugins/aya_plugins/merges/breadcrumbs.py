@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from aya_core.api import Field, MergeStrategy, Piece, PieceMerge, Pieces, Place, Varying
+from aya_core.api import Field, MergeParameter, MergeStrategy, Piece, PieceMerge, Pieces, Place
 from aya_plugins.merges.differences import Density, Elect, add_task_vectors
 from aya_plugins.merges.rescaling import rescale_to_l1
 from aya_plugins.merges.selection import TopK, keep_largest, thresholds
@@ -36,9 +36,15 @@ class Breadcrumbs(MergeStrategy):
     imports = ("torch", "numpy", "aya_kernels")
     extra = "train"
 
-    density: Density = Field(Varying(0.2), description="Share of each tensor's changes that is kept; 1 keeps all.")
-    gamma: Varying = Field(Varying(0.01), ge=0, lt=1, description="Share of the largest changes that is dropped.")
-    lambda_: Varying = Field(Varying(1.0), description="Scale of the merged task vector; the paper's alpha.")
+    density: Density = Field(
+        MergeParameter(0.2), description="Share of each tensor's changes that is kept; 1 keeps all."
+    )
+    gamma: MergeParameter = Field(
+        MergeParameter(0.01), ge=0, lt=1, description="Share of the largest changes that is dropped."
+    )
+    lambda_: MergeParameter = Field(
+        MergeParameter(1.0), description="Scale of the merged task vector; the paper's alpha."
+    )
     rescale: Literal["none", "l1"] = Field(
         "none", description="Give what is kept of a tensor the L1 norm of all of it (l1, mergekit's rescale: true)."
     )

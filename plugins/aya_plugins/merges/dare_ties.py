@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_core.api import Field, MergeStrategy, Piece, PieceMerge, Pieces, Place, Varying
+from aya_core.api import Field, MergeParameter, MergeStrategy, Piece, PieceMerge, Pieces, Place
 from aya_plugins.merges.dare import drop_and_rescale
 from aya_plugins.merges.differences import Density, Rescale, add_task_vectors
 
@@ -39,8 +39,8 @@ class DareTies(MergeStrategy):
     imports = ("torch", "numpy", "aya_kernels")
     extra = "train"
 
-    density: Density = Field(Varying(0.2), description="Probability that a change is kept; the paper's 1 - p.")
-    lambda_: Varying = Field(Varying(1.0), description="Scale of the merged task vector, lambda in TIES.")
+    density: Density = Field(MergeParameter(0.2), description="Probability that a change is kept; the paper's 1 - p.")
+    lambda_: MergeParameter = Field(MergeParameter(1.0), description="Scale of the merged task vector, lambda in TIES.")
     rescale: Rescale = Field(
         "unbiased",
         description="Divide what is kept by density (unbiased), restore the L1 norm (l1, as mergekit), or neither.",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_core.api import AyaError, Field, MergeStrategy, Piece, PieceMerge, Pieces, Place, Varying
+from aya_core.api import AyaError, Field, MergeParameter, MergeStrategy, Piece, PieceMerge, Pieces, Place
 from aya_plugins.merges.differences import Density, Elect, Rescale, add_task_vectors, task_vectors
 from aya_plugins.merges.rescaling import rescale_to_l1
 
@@ -41,11 +41,18 @@ class Della(MergeStrategy):
     imports = ("torch", "numpy", "aya_kernels")
     extra = "train"
 
-    density: Density = Field(Varying(0.2), description="Mean probability that a change is kept; the paper's 1 - p.")
-    epsilon: Varying = Field(
-        Varying(0.15), ge=0, lt=1, description="How far the probability goes up and down with rank; within density."
+    density: Density = Field(
+        MergeParameter(0.2), description="Mean probability that a change is kept; the paper's 1 - p."
     )
-    lambda_: Varying = Field(Varying(1.0), description="Scale of the merged task vector, lambda in the paper.")
+    epsilon: MergeParameter = Field(
+        MergeParameter(0.15),
+        ge=0,
+        lt=1,
+        description="How far the probability goes up and down with rank; within density.",
+    )
+    lambda_: MergeParameter = Field(
+        MergeParameter(1.0), description="Scale of the merged task vector, lambda in the paper."
+    )
     rescale: Rescale = Field(
         "unbiased",
         description="Divide what is kept by its probability (unbiased), restore the L1 norm (l1, as mergekit), or neither.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator
 
-from aya_core.api import AyaError, Field, Piece, Varying
+from aya_core.api import AyaError, Field, MergeParameter, Piece
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aya_kernels import Keep
 
 
-def _keeps_something(density: Varying) -> Varying:
+def _keeps_something(density: MergeParameter) -> MergeParameter:
     if not any(density.numbers):
         raise ValueError(
             "density 0 keeps nothing of any model, and the merge would be the base; "
@@ -24,7 +24,7 @@ def _keeps_something(density: Varying) -> Varying:
     return density
 
 
-Density = Annotated[Varying, Field(ge=0, le=1), AfterValidator(_keeps_something)]
+Density = Annotated[MergeParameter, Field(ge=0, le=1), AfterValidator(_keeps_something)]
 """What share of a task vector is kept. Some of it may be 0, which keeps nothing there; all of it may not."""
 
 Rescale = Literal["unbiased", "l1", "none"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aya_core.api import AyaError, Field, MergeStrategy, Place, TensorMerge, Varying, did_you_mean
+from aya_core.api import AyaError, Field, MergeParameter, MergeStrategy, Place, TensorMerge, did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,7 +114,7 @@ class MergekitMerge:
         return merged.clone() if is_input else merged
 
     def _value(self, name: str, value: Any, place: Place) -> Any:
-        if not isinstance(value, Varying):
+        if not isinstance(value, MergeParameter):
             return value
         return list(place.values(value)) if name in self.per_input else place.value(value)
 
@@ -124,7 +124,7 @@ def _checked(method: str, parameter: Any, value: Any) -> Any:
     try:
         if isinstance(value, (bool, str)) or value is None or parameter.value_type is bool:
             return parameter.validate(value)
-        varying = Varying(value)
+        varying = MergeParameter(value)
         for number in varying.numbers:
             parameter.validate(number)
     except ValueError as error:

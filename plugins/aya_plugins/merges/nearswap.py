@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_core.api import Field, MergeStrategy, Piece, PieceMerge, Pieces, Place, Varying
+from aya_core.api import Field, MergeParameter, MergeStrategy, Piece, PieceMerge, Pieces, Place
 from aya_plugins.merges.differences import base_of
 from aya_plugins.merges.refusals import refuse_number, refuse_weights
 
@@ -32,7 +32,9 @@ class NearSwap(MergeStrategy):
     imports = ("torch",)
     extra = "train"
 
-    t: Varying = Field(Varying(0.0001), gt=0, description="How far a value may move, in the units of the weights.")
+    t: MergeParameter = Field(
+        MergeParameter(0.0001), gt=0, description="How far a value may move, in the units of the weights."
+    )
 
     def build(self) -> PieceMerge:
         """Make the merge."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_core.api import Field, MergeStrategy, Piece, PieceMerge, Pieces, Place, Varying
+from aya_core.api import Field, MergeParameter, MergeStrategy, Piece, PieceMerge, Pieces, Place
 from aya_plugins.merges.gram import combination
 from aya_plugins.merges.refusals import refuse_number, refuse_weights
 
@@ -25,7 +25,7 @@ class Passthrough(MergeStrategy):
     imports = ("torch", "aya_kernels")
     extra = "train"
 
-    scale: Varying = Field(Varying(1.0), description="Multiply each tensor; by rules, only some of them.")
+    scale: MergeParameter = Field(MergeParameter(1.0), description="Multiply each tensor; by rules, only some of them.")
 
     def build(self) -> PieceMerge:
         """Make the merge."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from aya_core.api import AyaError, Field, MergeStrategy, Piece, PieceMerge, Pieces, Place, Varying
+from aya_core.api import AyaError, Field, MergeParameter, MergeStrategy, Piece, PieceMerge, Pieces, Place
 from aya_plugins.merges.differences import add_task_vectors, task_vectors
 from aya_plugins.merges.refusals import refuse_weights
 from aya_plugins.merges.selection import ALL, Threshold, TopK, keep_largest, thresholds
@@ -37,8 +37,8 @@ class Sce(MergeStrategy):
     imports = ("torch", "numpy", "aya_kernels")
     extra = "train"
 
-    select_topk: Varying = Field(
-        Varying(1.0), gt=0, le=1, description="Share of a tensor's parameters that is kept; 1 keeps all."
+    select_topk: MergeParameter = Field(
+        MergeParameter(1.0), gt=0, le=1, description="Share of a tensor's parameters that is kept; 1 keeps all."
     )
 
     def build(self) -> PieceMerge:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_core.api import Field, MergeStrategy, Piece, PieceMerge, Pieces, Place, Varying
+from aya_core.api import Field, MergeParameter, MergeStrategy, Piece, PieceMerge, Pieces, Place
 from aya_plugins.merges.gram import combination, gram
 from aya_plugins.merges.refusals import refuse_number, refuse_weights
 
@@ -39,7 +39,9 @@ class Slerp(MergeStrategy):
     imports = ("torch", "aya_kernels")
     extra = "train"
 
-    t: Varying = Field(Varying(0.5), ge=0, le=1, description="Where on the arc: 0 is the first model, 1 the second.")
+    t: MergeParameter = Field(
+        MergeParameter(0.5), ge=0, le=1, description="Where on the arc: 0 is the first model, 1 the second."
+    )
 
     def build(self) -> PieceMerge:
         """Make the merge."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_core.api import Field, MergeStrategy, Piece, PieceMerge, Pieces, Place, Varying
+from aya_core.api import Field, MergeParameter, MergeStrategy, Piece, PieceMerge, Pieces, Place
 from aya_plugins.merges.differences import add_task_vectors
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ class TaskArithmetic(MergeStrategy):
     imports = ("torch", "aya_kernels")
     extra = "train"
 
-    lambda_: Varying = Field(Varying(1.0), description="Scale of the merged task vector, lambda in the paper.")
+    lambda_: MergeParameter = Field(
+        MergeParameter(1.0), description="Scale of the merged task vector, lambda in the paper."
+    )
     normalize: bool = Field(False, description="Divide by the sum of the weights; the paper does not.")
 
     def build(self) -> PieceMerge:

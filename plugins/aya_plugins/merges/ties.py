@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Literal
 from aya_core.api import (
     AyaError,
     Field,
+    MergeParameter,
     MergeStrategy,
     Piece,
     PieceMerge,
     Pieces,
     Place,
-    Varying,
     WholeModelMerge,
 )
 from aya_plugins.merges.differences import Density, add_task_vectors
@@ -50,12 +50,14 @@ class Ties(MergeStrategy):
     imports = ("torch", "numpy", "aya_kernels")
     extra = "train"
 
-    density: Density = Field(Varying(0.2), description="Share of each task vector that is kept; 1 keeps all.")
+    density: Density = Field(MergeParameter(0.2), description="Share of each task vector that is kept; 1 keeps all.")
     trim: Literal["per-tensor", "global"] = Field(
         "per-tensor",
         description="Keep the largest of each tensor, or of all tensors together, as the authors' code does.",
     )
-    lambda_: Varying = Field(Varying(1.0), description="Scale of the merged task vector, lambda in the paper.")
+    lambda_: MergeParameter = Field(
+        MergeParameter(1.0), description="Scale of the merged task vector, lambda in the paper."
+    )
     weigh_election: bool = Field(True, description="Let weights count in the election of signs, as in mergekit.")
     normalize: bool = Field(
         True, description="Divide by the weights of those who agree; false sums (no disjoint mean)."

@@ -12,8 +12,7 @@ from torch import nn
 from aya_core.api import DataError, Prompt
 from aya_plugins.modeling.chat import CHUNK, ChatEncoder
 from aya_plugins.modeling.checkpoint import REMEDY, Where, load_model, load_reward_model, load_tokenizer
-from aya_plugins.modeling.positions import longest_row
-from aya_plugins.modeling.rows import Encoded, Ints, RowGatherer, padded
+from aya_plugins.modeling.rows import Encoded, Ints, RowGatherer, longest_row, padded
 from aya_plugins.modeling.settings import CheckpointSettings
 
 

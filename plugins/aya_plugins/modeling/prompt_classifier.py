@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from aya_plugins.modeling.checkpoint import Where, load_tokenizer
 from aya_plugins.modeling.memory import halving
 from aya_plugins.modeling.plain import PlainEncoder
-from aya_plugins.modeling.positions import longest_row
-from aya_plugins.modeling.rows import Encoded, Ints, length_sorted, padded
+from aya_plugins.modeling.rows import Encoded, Ints, length_sorted, longest_row, padded
 
 Logits = NDArray[numpy.float32]
 

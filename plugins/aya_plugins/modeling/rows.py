@@ -1,10 +1,10 @@
-"""Encoded rows, and the batches that a model reads."""
+"""Encoded rows, the batches that a model reads, and how long a row it can read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy
 import torch
@@ -181,3 +181,12 @@ def length_sorted(lengths: Ints, tokens: int) -> Iterator[Ints]:
         stop = start + max(1, tokens // max(1, int(lengths[order[start]])))
         yield order[start:stop]
         start = stop
+
+
+def longest_row(model: Any) -> int | None:
+    """Say for how many tokens a model has positions; None where its configuration sets no limit."""
+    for name, layer in model.named_modules():
+        if name.endswith("position_embeddings") and getattr(layer, "padding_idx", None) is not None:
+            return int(layer.num_embeddings - layer.padding_idx - 1)  # RoBERTa and kin count from the padding's number
+    longest: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return longest

@@ -10,7 +10,7 @@ from aya_core.api import Field, ModelRef, Settings
 class CheckpointSettings(Settings):
     """Which checkpoint is run, in which precision, where, and how much of it at a time. `load_model` reads these."""
 
-    incidental: ClassVar[frozenset[str]] = frozenset({"batch_tokens", "device"})
+    execution_settings: ClassVar[frozenset[str]] = frozenset({"batch_tokens", "device"})
 
     model: ModelRef = Field(description="The checkpoint that is run.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(

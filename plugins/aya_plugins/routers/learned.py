@@ -12,7 +12,7 @@ class Learned(CheckpointSettings, RouterStrategy):
     """Send each prompt to the `k` teachers that a router trained on verdicts expects to answer it best.
 
     Only teachers that are asked in the prompt's language are chosen; where there are fewer than `k`, all of them. A
-    teacher that the router learnt of and that is not in the pool is passed over.
+    teacher that the router learned of and that is not in the pool is passed over.
 
     Source: the learned routing of Odumakinde et al. 2024, arXiv 2408.14960.
     """
@@ -24,7 +24,7 @@ class Learned(CheckpointSettings, RouterStrategy):
     k: int = Field(1, ge=1, description="Teachers per prompt.")
     newcomers: Literal["refuse", "pass-over"] = Field(
         "refuse",
-        description="What of a teacher in the pool that the router never learnt of: an error, or no prompt sent to it.",
+        description="What of a teacher in the pool that the router never learned of: an error, or no prompt sent to it.",
     )
     max_tokens: int = Field(1024, ge=8, description="Longer prompts lose their middle; best as in the training.")
 

@@ -17,9 +17,9 @@ class OpenAI(ServerSettings, TeacherStrategy):
     """
 
     imports = ("aiohttp", "aya_plugins.teachers.runtime.openai")
-    elsewhere = True
+    remote = True
     extra = "api"
-    incidental = frozenset(
+    execution_settings = frozenset(
         {
             "base_url", "api_key_env", "concurrency", "requests_per_minute", "tokens_per_minute", "timeout_seconds", "retries",
             "backoff_seconds", "max_failures", "max_tokens_field",

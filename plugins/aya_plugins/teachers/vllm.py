@@ -20,7 +20,7 @@ class Vllm(TeacherStrategy):
     imports = ("torch", "transformers.modeling_utils", "aya_plugins.modeling.checkpoint")
     needs = ("vllm",)
     extra = "vllm"
-    incidental = frozenset(
+    execution_settings = frozenset(
         {"tensor_parallel_size", "pipeline_parallel_size", "gpu_memory_utilization", "enable_prefix_caching"}
     )
 

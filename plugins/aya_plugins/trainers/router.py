@@ -1,4 +1,4 @@
-"""Routers that are learnt."""
+"""Routers that are learned."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RouterTraining(LoopSettings, TrainerStrategy):
     reads = "judged"
 
     prompts: RowsRef = Field(
-        description="Rows with the prompts of the verdicts, such as `arbitrage.prompts`; prompts not among them are not learnt from."
+        description="Rows with the prompts of the verdicts, such as `arbitrage.prompts`; prompts not among them are not learned from."
     )
     temperature: float = Field(
         1.0,

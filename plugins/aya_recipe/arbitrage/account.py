@@ -163,14 +163,14 @@ class Account:
 
 def warnings(account: Mapping[str, Any]) -> list[str]:
     """Say in which languages the scores hardly separate the candidates, and of which teachers no answer was scored."""
-    told = []
+    sentences = []
     for teacher, rows in account["teachers"].items():
         if not any(row["scored"] for row in rows.values()):
             reasons: Counter[str] = Counter()
             for row in rows.values():
                 reasons.update(row["reasons"])
             why = "; ".join(f"{reason} ({n})" for reason, n in reasons.most_common(3))
-            told.append(
+            sentences.append(
                 f"{teacher}: none of its {sum(row['answers'] for row in rows.values())} answers was scored: {why}"
             )
     for language, found in account["languages"].items():
@@ -178,13 +178,13 @@ def warnings(account: Mapping[str, Any]) -> list[str]:
             continue
         tied = found["tied"] / found["compared"]
         if tied > MOSTLY_TIED:
-            told.append(
+            sentences.append(
                 f"{language}: all scores are equal on {100 * tied:.0f}% of {found['compared']} prompts with unlike answers; "
                 "the winner is drawn by lot there, so use an arbiter that tells them apart, or pick.ties: drop"
             )
         elif found["separation"] is not None and found["separation"] < HARDLY_SEPARATES:
-            told.append(
+            sentences.append(
                 f"{language}: scores differ little within a prompt (spread {found['separation']:.2f} of that between prompts, "
                 f"n = {found['compared']}); the arbiter hardly separates the candidates"
             )
-    return told
+    return sentences

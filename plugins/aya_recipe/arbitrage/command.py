@@ -11,39 +11,27 @@ from rich.console import Console
 
 from aya_core.api import (
     LoadedRecipe,
-    RecipeError,
     Runner,
-    changed_code_options,
-    choose_stage,
-    find_recipe,
     make_plan,
-    override_option,
     read_strategy,
     run_plan,
-    validate_recipe,
 )
 from aya_recipe.arbitrage.stage import ArbitrageStage
 from aya_recipe.data.export import write_jsonl
-from aya_recipe.options.words import read_dataset, read_named
+from aya_recipe.options.alone import load_given, recipe_of, recipe_or_options, run_folder, run_options
+from aya_recipe.options.words import by_name, choose_stage, read_dataset, read_named
 from aya_recipe.report import terminal
 
 
 @click.command(name="arbitrate")
-@click.argument("recipe", required=False, metavar="[RECIPE]")
-@click.option("--stage", metavar="NAME", help="Which arbitrage stage of RECIPE, where it has several.")
+@recipe_or_options("Which arbitrage stage of RECIPE, where it has several.")
 @click.option("--prompts", metavar="FILE|SPEC", help="What is asked: a JSONL or Parquet file, or a data set.")
 @click.option("--teacher", "teachers", metavar="NAME=SPEC", multiple=True, help="A teacher of the pool; repeat it.")
 @click.option("--arbiter", metavar="SPEC", help="Who judges.")
 @click.option("--router", metavar="SPEC", help="Who is asked; all by default.")
-@override_option
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Run folder; runs/arbitrage, or that of RECIPE, by default."
-)
 @click.option("--jsonl", "as_jsonl", is_flag=True, help="Write best.jsonl and pairs.jsonl into the run folder, too.")
 @click.option("--ask-again", is_flag=True, help="Ask again what had no answer, and judge again what failed.")
-@changed_code_options
-@click.option("--json", "as_json", is_flag=True, help="Print the account as JSON on stdout; progress goes to stderr.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress; the account is shown.")
+@run_options("arbitrage", as_json="the account", shown="the account is")
 def command(
     recipe: str | None, stage: str | None, prompts: str | None, teachers: tuple[str, ...], arbiter: str | None,
     router: str | None, overrides: tuple[str, ...], out: Path | None, as_jsonl: bool, ask_again: bool,
@@ -56,17 +44,10 @@ def command(
     --set stages.arbitrage.sampling.max_tokens=512. A run that was stopped goes on where it was.
     """
     options = {"--prompts": prompts, "--teacher": teachers, "--arbiter": arbiter, "--router": router}
-    given = [name for name, value in options.items() if value]
-    if recipe is not None and given:
-        raise click.UsageError(f"{given[0]} makes a stage of its own; leave out RECIPE, or change it with --set")
-    if recipe is None:
-        loaded = _from_options(prompts, teachers, arbiter, router, overrides)
-        stage = "arbitrage"
-    else:
-        loaded = find_recipe(recipe, overrides)
-        stage = choose_stage(loaded, stage, ArbitrageStage)
+    loaded = load_given(recipe, options, overrides) or _from_options(prompts, teachers, arbiter, router, overrides)
+    stage = choose_stage(loaded, stage, ArbitrageStage)
     plan = make_plan(loaded).only(stage)
-    folder = out or Path("runs") / loaded.recipe.name
+    folder = run_folder(loaded, out)
     runner = Runner(loaded, plan, folder, ask_again=ask_again, changed_code=changed_code)
     made, report = run_plan(runner, quiet=quiet)
     section = report.sections[stage]
@@ -92,16 +73,12 @@ def _from_options(
     ]
     if prompts is None or arbiter is None or not teachers:
         raise click.UsageError(f"{missing[0]} is missing; expected a RECIPE, or --prompts, --teacher and --arbiter")
-    pool = [read_named(text, "--teacher") for text in teachers]
-    if len(dict(pool)) < len(pool):
-        raise RecipeError("--teacher: a name is given twice; names must differ")
     stage: dict[str, Any] = {
         "name": "arbitrage",
         "do": "arbitrage",
         "prompts": read_dataset(prompts, "--prompts"),
-        "teachers": dict(pool),
+        "teachers": by_name((read_named(text, "--teacher") for text in teachers), "--teacher"),
         "arbiter": read_strategy(arbiter, "--arbiter"),
         **({"router": read_strategy(router, "--router")} if router else {}),
     }
-    raw = {"name": "arbitrage", "stages": [stage]}
-    return validate_recipe(raw, source="aya arbitrate", folder=Path.cwd(), overrides=overrides)
+    return recipe_of(stage, overrides, command="arbitrate")

@@ -6,17 +6,18 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import heappush, heappushpop
 from typing import Any, ClassVar
 
 from aya_core.api import (
     MEASURE,
+    Arbiter,
     ArbiterStrategy,
     Asked,
     Asking,
     Builder,
     CalibratedArbiter,
     Case,
+    Columns,
     Completion,
     DataError,
     Judged,
@@ -32,7 +33,8 @@ from aya_core.api import (
     read_rows,
     stable_hash,
 )
-from aya_recipe.arbitrage.asked import read_prompts, route_file, routes_of
+from aya_recipe.arbitrage.drawing import drawn_by_language
+from aya_recipe.arbitrage.routing import read_prompts, route_file, routes_of
 from aya_recipe.arbitrage.sampling import read_answers
 
 CHUNK_CASES = 2048
@@ -44,13 +46,13 @@ CALIBRATION_CASES = 256
 
 def add(
     build: Builder, id: str, prompts: str, answers: Mapping[str, str], arbiter: Strategy[Any], *,
-    part: tuple[int, int] | None = None, routes: str | None = None,
+    split: tuple[int, int] | None = None, routes: str | None = None,
 ) -> str:  # fmt: skip
     """Add the node that judges, and return its id. routes: only the answers of teachers that they name are judged."""
     inputs = {"prompts": prompts, **{f"answers.{teacher}": node for teacher, node in answers.items()}}
     if routes is not None:
         inputs["routes"] = routes
-    settings: dict[str, Any] = {"teachers": list(answers), "part": part}
+    settings: dict[str, Any] = {"teachers": list(answers), "split": split}
     return build.add(
         id, "judge", "judged", settings, inputs, {"arbiter": ("arbiter", arbiter)}, asked_by=("arbiter",), draws=False
     )
@@ -60,22 +62,15 @@ def judge(work: Work) -> Mapping[str, Any]:
     """Bring the candidates of each prompt together and write the arbiter's verdict on each."""
     strategy: ArbiterStrategy = work.strategy("arbiter")
     arbiter = strategy.build()
-    alone = strategy.pointwise
     scale = ""
     if isinstance(arbiter, CalibratedArbiter):
         sample = calibration_sample(read_cases(work), work.node.seed)
         arbiter.calibrate(sample)
-        scale = stable_hash([_key(case) for case in sample])
+        scale = stable_hash([key_of(case) for case in sample])
     asked = Asked.of(work.node, work.contents, scale)
 
-    def ask(cases: Sequence[Case]) -> Iterator[tuple[int, Sequence[Judged]]]:
-        for place, (case, verdicts) in enumerate(zip(cases, checked_verdicts(arbiter, cases), strict=True)):
-            yield place, [Judged(*pair) for pair in zip(case.candidates, verdicts, strict=True)]
-
-    cases: Iterable[Case] = read_cases(work)
-    if alone:  # so that a verdict stands when another teacher joins
-        cases = (Case(case.prompt, (candidate,)) for case in cases for candidate in case.candidates)
-    asking = Asking(Judged, _key, ask, asked, stands=is_no_failure)
+    cases = answer_by_answer(read_cases(work)) if strategy.pointwise else read_cases(work)
+    asking = Asking(Judged, key_of, lambda cases: judged(arbiter, cases, "the arbiter"), asked, stands=is_no_failure)
     filled = fill_shards(work, asking, chunked(cases, CHUNK_CASES))
     counts: Counter[str] = Counter(row.status for row in read_rows(work.out, _Status))
     if filled.rows and not counts["scored"]:
@@ -121,41 +116,41 @@ def is_no_failure(rows: Sequence[Judged]) -> bool:
 
 def calibration_sample(cases: Iterable[Case], seed: int) -> list[Case]:
     """Draw some cases of each language by hash: the same ones whatever the order of the prompts."""
-    drawn: dict[str, list[tuple[int, str, Case]]] = {}
-    for case in cases:
-        mark = -int(stable_hash([seed, case.prompt.id])[:15], 16)
-        heap = drawn.setdefault(case.prompt.language, [])
-        add = heappush if len(heap) < CALIBRATION_CASES else heappushpop  # which lets the largest hash go
-        add(heap, (mark, case.prompt.id, case))
-    return [case for language in sorted(drawn) for *_, case in sorted(drawn[language])]
+    drawn = drawn_by_language(cases, lambda case: case.prompt, CALIBRATION_CASES, seed)
+    return [case for of_language in drawn.values() for case in reversed(of_language)]
 
 
-def _key(case: Case) -> int:
+def key_of(case: Case) -> int:
+    """Name a case by its prompt and candidates."""
     return case_key(case.prompt, case.candidates)
+
+
+def answer_by_answer(cases: Iterable[Case]) -> Iterator[Case]:
+    """Make each candidate a case by itself, for arbiters that look at one alone: its verdict stands when another teacher joins."""
+    return (Case(case.prompt, (candidate,)) for case in cases for candidate in case.candidates)
+
+
+def judged(arbiter: Arbiter, cases: Sequence[Case], who: str) -> Iterator[tuple[int, Sequence[Judged]]]:
+    """Yield the place of each case with an arbiter's verdicts on its candidates. who: judges, for messages."""
+    for place, (case, verdicts) in enumerate(zip(cases, checked_verdicts(arbiter, cases, who), strict=True)):
+        yield place, [Judged(*pair) for pair in zip(case.candidates, verdicts, strict=True)]
 
 
 def _nothing_scored(work: Work, counts: Counter[str]) -> DataError:
     """Say why no answer was scored. The verdicts are forgotten: a judge that was out of reach is asked again next time."""
     reasons = Counter(row.verdict.reason for row in read_rows(work.out, Judged)).most_common(3)
-    told = "; ".join(f"{reason} ({count})" for reason, count in reasons)
+    counted = "; ".join(f"{reason} ({count})" for reason, count in reasons)
     shutil.rmtree(work.out)
     return DataError(
         f"the arbiter scored none of {counts.total()} answers ({counts['abstained']} abstentions, {counts['failed']} "
-        f"failures): {told}"
+        f"failures): {counted}"
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Status:
+class _Status(Columns):
     """The status of a verdict alone."""
 
     status: str
 
     columns: ClassVar[Mapping[str, str]] = {"status": "string"}
-
-    def to_values(self) -> Sequence[Any]:
-        return (self.status,)
-
-    @classmethod
-    def from_values(cls, *values: Any) -> _Status:
-        return cls(*values)

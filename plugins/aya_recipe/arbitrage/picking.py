@@ -15,20 +15,19 @@ from aya_core.api import (
     Judged,
     Language,
     Lookahead,
-    NearDuplicates,
     Preference,
     Prompt,
     Settings,
     Work,
-    normalise,
+    normalize,
     read_rows,
-    similarity,
     stable_hash,
     write_rows,
 )
 from aya_recipe.arbitrage.account import Account, Drops
-from aya_recipe.arbitrage.asked import read_prompts
-from aya_recipe.arbitrage.caps import Caps
+from aya_recipe.arbitrage.drawing import Caps
+from aya_recipe.arbitrage.near_duplicates import NearDuplicates, similarity
+from aya_recipe.arbitrage.routing import read_prompts
 
 
 class Pick(Settings):
@@ -71,20 +70,22 @@ FOR_PAIRS = ("rejected", "min_margin", "min_margins")
 
 
 def add(
-    build: Builder, name: str, prompts: str, verdicts: str, pick: Pick, *, round: int = 0, part: tuple[int, int] | None = None
+    build: Builder, name: str, prompts: str, verdicts: str, pick: Pick, *, round: int = 0, split: tuple[int, int] | None = None
 ) -> tuple[str, str]:  # fmt: skip
     """Add the nodes that pick, and return the ids of best answers and pairs."""
     inputs = {"prompts": prompts, "verdicts": verdicts}
-    settings = {**pick.model_dump(mode="json"), "part": part}
+    settings = {**pick.model_dump(mode="json"), "split": split}
     for_best = {key: value for key, value in settings.items() if key not in FOR_PAIRS}
     best = build.add(f"{name}.best", "pick-best", "demonstrations", for_best, inputs)
     pairs = build.add(f"{name}.pairs", "pick-pairs", "preferences", {**settings, "round": round}, inputs)
     return best, pairs
 
 
-def add_groups(build: Builder, name: str, prompts: str, verdicts: str, pick: Pick, part: tuple[int, int] | None) -> str:
+def add_groups(
+    build: Builder, name: str, prompts: str, verdicts: str, pick: Pick, split: tuple[int, int] | None
+) -> str:
     """Add the node that keeps all scored answers of each prompt, and return its id."""
-    settings = {**pick.model_dump(mode="json", exclude={*FOR_PAIRS, "ties", "teacher_share"}), "part": part}
+    settings = {**pick.model_dump(mode="json", exclude={*FOR_PAIRS, "ties", "teacher_share"}), "split": split}
     inputs = {"prompts": prompts, "verdicts": verdicts}
     return build.add(f"{name}.groups", "pick-groups", "groups", settings, inputs)
 
@@ -243,7 +244,7 @@ def _why_none(judged: Sequence[Judged]) -> str:
 
 
 def eligible(prompt: Prompt, judged: Sequence[Judged]) -> list[Judged]:
-    """The scored answers that are not empty, best first; ties in an order that favours no teacher."""
+    """The scored answers that are not empty, best first; ties in an order that favors no teacher."""
     scored = [row for row in judged if row.verdict.status == "scored" and row.completion.text.strip()]
     counts = Counter(map(_score, scored))
     if len(counts) == len(scored):
@@ -259,7 +260,7 @@ def pair(
     ranked: Sequence[Judged], rule: str, min_margin: float, seed: Any, *, alike: float | None = None, ties: str = "draw"
 ) -> list[tuple[Judged, Judged]] | str:  # fmt: skip
     """Pair the answers of a prompt by a rule of `pick.rejected`, or say why that cannot be done. ranked: best first."""
-    texts = [normalise(row.completion.text) for row in ranked]
+    texts = [normalize(row.completion.text) for row in ranked]
     if all(text == texts[0] for text in texts):
         return "all answers equal"
     if ties == "drop" and _is_tied(ranked):
@@ -286,7 +287,7 @@ def pair(
 def _is_tied(ranked: Sequence[Judged]) -> bool:
     """Whether another answer scores as much as the best one."""
     best = [row.completion.text for row in ranked if _score(row) == _score(ranked[0])]
-    return len(set(map(normalise, best))) > 1
+    return len(set(map(normalize, best))) > 1
 
 
 def _margin_over_others(ranked: Sequence[Judged]) -> float | None:

@@ -21,8 +21,8 @@ from typing import Any
 from aya_core.api import Alert, Block, Picture, Section, StageRecord, Text
 from aya_recipe.arbitrage.account import warnings
 from aya_recipe.report import bars
-from aya_recipe.report.bars import COLOURS, Bar
-from aya_recipe.report.blocks import table_of
+from aya_recipe.report.bars import COLORS, Bar
+from aya_recipe.report.blocks import number, table_of
 
 Row = dict[str, Any]
 
@@ -98,7 +98,7 @@ def account_table(account: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     yield ["teacher", *(name.replace("abstained", "abst.") for name in counts), "score", "margin", "tokens", "s"]
     for teacher, row in account["teachers"].items():
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
-        means = [_number(row["mean_score"]), _number(row["mean_margin"])]
+        means = [number(row["mean_score"]), number(row["mean_margin"])]
         yield [teacher, *(str(row[key]) for key in counts), *means, str(row["tokens"] or ""), seconds]
 
 
@@ -109,7 +109,7 @@ def details_table(account: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     if names:
         yield ["mean of", *teachers]
     for name in names:
-        yield [name, *(_number(row["details"].get(name)) for row in teachers.values())]
+        yield [name, *(number(row["details"].get(name)) for row in teachers.values())]
 
 
 def wins_table(account: Mapping[str, Any]) -> Iterator[Sequence[str]]:
@@ -137,19 +137,14 @@ def summary(account: Mapping[str, Any]) -> str:
 
 def _picture(name: str, account: Mapping[str, Any]) -> Picture:
     """Draw the wins of an arbitrage's account. Bars are shares of a language's prompts that were won; the number beside is n."""
-    colours = {teacher: COLOURS[index % len(COLOURS)] for index, teacher in enumerate(account["teachers"])}
+    colors = {teacher: COLORS[index % len(COLORS)] for index, teacher in enumerate(account["teachers"])}
     rows = []
     for language, won in account["wins"].items():
         total = sum(won.values())
-        told = {teacher: f"{count} of {total}" for teacher, count in won.items()}
-        rows.append(Bar(language, won, told, str(total)))
+        labels = {teacher: f"{count} of {total}" for teacher, count in won.items()}
+        rows.append(Bar(language, won, labels, str(total)))
     title = f"{name}: whose answer won where"
-    return Picture(name, title, bars.shares(title, colours, rows))
-
-
-def _number(value: float | None) -> str:
-    """Three decimals, or nothing."""
-    return "" if value is None else f"{value:z.3f}"
+    return Picture(name, title, bars.shares(title, colors, rows))
 
 
 def _left_out(stage: StageRecord) -> list[str]:
@@ -158,8 +153,8 @@ def _left_out(stage: StageRecord) -> list[str]:
     left_out = stage.run.standing[id].measures.get("left_out") if id is not None else None
     if not left_out:
         return []
-    told = ", ".join(f"{code} {count}" for code, count in left_out.items())
-    return [f"prompts in languages that the recipe does not name were left out: {told}"]
+    counts = ", ".join(f"{code} {count}" for code, count in left_out.items())
+    return [f"prompts in languages that the recipe does not name were left out: {counts}"]
 
 
 def by_reason(dropped: Iterable[Mapping[str, Any]]) -> dict[str, int]:

@@ -1,16 +1,19 @@
-"""Routing: which teachers answer which prompt."""
+"""Routing: which teachers answer which prompt, and the prompts that a node is then about. Streams."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from aya_core.api import (
     ROW_GROUP,
+    Columns,
     DataError,
+    Lookahead,
     PluginError,
     Pool,
     Prompt,
@@ -22,8 +25,49 @@ from aya_core.api import (
     write_rows,
     writing_file,
 )
-from aya_recipe.arbitrage.asked import Route, route_file, routes_of
 from aya_recipe.arbitrage.drawing import Draw
+
+
+@dataclass(frozen=True, slots=True)
+class Route(Columns):
+    """A prompt that is sent to a teacher; the teacher's name is that of the file."""
+
+    prompt_id: str
+    language: str
+
+    columns: ClassVar[Mapping[str, str]] = {"prompt_id": "string", "language": "string"}
+
+
+def route_file(teacher: str) -> str:
+    """The file of a routes artifact that lists what one teacher is asked."""
+    return f"{teacher}.parquet"
+
+
+def routes_of(path: Path) -> Lookahead[Route]:
+    """Look up, in order, which prompts a file of routes sends to its teacher."""
+    return Lookahead(read_rows(path, Route), lambda route: route.prompt_id)
+
+
+def read_prompts(work: Work) -> Iterator[Prompt]:
+    """Stream the prompts of a node: its split of them, and those that its input `route` names, where it has one."""
+    split = work.setting("split")
+    prompts: Iterable[Prompt] = share(read_rows(work.inputs["prompts"], Prompt), tuple(split) if split else None)
+    if "route" not in work.inputs:
+        yield from prompts
+        return
+    routes = routes_of(work.inputs["route"])
+    for prompt in prompts:
+        if routes.take(prompt.id):
+            yield prompt
+
+
+def share(rows: Iterable[Prompt], split: tuple[int, int] | None) -> Iterator[Prompt]:
+    """Take the k-th of n equal splits: every n-th row of each language, so that each split has the same mix of languages."""
+    seen: Counter[str] = Counter()
+    for row in rows:
+        if split is None or seen[row.language] % split[1] == split[0]:
+            yield row
+        seen[row.language] += 1
 
 
 def route(work: Work) -> Mapping[str, Any]:

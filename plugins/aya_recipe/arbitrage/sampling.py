@@ -16,7 +16,7 @@ from aya_core.api import (
     count_rows,
     read_rows,
 )
-from aya_recipe.arbitrage.asked import read_prompts, route_file
+from aya_recipe.arbitrage.routing import read_prompts, route_file
 
 GREEDY = "greedy"
 """The folder of answers at temperature 0."""
@@ -24,19 +24,19 @@ GREEDY = "greedy"
 
 def add(
     build: Builder, id: str, prompts: str, teacher: Strategy[Any], sampling: Sampling, *, name: str,
-    routes: str | None = None, model: str | None = None, greedy: bool = False, part: tuple[int, int] | None = None,
+    routes: str | None = None, model: str | None = None, greedy: bool = False, split: tuple[int, int] | None = None,
     at: str = "teacher",
 ) -> str:  # fmt: skip
     """Add the node in which one teacher answers, and return its id.
 
-    routes: only the prompts routed to `name` are asked. greedy: ask once more at temperature 0. part: (k, n) asks
+    routes: only the prompts routed to `name` are asked. greedy: ask once more at temperature 0. split: (k, n) asks
     only the k-th of n equal parts of the prompts. at: where in the stage the teacher stands, for messages.
     """
     inputs = {"prompts": prompts, **({"route": routes} if routes else {})}
-    settings = {"name": name, "sampling": sampling.model_dump(mode="json"), "greedy": greedy, "part": part}
+    settings = {"name": name, "sampling": sampling.model_dump(mode="json"), "greedy": greedy, "split": split}
     return build.add(
         id, "sample", "completions", settings, inputs, {"teacher": ("teacher", teacher)}, model=model,
-        parts={"route": route_file(name)} if routes else {}, at={"teacher": at},
+        subpaths={"route": route_file(name)} if routes else {}, at={"teacher": at},
         asked_by=("name", "sampling", "greedy", "teacher"), draws=sampling.seed is None,
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ import click
 
 from aya_core.api import (
     Artifact,
+    ArtifactError,
     Completion,
     DataError,
     Demonstration,
@@ -45,6 +46,8 @@ def command(folder: Path, name: str, out: Path | None) -> None:
     rows = {id: step.kind for id, step in record.steps.items() if step.kind in RECORDS}
     if name not in rows:
         raise DataError(f"no rows named '{name}' in {folder}; {did_you_mean(name, rows)}")
+    if name in record.damaged:
+        raise ArtifactError(record.damaged[name])
     if name not in record.standing:
         raise DataError(f"'{name}' is not made yet in {folder}; `aya run` or `aya arbitrate` makes it")
     write_jsonl(record.standing[name], out)

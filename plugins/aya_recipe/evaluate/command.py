@@ -12,21 +12,17 @@ from rich.console import Console
 
 from aya_core.api import (
     LoadedRecipe,
-    RecipeError,
     Registry,
     Runner,
-    changed_code_options,
-    choose_stage,
     find_recipe,
     make_plan,
-    override_option,
     read_strategy,
     run_plan,
-    validate_recipe,
 )
 from aya_recipe.evaluate.stage import EvaluateStage
 from aya_recipe.evaluate.suite import load_suite
-from aya_recipe.options.words import read_model, read_named, read_row_source
+from aya_recipe.options.alone import recipe_of, run_folder, run_options
+from aya_recipe.options.words import by_name, choose_stage, read_model, read_named, read_row_source
 from aya_recipe.report import terminal
 
 NAME = "evaluate"
@@ -45,13 +41,7 @@ NAME = "evaluate"
 @click.option("--teacher", metavar="SPEC", help="How each model is run; transformers by default.")
 @click.option("--against", metavar="MODEL|SPEC", help="The rival of a suite's win rates: a model, or a teacher.")
 @click.option("--judge", metavar="SPEC", help="The judge of a suite's win rates: an arbiter.")
-@override_option
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Run folder; runs/evaluate, or that of RECIPE, by default."
-)
-@changed_code_options
-@click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON on stdout; progress goes to stderr.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress; the tables are shown.")
+@run_options(NAME, as_json="all numbers", shown="the tables are")
 def command(
     models: tuple[str, ...], stage: str | None, evaluators: tuple[str, ...], suite: str | None, data: Path | None,
     prompts: str | None, teacher: str | None, against: str | None, judge: str | None, overrides: tuple[str, ...],
@@ -83,9 +73,7 @@ def command(
     console = Console(stderr=True, highlight=False)
     for line in left_out:
         console.print(line, style="yellow", soft_wrap=True, markup=False)
-    _evaluate(
-        loaded, stage, out or Path("runs") / loaded.recipe.name, console, changed_code, as_json=as_json, quiet=quiet
-    )
+    _evaluate(loaded, stage, run_folder(loaded, out), console, changed_code, as_json=as_json, quiet=quiet)
 
 
 def _evaluate(
@@ -108,8 +96,8 @@ def _evaluate(
         return
     for name in names:
         terminal.show(name, report.sections[name], console, "tables")
-    told = f"{folder / 'tables'}: the same as Markdown, LaTeX, HTML and JSON; figures: {folder / 'pictures'}"
-    console.print(told, soft_wrap=True)
+    message = f"{folder / 'tables'}: the same as Markdown, LaTeX, HTML and JSON; figures: {folder / 'pictures'}"
+    console.print(message, soft_wrap=True)
 
 
 def _is_recipe(words: Sequence[str]) -> bool:
@@ -125,20 +113,16 @@ def _from_options(
         raise click.UsageError(
             "--evaluator is missing; expected what to measure, such as xcopa,data=./xcopa, or --suite"
         )
-    measured = [_evaluator(text) for text in evaluators]
-    if len(dict(measured)) < len(measured):
-        raise RecipeError("--evaluator: a name is given twice; tell them apart as NAME=SPEC")
     stage: dict[str, Any] = {
         "name": NAME,
         "do": "evaluate",
         "models": [read_model(model) for model in models],
-        "evaluators": dict(measured),
+        "evaluators": by_name(map(_evaluator, evaluators), "--evaluator"),
         "greedy": False,
         **({"prompts": read_row_source(prompts, "--prompts")} if prompts else {}),
         **({"teacher": read_strategy(teacher, "--teacher")} if teacher else {}),
     }
-    raw = {"name": NAME, "stages": [stage]}
-    return validate_recipe(raw, source="aya evaluate", folder=Path.cwd(), overrides=overrides)
+    return recipe_of(stage, overrides, command="evaluate")
 
 
 def _evaluator(text: str) -> tuple[str, dict[str, Any]]:

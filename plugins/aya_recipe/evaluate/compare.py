@@ -19,8 +19,7 @@ from aya_core.api import (
     stable_hash,
 )
 from aya_recipe.evaluate import scores
-from aya_recipe.evaluate.compared import compared_tables
-from aya_recipe.evaluate.comparison import Side, compare
+from aya_recipe.evaluate.comparison import Side, compare, compared_tables
 from aya_recipe.evaluate.scores import Scores
 from aya_recipe.evaluate.tables import names
 from aya_recipe.report import terminal
@@ -55,8 +54,10 @@ def command(
         for what in evaluator["differs"]
     ]
     if differs and not anyway:
-        told = "\n".join(dict.fromkeys(differs))
-        raise ArtifactError(f"A and B were not measured in the same way; --anyway compares them nevertheless.\n{told}")
+        message = "\n".join(dict.fromkeys(differs))
+        raise ArtifactError(
+            f"A and B were not measured in the same way; --anyway compares them nevertheless.\n{message}"
+        )
     if as_json:
         click.echo(json.dumps([{"stage": name, **comparison} for name, comparison, _ in found], ensure_ascii=False))
         return
@@ -82,6 +83,8 @@ class _Named(NamedTuple):
         """Read `RUN` or `RUN:MODEL`. Raises ArtifactError."""
         folder, _, model = words.partition(":") if not Path(words).is_dir() else (words, "", "")
         run = RunRecord.read(Path(folder))
+        if run.damaged:
+            raise ArtifactError(run.faults()[0])
         stages = {stage.name: scores.read(stage) for stage in scores.evaluate_stages(run)}
         if not stages:
             raise ArtifactError(f"{folder}: no evaluated model stands here; run an evaluate stage first")
@@ -131,9 +134,9 @@ def _comparisons(
     one, other = sides
     stages = [name for name in one.stages if name in other.stages and named in (None, name)]
     if not stages:
-        told = f"no evaluate stage '{named}' in both" if named else "no evaluate stage of the same name in both"
+        message = f"no evaluate stage '{named}' in both" if named else "no evaluate stage of the same name in both"
         raise ArtifactError(
-            f"{one.words} has {', '.join(one.stages)}; {other.words} has {', '.join(other.stages)}: {told}"
+            f"{one.words} has {', '.join(one.stages)}; {other.words} has {', '.join(other.stages)}: {message}"
         )
     for side in sides:
         known = {name for stage in stages for name in side.models(stage)}

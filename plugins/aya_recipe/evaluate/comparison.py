@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aya_core.api import Table
 from aya_recipe.evaluate.scores import Scores
 from aya_recipe.numbers import bootstrap, statistics
 from aya_recipe.numbers.statistics import Estimate, Sums
@@ -60,14 +61,14 @@ def differing(one: Side, other: Side, label: str) -> Iterator[str]:
     ours, theirs = one.facts[label], other.facts[label]
     for name in dict.fromkeys((*ours, *theirs)):
         if ours.get(name) != theirs.get(name):
-            yield f"{name} is {_told(ours.get(name))} for A and {_told(theirs.get(name))} for B"
+            yield f"{name} is {_quoted(ours.get(name))} for A and {_quoted(theirs.get(name))} for B"
     for id in sorted(one.texts.keys() & other.texts.keys()):
         if one.texts[id] != other.texts[id]:
             yield f"the prompt '{id}' is another text for A than for B"
             return
 
 
-def _told(value: str | None) -> str:
+def _quoted(value: str | None) -> str:
     return "not there" if value is None else repr(value)
 
 
@@ -140,8 +141,8 @@ def _apart(one: Estimate, other: Estimate) -> Estimate:
 
 
 def _row(one: Estimate, other: Estimate, difference: Estimate) -> dict[str, Any]:
-    told = difference.as_row()
-    return {"a": one.value, "b": other.value, "difference": told.pop("value"), **told}
+    numbers = difference.as_row()
+    return {"a": one.value, "b": other.value, "difference": numbers.pop("value"), **numbers}
 
 
 def stands(row: Mapping[str, Any], among: int) -> str:
@@ -150,3 +151,58 @@ def stands(row: Mapping[str, Any], among: int) -> str:
         return ""
     low, high = Estimate(row["difference"], row["standard_error"], row["n"]).among(among)
     return "*" if low <= 0 <= high else "**"
+
+
+def compared_tables(comparison: Mapping[str, Any], shown: tuple[str, str]) -> Iterator[Table]:
+    """The main metrics in one table, and each by language in another. shown: what the models are called."""
+    title = f"{shown[1]} (B) less {shown[0]} (A)"
+    main = {}
+    for label, evaluator in comparison["evaluators"].items():
+        if evaluator["headline"] in evaluator["metrics"]:
+            main[label] = evaluator["metrics"][evaluator["headline"]]
+    header = ["metric", "A", "B", "B - A", "95% interval", "", "n", "only A", "only B"]
+    rows = []
+    for label, evaluator in comparison["evaluators"].items():
+        for metric, row in evaluator["metrics"].items():
+            is_main = metric == evaluator["headline"]
+            if is_main or ("/" not in metric and (row["a"] or row["b"])):
+                mark = stands(row, len(main)) if is_main else ""
+                alone = [str(row["only_a"]), str(row["only_b"])]
+                rows.append([f"{label}: {metric}", *_numbers(row), mark, str(row["n"]), *alone])
+    yield Table(header, rows, title, list(_notes(comparison, len(main))))
+    for label, row in main.items():
+        languages = row["languages"]
+        if len(languages) > 1:
+            numbers = [
+                [code, *_numbers(one), stands(one, len(languages)), str(one["n"])] for code, one in languages.items()
+            ]
+            metric = comparison["evaluators"][label]["headline"]
+            yield Table(
+                ["language", *header[1:7]], numbers, f"{title}: {label}: {metric} by language", [note(len(languages))]
+            )
+
+
+def note(count: int) -> str:
+    """Say what the marks mean among so many comparisons."""
+    if count == 1:
+        return "*: the 95% interval leaves out 0."
+    return (
+        f"*: the 95% interval leaves out 0, as it does by chance for one in 20 of equal numbers; {count} are compared here. **: it does "
+        f"with each held to 5%/{count} (Bonferroni)."
+    )
+
+
+def _numbers(row: Mapping[str, Any]) -> list[str]:
+    interval = "" if row["low"] is None else f"{row['low']:+z.4f} to {row['high']:+z.4f}"
+    return [f"{row['a']:z.4f}", f"{row['b']:z.4f}", f"{row['difference']:+z.4f}", interval]
+
+
+def _notes(comparison: Mapping[str, Any], count: int) -> Iterator[str]:
+    yield note(count) + " Other metrics have no mark."
+    for label, evaluator in comparison["evaluators"].items():
+        if any(not row["paired"] for row in evaluator["metrics"].values()):
+            yield f"{label}: a metric of whole corpora; its difference is not paired, and the interval too wide."
+        for what in evaluator["differs"]:
+            yield f"{label}: not the same measurement: {what}."
+    for label in comparison["left_out"]:
+        yield f"{label}: measured on one side only, and left out."

@@ -11,7 +11,7 @@ Cost: one pass over the training rows, two over what is evaluated; memory holds 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -41,7 +41,7 @@ PASSAGES = 64
 ASKED, TRAINED = "asked.", "trained."
 """What the roles of the inputs begin with; a name follows."""
 
-LEARNT = ("prompt", "completion", "chosen", "rejected")
+LEARNED = ("prompt", "completion", "chosen", "rejected")
 """Columns of training rows that hold messages."""
 
 
@@ -58,15 +58,6 @@ class Contaminated(Columns):
     columns: ClassVar[Mapping[str, str]] = {
         "source": "string", "language": "string", "row_id": "string", "exact": "int", "passages": "int",
     }  # fmt: skip
-
-    def to_values(self) -> Sequence[Any]:
-        """The values of the row."""
-        return self.source, self.language, self.row_id, self.exact, self.passages
-
-    @classmethod
-    def from_values(cls, *values: Any) -> Contaminated:
-        """Read back what `to_values` gave."""
-        return cls(*values)
 
 
 class _Row(NamedTuple):
@@ -102,36 +93,36 @@ def find(work: Work) -> Mapping[str, Any]:
             wholes.add(hash(canonical(text)))
         for passage in _passages(row):
             sieve.add(passage)
-    learnt_wholes: set[int] = set()
-    learnt: set[int] = set()
+    learned_wholes: set[int] = set()
+    learned: set[int] = set()
     rows = 0
     for texts in _trained(folder for role, folder in work.inputs.items() if role.startswith(TRAINED)):
         rows += 1
         for text in texts:
             whole = hash(canonical(text))
             if whole in wholes:
-                learnt_wholes.add(whole)
-            learnt.update(passage for passage in passages(text) if passage in sieve)
-    found = _found(_asked(asked), learnt_wholes, learnt)
+                learned_wholes.add(whole)
+            learned.update(passage for passage in passages(text) if passage in sieve)
+    found = _found(_asked(asked), learned_wholes, learned)
     write_rows(work.out, Contaminated, found)
     exact = Counter((row.source, row.language) for row in found if row.exact)
     overlapping = Counter((row.source, row.language) for row in found if row.passages)
-    told: dict[str, dict[str, dict[str, int]]] = {}
+    by_source: dict[str, dict[str, dict[str, int]]] = {}
     for (source, language), count in sorted(counts.items()):
         key = (source, language)
-        told.setdefault(source, {})[language] = {
+        by_source.setdefault(source, {})[language] = {
             "rows": count, "exact": exact[key], "overlapping": overlapping[key],
         }  # fmt: skip
-    return {"training_rows": rows, "exact": exact.total(), "overlapping": overlapping.total(), "by_source": told}
+    return {"training_rows": rows, "exact": exact.total(), "overlapping": overlapping.total(), "by_source": by_source}
 
 
-def _found(asked: Iterable[_Row], wholes: set[int], learnt: set[int]) -> list[Contaminated]:
+def _found(asked: Iterable[_Row], wholes: set[int], learned: set[int]) -> list[Contaminated]:
     """The rows that occur, without passages that are a template's."""
     rows: list[tuple[_Row, bool, set[int]]] = []
     shared: Counter[tuple[str, str, int]] = Counter()
     for row in asked:
         exact = any(hash(canonical(text)) in wholes for text in row.texts)
-        common = _passages(row) & learnt
+        common = _passages(row) & learned
         if exact or common:
             rows.append((row, exact, common))
             shared.update((row.source, row.language, passage) for passage in common)
@@ -161,8 +152,8 @@ def _read_for(build: Builder, models: Iterable[str]) -> list[str]:
         if node.action == "read" or (node.kind in ROWS_KINDS and not node.inputs):
             found[id] = None
         found.update(dict.fromkeys(path for role, path in node.external.items() if role in ("rows", "prompts")))
-        if node.same_as is not None:
-            waiting.append(node.same_as)
+        if node.alias_of is not None:
+            waiting.append(node.alias_of)
         waiting += [other for role, other in node.inputs.items() if role != "validation" and node.action != "check"]
     return sorted(found)
 
@@ -206,7 +197,7 @@ def _trained(folders: Iterable[Path]) -> Iterator[list[str]]:
     for folder in folders:
         for file in sorted(folder.glob("*.parquet")):
             with pyarrow.parquet.ParquetFile(file) as rows:
-                columns = [name for name in LEARNT if name in rows.schema_arrow.names]
+                columns = [name for name in LEARNED if name in rows.schema_arrow.names]
                 for batch in rows.iter_batches(1024, columns=columns):
                     for values in zip(*(batch.column(name).to_pylist() for name in columns), strict=True):
                         yield [_text(tuple(messages)) for messages in values if messages]

@@ -12,6 +12,7 @@ from aya_core.api import (
     Completion,
     CorpusScore,
     DataError,
+    EvaluatedModel,
     Evaluator,
     EvaluatorStrategy,
     LikelihoodTeacher,
@@ -20,7 +21,6 @@ from aya_core.api import (
     Prompt,
     Replies,
     RowScore,
-    Subject,
     Teacher,
     Work,
     read_rows,
@@ -28,7 +28,7 @@ from aya_core.api import (
 )
 from aya_recipe.arbitrage import sampling
 from aya_recipe.evaluate import replying
-from aya_recipe.evaluate.kept_verdicts import Keeper
+from aya_recipe.evaluate.verdict_cache import VerdictCache
 
 GREEDY = "greedy "
 """Before the name of a metric that was measured on greedy answers."""
@@ -47,17 +47,19 @@ def evaluate(work: Work) -> Mapping[str, Any]:
     """Score one model with one evaluator, on sampled answers and on greedy ones."""
     strategy: EvaluatorStrategy = work.strategy("evaluator")
     evaluator = strategy.build()
-    keeper = Keeper(work, strategy)
+    cache = VerdictCache(work, strategy)
     rows: list[RowScore] = []
     corpus: list[CorpusScore] = []
     unanswered = 0
     for greedy in (False, True) if work.setting("greedy") else (False,):
-        subject = Subject(
+        evaluated = EvaluatedModel(
             work.setting("name"), list(_prompts(work)), _answers(work, "answers", greedy), _answers(work, "rival", greedy),
-            likelihoods(lambda: work.strategy("teacher").build()), _replies(work), keeper.arbiter, work.store,
+            likelihoods(lambda: work.strategy("teacher").build()), _replies(work), cache.arbiter, work.store,
         )  # fmt: skip
-        unanswered += len({prompt.id for prompt in subject.prompts} - {answer.prompt_id for answer in subject.answers})
-        for row in score(evaluator, subject):
+        unanswered += len(
+            {prompt.id for prompt in evaluated.prompts} - {answer.prompt_id for answer in evaluated.answers}
+        )
+        for row in score(evaluator, evaluated):
             if greedy:
                 row = replace(row, metric=GREEDY + row.metric)
             if isinstance(row, CorpusScore):
@@ -75,17 +77,17 @@ def evaluate(work: Work) -> Mapping[str, Any]:
         "goal": getattr(strategy, "goal", None),
         "rows": len(rows),
         "unanswered": unanswered,
-        **keeper.measures,
+        **cache.measures,
         "signature": signature_of(work, evaluator),
     }
 
 
-def score(evaluator: Evaluator, subject: Subject) -> Iterator[RowScore | CorpusScore]:
+def score(evaluator: Evaluator, evaluated: EvaluatedModel) -> Iterator[RowScore | CorpusScore]:
     """Score a model, and check what the evaluator says. Raises PluginError."""
-    for row in evaluator.evaluate(subject):
+    for row in evaluator.evaluate(evaluated):
         if not isinstance(row, (RowScore, CorpusScore)) or not math.isfinite(row.value):
             raise PluginError(
-                f"the evaluator gave {row!r} for '{subject.name}'; expected RowScore or CorpusScore with a finite value"
+                f"the evaluator gave {row!r} for '{evaluated.name}'; expected RowScore or CorpusScore with a finite value"
             )
         yield row
 
@@ -137,7 +139,7 @@ def _answers(work: Work, role: str, greedy: bool) -> Sequence[Completion]:
 
 
 def likelihoods(build: Callable[[], Teacher]) -> Callable[[Sequence[tuple[Prompt, str]]], Sequence[LogLikelihood]]:
-    """A model's own likelihoods, for a `Subject`. build: loads the model; called on first use."""
+    """A model's own likelihoods, for a `EvaluatedModel`. build: loads the model; called on first use."""
     loaded: list[LikelihoodTeacher] = []
 
     def log_likelihoods(pairs: Sequence[tuple[Prompt, str]]) -> Sequence[LogLikelihood]:

@@ -118,9 +118,9 @@ def reply(work: Work) -> Mapping[str, Any]:
         scoring = _scoring(loaded, asked, name)
         generation = _generation(loaded, asked, name, seed)
         for filled in (
-            fill_shards(work, scoring, _chunks_of_scoring(folder), part=scores_of(label), total=count_rows(folder / SCORING)),
+            fill_shards(work, scoring, _chunks_of_scoring(folder), subfolder=scores_of(label), total=count_rows(folder / SCORING)),
             fill_shards(
-                work, generation, _chunks_of_generation(folder), part=completions_of(label),
+                work, generation, _chunks_of_generation(folder), subfolder=completions_of(label),
                 total=count_rows(folder / GENERATION),
             ),
         ):  # fmt: skip

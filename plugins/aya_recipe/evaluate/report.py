@@ -17,12 +17,15 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from aya_core.api import Block, Section, StageRecord, Table, Text
-from aya_recipe.evaluate import pictures, scores, tables
+from aya_core.api import Block, Picture, Section, StageRecord, Table, Text
+from aya_recipe.evaluate import scores, tables
 from aya_recipe.evaluate.evaluation import GREEDY
 from aya_recipe.evaluate.scores import Scores
+from aya_recipe.evaluate.tables import models_of, names
 from aya_recipe.numbers import statistics
 from aya_recipe.numbers.statistics import Estimate, Sums
+from aya_recipe.report import bars
+from aya_recipe.report.bars import COLORS, Bar
 
 Row = dict[str, Any]
 
@@ -48,7 +51,7 @@ def _blocks(stage: StageRecord, data: Mapping[str, Any]) -> Iterator[Block]:
         about = f"{data['headline']}, mean over languages; ± is half the 95% interval, n the number of prompts."
         better = BETTER.get(data["goal"], "")
         yield Text(f"{about} Changes are paired by prompt. {better}".strip(), level="brief")
-        yield pictures.of_scores(name, data)
+        yield of_scores(name, data)
         yield main_table(data)
     joined = _joined(stage, account)
     for number, table in enumerate(tables.of_stages(joined) if joined else ()):
@@ -57,14 +60,14 @@ def _blocks(stage: StageRecord, data: Mapping[str, Any]) -> Iterator[Block]:
         )  # what one evaluator says of the models is in the main table already
         yield replace(table, level="report" if is_seen else "tables")
     if data["languages"]:
-        yield pictures.of_languages(name, data)
+        yield of_languages(name, data)
     main = next(iter(account["evaluators"]))
     for label in account["scores"]:
         table = tables.languages_by_models(account, label, tables.title_of(label, name, joined))
         yield replace(table, level="report" if label == main else "tables")
         for parts in tables.parts_by_models(account, label, tables.title_of(label, name, joined)):
             yield replace(parts, level="tables")
-    yield from pictures.of_rivals(name, account)
+    yield from of_rivals(name, account)
 
 
 def _joined(stage: StageRecord, account: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +94,7 @@ def main_table(data: Mapping[str, Any]) -> Table:
 def _cells(row: Mapping[str, Any], goal: str | None) -> Sequence[str]:
     missing = f" ({row['unanswered']} unanswered)" if row.get("unanswered") else ""
     return (
-        f"{row['name']} (is {row['same_as']})" if "same_as" in row else row["name"],
+        f"{row['name']} (is {row['alias_of']})" if "alias_of" in row else row["name"],
         _number(row if "score" in row else None, "score"),
         _change(row.get("gain"), goal),
         _number(row.get("greedy"), "score"),
@@ -112,10 +115,10 @@ def _number(estimate: Mapping[str, Any] | None, key: str = "value", sign: str = 
 
 def _change(gain: Mapping[str, Any] | None, goal: str | None) -> str:
     """A change, with a word where less is better and the change is told apart from none."""
-    told = _number(gain, sign="+")
+    change = _number(gain, sign="+")
     if not gain or goal != "min" or gain["high"] is None or gain["low"] <= 0 <= gain["high"]:
-        return told
-    return f"{told} {'worse' if gain['value'] > 0 else 'better'}"
+        return change
+    return f"{change} {'worse' if gain['value'] > 0 else 'better'}"
 
 
 def _main(measured: Scores) -> dict[str, Any]:
@@ -196,7 +199,67 @@ def _metric_name(label: str, metric: str) -> str:
 def _stood_in(stage: StageRecord, name: str) -> Mapping[str, str]:
     """Which model another one stands in for, where a guard ended the rounds that would have made it."""
     step = stage.run.steps.get(stage.run.names.get(name, {}).get("", ""))
-    if step is None or step.gate is None or step.id not in stage.run.standing:
+    if step is None or step.guard is None or step.id not in stage.run.standing:
         return {}
     made = stage.run.standing[step.id].node
-    return {} if made == step.same_as else {"same_as": made}
+    return {} if made == step.alias_of else {"alias_of": made}
+
+
+OUTCOMES = {"win": "#6cc5b0", "loss": "#ff8ab7", "tie": "#c9ccd1"}
+"""Outcomes of a comparison with a rival, and their colors."""
+
+
+def of_scores(stage: str, data: Mapping[str, Any]) -> Picture:
+    """Draw the headline of every model with its interval; controls are of another color."""
+    rows = [(row, COLORS[0]) for row in data["stages"]] + [(row, COLORS[-1]) for row in data["controls"]]
+    drawn = [
+        bars.Scored(row["name"], row["score"], color, row["low"], row["high"]) for row, color in rows if "score" in row
+    ]
+    title = f"{stage}: {data['headline']}, with 95% intervals"
+    return Picture(f"{stage}.scores", title, bars.scores(title, drawn))
+
+
+def of_languages(stage: str, data: Mapping[str, Any]) -> Picture:
+    """Draw the headline of every model in the recipe's line, language by language."""
+    models = [row["name"] for row in data["stages"]]
+    colors = {model: COLORS[index % len(COLORS)] for index, model in enumerate(models)}
+    by_language = {
+        code: [bars.Scored(model, found[model]["value"], colors[model]) for model in models if model in found]
+        for code, found in data["languages"].items()
+    }
+    title = f"{stage}: {data['headline']} by language"
+    return Picture(f"{stage}.languages", title, bars.groups(title, colors, by_language))
+
+
+def of_rivals(stage: str, account: Mapping[str, Any]) -> Iterator[Picture]:
+    """Draw the win rates of an evaluate stage: all pairs of a model and its rival, then each pair by language.
+
+    They are those of the paper's figures 1, 2 and 4 (arXiv 2412.04261).
+    """
+    shown = names(models_of(account))
+    for label, evaluator in account["evaluators"].items():
+        rival, metrics = evaluator["against"], account["scores"][label]
+        if rival is None or not OUTCOMES.keys() <= metrics.keys():
+            continue
+        of_pairs = {}
+        for model in models_of(account):
+            outcomes = {name: metrics[name][model] for name in OUTCOMES if model in metrics[name]}
+            if model != rival and len(outcomes) == len(OUTCOMES):
+                pair = f"{shown[model]} vs {shown.get(rival, rival)}"
+                of_pairs[pair] = {name: scored["mean"] for name, scored in outcomes.items()}
+                codes = sorted(outcomes["win"]["languages"])
+                of_one = {
+                    code: {name: scored["languages"][code] for name, scored in outcomes.items()} for code in codes
+                }
+                yield _outcomes(f"{stage}.{label}@{shown[model]}", f"{stage}: {pair}, %", of_one)
+        if of_pairs:
+            yield _outcomes(f"{stage}.{label}", f"{stage}: {label}, mean over languages, %", of_pairs)
+
+
+def _outcomes(name: str, title: str, rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Picture:
+    drawn = []
+    for row, outcomes in rows.items():
+        change = {outcome: f"{100 * estimate['value']:.1f}" for outcome, estimate in outcomes.items()}
+        values = {outcome: estimate["value"] for outcome, estimate in outcomes.items()}
+        drawn.append(Bar(row, values, change, f"n {outcomes['win']['n']}", is_labeled=True))
+    return Picture(name, title, bars.shares(title, OUTCOMES, drawn), level="tables")

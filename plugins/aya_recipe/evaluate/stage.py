@@ -114,18 +114,18 @@ class EvaluateStage(Stage):
                     if rival is not None:
                         inputs["rival"] = rival
                 settings = {"name": name, "greedy": self.greedy and bool(inputs)}
-                parts: dict[str, str] = {}
+                subpaths: dict[str, str] = {}
                 if label in requests:
-                    parts = {
+                    subpaths = {
                         evaluation.SCORES: replying.scores_of(label),
                         evaluation.COMPLETIONS: replying.completions_of(label),
                     }
-                    inputs |= dict.fromkeys(parts, replies[name])
+                    inputs |= dict.fromkeys(subpaths, replies[name])
                 strategies = {"evaluator": ("evaluator", evaluator)}
                 if defaults.has_teacher(build, self.teacher):
                     strategies["teacher"] = ("teacher", defaults.teacher(build, self.teacher))
                 build.add(
-                    f"{self.name}.{label}@{name}", "evaluate", "scores", settings, inputs, strategies, model=model, parts=parts,
+                    f"{self.name}.{label}@{name}", "evaluate", "scores", settings, inputs, strategies, model=model, subpaths=subpaths,
                     asked_by=("evaluator",), draws=False,
                 )  # fmt: skip
 

@@ -28,16 +28,16 @@ DATA, RIVAL, JUDGE = "$data", "$rival", "$judge"
 """What stands in a suite for the folder of its data, the rival of its win rates and their judge."""
 
 _DOLLY = (
-    "https://huggingface.co/datasets/CohereLabs/aya_evaluation_suite (licence: Apache-2.0); expected a file for each language, de.jsonl or "
+    "https://huggingface.co/datasets/CohereLabs/aya_evaluation_suite (license: Apache-2.0); expected a file for each language, de.jsonl or "
     "de.parquet, with columns id and prompt"
 )
 
 WHERE: Mapping[str, str] = {
-    "m-arenahard": "https://huggingface.co/datasets/CohereLabs/m-ArenaHard (licence: Apache-2.0); expected a file for each language, "
+    "m-arenahard": "https://huggingface.co/datasets/CohereLabs/m-ArenaHard (license: Apache-2.0); expected a file for each language, "
     "de.parquet or de.jsonl",
     "dolly-human-edited": _DOLLY,
     "dolly-machine-translated": _DOLLY,
-    "comet": "https://huggingface.co/Unbabel/XCOMET-XL (licence: CC-BY-NC-SA-4.0; accept its terms there) as xcomet/, and "
+    "comet": "https://huggingface.co/Unbabel/XCOMET-XL (license: CC-BY-NC-SA-4.0; accept its terms there) as xcomet/, and "
     "https://huggingface.co/facebook/xlm-roberta-xl, tokenizer and config, as xcomet-encoder/",
 }
 """Where the prompts of a stage or the files of a nested setting are published, by its name; evaluators say it of their own data."""
@@ -54,7 +54,7 @@ def load_suite(
         raise RecipeError(f"--suite {suite}: neither a file nor a bundled suite; {did_you_mean(suite, suites)}")
     if data is not None and not data.is_dir():
         raise RecipeError(f"--data {data}: no such folder; expected one with the suite's data, a folder for each set")
-    raw = yaml12.parse(path.read_text(encoding="utf-8"), str(path))
+    raw = yaml12.read(path)
     if not isinstance(raw, dict) or not isinstance(raw.get("stages"), list):
         raise RecipeError(f"{path}: expected a recipe, a mapping with `name` and `stages`")
     fitting = _Fitting(path, raw, data, against is not None and judge is not None)

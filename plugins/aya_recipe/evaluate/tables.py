@@ -95,8 +95,8 @@ def contamination(stages: Mapping[str, Account]) -> Iterator[Table]:
     """Rows of evaluators that occur in training rows, in all and in each language that has some; nothing where none was compared."""
     rows = []
     for name, account in stages.items():
-        told = account["contamination"]
-        for label, languages in told["evaluators"].items() if told else ():
+        contamination = account["contamination"]
+        for label, languages in contamination["evaluators"].items() if contamination else ():
             title = title_of(label, name, stages)
             rows.append(_contaminated(title, languages.values()))
             for code, counts in languages.items():
@@ -188,8 +188,12 @@ def _group_notes(stages: Mapping[str, Account]) -> Iterator[str]:
 def _signatures(stages: Mapping[str, Account]) -> Iterator[str]:
     for name, account in stages.items():
         for label, evaluator in account["evaluators"].items():
-            told = "; ".join(f"{key}: {value}" for key, value in evaluator["signature"].items()).replace("\n", "\\n")
-            yield f"{title_of(label, name, stages)}: {evaluator['headline']} ({told})"
+            described = "; ".join(f"{key}: {value}" for key, value in evaluator["signature"].items()).replace(
+                "\n", "\\n"
+            )
+            yield f"{title_of(label, name, stages)}: {evaluator['headline']} ({described})"
         if account["sampling"] is not None:
-            told = ", ".join(f"{key} {value}" for key, value in account["sampling"].items() if value not in (None, []))
-            yield f"{name}: answers to its prompts with {told}"
+            described = ", ".join(
+                f"{key} {value}" for key, value in account["sampling"].items() if value not in (None, [])
+            )
+            yield f"{name}: answers to its prompts with {described}"

@@ -50,20 +50,20 @@ def command(
     if parts:
         _show(console, "mean over languages", mean_of(list(parts.values())))
     if found.style:
-        told = ", ".join(f"{name} {value:+.3f}" for name, value in found.style.items())
-        console.print(f"style (nats for a usual difference): {told}")
+        written = ", ".join(f"{name} {value:+.3f}" for name, value in found.style.items())
+        console.print(f"style (nats for a usual difference): {written}")
     if battles.left_out:
         console.print("without a verdict: " + ", ".join(f"{name} {count}" for name, count in battles.left_out.items()))
 
 
 def _as_json(battles: Battles, found: Rates, parts: dict[str, Rates]) -> dict[str, Any]:
-    told = found.as_json()
+    written = found.as_json()
     if battles.left_out:
-        told["left_out"] = battles.left_out
+        written["left_out"] = battles.left_out
     if parts:
-        told["languages"] = {language: part.as_json()["models"] for language, part in parts.items()}
-        told["mean_over_languages"] = [one.as_row() for one in mean_of(list(parts.values()))]
-    return told
+        written["languages"] = {language: part.as_json()["models"] for language, part in parts.items()}
+        written["mean_over_languages"] = [one.as_row() for one in mean_of(list(parts.values()))]
+    return written
 
 
 def _title(found: Rates) -> str:

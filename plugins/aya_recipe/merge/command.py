@@ -12,15 +12,16 @@ import click
 
 from aya_core.api import (
     DataError,
-    Means,
     MergeInput,
     MergeJob,
     RecipeError,
     Registry,
+    Resources,
     SettingsError,
     Strategy,
     flush,
     make_folder,
+    make_output_folder,
     rename,
     write_file,
     yaml12,
@@ -81,12 +82,12 @@ def command(
         )
     registry = Registry()
     partial = out.with_name(out.name + ".partial")
-    means = Means(threads=threads, memory=memory, device=device)
+    resources = Resources(threads=threads, memory=memory, device=device)
     merges = []
     for config, name in zip(configs, names, strict=True):
-        read = read_merge_config(yaml12.parse(config.read_text(encoding="utf-8"), str(config)), str(config))
+        read = read_merge_config(yaml12.read(config), str(config))
         made = partial / MADE / name if len(configs) > 1 else partial / MADE
-        job = _job(read, config, made, partial / SCRATCH / name, seed, means, int(max_shard_gb * 1e9))
+        job = _job(read, config, made, partial / SCRATCH / name, seed, resources, int(max_shard_gb * 1e9))
         merges.append((_strategy(registry, read, config), job))
     _open(partial)
     accounts = _merge(registry, merges, partial)
@@ -102,7 +103,7 @@ def _checked(registry: Registry, job: MergeJob, made: Path, lines: Path | None, 
     """Check what was made, and add the table to its model card. The checkpoint stays, whatever is found."""
     if lines is None:
         return {}
-    report = merging.check(registry, made, (*job.models, job.base), lines, per_language, job.means.device)
+    report = merging.check(registry, made, (*job.models, job.base), lines, per_language, job.resources.device)
     card = made / "README.md"
     checked = f"\nChecked on up to {per_language} lines per language:\n\n```\n{report['table']}\n```\n"
     write_file(card, card.read_text(encoding="utf-8") + checked)
@@ -132,7 +133,7 @@ def _open(partial: Path) -> None:
         raise DataError(
             f"{partial}: exists, and is not of a merge that was stopped; OUT is made there, so move it, or choose another OUT"
         )
-    make_folder(partial)
+    make_output_folder(partial)
     write_file(partial / MARK, "Made by `aya merge`, which goes on from here when the same command is given again.\n")
 
 
@@ -155,7 +156,7 @@ def _strategy(registry: Registry, read: MergeConfig, config: Path) -> Strategy[A
 
 
 def _job(
-    read: MergeConfig, config: Path, out: Path, scratch: Path, seed: int, means: Means, shard_bytes: int
+    read: MergeConfig, config: Path, out: Path, scratch: Path, seed: int, resources: Resources, shard_bytes: int
 ) -> MergeJob:
     vocabulary = read.vocabulary
     names = {model.name for model in (*read.models, read.base) if model}
@@ -170,10 +171,10 @@ def _job(
         dtype=read.dtype,
         shard_bytes=shard_bytes,
         scratch=scratch,
-        parts=read.parts,
+        slices=read.slices,
         vocabulary=vocabulary,
         chat_template=read.chat_template,
-        means=means,
+        resources=resources,
     )
 
 

@@ -13,19 +13,19 @@ from aya_core.api import (
     CheckingEngine,
     CheckpointMerge,
     Field,
-    Means,
     MergeEngine,
     MergeInput,
     MergeJob,
+    MergeParameter,
     ModelRef,
     PieceMerge,
     PluginError,
     Reference,
     Registry,
+    Resources,
     Stage,
     Strategy,
     TensorMerge,
-    Varying,
     Vocabulary,
     WholeModelMerge,
     Work,
@@ -47,7 +47,9 @@ class MakesOneOfSeveral(Stage):
     tokenizer: Vocabulary = Field(Vocabulary(), description="Whose tokens the merge has, where the models' differ.")
     chat_template: str | None = Field(None, description="A chat template to store, as text; None keeps the base's.")
     max_shard_gb: float = Field(4.0, gt=0, description="Largest file of weights, GB (10^9 bytes).")
-    means: Means = Field(Means(), description="With how many threads, how much memory and on what it is done.")
+    resources: Resources = Field(
+        Resources(), description="With how many threads, how much memory and on what it is done."
+    )
 
 
 def settings_of(
@@ -89,7 +91,7 @@ def resolve(
 def add(
     build: Builder, id: str, models: Mapping[str, str], merge: Strategy[Any], weights: Mapping[str, Any],
     base: str | None = None, settings: Mapping[str, Any] | None = None, files: Mapping[str, str] | None = None,
-    means: Means | None = None,
+    resources: Resources | None = None,
 ) -> str:  # fmt: skip
     """Add the node of one merge, and return its id.
 
@@ -97,8 +99,8 @@ def add(
     """
     inputs = {**inputs_of(models, base), **(files or {})}
     known = {"models": list(models), "weights": [weights[name] for name in models], **(settings or {})}
-    incidental = {"means": (means or Means()).model_dump(mode="json")}
-    return build.add(id, "merge", "checkpoint", known, inputs, {"merge": ("merge", merge)}, incidental=incidental)
+    execution = {"resources": (resources or Resources()).model_dump(mode="json")}
+    return build.add(id, "merge", "checkpoint", known, inputs, {"merge": ("merge", merge)}, execution=execution)
 
 
 def inputs_of(models: Mapping[str, str], base: str | None) -> dict[str, str]:
@@ -135,7 +137,7 @@ def job(work: Work, out: Path, weights: Mapping[str, Any], scratch: Path | None 
     return MergeJob(
         models=models,
         out=out,
-        weights=Varying(dict(weights)),
+        weights=MergeParameter(dict(weights)),
         seed=work.node.seed,
         base=base,
         dtype=settings.get("dtype"),
@@ -143,7 +145,7 @@ def job(work: Work, out: Path, weights: Mapping[str, Any], scratch: Path | None 
         scratch=scratch or work.scratch,
         vocabulary=Vocabulary.model_validate(tokenizer) if tokenizer else Vocabulary(),
         chat_template=settings.get("chat_template"),
-        means=Means.model_validate(settings["means"]),
+        resources=Resources.model_validate(settings["resources"]),
         report=lambda done, total: work.report(done, total, {}),
     )
 

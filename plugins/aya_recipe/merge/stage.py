@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from aya_core.api import Action, Builder, Check, Field, Varying
+from aya_core.api import Action, Builder, Field, LocalFile, MergeParameter, Settings
 from aya_recipe.merge import merging
+
+
+class Check(Settings):
+    """How a merged checkpoint is checked against what it was merged from."""
+
+    lines: LocalFile = Field(description="JSONL or Parquet file with the columns text and language.")
+    per_language: int = Field(8, ge=1, description="Lines read of each language.")
 
 
 class MergeStage(merging.MakesOneOfSeveral):
@@ -17,7 +24,7 @@ class MergeStage(merging.MakesOneOfSeveral):
         "check-merge": Action(merging.check_merge),
     }
 
-    weights: dict[str, Varying] | tuple[float, ...] | None = Field(
+    weights: dict[str, MergeParameter] | tuple[float, ...] | None = Field(
         None,
         description="Weight of each model, by cluster or in the order of `models`; None means 1 each. By cluster, one "
         "may be a gradient over the layers, or have rules by tensor.",
@@ -29,7 +36,14 @@ class MergeStage(merging.MakesOneOfSeveral):
         models, base = merging.resolve(build, self.models, self.base)
         weights = _weights(self, build, list(models))
         merged = merging.add(
-            build, self.name, models, self.merge, weights, base, *merging.settings_of(self, build, models), self.means
+            build,
+            self.name,
+            models,
+            self.merge,
+            weights,
+            base,
+            *merging.settings_of(self, build, models),
+            self.resources,
         )
         build.name(self.name, merged)
         if self.check:
@@ -38,7 +52,11 @@ class MergeStage(merging.MakesOneOfSeveral):
                 **merging.inputs_of(models, base),
                 "lines": build.file(self.check.lines, "check.lines"),
             }
-            settings = {"models": list(models), "per_language": self.check.per_language, "device": self.means.device}
+            settings = {
+                "models": list(models),
+                "per_language": self.check.per_language,
+                "device": self.resources.device,
+            }
             build.add(f"{self.name}.check", "check-merge", "check", settings, inputs)
 
 

@@ -1,7 +1,7 @@
 """Means with honest errors: rows are grouped by prompt, prompts by language, and languages count alike.
 
 Several samples of a prompt are one observation; a language's value is a ratio of sums, so that weighted metrics (bits
-per byte) and plain means are one formula. The standard error is the linearised one of a ratio estimator under
+per byte) and plain means are one formula. The standard error is the linearized one of a ratio estimator under
 stratified sampling (Cochran, Sampling Techniques, 3rd ed., equations 2.39 and 5.6), the interval is normal, 95%.
 """
 
@@ -45,8 +45,8 @@ class Estimate:
     def as_row(self) -> dict[str, float | int | None]:
         """For a report. One prompt has no error: what is not known is None."""
         known = {"standard_error": self.standard_error, "low": self.low, "high": self.high}
-        told = {name: number if math.isfinite(number) else None for name, number in known.items()}
-        return {"value": self.value, **told, "n": self.n}
+        bounds = {name: number if math.isfinite(number) else None for name, number in known.items()}
+        return {"value": self.value, **bounds, "n": self.n}
 
 
 Sums = Mapping[str, Mapping[str, tuple[float, float]]]

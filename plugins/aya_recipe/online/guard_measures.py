@@ -68,7 +68,9 @@ def measures(answers: Sequence[Answer]) -> dict[str, Any]:
     for answer in answers:
         texts[answer.prompt.language].append(answer.completion.text)
     for metric, n in DISTINCT.items():
-        known = {language: value for language, said in texts.items() if (value := distinct(said, n)) is not None}
+        known = {
+            language: value for language, answered in texts.items() if (value := distinct(answered, n)) is not None
+        }
         for language, value in known.items():
             languages[language][metric] = {"value": value, "n": len(texts[language])}
         if known:
@@ -91,10 +93,10 @@ def row_scores(answers: Sequence[Answer]) -> Iterator[RowScore]:
             yield row(KL_PER_ANSWER, nats)
             yield row(KL, nats / model.tokens, model.tokens)
         if verdict is not None:
-            told = is_mismatch(verdict)
-            yield row(UNDETERMINED, told is None)
-            if told is not None:
-                yield row(MISMATCH, told)
+            is_other = is_mismatch(verdict)
+            yield row(UNDETERMINED, is_other is None)
+            if is_other is not None:
+                yield row(MISMATCH, is_other)
 
 
 def is_mismatch(verdict: Verdict) -> bool | None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import heappush, heappushpop
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,10 +28,10 @@ from aya_core.api import (
     Work,
     checked_verdicts,
     read_rows,
-    stable_hash,
     write_rows,
 )
 from aya_recipe.arbitrage import sampling
+from aya_recipe.arbitrage.drawing import drawn_by_language
 from aya_recipe.online.guard_measures import KL, MISMATCH, Answer, broken, measures, why
 from aya_recipe.online.guards import Guards, Limits
 
@@ -100,16 +99,10 @@ class Guarding:
 
 
 def draw(work: Work) -> Mapping[str, Any]:
-    """Draw prompts of each language by hash: the same ones whatever their order, and fewer of the same for a smaller number."""
-    most = work.setting("per_language")
-    drawn: dict[str, list[tuple[int, str, Prompt]]] = {}
-    for prompt in read_rows(work.inputs["prompts"], Prompt):
-        mark = -int(stable_hash([work.node.seed, prompt.id])[:15], 16)
-        heap = drawn.setdefault(prompt.language, [])
-        push = heappush if len(heap) < most else heappushpop  # which lets the largest hash go
-        push(heap, (mark, prompt.id, prompt))
-    rows = [prompt for language in sorted(drawn) for *_, prompt in sorted(drawn[language], reverse=True)]
-    return {"rows": write_rows(work.out, Prompt, rows)}
+    """Draw prompts of each language by hash."""
+    prompts = read_rows(work.inputs["prompts"], Prompt)
+    drawn = drawn_by_language(prompts, lambda prompt: prompt, work.setting("per_language"), work.node.seed)
+    return {"rows": write_rows(work.out, Prompt, chain.from_iterable(drawn.values()))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,25 +117,16 @@ class Likelihood(Columns):
 
     columns: ClassVar[Mapping[str, str]] = {"prompt_id": "string", "index": "int", "nats": "float", "tokens": "int"}
 
-    def to_values(self) -> Sequence[Any]:
-        """The values of the row."""
-        return self.prompt_id, self.index, self.nats, self.tokens
-
-    @classmethod
-    def from_values(cls, *values: Any) -> Likelihood:
-        """Read back what `to_values` gave."""
-        return cls(*values)
-
 
 def score_answers(work: Work) -> Mapping[str, Any]:
     """Have a model say how likely it finds the answers. A teacher that cannot leaves no rows."""
     teacher = work.strategy("teacher").build()
     if not isinstance(teacher, LikelihoodTeacher):
-        told = (
+        why_not = (
             f"teacher '{work.setting('teacher')['use']}' gives no log-likelihoods; name one that does in guards.teacher"
         )
-        (work.out / UNMEASURED).write_text(told, encoding="utf-8")
-        return {"rows": 0, "unmeasured": told}
+        (work.out / UNMEASURED).write_text(why_not, encoding="utf-8")
+        return {"rows": 0, "unmeasured": why_not}
 
     def rows() -> Iterator[Likelihood]:
         answers = _answers(work)
@@ -166,8 +150,8 @@ def guard(work: Work) -> Mapping[str, Any]:
             raise DataError(f"guards.stop.kl is set, but the KL is not known: {unmeasured[KL]}")
         before = json.loads((work.inputs["before"] / GUARD).read_text(encoding="utf-8"))
         if crossed := broken(limits, before, found):
-            told = [one._asdict() for one in crossed]
-            stop = {"round": work.setting("round"), "broken": told, "reason": why(crossed)}
+            why_not = [one._asdict() for one in crossed]
+            stop = {"round": work.setting("round"), "broken": why_not, "reason": why(crossed)}
     return {"round": work.setting("round"), **found, "unmeasured": unmeasured, "stop": stop}
 
 
@@ -188,15 +172,15 @@ def _measured(work: Work) -> list[Answer]:
 
 def _unmeasured(work: Work, found: Mapping[str, Any]) -> dict[str, str]:
     """What could not be measured, and why."""
-    told = {}
+    why_not = {}
     if "before" in work.inputs and KL not in found["overall"]:
-        told[KL] = "no answer could be read whole by both models"
+        why_not[KL] = "no answer could be read whole by both models"
         for role, folder in work.inputs.items():
             if role.startswith("likelihoods.") and (folder / UNMEASURED).is_file():
-                told[KL] = (folder / UNMEASURED).read_text(encoding="utf-8")
+                why_not[KL] = (folder / UNMEASURED).read_text(encoding="utf-8")
     if "language" in work.node.settings and MISMATCH not in found["overall"]:
-        told[MISMATCH] = "the language of no answer could be told"
-    return told
+        why_not[MISMATCH] = "the language of no answer could be told"
+    return why_not
 
 
 def _answers(work: Work) -> Iterator[tuple[Prompt, Completion]]:

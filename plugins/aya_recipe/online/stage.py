@@ -109,8 +109,8 @@ class OnlineStage(Stage):
     @model_validator(mode="after")
     def _has_an_objective_for_each_round(self) -> OnlineStage:
         if isinstance(self.objective, tuple) and len(self.objective) != self.iterations:
-            told = f"{len(self.objective)} objectives for {self.iterations} rounds"
-            raise SettingsError([(("objective",), f"{told}; expected one for all, or a list of {self.iterations}")])
+            message = f"{len(self.objective)} objectives for {self.iterations} rounds"
+            raise SettingsError([(("objective",), f"{message}; expected one for all, or a list of {self.iterations}")])
         return self
 
     def objective_of(self, round: int) -> Any:
@@ -142,7 +142,7 @@ class OnlineStage(Stage):
             else:
                 for id in list(build.nodes)[begun:] if round > 1 else ():
                     before = f"{self.name}.{round - 1}"
-                    build.gate(id, f"{before}.guard", before + id.removeprefix(name))
+                    build.guard(id, f"{before}.guard", before + id.removeprefix(name))
                 passed = build.choose(f"{name}.passed", models.merged, guard, passed)
             build.name(name, passed)
         build.name(self.name, passed)
@@ -156,7 +156,7 @@ class OnlineStage(Stage):
 def _round(
     stage: OnlineStage, build: Builder, name: str, round: int, prompts: str, before: Models, initial: str
 ) -> Models:
-    part = (round - 1, stage.iterations)
+    split = (round - 1, stage.iterations)
     model = before.merged
     answers = sampling.add(
         build,
@@ -166,13 +166,13 @@ def _round(
         stage.sampling,
         name="policy",
         model=model,
-        part=part,
+        split=split,
     )
-    verdicts = judging.add(build, f"{name}.verdicts", prompts, {"policy": answers}, stage.arbiter, part=part)
-    best, pairs = picking.add(build, name, prompts, verdicts, stage.pick, round=round, part=part)
+    verdicts = judging.add(build, f"{name}.verdicts", prompts, {"policy": answers}, stage.arbiter, split=split)
+    best, pairs = picking.add(build, name, prompts, verdicts, stage.pick, round=round, split=split)
     made = {"answers": answers, "verdicts": verdicts, "best": best, "pairs": pairs}
     if stage.data == "groups":
-        made["groups"] = picking.add_groups(build, name, prompts, verdicts, stage.pick, part)
+        made["groups"] = picking.add_groups(build, name, prompts, verdicts, stage.pick, split)
     for what, id in made.items():
         build.name(f"{name}.{what}", id)
     rows, objective = made[stage.data], stage.objective_of(round)
@@ -199,6 +199,6 @@ def _stand_in(stage: OnlineStage, build: Builder, start: str) -> str:
     if start in build.nodes:
         return start
     if not Path(start).is_absolute():
-        told = f"'{start}' is a model of the hub, which cannot be the result of this stage where its first round does not pass"
-        raise build.error("start", f"{told}; download it and name its folder, or leave guards.stop out")
+        message = f"'{start}' is a model of the hub, which cannot be the result of this stage where its first round does not pass"
+        raise build.error("start", f"{message}; download it and name its folder, or leave guards.stop out")
     return build.add(f"{stage.name}.start", "import-model", "checkpoint", {}, {"model": start})

@@ -1,11 +1,12 @@
-"""Data sets, rows, models and named strategies as words of a command: `prompts.jsonl` is `{use: jsonl, path: prompts.jsonl}`."""
+"""Data sets, rows, models, named strategies and stages as words of a command: `prompts.jsonl` is `{use: jsonl, path: prompts.jsonl}`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from aya_core.api import MANIFEST, RecipeError, read_strategy
+from aya_core.api import MANIFEST, LoadedRecipe, RecipeError, Stage, did_you_mean, read_strategy
 
 USES = {".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
 """The data set that reads files with each ending."""
@@ -47,3 +48,27 @@ def read_named(text: str, option: str) -> tuple[str, dict[str, Any]]:
     if not equals or "," in name:
         raise RecipeError(f"{option} {text}: expected name=strategy, such as ana=transformers,model=./ana")
     return name.strip(), read_strategy(rest, option)
+
+
+def choose_stage(loaded: LoadedRecipe, named: str | None, kind: type[Stage]) -> str:
+    """Name the stage of a kind that is meant: the one named, or the only one."""
+    names = [stage.name for stage in loaded.recipe.stages if isinstance(stage, kind)]
+    (does,) = [name for name, offered in loaded.registry.stages.items() if offered is kind]
+    if named is not None:
+        if named not in names:
+            raise RecipeError(f"--stage {named}: no {does} stage of that name; {did_you_mean(named, names)}")
+        return named
+    if len(names) != 1:
+        found = f"has {', '.join(names)}; say which with --stage" if names else f"has no {does} stage"
+        raise RecipeError(f"{loaded.source}: {found}")
+    return names[0]
+
+
+def by_name(named: Iterable[tuple[str, dict[str, Any]]], option: str) -> dict[str, dict[str, Any]]:
+    """Put named strategies into a mapping. Raises RecipeError where two have the same name."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, strategy in named:
+        if name in found:
+            raise RecipeError(f"{option}: a name is given twice, '{name}'; tell them apart as NAME=SPEC")
+        found[name] = strategy
+    return found

@@ -15,8 +15,8 @@ BESIDE = 64
 THIN, ACROSS, PANEL = 7, 3, 230
 """Of bars in groups: height in pixels, groups side by side, and the width of one."""
 
-COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#9498a0")
-"""Colours that stay apart for most eyes, in the order of what is drawn."""
+COLORS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#9498a0")
+"""Colors that stay apart for most eyes, in the order of what is drawn."""
 
 LETTER = 7
 """Pixels that a letter of a name takes, about."""
@@ -27,9 +27,9 @@ class Bar(NamedTuple):
 
     name: str
     parts: Mapping[str, float]
-    told: Mapping[str, str]
+    labels: Mapping[str, str]
     beside: str
-    is_labelled: bool = False
+    is_labeled: bool = False
 
 
 class Scored(NamedTuple):
@@ -37,17 +37,17 @@ class Scored(NamedTuple):
 
     name: str
     value: float
-    colour: str
+    color: str
     low: float | None = None
     high: float | None = None
 
 
-def shares(title: str, colours: Mapping[str, str], bars: Sequence[Bar]) -> str:
-    """Draw bars of one length as SVG. colours: of each part by name, in their order."""
+def shares(title: str, colors: Mapping[str, str], bars: Sequence[Bar]) -> str:
+    """Draw bars of one length as SVG. colors: of each part by name, in their order."""
     left = 16 + LETTER * max([5, *(len(bar.name) for bar in bars)])
-    top = 30 + KEY * len(colours)
+    top = 30 + KEY * len(colors)
     height = top + (BAR + GAP) * len(bars) + 8
-    body = "\n".join([*_key(colours, left), *_bars(bars, colours, left, top)])
+    body = "\n".join([*_key(colors, left), *_bars(bars, colors, left, top)])
     return _svg(title, left, left + WIDTH + BESIDE, height, body)
 
 
@@ -71,10 +71,10 @@ def scores(title: str, rows: Sequence[Scored]) -> str:
     return _svg(title, left, left + WIDTH + BESIDE, height, "\n".join(lines))
 
 
-def groups(title: str, colours: Mapping[str, str], rows: Mapping[str, Sequence[Scored]]) -> str:
-    """Draw numbers in groups, a few groups side by side. colours: the key."""
+def groups(title: str, colors: Mapping[str, str], rows: Mapping[str, Sequence[Scored]]) -> str:
+    """Draw numbers in groups, a few groups side by side. colors: the key."""
     unit = PANEL / _end([row.value for group in rows.values() for row in group])
-    y, lines = 34 + KEY * len(colours), list(_key(colours, 16))
+    y, lines = 34 + KEY * len(colors), list(_key(colors, 16))
     names = list(rows)
     for start in range(0, len(names), ACROSS):
         side_by_side = names[start : start + ACROSS]
@@ -96,7 +96,7 @@ def _svg(title: str, left: int, width: int, height: int, body: str) -> str:
 
 def _bar(row: Scored, x: int, y: int, height: int, unit: float) -> str:
     return (
-        f'<rect x="{x}" y="{y}" width="{max(row.value * unit, 0):.1f}" height="{height}" fill="{row.colour}">'
+        f'<rect x="{x}" y="{y}" width="{max(row.value * unit, 0):.1f}" height="{height}" fill="{row.color}">'
         f"<title>{escape(row.name)}: {row.value:z.3f}</title></rect>"
     )
 
@@ -106,27 +106,27 @@ def _end(values: Sequence[float]) -> float:
     return max([1.0, *values])
 
 
-def _key(colours: Mapping[str, str], left: int) -> Iterator[str]:
-    for line, (name, colour) in enumerate(colours.items()):
+def _key(colors: Mapping[str, str], left: int) -> Iterator[str]:
+    for line, (name, color) in enumerate(colors.items()):
         y = 32 + KEY * line
-        yield f'<rect x="{left}" y="{y}" width="12" height="12" fill="{colour}"/>'
+        yield f'<rect x="{left}" y="{y}" width="12" height="12" fill="{color}"/>'
         yield f'<text x="{left + 18}" y="{y + 10}">{escape(name)}</text>'
 
 
-def _bars(bars: Sequence[Bar], colours: Mapping[str, str], left: int, top: int) -> Iterator[str]:
+def _bars(bars: Sequence[Bar], colors: Mapping[str, str], left: int, top: int) -> Iterator[str]:
     for line, bar in enumerate(bars):
         y, x, total = top + (BAR + GAP) * line, float(left), sum(bar.parts.values())
         yield f'<text x="{left - 8}" y="{y + 12}" text-anchor="end">{escape(bar.name)}</text>'
-        for name, colour in colours.items():
+        for name, color in colors.items():
             if width := WIDTH * bar.parts.get(name, 0) / (total or 1):
                 yield (
-                    f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" fill="{colour}">'
-                    f"<title>{escape(name)}: {escape(bar.told[name])}</title></rect>"
+                    f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" fill="{color}">'
+                    f"<title>{escape(name)}: {escape(bar.labels[name])}</title></rect>"
                 )
-                if bar.is_labelled and width > LETTER * len(bar.told[name]):
+                if bar.is_labeled and width > LETTER * len(bar.labels[name]):
                     yield (
                         f'<text x="{x + width / 2:.1f}" y="{y + 12}" text-anchor="middle" fill="#000">'
-                        f"{escape(bar.told[name])}</text>"
+                        f"{escape(bar.labels[name])}</text>"
                     )
                 x += width
         yield f'<text x="{left + WIDTH + 8}" y="{y + 12}">{escape(bar.beside)}</text>'

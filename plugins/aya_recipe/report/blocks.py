@@ -31,6 +31,11 @@ def table_of(rows: Iterable[Sequence[str]], title: str = "", *, level: Level = "
         yield Table(header, body, title, level=level)
 
 
+def number(value: float | None) -> str:
+    """Three decimals, or nothing where there is no value."""
+    return "" if value is None else f"{value:z.3f}"
+
+
 def file_name(name: str) -> str:
     """A name as that of a file; models that are named by their path have slashes."""
     return name.replace("/", "--")

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.measure import Measurement
 from rich.segment import Segments
-from rich.text import Text as Line
+from rich.text import Text as RichText
 
 from aya_core.api import Alert, Block, Level, Section, Table, Text
 from aya_recipe.report.blocks import shown
@@ -41,27 +41,27 @@ def show_table(table: Table, console: Console) -> None:
     parts = list(_parts(header, body, console.width)) if console.is_terminal else [(header, body)]
     for place, (names, rows) in enumerate(parts):
         drawn = rich.Table(
-            title=Line(table.title) if table.title and not place else None,
+            title=RichText(table.title) if table.title and not place else None,
             title_justify="left", box=SIMPLE_HEAD, padding=(0, BETWEEN - 1, 0, 0),
         )  # fmt: skip
         for index, column in enumerate(names):
-            drawn.add_column(Line(column), justify="left" if index == 0 else "right", no_wrap=True)
+            drawn.add_column(RichText(column), justify="left" if index == 0 else "right", no_wrap=True)
         for number, row in enumerate(rows):
             if number == len(table.rows):
                 drawn.add_section()
-            drawn.add_row(*map(Line, row), style="dim" if number >= len(table.rows) else None)
+            drawn.add_row(*map(RichText, row), style="dim" if number >= len(table.rows) else None)
         _print(drawn, console)
     for note in table.notes:
-        console.print(Line(note, "dim"), soft_wrap=True)
+        console.print(RichText(note, "dim"), soft_wrap=True)
 
 
 def _show(name: str, block: Block, console: Console) -> None:
     if isinstance(block, Table):
         show_table(block, console)
     elif isinstance(block, Text):
-        console.print(Line.assemble((name, "bold"), ": ", block.text), soft_wrap=True)
+        console.print(RichText.assemble((name, "bold"), ": ", block.text), soft_wrap=True)
     elif isinstance(block, Alert):
-        console.print(Line.assemble(("warning", "yellow"), f": {name}: {block.text}"), soft_wrap=True)
+        console.print(RichText.assemble(("warning", "yellow"), f": {name}: {block.text}"), soft_wrap=True)
 
 
 def _print(drawn: rich.Table, console: Console) -> None:

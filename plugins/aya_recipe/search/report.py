@@ -22,10 +22,10 @@ def sentences(account: Mapping[str, Any]) -> str:
     scored = f"{account['metric']} {account['score']:.4f}, uniform {account['uniform']:.4f} (n {account['n']})"
     if account["best"] == 0:
         return f"{tried}: none scored better than the uniform one. {scored}."
-    told = ", ".join(
+    weights = ", ".join(
         f"{name} {value:.3g}" for name, value in (*account["weights"].items(), *account["settings"].items())
     )
-    return f"{tried}: the best is number {account['best']} ({told}). {scored}. {_verdict(account)}"
+    return f"{tried}: the best is number {account['best']} ({weights}). {scored}. {_verdict(account)}"
 
 
 def _verdict(account: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from aya_core.api import MakeOptimiser, PluginError, Registry, Work
+from aya_core.api import MakeOptimizer, PluginError, Registry, Work
 from aya_recipe.evaluate import evaluation
 from aya_recipe.numbers import statistics
 from aya_recipe.search import searching
@@ -27,10 +27,10 @@ def search(work: Work) -> Mapping[str, Any]:
     """Search, leave the best checkpoint with the account, and say how it compares with the uniform one."""
     models, goal, over = work.setting("models"), work.setting("goal"), work.setting("over")
     space = space_of(work.strategy("merge"), models, {name: limits and tuple(limits) for name, limits in over.items()})
-    optimiser = optimiser_of(work.registry)(space.dimensions, work.setting("population"), work.node.seed)
+    optimizer = optimizer_of(work.registry)(space.dimensions, work.setting("population"), work.node.seed)
     trials = MergeTrials(work, models)
     journal = TrialJournal(work.scratch / "search.jsonl")
-    tried = searching.search(optimiser, space, trials, journal, budget=work.setting("budget"), goal=goal)
+    tried = searching.search(optimizer, space, trials, journal, budget=work.setting("budget"), goal=goal)
     journal.close()
     best = best_of(tried, goal)
     difference = _difference(trials, best, sum(one.failed is None for one in tried[1:]))
@@ -38,7 +38,7 @@ def search(work: Work) -> Mapping[str, Any]:
         "score": best.score, "uniform": tried[0].score, "n": best.n, "metric": trials.headline, "goal": goal,
         "tried": len(tried), "failed": sum(one.failed is not None for one in tried), "best": best.candidate.number,
         "generation": best.candidate.generation, "weights": best.candidate.weights, "settings": best.candidate.settings,
-        "difference": difference, "beats_uniform": beats(difference, goal), "optimiser": optimiser.signature(),
+        "difference": difference, "beats_uniform": beats(difference, goal), "optimizer": optimizer.signature(),
         "signature": evaluation.signature_of(work, trials.evaluator),
     }  # fmt: skip
     trials.finish(best.candidate)
@@ -47,11 +47,11 @@ def search(work: Work) -> Mapping[str, Any]:
     return measures
 
 
-def optimiser_of(registry: Registry) -> MakeOptimiser:
-    """The optimiser that plugins offer. Raises PluginError where there is none."""
-    make: MakeOptimiser | None = registry.manager.hook.aya_optimiser()
+def optimizer_of(registry: Registry) -> MakeOptimizer:
+    """The optimizer that plugins offer. Raises PluginError where there is none."""
+    make: MakeOptimizer | None = registry.manager.hook.aya_optimizer()
     if make is None:
-        raise PluginError("no plugin offers an optimiser (hook aya_optimiser); unblock 'aya-merges' or install one")
+        raise PluginError("no plugin offers an optimizer (hook aya_optimizer); unblock 'aya-merges' or install one")
     return make
 
 

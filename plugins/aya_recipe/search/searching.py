@@ -1,6 +1,6 @@
-"""The loop of a search: ask an optimiser, have its candidates scored, tell it, and keep a journal.
+"""The loop of a search: ask an optimizer, have its candidates scored, tell it, and keep a journal.
 
-Killed anywhere, the same search asks for the same candidates again (an optimiser depends on its seed and on what it is
+Killed anywhere, the same search asks for the same candidates again (an optimizer depends on its seed and on what it is
 told) and finds those that were scored in the journal.
 """
 
@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
-from aya_core.api import DataError, Journal, Optimiser
+from aya_core.api import DataError, Journal, Optimizer
 from aya_recipe.search.space import Space
 
 Goal = Literal["max", "min"]
 
 
 class Candidate(NamedTuple):
-    """A merge to be tried. number: 0 is the uniform one. generation: of the optimiser, from 1; 0 for the uniform one."""
+    """A merge to be tried. number: 0 is the uniform one. generation: of the optimizer, from 1; 0 for the uniform one."""
 
     number: int
     generation: int
@@ -66,8 +66,8 @@ class TrialJournal:
     def __init__(self, path: Path) -> None:
         self._journal = Journal(path)
         self._known = {
-            number: Tried(**{**told, "candidate": Candidate(*told["candidate"])})
-            for number, told in self._journal.read().items()
+            number: Tried(**{**scored, "candidate": Candidate(*scored["candidate"])})
+            for number, scored in self._journal.read().items()
         }
 
     def find(self, candidate: Candidate) -> Tried | None:
@@ -86,7 +86,7 @@ class TrialJournal:
 
 
 def search(
-    optimiser: Optimiser, space: Space, trials: Trials, journal: TrialJournal, *, budget: int, goal: Goal
+    optimizer: Optimizer, space: Space, trials: Trials, journal: TrialJournal, *, budget: int, goal: Goal
 ) -> list[Tried]:
     """Try `budget` candidates, the uniform one first, and return all of them in order.
 
@@ -97,15 +97,15 @@ def search(
     generation = 0
     while len(tried) < budget:
         generation += 1
-        points = optimiser.ask()
+        points = optimizer.ask()
         batch = [_candidate(space, len(tried), 0, [0.0] * space.dimensions)] if not tried else []
         first = len(tried) + len(batch)
         batch += [_candidate(space, first + place, generation, point) for place, point in enumerate(points)]
         batch = batch[: budget - len(tried)]
         _try(batch, tried, trials, journal, goal)
-        told = tried[first:]
-        if len(told) == len(points):
-            optimiser.tell(points, _losses(told, tried, goal))
+        scored = tried[first:]
+        if len(scored) == len(points):
+            optimizer.tell(points, _losses(scored, tried, goal))
     return tried
 
 
@@ -146,7 +146,7 @@ def _candidate(space: Space, number: int, generation: int, point: Sequence[float
     return Candidate(number, generation, *space.at(point))
 
 
-def _losses(told: Sequence[Tried], tried: Sequence[Tried], goal: Goal) -> list[float]:
-    """Losses for the optimiser, which ranks them: finite, and one above the worst so far for those that failed."""
+def _losses(scored: Sequence[Tried], tried: Sequence[Tried], goal: Goal) -> list[float]:
+    """Losses for the optimizer, which ranks them: finite, and one above the worst so far for those that failed."""
     worst = max(loss for one in tried if math.isfinite(loss := one.loss(goal)))
-    return [loss if math.isfinite(loss := one.loss(goal)) else worst + 1.0 for one in told]
+    return [loss if math.isfinite(loss := one.loss(goal)) else worst + 1.0 for one in scored]

@@ -11,9 +11,54 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from aya_core.api import AyaError, Strategy, Varying
+from pydantic import BeforeValidator, WithJsonSchema
+
+from aya_core.api import AyaError, MergeParameter, SettingsError, Strategy
+
+EXPECTED = (
+    "expected `weights`, or {weights: simplex, density: [0.1, 1.0], ...}, with a lower and an upper bound by setting"
+)
+
+
+def _read(value: Any) -> Any:
+    if value == "weights":
+        return {"weights": None}
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError(f"got {value!r}; {EXPECTED}")
+    return {name: _bounds(str(name), limits) for name, limits in value.items()}
+
+
+def _bounds(name: str, limits: Any) -> tuple[float, float] | None:
+    if name == "weights" and limits in ("simplex", None):
+        return None
+    if name != "weights" and isinstance(limits, (list, tuple)) and len(limits) == 2 and all(map(_is_number, limits)):
+        low, high = map(float, limits)
+        if low < high:
+            return low, high
+    raise SettingsError([((name,), f"got {limits!r}; {EXPECTED}")])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_SCHEMA = {
+    "anyOf": [
+        {"const": "weights"},
+        {
+            "type": "object",
+            "minProperties": 1,
+            "properties": {"weights": {"const": "simplex"}},
+            "additionalProperties": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+        },
+    ]
+}
+
+Over = Annotated[dict[str, tuple[float, float] | None], BeforeValidator(_read), WithJsonSchema(_SCHEMA)]
+"""(low, high) of each setting of the merge that is searched; None under `weights`, where the weights are searched."""
+
 
 WEIGHT_STEP = 2 / 3
 """Of a logit, for a step of 1: at first the weights of most candidates lie between a half and twice the uniform one."""
@@ -69,7 +114,7 @@ def space_of(merge: Strategy[Any], models: Sequence[str], over: Mapping[str, tup
 
 def _start(merge: Strategy[Any], name: str, low: float, high: float) -> float:
     written = getattr(merge, name)
-    value = written.constant if isinstance(written, Varying) else written
+    value = written.constant if isinstance(written, MergeParameter) else written
     if written is None:
         return (low + high) / 2
     if not isinstance(value, (int, float)) or isinstance(value, bool):

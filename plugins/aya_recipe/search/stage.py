@@ -25,9 +25,8 @@ from aya_core.api import (
 from aya_recipe.merge import merging
 from aya_recipe.options import defaults
 from aya_recipe.search import refusals, report, search
-from aya_recipe.search.over import Over
 from aya_recipe.search.refusals import ScoredOn
-from aya_recipe.search.space import space_of
+from aya_recipe.search.space import Over, space_of
 
 BETWEEN = 0.618
 """Where between its bounds a setting is checked as well: a number that is no whole one."""
@@ -62,7 +61,7 @@ class SearchStage(merging.MakesOneOfSeveral):
     )
     budget: int = Field(32, ge=2, description="Merges that are tried, the uniform one first and among them.")
     population: int | None = Field(
-        None, ge=3, description="Merges in a generation, all on disk at the same time; None leaves it to the optimiser."
+        None, ge=3, description="Merges in a generation, all on disk at the same time; None leaves it to the optimizer."
     )
 
     def unroll(self, build: Builder) -> None:
@@ -75,7 +74,7 @@ class SearchStage(merging.MakesOneOfSeveral):
             )
         _check_space(self, build, models)
         try:
-            search.optimiser_of(build.registry)
+            search.optimizer_of(build.registry)
         except PluginError as error:
             raise build.error("", str(error)) from None
         shared, files = merging.settings_of(self, build, models)
@@ -97,12 +96,10 @@ class SearchStage(merging.MakesOneOfSeveral):
             "evaluator": ("evaluator", self.evaluator),
             "teacher": ("teacher", defaults.teacher(build, self.teacher)),
         }
-        incidental = {"means": self.means.model_dump(mode="json")}
+        execution = {"resources": self.resources.model_dump(mode="json")}
         build.name(
             self.name,
-            build.add(
-                self.name, "search", "checkpoint", settings, inputs, strategies, model=EACH, incidental=incidental
-            ),
+            build.add(self.name, "search", "checkpoint", settings, inputs, strategies, model=EACH, execution=execution),
         )
 
     def review(self, build: Builder) -> None:
@@ -153,5 +150,5 @@ def _goal(stage: SearchStage, build: Builder) -> str:
     if own is None and stage.goal is None:
         raise build.error("goal", f"missing; expected max or min, as evaluator '{name}' does not say which is better")
     if own is not None and stage.goal not in (None, own):
-        raise build.error("goal", f"{stage.goal}imising '{name}' makes models worse: {own} is better; remove `goal`")
+        raise build.error("goal", f"{stage.goal}imizing '{name}' makes models worse: {own} is better; remove `goal`")
     return str(own or stage.goal)

@@ -16,6 +16,7 @@ from aya_core.api import (
     AyaError,
     DamageError,
     DataError,
+    EvaluatedModel,
     EvaluatorStrategy,
     MergeJob,
     Prompt,
@@ -24,7 +25,6 @@ from aya_core.api import (
     Sampling,
     SealedShards,
     Strategy,
-    Subject,
     Teacher,
     Work,
     checked_answers,
@@ -176,8 +176,8 @@ class MergeTrials:
         if self._strategy.asks:
             asking: AskingEvaluator = self.evaluator
             replies = replying.ask_at_once(teacher(), asking, name, self._work.node.seed)
-        subject = Subject(name, self._prompts, answers, [], evaluation.likelihoods(teacher), replies)
-        rows = [row for row in evaluation.score(self.evaluator, subject) if isinstance(row, RowScore)]
+        evaluated = EvaluatedModel(name, self._prompts, answers, [], evaluation.likelihoods(teacher), replies)
+        rows = [row for row in evaluation.score(self.evaluator, evaluated) if isinstance(row, RowScore)]
         metrics = {row.metric for row in rows}
         named = self._strategy.headline
         if not rows or (named is not None and named not in metrics):

@@ -14,33 +14,26 @@ from aya_core.api import (
     Artifact,
     ArtifactError,
     Runner,
-    changed_code_options,
-    choose_stage,
-    find_recipe,
     make_plan,
-    override_option,
     read_trackers,
     run_plan,
     track_option,
 )
+from aya_recipe.options.alone import load_given, recipe_or_options, run_folder, run_options
+from aya_recipe.options.words import choose_stage
 from aya_recipe.report import terminal
 from aya_recipe.train.options import NAME, stage_from_options, stage_options
 from aya_recipe.train.stage import TrainStage
 
 
 @click.command(name="train")
-@click.argument("recipe", required=False, metavar="[RECIPE]")
-@click.option("--stage", metavar="NAME", help="Which train stage of RECIPE, where it has several.")
+@recipe_or_options("Which train stage of RECIPE, where it has several.")
 @stage_options
 @click.option("--objective", metavar="SPEC", help="Loss, for trainers that want one: dpo,beta=0.1.")
 @click.option("--reference", metavar="MODEL", help="Reference model of the objective; the start by default.")
 @click.option("--validation", metavar="FILE|SPEC", help="Held-out rows to measure on.")
-@override_option
-@changed_code_options
 @track_option
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder; runs/train, or that of RECIPE, by default.")
-@click.option("--json", "as_json", is_flag=True, help="Print the account as JSON on stdout; progress goes to stderr.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress; what was gained is shown.")
+@run_options(NAME, as_json="the account", shown="what was gained is")
 def command(
     recipe: str | None, stage: str | None, start: str | None, data: str | None, trainer: str | None, objective: str | None,
     reference: str | None, validation: str | None, overrides: tuple[str, ...], changed_code: Literal["keep", "redo"] | None,
@@ -54,27 +47,21 @@ def command(
     that was stopped goes on where it was.
     """
     options = {"--start": start, "--data": data, "--trainer": trainer, "--objective": objective}
-    given = [name for name, value in {**options, "--reference": reference, "--validation": validation}.items() if value]
-    if recipe is not None and given:
-        raise click.UsageError(f"{given[0]} makes a stage of its own; leave out RECIPE, or change it with --set")
-    if recipe is None:
-        loaded = stage_from_options(
-            start, data, trainer, overrides, command="train", objective=objective, reference=reference, validation=validation
-        )  # fmt: skip
-        stage = NAME
-    else:
-        loaded = find_recipe(recipe, overrides)
-        stage = choose_stage(loaded, stage, TrainStage)
+    options |= {"--reference": reference, "--validation": validation}
+    loaded = load_given(recipe, options, overrides) or stage_from_options(
+        start, data, trainer, overrides, command="train", objective=objective, reference=reference, validation=validation
+    )  # fmt: skip
+    stage = choose_stage(loaded, stage, TrainStage)
     plan = make_plan(loaded).only(stage)
-    folder = out or Path("runs") / loaded.recipe.name
+    folder = run_folder(loaded, out)
     tracks = read_trackers(track, loaded.registry)
     runner = Runner(loaded, plan, folder, changed_code=changed_code, track=tracks)
     made, report = run_plan(runner, quiet=quiet)
     accounts = report.sections[stage].data
     links = {node: _link(made[node], folder / f"checkpoint{node.removeprefix(stage)}") for node in accounts}
     if as_json:
-        told = {node: {"checkpoint": str(links[node]), **account} for node, account in accounts.items()}
-        click.echo(json.dumps(told, ensure_ascii=False))
+        results = {node: {"checkpoint": str(links[node]), **account} for node, account in accounts.items()}
+        click.echo(json.dumps(results, ensure_ascii=False))
         return
     console = Console(stderr=True, highlight=False)
     terminal.show(stage, report.sections[stage], console, "report")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from aya_core.api import LoadedRecipe, read_strategy, validate_recipe
+from aya_core.api import LoadedRecipe, read_strategy
+from aya_recipe.options.alone import recipe_of
 from aya_recipe.options.words import read_model, read_row_source
 
 NAME = "train"
@@ -50,5 +50,4 @@ def stage_from_options(
         stage["objective"] = read_strategy(objective, "--objective")
     if validation is not None:
         stage["validation"] = read_row_source(validation, "--validation")
-    raw = {"name": NAME, "stages": [stage]}
-    return validate_recipe(raw, source=f"aya {command}", folder=Path.cwd(), overrides=overrides)
+    return recipe_of(stage, overrides, command=command)

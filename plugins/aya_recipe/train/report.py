@@ -3,14 +3,65 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from statistics import median
 from typing import Any
 
 from aya_core.api import LOG, Artifact, Block, Section, StageRecord, Text
 from aya_recipe.report.blocks import table_of
-from aya_recipe.train.measured import VALIDATION, learnt, speed
+
+VALIDATION = "validation/"
+"""Begins the names of measures of held-out rows; those of one language end in `/LANGUAGE`."""
+
+
+def quantity(value: float) -> str:
+    """A number with three digits that count."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def percent(share: float) -> str:
+    """A share of 1."""
+    return f"{100 * share:.0f}%"
+
+
+def speed(per_second: float) -> str:
+    """Something per second, in thousands where there are many."""
+    return f"{per_second / 1000:.1f}k" if per_second >= 10_000 else f"{per_second:.0f}"
+
+
+LEARNED: Mapping[str, tuple[str, Callable[[float], str]]] = {
+    "loss": ("loss", quantity),
+    "rewards/margins": ("margin", quantity),
+    "rewards/accuracies": ("accuracy", percent),
+    "accuracy": ("accuracy", percent),
+    "reward": ("reward", quantity),
+    "kl": ("KL", quantity),
+}
+"""What a trainer learns by: the word for each measure, and how its value is written."""
+
+
+def learned(measures: Mapping[str, float], prefix: str = "") -> Mapping[str, str]:
+    """The measures by which a trainer learns: values as text by word. prefix: before their names."""
+    return {
+        word: written(measures[prefix + name])
+        for name, (word, written) in LEARNED.items()
+        if measures.get(prefix + name) is not None
+    }
+
+
+def words(measures: Mapping[str, float]) -> list[str]:
+    """How a training run goes, as phrases for one line."""
+    phrases = [f"{word} {value}" for word, value in learned(measures).items()]
+    held_out = next(iter(learned(measures, VALIDATION).items()), None)
+    if held_out is not None:
+        phrases.append(f"held-out {held_out[0]} {held_out[1]}")
+    if "tokens_per_second" in measures:
+        phrases.append(f"{speed(measures['tokens_per_second'])} tokens/s")
+    if "memory_mib" in measures:
+        phrases.append(f"{measures['memory_mib'] / 1024:.1f} GiB")
+    return phrases
+
 
 DROPPED = "dropped/"
 """Begins the names of counts of dropped rows, which end in the reason."""
@@ -27,8 +78,8 @@ def _blocks(accounts: Mapping[str, Mapping[str, Any]]) -> Iterator[Block]:
     yield from table_of(gains_table(accounts))
     yield from table_of(held_out_table(accounts))
     for step, account in accounts.items():
-        if told := rows_told(account):
-            yield Text(f"{step}: {'; '.join(told)}" if len(accounts) > 1 else "; ".join(told))
+        if phrases := row_phrases(account):
+            yield Text(f"{step}: {'; '.join(phrases)}" if len(accounts) > 1 else "; ".join(phrases))
 
 
 def gather(stage: StageRecord) -> dict[str, dict[str, Any]]:
@@ -67,25 +118,25 @@ def _lines(artifact: Artifact) -> Iterator[Mapping[str, float]]:
 
 
 def gains_table(accounts: Mapping[str, Mapping[str, Any]]) -> Iterator[Sequence[str]]:
-    """What each run learnt, from its first report to its last, the header first."""
-    found = [word for account in accounts.values() for word in learnt(account["measures"])]
+    """What each run learned, from its first report to its last, the header first."""
+    found = [word for account in accounts.values() for word in learned(account["measures"])]
     words = [*dict.fromkeys(found), "steps", "tokens/s", "seconds"]
     yield ["", *words]
     for node, account in accounts.items():
-        told = _from_to(account["first"], account["measures"])
+        phrases = _from_to(account["first"], account["measures"])
         pace = account["tokens_per_second"]
-        told |= {"tokens/s": "" if pace is None else speed(pace), "seconds": f"{account['seconds']:.1f}"}
-        told["steps"] = f"{account['measures'].get('steps', 0):,.0f}"
-        yield [node, *(told.get(word, "") for word in words)]
+        phrases |= {"tokens/s": "" if pace is None else speed(pace), "seconds": f"{account['seconds']:.1f}"}
+        phrases["steps"] = f"{account['measures'].get('steps', 0):,.0f}"
+        yield [node, *(phrases.get(word, "") for word in words)]
 
 
 def held_out_table(accounts: Mapping[str, Mapping[str, Any]]) -> Iterator[Sequence[str]]:
     """The same on held-out rows, over all and by language; nothing where there are none."""
     rows = list(_held_out(accounts))
     if rows:
-        words = list(dict.fromkeys(word for _, told in rows for word in told))
+        words = list(dict.fromkeys(word for _, phrases in rows for word in phrases))
         yield ["held out", *words]
-        yield from ([name, *(told.get(word, "") for word in words)] for name, told in rows)
+        yield from ([name, *(phrases.get(word, "") for word in words)] for name, phrases in rows)
 
 
 def _held_out(accounts: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, str]]]:
@@ -110,22 +161,22 @@ def _held_out(accounts: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, 
 
 def _from_to(first: Mapping[str, float], last: Mapping[str, float], prefix: str = "") -> dict[str, str]:
     """Say how each measure changed, by word."""
-    then = learnt(first, prefix)
-    return {word: f"{then[word]} → {value}" if word in then else value for word, value in learnt(last, prefix).items()}
+    then = learned(first, prefix)
+    return {word: f"{then[word]} → {value}" if word in then else value for word, value in learned(last, prefix).items()}
 
 
-def rows_told(account: Mapping[str, Any]) -> list[str]:
+def row_phrases(account: Mapping[str, Any]) -> list[str]:
     """Count the rows, and those that were left out, cut or dropped, by reason."""
     read, measures = account["read"], account["measures"]
-    told = []
+    phrases = []
     if "rows" in measures:
-        told.append(f"{measures['rows']:,.0f} rows")
+        phrases.append(f"{measures['rows']:,.0f} rows")
     if left_out := read.get("left_out"):
         languages = ", ".join(f"{language} {count:,}" for language, count in left_out.items())
-        told.append(f"{sum(left_out.values()):,} left out in other languages ({languages})")
+        phrases.append(f"{sum(left_out.values()):,} left out in other languages ({languages})")
     for name, value in measures.items():
         if name.endswith("_rows"):  # truncated_rows, dropped_rows
-            told.append(f"{value:,.0f} {name.removesuffix('_rows').replace('_', ' ')}")
+            phrases.append(f"{value:,.0f} {name.removesuffix('_rows').replace('_', ' ')}")
         elif name.startswith(DROPPED):
-            told.append(f"{value:,.0f} dropped as {name.removeprefix(DROPPED)}")
-    return told
+            phrases.append(f"{value:,.0f} dropped as {name.removeprefix(DROPPED)}")
+    return phrases

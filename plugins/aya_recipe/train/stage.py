@@ -20,13 +20,13 @@ from aya_core.api import (
     reference_or_nested,
 )
 from aya_recipe.data import selecting
-from aya_recipe.train import measured, report, training
+from aya_recipe.train import report, training
 
 
 class TrainStage(Stage):
     """Make a checkpoint, or one per cluster, from a checkpoint and data."""
 
-    actions: ClassVar[Mapping[str, Action]] = {"train": Action(training.train, phrases=measured.words)}
+    actions: ClassVar[Mapping[str, Action]] = {"train": Action(training.train, phrases=report.words)}
 
     trainer: nested("trainer") = Field(description="How to train.")  # type: ignore[valid-type]
     data: reference_or_nested(RowsRef, "dataset") = Field(description="Rows to train on.")  # type: ignore[valid-type]
@@ -53,8 +53,8 @@ class TrainStage(Stage):
         kind = self.trainer.reads
         training.check(build, self.trainer, self.objective)
         if self.reference is not None and self.objective is not None and not self.objective.needs_reference:
-            said = build.registry.name_of("objective", self.objective)
-            raise build.error("reference", f"objective '{said}' compares the policy with none; remove it")
+            offered = build.registry.name_of("objective", self.objective)
+            raise build.error("reference", f"objective '{offered}' compares the policy with none; remove it")
         if kind == "judged" and (self.each is not None or self.limit is not None):
             raise build.error("data", "verdicts cannot be chosen from by row or language; remove `each` and `limit`")
         if kind == "any" and self.validation is not None:

@@ -16,8 +16,8 @@ from aya_core.api import (
     TrainingJob,
     Work,
     count_rows,
-    launch,
 )
+from aya_recipe.train.launching import launch
 
 
 def add(
@@ -41,7 +41,7 @@ def add(
     if objective is not None:
         strategies["objective"] = ("objective", objective)
     recorded = {"reference_model": models["reference"]} if models["reference"] else {}
-    return build.add(id, "train", "checkpoint", settings, inputs, strategies, incidental=recorded)
+    return build.add(id, "train", "checkpoint", settings, inputs, strategies, execution=recorded)
 
 
 def check(build: Builder, trainer: TrainerStrategy, objective: ObjectiveStrategy | None) -> None:
@@ -54,8 +54,10 @@ def check(build: Builder, trainer: TrainerStrategy, objective: ObjectiveStrategy
     if objective is not None:
         wanted, found = trainer.objective_over, objective.over
         if wanted != found:
-            said = build.registry.name_of("objective", objective)
-            raise build.error("objective", f"'{said}' is a loss over {found}, trainer '{name}' takes one over {wanted}")
+            offered = build.registry.name_of("objective", objective)
+            raise build.error(
+                "objective", f"'{offered}' is a loss over {found}, trainer '{name}' takes one over {wanted}"
+            )
 
 
 def train(work: Work) -> Mapping[str, Any]:

@@ -1,8 +1,7 @@
 """Laws of quantities: the same length is the same in any unit, digits and spelling; a bare number is none."""
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from aya_plugins.checks.quantities import last_quantity, unit
 

@@ -1,8 +1,7 @@
 """Laws of consensus: agreement is rewarded, order does not matter, and every chrF is sacrebleu's."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sacrebleu.metrics import CHRF
 
 from aya_core.api import Case, Completion, Verdict, user_prompt

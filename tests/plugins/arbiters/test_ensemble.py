@@ -3,8 +3,7 @@
 from typing import ClassVar
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from aya_core.api import ArbiterStrategy, CalibratedArbiter, Case, Completion, Field, Verdict, user_prompt
 from aya_core.contract.explain import SettingsError

@@ -18,12 +18,12 @@ def recipe(tmp_path):
     ask = [{"id": id, "language": language, "prompt": text} for language, id, text in questions]
     prefer = [{**row, "chosen": f"{row['prompt']} now", "rejected": "no"} for row in ask]
     read = [{**row, "completion": f"{row['prompt']} now"} for row in ask]
-    said = [
+    replied = [
         {"id": row["id"], "model": model, "answer": answer}
         for row in ask
         for model, answer in (("ana", row["prompt"]), ("bo", f"{row['prompt']} now"), ("cem", "I will not say a word"))
     ]
-    for name, rows in {"ask": ask, "read": read, "prefer": prefer, "said": said}.items():
+    for name, rows in {"ask": ask, "read": read, "prefer": prefer, "said": replied}.items():
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (tmp_path / "gate.py").write_text(
         "from aya_core.api import ArbiterStrategy, Field, Verdict, hookimpl\n"

@@ -6,18 +6,17 @@ from itertools import combinations, permutations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 from scripted_judge import FIRST, SECOND, TIE, Scripted, answers_in, case, judge, scores, verdicts
 
 from aya_core.api import (
     Case,
     Completion,
+    EvaluatedModel,
     PluginError,
     Prompt,
     Sampling,
-    Subject,
     TeacherStrategy,
     stable_hash,
     user_prompt,
@@ -355,7 +354,7 @@ def test_a_judge_decides_battles_between_models_in_one_call_to_its_teacher():
         for texts in (("5", "5", "5", ""), ("3", "7", "5", "5"))
     )
     evaluator = WinRate(against="rival", judge=Judge(teacher=Scripted(script=larger, asked=asked))).build()
-    rows = list(evaluator.evaluate(Subject("m", prompts, own, rival, lambda pairs: [])))
+    rows = list(evaluator.evaluate(EvaluatedModel("m", prompts, own, rival, lambda pairs: [])))
     won = {row.prompt_id: row.metric for row in rows if row.value and row.metric in ("win", "loss", "tie")}
     assert won == {"p0": "win", "p1": "loss", "p2": "tie", "p3": "loss"}
     assert [row.value for row in rows if row.metric == "unjudged"] == [0, 0, 0, 0]
@@ -380,7 +379,7 @@ def test_battles_tell_where_the_orders_disagreed_and_what_the_judge_left_unread(
         for texts in (("5", "short", "long", "3"), ("3", "short 2", "7", "1"))
     )
     evaluator = WinRate(against="rival", judge=Judge(teacher=Scripted(script=script, asked=[]), retries=1)).build()
-    rows = list(evaluator.evaluate(Subject("m", prompts, own, rival, lambda pairs: [])))
+    rows = list(evaluator.evaluate(EvaluatedModel("m", prompts, own, rival, lambda pairs: [])))
     found = {(row.prompt_id, row.metric): row.value for row in rows}
     assert [found.get((f"p{n}", "tie")) for n in range(4)] == [0, 1, None, 0]
     assert [found[f"p{n}", "failed"] for n in range(4)] == [0, 0, 1, 0]

@@ -5,8 +5,7 @@ import random
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 
 from aya_core.api import LANGUAGES, Case, Completion, Verdict, user_prompt

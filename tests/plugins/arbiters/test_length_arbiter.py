@@ -1,8 +1,7 @@
 """Laws of the length gate: bounds, cuts and loops, in any script."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from pydantic import ValidationError
 
 from aya_core.api import Case, Completion, Verdict, user_prompt

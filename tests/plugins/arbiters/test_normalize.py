@@ -4,8 +4,7 @@ import math
 from statistics import fmean, pstdev
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from aya_core.api import CalibratedArbiter, Case, Completion, DataError, PluginError, Verdict, user_prompt
 from aya_plugins.arbiters.normalize import MIN_SCORES, ZNormalized

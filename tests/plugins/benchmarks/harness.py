@@ -36,8 +36,8 @@ def replies(made, model=None, *, chat_template=None):
     chat = {} if chat_template is None else {"apply_chat_template": True, "chat_template": chat_template}
     made.build_all_requests(**chat)
     found = {}
-    said = model.loglikelihood(made.instances, disable_tqdm=True) if model else [None] * len(made.instances)
-    for instance, reply in zip(made.instances, said, strict=True):
+    replied = model.loglikelihood(made.instances, disable_tqdm=True) if model else [None] * len(made.instances)
+    for instance, reply in zip(made.instances, replied, strict=True):
         found.setdefault(instance.doc_id, []).append((instance, reply))
     docs = list(made.eval_docs)
     for doc_id, rows in sorted(found.items()):

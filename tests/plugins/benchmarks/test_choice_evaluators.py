@@ -8,7 +8,7 @@ from collections import defaultdict
 
 import pytest
 
-from aya_core.api import DataError, LogLikelihood, Replies, Subject
+from aya_core.api import DataError, EvaluatedModel, LogLikelihood, Replies
 from aya_plugins.evaluators.global_mmlu import GlobalMmlu
 from aya_plugins.evaluators.multiple_choice import MultipleChoice
 from aya_plugins.evaluators.xcopa import CONNECTORS, Xcopa
@@ -53,9 +53,9 @@ def asked(strategy):
 def scores(strategy, likes):
     """Means by metric, of a model that gives what `likes` says to a request's continuations."""
     evaluator = strategy.build()
-    said = {request.id: likes(request) for request in evaluator.requests()}
+    replied = {request.id: likes(request) for request in evaluator.requests()}
     found = defaultdict(list)
-    for row in evaluator.evaluate(Subject("m", [], [], [], lambda pairs: [], Replies(said))):
+    for row in evaluator.evaluate(EvaluatedModel("m", [], [], [], lambda pairs: [], Replies(replied))):
         found[row.metric].append(row.value)
     return {metric: sum(values) / len(values) for metric, values in found.items()}
 
@@ -127,7 +127,7 @@ def test_global_mmlu_asks_for_a_letter_after_the_first_rows_of_dev(jsonl, tmp_pa
 def test_questions_that_begin_alike_follow_one_another(jsonl, tmp_path):
     for language in ("de", "fr"):
         for split in ("dev", "test"):
-            rows = [{**EXAM, "subject": subject} for subject in ("law", "anatomy", "law", "anatomy")]
+            rows = [{**EXAM, "subject": evaluated} for evaluated in ("law", "anatomy", "law", "anatomy")]
             jsonl(rows, f"{language}/{split}.jsonl")
     contexts = [request.continuations[0].context for request in asked(GlobalMmlu(data=str(tmp_path), shots=1))]
     assert len(contexts) == 8
@@ -182,7 +182,7 @@ def test_a_right_option_that_is_there_twice_is_counted(jsonl):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "row", "told"),
+    ("strategy", "row", "message"),
     [
         (Xcopa, {**COPA, "label": None}, r":2: label: no label; expected one of 0, 1"),
         (Xcopa, {key: COPA[key] for key in COPA if key != "label"}, r":2: label: no label"),
@@ -212,11 +212,11 @@ def test_a_right_option_that_is_there_twice_is_counted(jsonl):
         (GlobalMmlu, {**EXAM, "question": ""}, r":2: question: ''; expected a text"),
     ],
 )
-def test_what_is_wrong_with_a_row_is_told_with_its_line(jsonl, strategy, row, told):
+def test_what_is_wrong_with_a_row_is_told_with_its_line(jsonl, strategy, row, message):
     good = {Xcopa: COPA, Xstorycloze: STORY, Xwinograd: HUB_SCHEMA, GlobalMmlu: EXAM}[strategy]
     settings = {"shots": 0} if strategy is GlobalMmlu else {}
     name = "eval.it.jsonl" if strategy is Xstorycloze else "test.it.jsonl"
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         asked(strategy(data=jsonl([good, row], name), **settings))
 
 

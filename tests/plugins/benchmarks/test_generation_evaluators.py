@@ -5,7 +5,7 @@ import pytest
 from lm_eval.models.huggingface import HFLM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from aya_core.api import CorpusScore, Subject
+from aya_core.api import CorpusScore, EvaluatedModel
 from aya_plugins.evaluators.flores import Flores
 from aya_plugins.evaluators.include import Include
 from aya_plugins.evaluators.mgsm import Mgsm
@@ -30,7 +30,7 @@ def asked(teacher, strategy):
     """What a model says to an evaluator, and what the evaluator says of it."""
     evaluator = strategy.build()
     replies = ask_at_once(teacher, evaluator, "tiny", 0)
-    scores = list(evaluator.evaluate(Subject("tiny", [], [], [], lambda pairs: [], replies)))
+    scores = list(evaluator.evaluate(EvaluatedModel("tiny", [], [], [], lambda pairs: [], replies)))
     return list(evaluator.requests()), replies, scores
 
 
@@ -64,10 +64,10 @@ def test_a_tiny_model_is_judged_as_by_the_harness_from_end_to_end(folder, teache
     theirs = HFLM(pretrained=model, tokenizer=AutoTokenizer.from_pretrained(folder), device="cpu", max_length=READ)
     for instance in made.instances[:2]:
         instance.arguments[1]["max_gen_toks"] = 24
-    said = theirs.generate_until(made.instances[:2], disable_tqdm=True)
-    assert [replies.completions[request.prompt.id][0].text for request in requests[:2]] == said
-    assert any(said)
-    for instance, text in zip(made.instances[:2], said, strict=True):
+    replied = theirs.generate_until(made.instances[:2], disable_tqdm=True)
+    assert [replies.completions[request.prompt.id][0].text for request in requests[:2]] == replied
+    assert any(replied)
+    for instance, text in zip(made.instances[:2], replied, strict=True):
         instance.resps.append(text)
     for ensemble, metric in zip(made._filters, ("exact_match", "exact_match/flexible"), strict=True):
         ensemble.apply(made.instances[:2])

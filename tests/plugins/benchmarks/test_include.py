@@ -4,10 +4,9 @@ import json
 import unicodedata
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from aya_core.api import Completion, DataError, Replies, Subject
+from aya_core.api import Completion, DataError, EvaluatedModel, Replies
 from aya_plugins.benchmarks.include_wordings import WORDINGS, instruction
 from aya_plugins.benchmarks.letters import option_named
 from aya_plugins.evaluators.include import Include
@@ -41,12 +40,12 @@ def written(tmp_path):
 
 def scored(strategy, text_of, finish_reason="stop"):
     evaluator = strategy.build()
-    said = {}
+    replied = {}
     for request in evaluator.requests():
         if (text := text_of(request.prompt)) is not None:
-            said[request.prompt.id] = [Completion(request.prompt.id, "m", 0, text, finish_reason=finish_reason)]
+            replied[request.prompt.id] = [Completion(request.prompt.id, "m", 0, text, finish_reason=finish_reason)]
     found = {}
-    for row in evaluator.evaluate(Subject("m", [], [], [], lambda pairs: [], Replies(completions=said))):
+    for row in evaluator.evaluate(EvaluatedModel("m", [], [], [], lambda pairs: [], Replies(completions=replied))):
         found.setdefault(row.metric, []).append(row.value)
     return found
 
@@ -64,18 +63,18 @@ def test_every_published_language_has_an_instruction_of_its_own(written):
         folder = written([{}], name)
     asked = list(Include(data=folder).build().requests())
     assert {request.prompt.language for request in asked} == set(WORDINGS)
-    assert len(PUBLISHED) == len(WORDINGS) == 44 == len({told for _, told in WORDINGS.values()})
+    assert len(PUBLISHED) == len(WORDINGS) == 44 == len({output for _, output in WORDINGS.values()})
 
 
 @pytest.mark.parametrize("language", sorted(WORDINGS))
 def test_an_instruction_is_in_its_script_and_says_how_the_answer_ends(language):
-    word, told = WORDINGS[language]
-    letters = [letter for letter in told if letter.isalpha()]
-    strangers = "".join(foreign(script_of(language)).findall(told))
+    word, output = WORDINGS[language]
+    letters = [letter for letter in output if letter.isalpha()]
+    strangers = "".join(foreign(script_of(language)).findall(output))
     assert set(strangers) <= set("XABCD")
-    assert f"{word}:" in told or f"{word}：" in told or f"{word}՝" in told or f"{word} :" in told
+    assert f"{word}:" in output or f"{word}：" in output or f"{word}՝" in output or f"{word} :" in output
     assert len(strangers) < len(letters) / 5
-    assert all(f"{letter}" in told for letter in "ABCD")
+    assert all(f"{letter}" in output for letter in "ABCD")
 
 
 def test_another_language_is_asked_in_english():
@@ -84,8 +83,8 @@ def test_another_language_is_asked_in_english():
 
 @pytest.mark.parametrize("language", sorted(WORDINGS))
 def test_the_letter_asked_for_is_read_however_it_is_marked(language):
-    word, told = WORDINGS[language]
-    assert option_named(told) is None
+    word, output = WORDINGS[language]
+    assert option_named(output) is None
     for letter, other in zip("ABCD", "BCDA", strict=True):
         before = f"{word}: {other}?\n{other}. x\n"
         for line in (
@@ -131,8 +130,8 @@ def test_any_text_is_read_or_not(text):
 
 def test_accuracy_counts_all_questions_and_domains(written):
     rows = [{"answer": place, "domain": domain} for place, domain in enumerate(["STEM", "STEM", "Health", "Health"])]
-    said = {"A": "Përgjigjja: A", "B": "Përgjigjja: C", "C": "I do not know", "D": None}
-    found = scored(Include(data=written(rows)), lambda prompt: said[prompt.reference], "length")
+    replied = {"A": "Përgjigjja: A", "B": "Përgjigjja: C", "C": "I do not know", "D": None}
+    found = scored(Include(data=written(rows)), lambda prompt: replied[prompt.reference], "length")
     assert found == {
         "accuracy": [1, 0, 0, 0], "accuracy/STEM": [1, 0], "accuracy/Health": [0, 0], "unanswered": [0, 0, 0, 1],
         "unread": [0, 0, 1], "cut_short": [1, 1, 1],
@@ -147,14 +146,14 @@ def test_options_may_be_numbers_and_answers_letters(written):
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "message"),
     [
         ({"answer": None}, "answer: 'None'; expected 0, 1, 2 or 3"), ({"answer": 4}, "answer: '4'"), ({"answer": "AB"}, "answer: 'AB'"),
         ({"option_d": None}, "option_d: missing"), ({"question": ""}, "question: ''"),
     ],
 )  # fmt: skip
-def test_rows_that_cannot_be_scored_are_refused_with_their_place(written, row, told):
-    with pytest.raises(DataError, match=rf"test-00000-of-00001.jsonl:2: {told}"):
+def test_rows_that_cannot_be_scored_are_refused_with_their_place(written, row, message):
+    with pytest.raises(DataError, match=rf"test-00000-of-00001.jsonl:2: {message}"):
         list(Include(data=written([{}, row])).build().requests())
 
 

@@ -10,7 +10,7 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from transformers import AutoModelForCausalLM
 
-from aya_core.api import Subject
+from aya_core.api import EvaluatedModel
 from aya_plugins.evaluators.global_mmlu import GlobalMmlu
 from aya_plugins.evaluators.xcopa import CONNECTORS, Xcopa
 from aya_plugins.evaluators.xstorycloze import Xstorycloze
@@ -245,7 +245,7 @@ def rows_agree(teacher, theirs, strategy, tasks, *, chat_template=None):
 
 
 def subject(replies):
-    return Subject("tiny", [], [], [], lambda pairs: [], replies)
+    return EvaluatedModel("tiny", [], [], [], lambda pairs: [], replies)
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,13 @@
-"""MGSM: the harness's prompts, and its judgement of what comes back, item by item."""
+"""MGSM: the harness's prompts, and its judgment of what comes back, item by item."""
 
 import json
 
 import harness
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from lm_eval.api.instance import Instance
 
-from aya_core.api import Completion, DataError, Replies, Subject
+from aya_core.api import Completion, DataError, EvaluatedModel, Replies
 from aya_plugins.benchmarks.mgsm import WORDINGS, flexible, is_same, means
 from aya_plugins.evaluators.mgsm import Mgsm
 
@@ -94,13 +93,13 @@ def asked(**options):
 def judged(strategy, text_of, finish_reason="stop"):
     """What an evaluator says of answers: by metric, the value of each row."""
     evaluator = strategy.build()
-    said = {}
+    replied = {}
     for request in evaluator.requests():
         text = text_of(request.prompt)
         if text is not None:
-            said[request.prompt.id] = [Completion(request.prompt.id, "m", 0, text, finish_reason=finish_reason)]
+            replied[request.prompt.id] = [Completion(request.prompt.id, "m", 0, text, finish_reason=finish_reason)]
     found = {}
-    for row in evaluator.evaluate(Subject("m", [], [], [], lambda pairs: [], Replies(completions=said))):
+    for row in evaluator.evaluate(EvaluatedModel("m", [], [], [], lambda pairs: [], Replies(completions=replied))):
         found.setdefault(row.metric, {})[row.prompt_id] = row.value
     return found
 
@@ -114,11 +113,11 @@ def test_prompts_are_those_of_the_harness(published, task, language):
         ours = asked(data=str(published), languages=(language,), shots=shots, prompting=prompting)
         assert len(ours) == len(GOLDS)
         for request, doc in zip(ours, made.eval_docs, strict=True):
-            told = made.fewshot_context(
+            output = made.fewshot_context(
                 doc, shots, apply_chat_template=chat, fewshot_as_multiturn=chat,
                 chat_template=(lambda messages, **_: json.dumps(messages)) if chat else None,
             )  # fmt: skip
-            expected = json.loads(told) if chat else [{"role": "user", "content": told}]
+            expected = json.loads(output) if chat else [{"role": "user", "content": output}]
             assert list(request.prompt.messages) == expected
             assert request.sampling.stop == tuple(made.config.generation_kwargs["until"])
             assert request.sampling.temperature == 0
@@ -189,8 +188,8 @@ def test_numbers_in_other_digits_count_by_value():
 
 
 def test_scores_are_shares_of_all_rows_and_what_is_missing_is_wrong(published):
-    said = dict(zip(GOLDS, ["The answer is 18.", "It is 3", None, "", "The answer is 2.5", "১২", "0."], strict=True))
-    found = judged(Mgsm(data=str(published), languages=("en",)), lambda prompt: said[prompt.reference], "length")
+    replied = dict(zip(GOLDS, ["The answer is 18.", "It is 3", None, "", "The answer is 2.5", "১২", "0."], strict=True))
+    found = judged(Mgsm(data=str(published), languages=("en",)), lambda prompt: replied[prompt.reference], "length")
     values = {metric: list(rows.values()) for metric, rows in found.items()}
     assert values["exact_match"] == [1, 0, 0, 0, 1, 0, 0]
     assert values["exact_match/flexible"] == [1, 1, 0, 0, 1, 0, 1]
@@ -237,10 +236,10 @@ def test_problems_without_examples_say_where_to_get_them(published, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "line", "told"),
+    ("name", "line", "message"),
     [("mgsm_de.tsv", "Wie viel?\tdrei", "expected a number"), ("mgsm_it.tsv", "Quanto?\t3", "language 'it'; MGSM has")],
 )
-def test_rows_that_cannot_be_scored_are_refused(tmp_path, name, line, told):
+def test_rows_that_cannot_be_scored_are_refused(tmp_path, name, line, message):
     (tmp_path / name).write_text(f"{line}\n")
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         asked(data=str(tmp_path), shots=0)

@@ -203,7 +203,7 @@ def test_plain_lines_keep_their_numbers(files):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("name", "text", "message"),
     [
         ("test.it.jsonl", json.dumps(COPA) + "\n{\n", r"test\.it\.jsonl:2: not JSON"),
         ("test.it.jsonl", "[1]\n", r"test\.it\.jsonl:1: a JSON list; expected one object"),
@@ -221,16 +221,16 @@ def test_plain_lines_keep_their_numbers(files):
         ("val.it.jsonl", json.dumps(COPA) + "\n", "no row of the split test"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_told_with_its_line(files, name, text, told):
+def test_what_is_wrong_with_a_file_is_told_with_its_line(files, name, text, message):
     folder = files({f"copa/{name}": text})
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         read(XCOPA, folder / "copa", "test")
 
 
 def test_missing_files_and_languages_say_where_to_get_them(files):
     folder = files({"it/test.it.jsonl": json.dumps(COPA) + "\n"})
-    for data, languages, told in [("none", None, "no such file"), ("it", ("et",), "no row in et, only in it")]:
-        with pytest.raises(DataError, match=told) as caught:
+    for data, languages, output in [("none", None, "no such file"), ("it", ("et",), "no row in et, only in it")]:
+        with pytest.raises(DataError, match=output) as caught:
             read(XCOPA, folder / data, "test", languages=languages)
         assert "https://github.com/cambridgeltl/xcopa" in str(caught.value)
         assert "CC-BY-4.0" in str(caught.value)

@@ -139,7 +139,7 @@ def test_an_interpreter_without_comet_is_told_so():
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"name": "Unbabel/XCOMET-XL", "encoder": "e"}, "needs a revision"),
         ({"name": "Unbabel/XCOMET-XL", "revision": "main", "encoder": "e"}, "40 hexadecimal digits, found 'main'"),
@@ -150,8 +150,8 @@ def test_an_interpreter_without_comet_is_told_so():
         ({"path": "m", "revision": COMMIT, "encoder": "e"}, "a local folder has none"),
     ],
 )
-def test_a_checkpoint_is_named_in_one_way_and_pinned(given, told):
-    with pytest.raises(ValidationError, match=told):
+def test_a_checkpoint_is_named_in_one_way_and_pinned(given, message):
+    with pytest.raises(ValidationError, match=message):
         Comet(**given)
 
 
@@ -162,6 +162,6 @@ def test_a_missing_checkpoint_is_not_taken_for_a_missing_benchmark(tmp_path):
     stage = {"name": "scores", "do": "evaluate", "models": ["./model"], "evaluators": {"flores": evaluator}}
     recipe = {"name": "a", "languages": ["de"], "stages": [{**stage, "teacher": {"use": "transformers"}}]}
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
-    with pytest.raises(RecipeError, match=r"flores\.comet\.encoder: no file or folder .*nowhere") as told:
+    with pytest.raises(RecipeError, match=r"flores\.comet\.encoder: no file or folder .*nowhere") as output:
         make_plan(load_recipe(tmp_path / "recipe.json"))
-    assert "FLORES" not in str(told.value)
+    assert "FLORES" not in str(output.value)

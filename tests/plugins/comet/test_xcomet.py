@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from aya_core.api import AyaError, Completion, DataError, Replies, Subject
+from aya_core.api import AyaError, Completion, DataError, EvaluatedModel, Replies
 from aya_plugins.comet import environment, scoring
 from aya_plugins.comet.process import Sample, Worker
 from aya_plugins.comet.settings import Comet
@@ -56,8 +56,8 @@ def started(comet, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.setenv("HF_HOME", str(folder))
-        said = subprocess.run([comet, "-I", script, folder], capture_output=True, text=True)
-        assert said.returncode == 0, said.stderr
+        replied = subprocess.run([comet, "-I", script, folder], capture_output=True, text=True)
+        assert replied.returncode == 0, replied.stderr
         with Worker(comet) as worker:
             yield folder, worker
 
@@ -104,9 +104,9 @@ def test_checkpoints_that_are_not_right_are_refused(worker, tiny, tmp_path):
     for model in ("lacking", "empty"):
         shutil.copytree(tiny / "published", tmp_path / model)
     weights = tmp_path / "lacking" / "checkpoints" / "model.ckpt"
-    told = torch.load(weights)
-    del told["state_dict"]["estimator.ff.0.weight"]
-    torch.save(told, weights)
+    output = torch.load(weights)
+    del output["state_dict"]["estimator.ff.0.weight"]
+    torch.save(output, weights)
     (tmp_path / "empty" / "hparams.yaml").unlink()
     with pytest.raises(DataError, match="no weights for 1 parameters, such as estimator"):
         worker.load(settings(tmp_path, "lacking", encoder=str(tiny / "encoder")))
@@ -121,12 +121,12 @@ def test_checkpoints_that_are_not_right_are_refused(worker, tiny, tmp_path):
 
 
 def test_the_signature_names_models_precision_environment_and_versions(comet, tiny):
-    told = scoring.signature(settings(tiny, precision="bfloat16"))["xcomet"]
-    assert "precision bfloat16" in told
-    assert f"environment {comet}" in told
-    assert "unbabel-comet 2.2.7" in told
-    assert f"torch {environment.versions(comet)['torch']}" in told
-    assert scoring.signature(settings(tiny, "xcomet"))["xcomet"] != told.replace("bfloat16", "float32")
+    output = scoring.signature(settings(tiny, precision="bfloat16"))["xcomet"]
+    assert "precision bfloat16" in output
+    assert f"environment {comet}" in output
+    assert "unbabel-comet 2.2.7" in output
+    assert f"torch {environment.versions(comet)['torch']}" in output
+    assert scoring.signature(settings(tiny, "xcomet"))["xcomet"] != output.replace("bfloat16", "float32")
 
 
 def test_torch_is_not_installed_twice(comet):
@@ -178,9 +178,9 @@ def test_a_killed_process_loses_one_batch_and_evaluations_share_scores(worker, t
     flores = Flores(data=str(data), comet=settings(tiny)).build()
     into_english = next(request.prompt.id for request in flores.requests() if "into English" in request.prompt.text)
     replies = Replies(completions={into_english: [Completion(into_english, "m", 0, f"{ROWS[0].hypothesis}\n")]})
-    subject = Subject("m", [], [], [], lambda pairs: [], replies, store=tmp_path)
-    rows = [row for row in flores.evaluate(subject) if row.metric.startswith("xcomet")]
-    told = {metric: [row.value for row in rows if row.metric == metric] for metric in {row.metric for row in rows}}
+    evaluated = EvaluatedModel("m", [], [], [], lambda pairs: [], replies, store=tmp_path)
+    rows = [row for row in flores.evaluate(evaluated) if row.metric.startswith("xcomet")]
+    output = {metric: [row.value for row in rows if row.metric == metric] for metric in {row.metric for row in rows}}
     value = found[len(ROWS)].value  # the other direction was left unanswered
-    assert told == {"xcomet": [value, 0.0], "xcomet/xx-en": [value], "xcomet/en-xx": [0.0], "xcomet/cut": [0.0]}
+    assert output == {"xcomet": [value, 0.0], "xcomet/xx-en": [value], "xcomet/en-xx": [0.0], "xcomet/cut": [0.0]}
     assert flores.signature()["xcomet"] == scoring.signature(settings(tiny))["xcomet"]

@@ -44,9 +44,9 @@ def save(model, folder, encoder):
     (folder / "hparams.yaml").write_text(
         yaml.safe_dump({key: hparams[key] for key in ("class_identifier", "pretrained_model")})
     )
-    told = {"state_dict": model.state_dict(), "hyper_parameters": hparams}
+    output = {"state_dict": model.state_dict(), "hyper_parameters": hparams}
     torch.save(
-        {**told, "pytorch-lightning_version": pytorch_lightning.__version__}, folder / "checkpoints" / "model.ckpt"
+        {**output, "pytorch-lightning_version": pytorch_lightning.__version__}, folder / "checkpoints" / "model.ckpt"
     )
 
 

@@ -14,11 +14,11 @@ from aya_core.api import (
     Case,
     Completion,
     DataError,
+    EvaluatedModel,
     Field,
     PluginError,
     Prompt,
     RowScore,
-    Subject,
     Verdict,
     user_prompt,
 )
@@ -80,10 +80,10 @@ def answers(texts: Iterable[str], prompts: Sequence[Prompt] = PROMPTS, index: in
     return [Completion(p.id, "m", index, text) for p, text in zip(prompts, texts, strict=False)]
 
 
-def subject(
+def evaluated(
     own: Sequence[Completion], rival: Sequence[Completion] = (), prompts: Sequence[Prompt] = PROMPTS
-) -> Subject:
-    return Subject("model", prompts, own, rival, lambda pairs: [])
+) -> EvaluatedModel:
+    return EvaluatedModel("model", prompts, own, rival, lambda pairs: [])
 
 
 def means(rows: Iterable[RowScore]) -> dict[str, float]:
@@ -94,7 +94,7 @@ def means(rows: Iterable[RowScore]) -> dict[str, float]:
 
 
 def battle(own: Sequence[Completion], rival: Sequence[Completion], judge: ArbiterStrategy) -> dict[str, float]:
-    return means(WinRate(against="rival", judge=judge).build().evaluate(subject(own, rival)))
+    return means(WinRate(against="rival", judge=judge).build().evaluate(evaluated(own, rival)))
 
 
 def shares(found: dict[str, float]) -> dict[str, float]:
@@ -102,7 +102,7 @@ def shares(found: dict[str, float]) -> dict[str, float]:
 
 
 def test_the_verifier_is_the_mean_of_the_checks():
-    rows = list(VerifierEvaluator().build().evaluate(subject(answers(["0", "1", "x", "3"]))))
+    rows = list(VerifierEvaluator().build().evaluate(evaluated(answers(["0", "1", "x", "3"]))))
     assert means(rows) == {"verifier": 0.75, "unverified": 0.0}
     assert rows[0] == RowScore("p0", "en", "verifier", 1.0)
     assert rows[2] == RowScore("p1", "tr", "verifier", 1.0)
@@ -111,7 +111,7 @@ def test_the_verifier_is_the_mean_of_the_checks():
 def test_answers_that_cannot_be_checked_are_counted_and_left_out_of_the_mean():
     prompts = [*PROMPTS[:2], user_prompt("p2", "en", "?"), user_prompt("p3", "en", "?", "(")]
     own = answers(["0", "x", "x", "x"], prompts)
-    rows = VerifierEvaluator(check="regex").build().evaluate(subject(own, prompts=prompts))
+    rows = VerifierEvaluator(check="regex").build().evaluate(evaluated(own, prompts=prompts))
     assert means(rows) == {"verifier": 0.5, "unverified": 0.5}
 
 
@@ -122,7 +122,7 @@ def test_chrf_is_the_mean_of_sacrebleus_sentences():
         user_prompt("c", "en", "?"),
     ]
     own = answers(["the cat sits", "猫", "whatever"], prompts)
-    rows = list(Chrf().build().evaluate(subject(own, prompts=prompts)))
+    rows = list(Chrf().build().evaluate(evaluated(own, prompts=prompts)))
     metric = CHRF(word_order=2)
     assert rows == [
         RowScore("a", "en", "chrf", metric.sentence_score("the cat sits", ["the cat sat"]).score),
@@ -134,7 +134,7 @@ def test_chrf_is_the_mean_of_sacrebleus_sentences():
 def test_chrf_without_any_reference_is_an_error():
     prompts = [user_prompt("a", "en", "?")]
     with pytest.raises(DataError, match="no prompt has a reference"):
-        list(Chrf().build().evaluate(subject(answers(["x"], prompts), prompts=prompts)))
+        list(Chrf().build().evaluate(evaluated(answers(["x"], prompts), prompts=prompts)))
 
 
 def test_win_loss_and_tie_are_shares_of_the_judged_battles():
@@ -169,7 +169,7 @@ def test_a_judge_without_a_liking_for_a_place_has_no_position_bias():
 def test_an_arbiter_that_scores_alone_is_shown_no_order():
     judged = []
     scores = list(WinRate(against="rival", judge=Alone(seen=judged)).build().evaluate(
-        subject(answers(["aa", "a"]), answers(["a", "aaa"]))
+        evaluated(answers(["aa", "a"]), answers(["a", "aaa"]))
     ))  # fmt: skip
     assert shares(means(scores)) == {"win": 0.5, "loss": 0.5, "tie": 0.0, "unjudged": 0.0}
     assert not {"order_disagreement", "first_position"} & means(scores).keys()
@@ -190,7 +190,7 @@ def test_an_empty_answer_loses_unasked_and_is_counted():
 
 def test_lengths_are_compared():
     rows = list(
-        WinRate(against="rival", judge=Length()).build().evaluate(subject(answers(["aaa", "a"]), answers(["a", ""])))
+        WinRate(against="rival", judge=Length()).build().evaluate(evaluated(answers(["aaa", "a"]), answers(["a", ""])))
     )
     found = means(rows)
     assert (found["length"], found["length_difference"]) == (2.0, 1.5)
@@ -199,7 +199,7 @@ def test_lengths_are_compared():
 
 def test_who_answered_is_hidden_from_the_judge():
     seen = []
-    list(WinRate(against="rival", judge=Alone(seen=seen)).build().evaluate(subject(answers(["aa"]), answers(["a"]))))
+    list(WinRate(against="rival", judge=Alone(seen=seen)).build().evaluate(evaluated(answers(["aa"]), answers(["a"]))))
     assert {candidate.teacher for case in seen for candidate in case.candidates} == {""}
 
 
@@ -246,7 +246,7 @@ def test_the_evaluator_takes_every_kind_of_check():
         ({"expression": "unit(answer, reference) and answer.endswith(' m')"}, 1),
         ({"by": "kind"}, 0.5),
     ]:
-        rows = VerifierEvaluator(**options).build().evaluate(subject(own, prompts=prompts))
+        rows = VerifierEvaluator(**options).build().evaluate(evaluated(own, prompts=prompts))
         assert means(rows) == {"verifier": mean, "unverified": 0}
 
 

@@ -4,8 +4,7 @@ import random
 
 import numpy
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sacrebleu.metrics import CHRF
 
 from aya_plugins import corpus_chrf

@@ -5,7 +5,7 @@ import json
 import pytest
 from sacrebleu.metrics import CHRF
 
-from aya_core.api import Completion, CorpusScore, DataError, Replies, Subject
+from aya_core.api import Completion, CorpusScore, DataError, EvaluatedModel, Replies
 from aya_plugins.benchmarks.language_names import english_name
 from aya_plugins.evaluators.flores import Flores
 
@@ -33,12 +33,12 @@ def asked(settings):
 
 def scored(settings, answer):
     evaluator = settings.build()
-    said = {}
+    replied = {}
     for request in evaluator.requests():
         text = answer(request.prompt)
         if text is not None:
-            said[request.prompt.id] = [Completion(request.prompt.id, "m", 0, text)]
-    return list(evaluator.evaluate(Subject("m", [], [], [], lambda pairs: [], Replies(completions=said))))
+            replied[request.prompt.id] = [Completion(request.prompt.id, "m", 0, text)]
+    return list(evaluator.evaluate(EvaluatedModel("m", [], [], [], lambda pairs: [], Replies(completions=replied))))
 
 
 def corpora(scores):
@@ -95,8 +95,8 @@ def test_the_error_of_a_mean_holds_that_its_directions_share_segments(tmp_path):
 
 def test_what_is_not_translated_scores_nothing_and_is_counted(flores):
     settings = Flores(data=str(flores), languages=("tr",), directions=("en-xx",))
-    said = dict(zip(TURKISH, ["Kedi uyuyor.", "  ", None], strict=True))
-    scores = scored(settings, lambda prompt: said[prompt.reference])
+    replied = dict(zip(TURKISH, ["Kedi uyuyor.", "  ", None], strict=True))
+    scores = scored(settings, lambda prompt: replied[prompt.reference])
     rates = {metric: [row.value for row in scores if row.metric == metric] for metric in ("unanswered", "empty")}
     assert rates == {"unanswered": [0, 0, 1], "empty": [0, 1]}
     expected = CHRF(word_order=2).corpus_score(["Kedi uyuyor.", "", ""], [TURKISH]).score
@@ -105,7 +105,7 @@ def test_what_is_not_translated_scores_nothing_and_is_counted(flores):
 
 def test_triples_are_what_another_metric_scores(flores):
     settings = Flores(data=str(flores), languages=("fr",), directions=("xx-en",))
-    (first, *_) = settings.translations(Subject("m", [], [], [], lambda pairs: [], Replies()))
+    (first, *_) = settings.translations(EvaluatedModel("m", [], [], [], lambda pairs: [], Replies()))
     assert (first.source, first.hypothesis, first.reference, first.is_answered) == (FRENCH[0], "", ENGLISH[0], False)
 
 

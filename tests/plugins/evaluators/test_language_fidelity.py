@@ -4,7 +4,7 @@ import string
 
 import pytest
 
-from aya_core.api import LANGUAGES, Completion, DataError, Prompt, Subject, user_prompt
+from aya_core.api import LANGUAGES, Completion, DataError, EvaluatedModel, Prompt, user_prompt
 from aya_plugins.evaluators.language_fidelity import LanguageFidelity
 from aya_plugins.language_id.confusion import english_words, has_words, tokens
 from aya_plugins.language_id.identifier import Identifier
@@ -28,7 +28,7 @@ def measured():
         prompt = user_prompt("p", language, "?", meta=meta)
         other = user_prompt("other", "fr", "?")
         answers = [Completion("p", "m", 0, text), Completion("other", "m", 0, FR)]
-        rows = evaluator.evaluate(Subject("m", [prompt, other], answers, [], lambda pairs: []))
+        rows = evaluator.evaluate(EvaluatedModel("m", [prompt, other], answers, [], lambda pairs: []))
         return {row.metric: row.value for row in rows if row.prompt_id == "p"}
 
     return measure
@@ -125,8 +125,10 @@ def test_the_answer_s_language_may_be_another_than_the_prompt_s(measured):
 
 
 def alone(text, language):
-    subject = Subject("m", [user_prompt("p", language, "?")], [Completion("p", "m", 0, text)], [], lambda pairs: [])
-    return {row.metric: row.value for row in LanguageFidelity().build().evaluate(subject)}
+    evaluated = EvaluatedModel(
+        "m", [user_prompt("p", language, "?")], [Completion("p", "m", 0, text)], [], lambda pairs: []
+    )
+    return {row.metric: row.value for row in LanguageFidelity().build().evaluate(evaluated)}
 
 
 def test_a_model_that_writes_no_text_at_all_is_in_no_language():
@@ -188,7 +190,7 @@ def test_rates_are_those_of_the_language_confusion_benchmark(shared_data, tmp_pa
     rows = list(
         LanguageFidelity(words=str(tmp_path / "words"))
         .build()
-        .evaluate(Subject("m", prompts, answers, [], lambda p: []))
+        .evaluate(EvaluatedModel("m", prompts, answers, [], lambda p: []))
     )
     rates = [[row.value for row in rows if row.metric == f"{unit}_pass_rate"] for unit in ("line", "word")]
     line, word = published(Identifier(), completions, language, words)

@@ -11,13 +11,13 @@ from aya_core.api import (
     Completion,
     DataError,
     Demonstration,
+    EvaluatedModel,
     LogLikelihood,
     PluginError,
     Preference,
     Prompt,
     RowScore,
     Sampling,
-    Subject,
     Teacher,
     TeacherStrategy,
     user_prompt,
@@ -61,16 +61,16 @@ class _Mute:
         return iter(())
 
 
-MODEL = Subject("model", (), (), (), letters)
+MODEL = EvaluatedModel("model", (), (), (), letters)
 
 
-def compare(folder: Path, *pairs: tuple[str, str], model: Subject = MODEL, **settings: object) -> list[float]:
+def compare(folder: Path, *pairs: tuple[str, str], model: EvaluatedModel = MODEL, **settings: object) -> list[float]:
     rows = [Preference(user_prompt(f"p{n}", "en", "?"), *pair) for n, pair in enumerate(pairs)]
     write_rows(folder, Preference, rows)
     return [row.value for row in main_rows(PreferenceAccuracy(rows=str(folder), **settings), model)]
 
 
-def main_rows(strategy: Perplexity | PreferenceAccuracy, model: Subject = MODEL) -> list[RowScore]:
+def main_rows(strategy: Perplexity | PreferenceAccuracy, model: EvaluatedModel = MODEL) -> list[RowScore]:
     return [row for row in strategy.build().evaluate(model) if row.metric == strategy.headline]
 
 
@@ -119,7 +119,7 @@ def test_with_a_reference_only_the_difference_to_it_counts(tmp_path: Path):
     def likes_long(pairs: Sequence[tuple[Prompt, str]]) -> list[LogLikelihood]:
         return [LogLikelihood(-0.1 * (len(text) + 1), len(text) + 1) for _, text in pairs]
 
-    model = Subject("model", (), (), (), likes_long)
+    model = EvaluatedModel("model", (), (), (), likes_long)
     assert compare(tmp_path, ("aa", "a"), model=model) == [0.0]
     assert compare(tmp_path, ("aa", "a"), model=model, reference=Letters()) == [1.0]
 

@@ -10,10 +10,10 @@ from aya_core.api import (
     ArbiterStrategy,
     Case,
     Completion,
+    EvaluatedModel,
     Prompt,
     RowScore,
     Sampling,
-    Subject,
     Verdict,
 )
 from aya_plugins.datasets.columns import Columns
@@ -37,8 +37,8 @@ class Wordier(ArbiterStrategy):
 
 
 def battle(prompts: Sequence[Prompt], own: Sequence[Completion], rival: Sequence[Completion]) -> list[RowScore]:
-    subject = Subject("model", prompts, own, rival, lambda pairs: [])
-    return list(WinRate(against="rival", judge=Wordier()).build().evaluate(subject))
+    evaluated = EvaluatedModel("model", prompts, own, rival, lambda pairs: [])
+    return list(WinRate(against="rival", judge=Wordier()).build().evaluate(evaluated))
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +55,11 @@ def pool(shared_data: Path):
         if isinstance(row, Prompt)
     ]
     files = str(shared_data / "m_arena_hard" / "teacher_pool")
-    told = []
+    output = []
     for model in (QWEN, LLAMA):
         teacher = Recorded(path=files, model=model, language_from_name=True, id_template="{language}/{id}").build()
-        told.append(list(teacher.answer(prompts, Sampling(), 0)))
-    return prompts, *told
+        output.append(list(teacher.answer(prompts, Sampling(), 0)))
+    return prompts, *output
 
 
 def test_every_prompt_of_a_real_pool_is_judged_in_its_language(pool):

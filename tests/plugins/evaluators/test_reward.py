@@ -2,7 +2,7 @@
 
 import pytest
 
-from aya_core.api import ArbiterStrategy, Completion, DataError, Subject, Verdict, user_prompt
+from aya_core.api import ArbiterStrategy, Completion, DataError, EvaluatedModel, Verdict, user_prompt
 from aya_plugins.evaluators.reward import Reward
 
 PROMPTS = [user_prompt(name, language, "?") for name, language in (("a", "en"), ("b", "tr"), ("c", "tr"))]
@@ -50,7 +50,7 @@ class _Lengths:
 
 def scored(arbiter, answers=ANSWERS):
     evaluator = Reward(arbiter=arbiter).build()
-    rows = list(evaluator.evaluate(Subject("m", PROMPTS, answers, [], lambda pairs: [])))
+    rows = list(evaluator.evaluate(EvaluatedModel("m", PROMPTS, answers, [], lambda pairs: [])))
     found = {}
     for row in rows:
         found.setdefault(row.metric, []).append((row.prompt_id, row.language, row.value))

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from aya_core.api import MergeInput, MergeJob, Varying
+from aya_core.api import MergeInput, MergeJob, MergeParameter
 from aya_plugins.merges.runtime.streaming import StreamingMerge
 
 
@@ -17,7 +17,7 @@ def names_of(models):
 
 def job(models, out, *, base=None, weights=None, **more) -> MergeJob:
     names = names_of(models)
-    by_model = Varying(dict(zip(names, weights, strict=True))) if weights else Varying(1.0)
+    by_model = MergeParameter(dict(zip(names, weights, strict=True))) if weights else MergeParameter(1.0)
     base = MergeInput(Path(base).name, Path(base)) if base else None
     out.mkdir(exist_ok=True)
     given = tuple(MergeInput(name, Path(model)) for name, model in zip(names, models, strict=True))

@@ -147,12 +147,12 @@ def test_values_do_not_depend_on_how_ranges_are_cut(case):
 def test_matrices_of_many_blocks_follow_the_equation(tmp_path, is_dora, is_transposed):
     weight = torch.randn(700, 300)
     inputs, outputs = weight.shape if is_transposed else weight.shape[::-1]
-    parts = {"up.lora_A.weight": (3, inputs), "up.lora_B.weight": (outputs, 3)}
+    matrices = {"up.lora_A.weight": (3, inputs), "up.lora_B.weight": (outputs, 3)}
     if is_dora:
-        parts["up.lora_magnitude_vector"] = (outputs,)
-    write(tmp_path, parts, use_dora=is_dora)
+        matrices["up.lora_magnitude_vector"] = (outputs,)
+    write(tmp_path, matrices, use_dora=is_dora)
     stored = load_file(tmp_path / "adapter_model.safetensors")
-    down, up, *magnitude = (stored[f"base_model.model.model.{name}"].double() for name in parts)
+    down, up, *magnitude = (stored[f"base_model.model.model.{name}"].double() for name in matrices)
     expected = (weight.T if is_transposed else weight).double() + 6 / 3 * up @ down
     if is_dora:
         expected *= magnitude[0][:, None] / expected.norm(dim=1, keepdim=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aya_core.api import PluginError
-from aya_plugins.merges import aya_optimiser
+from aya_plugins.merges import aya_optimizer
 from aya_plugins.merges.cma_es import CmaEs
 
 
@@ -64,4 +64,4 @@ def test_a_missing_library_is_told_with_its_extra(monkeypatch):
     with pytest.raises(
         PluginError, match=r'needs the module \'cma\'; install the extra: pip install "aya-core\[search\]"'
     ):
-        aya_optimiser()
+        aya_optimizer()

@@ -58,7 +58,7 @@ def test_nothing_is_hashed_ahead_where_torch_is_there_already(tensors, monkeypat
 FRESH = """
 import json, multiprocessing, sys
 from pathlib import Path
-from aya_core.api import MergeInput, MergeJob, Varying
+from aya_core.api import MergeInput, MergeJob, MergeParameter
 
 from aya_plugins.merges import Weighted, aya_merge_engine
 engine, built = aya_merge_engine(), Weighted().build()
@@ -66,7 +66,7 @@ assert "torch" not in sys.modules
 models = tuple(MergeInput(Path(folder).name, Path(folder)) for folder in sys.argv[2:])
 Path(sys.argv[1]).mkdir()
 description = {"use": "Weighted", **Weighted().model_dump(mode="json")}
-(account,) = engine.merge([(built, MergeJob(models, Path(sys.argv[1]), Varying(1.0), description=description))])
+(account,) = engine.merge([(built, MergeJob(models, Path(sys.argv[1]), MergeParameter(1.0), description=description))])
 print(json.dumps(account))
 """
 

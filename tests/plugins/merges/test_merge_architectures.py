@@ -99,13 +99,13 @@ def test_an_adapter_with_bad_values_is_named(adapted, out):
 
 
 def test_the_settings_of_layers_follow_the_layers(write_model, tmp_path, out):
-    from aya_core.api import Part
+    from aya_core.api import LayerSlice
 
     tensors = {f"model.layers.{layer}.w": torch.full((2, 2), float(layer)) for layer in range(3)}
     config = {"num_hidden_layers": 3, "layer_types": ["full", "sliding", "none"]}
     folder = write_model("a", {**tensors, "model.norm.weight": torch.ones(2)}, config=config)
-    parts = (Part((2,), 1), Part((0,), 2))
-    merge(Weighted(), [folder], out, parts=parts)
+    slices = (LayerSlice((2,), 1), LayerSlice((0,), 2))
+    merge(Weighted(), [folder], out, slices=slices)
     written = json.loads((out / "config.json").read_text())
     assert (written["num_hidden_layers"], written["layer_types"]) == (3, ["none", "full", "sliding"])
     assert [load(out)[f"model.layers.{layer}.w"][0, 0].item() for layer in range(3)] == [2.0, 0.0, 1.0]

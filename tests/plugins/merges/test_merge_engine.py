@@ -7,7 +7,7 @@ import pytest
 import torch
 from checkpoints import job, load, merge, same_bits
 
-from aya_core.api import DataError, Means
+from aya_core.api import DataError, Resources
 from aya_core.testing import merge_whole
 from aya_plugins.merges import DareTies, Slerp, Ties, Weighted, aya_merge_engine
 from aya_plugins.merges.runtime.run import tensor_key
@@ -57,7 +57,7 @@ def test_the_number_of_threads_changes_no_bit(settings, write_model, tmp_path):
     results = []
     for count in (1, 2, 3):
         out = tmp_path / f"out-{count}"
-        merge(settings, folders[1:], out, base=folders[0], means=Means(threads=count))
+        merge(settings, folders[1:], out, base=folders[0], resources=Resources(threads=count))
         results.append((out / "model.safetensors").read_bytes())
     assert torch.get_num_threads() == threads
     assert results[0] == results[1] == results[2]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from checkpoints import job, merge
 
-from aya_core.api import AyaError, DataError, PluginError, Varying
+from aya_core.api import AyaError, DataError, MergeParameter, PluginError
 from aya_plugins.merges import Ties, Weighted
 from aya_plugins.merges.runtime.streaming import StreamingMerge
 
@@ -123,7 +123,7 @@ class TestRefusals:
     def test_weights_that_do_not_match_the_models(self, three, out):
         with pytest.raises(AyaError, match=r"weights are given for \['a', 'base'\]; expected one for each of"):
             StreamingMerge().merge(
-                [(Weighted().build(), replace(job(three, out), weights=Varying({"a": 1, "base": 2})))]
+                [(Weighted().build(), replace(job(three, out), weights=MergeParameter({"a": 1, "base": 2})))]
             )
         with pytest.raises(ValueError, match="expected a finite number"):
             merge(Weighted(), three, out, weights=[1.0, 2.0, float("nan")])

@@ -86,10 +86,10 @@ def test_values_do_not_depend_on_how_ranges_are_cut(models, source, width):
         size = int(np.prod(remapped.shape))
         cuts = [0, *sorted(chance.sample(range(1, size), 40)), size]
         with ThreadPoolExecutor(4) as pool:
-            parts = list(pool.map(remapped.read, cuts, cuts[1:]))
-        assert all(part.ndim == 1 and part.dtype == torch.float32 for part in parts)
+            slices = list(pool.map(remapped.read, cuts, cuts[1:]))
+        assert all(part.ndim == 1 and part.dtype == torch.float32 for part in slices)
         expected = whole(plan, sources, model).reshape(-1)
-        assert torch.equal(torch.cat(parts).view(torch.int32), expected.view(torch.int32))
+        assert torch.equal(torch.cat(slices).view(torch.int32), expected.view(torch.int32))
         assert remapped.read(5, 5).shape == (0,)
 
 

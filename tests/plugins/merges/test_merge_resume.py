@@ -8,11 +8,11 @@ import yaml
 from checkpoints import job, load, merge, same_bits
 from warm_process import WarmProcess
 
-from aya_core.api import DataError, Means
+from aya_core.api import DataError, Resources
 from aya_plugins.merges import Weighted
 from aya_plugins.merges.runtime.streaming import StreamingMerge
 
-ALONE = Means(threads=1)
+ALONE = Resources(threads=1)
 """In this process, so that tests see what is done."""
 
 
@@ -43,10 +43,10 @@ def test_whole_shards_are_not_made_again(three, out, tmp_path, scratch):
     models = three[1:]
     stopped = Counting(stop_at="model.layers.10.mlp.weight")
     with pytest.raises(KeyboardInterrupt):
-        StreamingMerge().merge([(stopped, job(models, out, scratch=scratch, shard_bytes=2000, means=ALONE))])
+        StreamingMerge().merge([(stopped, job(models, out, scratch=scratch, shard_bytes=2000, resources=ALONE))])
     assert not list(out.iterdir())
     again = Counting()
-    (account,) = StreamingMerge().merge([(again, job(models, out, scratch=scratch, shard_bytes=2000, means=ALONE))])
+    (account,) = StreamingMerge().merge([(again, job(models, out, scratch=scratch, shard_bytes=2000, resources=ALONE))])
     assert again.seen == ["model.layers.10.mlp.weight", "model.norm.weight"]
     fresh = merge(Weighted(), models, tmp_path / "fresh", shard_bytes=2000)
     assert same_bits(load(out), load(tmp_path / "fresh"))
@@ -59,14 +59,19 @@ def test_a_damaged_shard_is_set_aside_and_made_again(damage, three, out, tmp_pat
     models = three[1:]
     with pytest.raises(KeyboardInterrupt):
         StreamingMerge().merge(
-            [(Counting(stop_at="model.norm.weight"), job(models, out, scratch=scratch, shard_bytes=2000, means=ALONE))]
+            [
+                (
+                    Counting(stop_at="model.norm.weight"),
+                    job(models, out, scratch=scratch, shard_bytes=2000, resources=ALONE),
+                )
+            ]
         )
     shard = min(scratch.rglob("*.safetensors"))
     harmed = shard.with_name(shard.name + ".json") if damage == "notes" else shard
     data = bytearray(harmed.read_bytes())
     data[-9] ^= 1
     harmed.write_bytes(data[:-8] if damage == "cut" else data)
-    StreamingMerge().merge([(Counting(), job(models, out, scratch=scratch, shard_bytes=2000, means=ALONE))])
+    StreamingMerge().merge([(Counting(), job(models, out, scratch=scratch, shard_bytes=2000, resources=ALONE))])
     merge(Weighted(), models, tmp_path / "fresh", shard_bytes=2000)
     assert same_bits(load(out), load(tmp_path / "fresh"))
     assert f"The shard is made again; what was there is kept as {shard}.damaged" in capsys.readouterr().err
@@ -75,12 +80,12 @@ def test_a_damaged_shard_is_set_aside_and_made_again(damage, three, out, tmp_pat
 @pytest.mark.parametrize("change", [{"seed": 1}, {"weights": [1.0, 3.0]}, {"dtype": "float16"}, {"shard_bytes": 900}])
 def test_another_merge_starts_anew(change, three, out, scratch):
     models = three[1:]
-    begun = job(models, out, scratch=scratch, shard_bytes=2000, means=ALONE)
+    begun = job(models, out, scratch=scratch, shard_bytes=2000, resources=ALONE)
     with pytest.raises(KeyboardInterrupt):
         StreamingMerge().merge([(Counting(stop_at="model.norm.weight"), begun)])
     again = Counting()
     settings = {"shard_bytes": 2000, **change}
-    StreamingMerge().merge([(again, job(models, out, scratch=scratch, means=ALONE, **settings))])
+    StreamingMerge().merge([(again, job(models, out, scratch=scratch, resources=ALONE, **settings))])
     assert len(again.seen) == 5
 
 
@@ -88,12 +93,17 @@ def test_a_changed_input_starts_the_merge_anew(three, out, scratch, write_model,
     models = three[1:]
     with pytest.raises(KeyboardInterrupt):
         StreamingMerge().merge(
-            [(Counting(stop_at="model.norm.weight"), job(models, out, scratch=scratch, shard_bytes=2000, means=ALONE))]
+            [
+                (
+                    Counting(stop_at="model.norm.weight"),
+                    job(models, out, scratch=scratch, shard_bytes=2000, resources=ALONE),
+                )
+            ]
         )
     other = write_model("other", random_tensors(9))
     (other / "model.safetensors").replace(three[1] / "model.safetensors")
     again = Counting()
-    StreamingMerge().merge([(again, job(models, out, scratch=scratch, shard_bytes=2000, means=ALONE))])
+    StreamingMerge().merge([(again, job(models, out, scratch=scratch, shard_bytes=2000, resources=ALONE))])
     assert len(again.seen) == 5
 
 
@@ -104,7 +114,9 @@ def test_bad_values_late_in_a_model_leave_whole_shards_and_no_checkpoint(
     broken["model.norm.weight"][0] = float("nan")
     models = [three[1], write_model("broken", broken)]
     with pytest.raises(DataError, match=r"'broken': tensor 'model.norm.weight' has NaN"):
-        StreamingMerge().merge([(Weighted().build(), job(models, out, scratch=scratch, shard_bytes=2000, means=ALONE))])
+        StreamingMerge().merge(
+            [(Weighted().build(), job(models, out, scratch=scratch, shard_bytes=2000, resources=ALONE))]
+        )
     assert not list(out.iterdir())
     assert len(list(scratch.rglob("*.safetensors"))) == 2
     assert not list(scratch.rglob("*.building"))

@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from aya_core.testing.merge import InMemory
 from aya_plugins.merges.selection import SAMPLE, TopK, keep_largest, thresholds
@@ -73,8 +72,8 @@ KINDS = [
     st.integers(1, 8),
     st.integers(1, 3),
 )
-def test_short_tensors_are_cut_where_a_sort_cuts_them(values, number, rows, parts):
-    tensors = [part for part in torch.tensor(values).float().chunk(parts) if len(part)]
+def test_short_tensors_are_cut_where_a_sort_cuts_them(values, number, rows, chunks):
+    tensors = [part for part in torch.tensor(values).float().chunk(chunks) if len(part)]
     assert torch.equal(kept(tensors, number, rows), expected(tensors, number))
 
 

@@ -3,8 +3,7 @@ import math
 import pytest
 import torch
 from applying import apply, normal
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from aya_core.api import AyaError
 from aya_plugins.merges import Slerp

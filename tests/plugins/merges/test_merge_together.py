@@ -4,7 +4,7 @@ import pytest
 import torch
 from checkpoints import job, load, merge, same_bits
 
-from aya_core.api import Means
+from aya_core.api import Resources
 from aya_plugins.merges import DareTies, Slerp, Ties, Weighted
 from aya_plugins.merges.files.checkpoint import OpenFile
 from aya_plugins.merges.runtime.streaming import StreamingMerge
@@ -41,7 +41,7 @@ def bytes_read(monkeypatch):
 def test_a_grid_of_weights_reads_its_models_once(three, tmp_path, bytes_read):
     grid = [[1.0, 2.0, 3.0], [1.0, 0.0, 0.0], [0.2, 0.3, 0.5]]
     jobs = [
-        (Weighted().build(), job(three, tmp_path / str(index), weights=weights, means=Means(threads=1)))
+        (Weighted().build(), job(three, tmp_path / str(index), weights=weights, resources=Resources(threads=1)))
         for index, weights in enumerate(grid)
     ]
     accounts = StreamingMerge().merge(jobs)

@@ -5,7 +5,7 @@ import random
 from checkpoints import job, load, merge, same_bits
 from power_cut import Disk
 
-from aya_core.api import Means
+from aya_core.api import Resources
 from aya_plugins.merges import Weighted
 from aya_plugins.merges.runtime.streaming import StreamingMerge
 
@@ -20,7 +20,7 @@ def test_after_a_power_cut_a_merge_makes_the_same_bits(three, tmp_path, monkeypa
     def go(scratch, out):
         out.mkdir()
         StreamingMerge().merge(
-            [(Weighted().build(), job(models, out, scratch=scratch, shard_bytes=2000, means=Means(threads=1)))]
+            [(Weighted().build(), job(models, out, scratch=scratch, shard_bytes=2000, resources=Resources(threads=1)))]
         )
         assert same_bits(load(out), load(tmp_path / "undisturbed"))
 

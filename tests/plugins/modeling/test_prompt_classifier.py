@@ -8,8 +8,8 @@ from transformers import AutoTokenizer
 from aya_core.api import DataError, Prompt, user_prompt
 from aya_plugins.modeling.checkpoint import load_router_model, load_unscored
 from aya_plugins.modeling.plain import PlainEncoder
-from aya_plugins.modeling.positions import longest_row
 from aya_plugins.modeling.prompt_classifier import classify, plain_encoder
+from aya_plugins.modeling.rows import longest_row
 
 ENCODERS = ("bert", "xlm-roberta", "modernbert", "distilbert")
 DECODERS = ("llama", "qwen3", "gemma2")

@@ -3,8 +3,7 @@
 import numpy
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from aya_core.testing.tiny import tiny_causal_lm
 from aya_plugins.modeling import continuations, past

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from trl_losses import GroupTrainer
 
 from aya_core.api import GroupLogps
@@ -44,7 +43,7 @@ def group(scores, log_ratios, reference_ratios=None, sampled=-1.0):
     )  # fmt: skip
 
 
-def said(objective, groups):
+def replied(objective, groups):
     return objective.build()(groups)
 
 
@@ -56,7 +55,7 @@ def test_rloo_worked_by_hand():
 
     Ratios 1, e^0.1 and e^0.3, of which the last is clipped to 1.2: losses 3, 1.5 e^0.1 and -5.4.
     """
-    found = said(Rloo(beta=0.5), group([1.0, 3.0, 8.0], [0.0, 0.1, 0.3], [2.0, 0.0, -2.0]))
+    found = replied(Rloo(beta=0.5), group([1.0, 3.0, 8.0], [0.0, 0.1, 0.3], [2.0, 0.0, -2.0]))
     assert found.advantages.tolist() == pytest.approx([-3, -1.5, 4.5])
     assert found.losses.tolist() == pytest.approx([3, 1.5 * math.exp(0.1), -5.4])
     assert found.clip_ratio.tolist() == [0, 0, 1]
@@ -66,7 +65,7 @@ def test_rloo_worked_by_hand():
 
 def test_grpo_worked_by_hand():
     """Scores 1, 2, 6: mean 3, deviation sqrt(7), advantages -2, -1 and 3 over 2.645851; the first is clipped at 0.8."""
-    found = said(Grpo(beta=0.1), group([1.0, 2.0, 6.0], [-0.5, 0.1, 0.1], [0.0, 0.1, 0.4]))
+    found = replied(Grpo(beta=0.1), group([1.0, 2.0, 6.0], [-0.5, 0.1, 0.1], [0.0, 0.1, 0.4]))
     scaled = [value / (math.sqrt(7) + 1e-4) for value in (-2, -1, 3)]
     assert found.advantages.tolist() == pytest.approx(scaled)
     kl = [math.exp(0.5) - 0.5 - 1, 0, math.exp(0.3) - 0.3 - 1]
@@ -82,7 +81,7 @@ def test_dr_grpo_divides_sums_by_the_same_for_all_and_does_not_scale():
         ((groups.logps - groups.sampled_logps).exp() - (torch.arange(6) >= groups.tokens[:, None]).float()).sum(1)
     )
     centered = groups.scores - groups.scores.view(2, 3).mean(1).repeat_interleave(3)
-    torch.testing.assert_close(said(DR_GRPO, groups).losses, by_hand * centered / 16)
+    torch.testing.assert_close(replied(DR_GRPO, groups).losses, by_hand * centered / 16)
 
 
 # TRL ----------------------------------------------------------------------------------------------------------------
@@ -109,7 +108,7 @@ def trl(tmp_path_factory):
 
 def assert_same(objective, trainer, seed, **settings):
     ours, theirs = random_groups(seed), random_groups(seed)
-    found = said(objective, ours)
+    found = replied(objective, ours)
     found.losses.mean().backward()
     loss, metrics, advantages = trainer.loss(theirs, 3, **settings)
     loss.backward()
@@ -160,7 +159,7 @@ def test_value_and_gradient_of_rloo_equal_those_of_trl(trl, seed, beta, bounds):
 
 @TRL
 def test_some_ratios_are_clipped_in_the_comparisons_with_trl():
-    shares = [said(objective, random_groups(seed)).clip_ratio for seed in range(4) for objective in (Grpo(), Rloo())]
+    shares = [replied(objective, random_groups(seed)).clip_ratio for seed in range(4) for objective in (Grpo(), Rloo())]
     assert 0.05 < torch.cat(shares).mean() < 0.9
 
 
@@ -170,7 +169,7 @@ def test_some_ratios_are_clipped_in_the_comparisons_with_trl():
 @pytest.mark.parametrize("objective", [Grpo(beta=0), DR_GRPO, Rloo(beta=0)])
 def test_the_gradient_at_the_sampler_is_that_of_reinforce(objective):
     groups = random_groups(0, drift=0)
-    found = said(objective, groups)
+    found = replied(objective, groups)
     found.losses.sum().backward()
     per_token = {Rloo: torch.ones(6), Grpo: 1 / groups.tokens}[type(objective)]
     if objective is DR_GRPO:
@@ -183,7 +182,7 @@ def test_the_gradient_at_the_sampler_is_that_of_reinforce(objective):
 def test_equal_scores_and_a_single_sample_have_no_advantage_to_the_bit(objective):
     groups = random_groups(1, sizes=(3, 1, 2), drift=0)
     groups = replace(groups, scores=torch.tensor([0.1, 0.1, 0.1, 5.0, -0.7, -0.7]))
-    found = said(objective, groups)
+    found = replied(objective, groups)
     assert found.advantages.tolist() == [0] * 6
     found.losses.sum().backward()
     assert not groups.logps.grad.any()
@@ -203,10 +202,10 @@ def test_advantages_add_up_to_nothing_and_a_score_more_for_all_changes_nothing(s
 @pytest.mark.parametrize("sizes", [(3, 3), (2, 4, 1), (1, 1, 5)])
 def test_a_group_alone_says_what_it_says_beside_others(objective, sizes):
     groups = random_groups(2, sizes)
-    found, start = said(objective, groups), 0
+    found, start = replied(objective, groups), 0
     for size in sizes:
         part = slice(start, start + size)
-        alone = said(objective, GroupLogps(**{name: values[part] for name, values in vars(groups).items()}))
+        alone = replied(objective, GroupLogps(**{name: values[part] for name, values in vars(groups).items()}))
         for name, values in vars(alone).items():
             torch.testing.assert_close(values, getattr(found, name)[part], rtol=1e-5, atol=1e-6)
         start += size
@@ -216,15 +215,15 @@ def test_a_group_alone_says_what_it_says_beside_others(objective, sizes):
 def test_names_of_groups_do_not_matter(objective):
     groups = random_groups(3)
     other = replace(groups, groups=7 - groups.groups)
-    torch.testing.assert_close(said(objective, groups).losses, said(objective, other).losses)
+    torch.testing.assert_close(replied(objective, groups).losses, replied(objective, other).losses)
 
 
 def test_grpo_does_not_change_with_the_scale_of_scores_unless_told():
     groups = random_groups(4)
     wide = replace(groups, scores=1000 * groups.scores)
-    torch.testing.assert_close(said(Grpo(), groups).losses, said(Grpo(), wide).losses, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(replied(Grpo(), groups).losses, replied(Grpo(), wide).losses, rtol=1e-3, atol=1e-3)
     unscaled = Grpo(scale_by_std=False)
-    torch.testing.assert_close(said(unscaled, wide).advantages, 1000 * said(unscaled, groups).advantages)
+    torch.testing.assert_close(replied(unscaled, wide).advantages, 1000 * replied(unscaled, groups).advantages)
 
 
 def test_the_mean_over_tokens_favors_short_right_answers_and_the_constant_does_not():
@@ -233,7 +232,7 @@ def test_the_mean_over_tokens_favors_short_right_answers_and_the_constant_does_n
     groups = replace(groups, tokens=torch.tensor([6, 1, 6]), scores=torch.tensor([1.0, 1.0, 0.0]))
     for objective, times in ((Grpo(beta=0), 6), (DR_GRPO, 1)):
         groups.logps.grad = None
-        said(objective, groups).losses.sum().backward()
+        replied(objective, groups).losses.sum().backward()
         force = groups.logps.grad[:, 0]
         assert (force[1] / force[0]).item() == pytest.approx(times)
 
@@ -243,7 +242,7 @@ def test_a_ratio_beyond_its_bound_gives_no_gradient_in_the_direction_it_has_gone
     """The first two are better and worse than their group, and have gone too far; the last two came back too far."""
     ratios = [0.5, -0.5, -0.5, 0.5]
     groups = group([1.0, 0.0, 1.0, 0.0], ratios)
-    found = said(objective, groups)
+    found = replied(objective, groups)
     found.losses.sum().backward()
     assert groups.logps.grad[:2].flatten().tolist() == [0, 0]
     assert groups.logps.grad[2:].all()
@@ -252,14 +251,14 @@ def test_a_ratio_beyond_its_bound_gives_no_gradient_in_the_direction_it_has_gone
 
 @given(st.floats(-3, 3, width=32), st.floats(-3, 3, width=32))
 def test_the_divergence_is_never_below_zero_and_zero_where_both_agree(policy, reference):
-    kl = said(Grpo(), group([0.0, 1.0], [policy, 0.0], [reference, 0.0])).kl
+    kl = replied(Grpo(), group([0.0, 1.0], [policy, 0.0], [reference, 0.0])).kl
     assert kl[0] >= -1e-6
     assert kl[1] == 0
 
 
 def test_the_divergence_of_grpo_pulls_each_token_to_the_reference():
     groups = group([1.0, 1.0], [0.1, -0.1])
-    said(Grpo(beta=1), groups).losses.sum().backward()
+    replied(Grpo(beta=1), groups).losses.sum().backward()
     up, down = groups.logps.grad.flatten().tolist()
     assert up > 0 > down
 
@@ -279,7 +278,7 @@ def test_the_gradient_of_the_unbiased_divergence_is_that_of_the_divergence():
             ones = torch.ones(5, dtype=torch.int64)
             tables = [logps[:, None] for logps in (policy, sampled, reference)]
             groups = GroupLogps(*tables, ones, torch.zeros(5), torch.zeros(5, dtype=torch.int64))
-            (sampled.exp() * said(Grpo(beta=1, unbiased_kl=name), groups).losses).sum().backward()
+            (sampled.exp() * replied(Grpo(beta=1, unbiased_kl=name), groups).losses).sum().backward()
         gradients[name] = logits.grad
     torch.testing.assert_close(gradients[True], gradients["exact"])
     assert not torch.allclose(gradients[False], gradients["exact"], atol=1e-2)
@@ -288,7 +287,7 @@ def test_the_gradient_of_the_unbiased_divergence_is_that_of_the_divergence():
 def test_the_divergence_of_rloo_counts_in_the_baseline_too():
     """A penalty that is the same for all samples of a group changes nothing."""
     groups = group([1.0, 3.0, 8.0], [0.0] * 3, [0.7] * 3)
-    torch.testing.assert_close(said(Rloo(beta=2), groups).advantages, said(Rloo(beta=0), groups).advantages)
+    torch.testing.assert_close(replied(Rloo(beta=2), groups).advantages, replied(Rloo(beta=0), groups).advantages)
 
 
 @pytest.mark.parametrize("kind", [Grpo, Rloo])

@@ -4,8 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from aya_core.api import PairLogps
 from aya_plugins.objectives.apo_down import ApoDown

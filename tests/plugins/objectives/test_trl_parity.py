@@ -40,16 +40,16 @@ def random_pairs(seed, pairs=6, chosen_tokens=None):
 def assert_same(objective, run, **made):
     """Compare the mean loss, the gradients and the logged rewards. run: TRL's loss and metrics of some pairs."""
     ours, theirs = random_pairs(**made), random_pairs(**made)
-    said = objective.build()(ours)
-    said.losses.mean().backward()
+    replied = objective.build()(ours)
+    replied.losses.mean().backward()
     loss, metrics = run(theirs)
     loss.backward()
-    torch.testing.assert_close(said.losses.mean(), loss, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(replied.losses.mean(), loss, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(ours.chosen.grad, theirs.chosen.grad, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(ours.rejected.grad, theirs.rejected.grad, rtol=1e-5, atol=1e-6)
     if isinstance(objective, DpoNorm):
         return  # TRL logs the rewards of DPO there
-    for name, rewards in (("chosen", said.chosen_rewards), ("rejected", said.rejected_rewards)):
+    for name, rewards in (("chosen", replied.chosen_rewards), ("rejected", replied.rejected_rewards)):
         assert rewards.mean().item() == pytest.approx(float(metrics[f"rewards/{name}"]), rel=1e-5)
 
 

@@ -115,10 +115,10 @@ def test_fixed_learns_the_best_teacher_of_each_language_and_names_come_first(tmp
     rows = [judged(p.id, name, float(name == best[p.language])) for p in PROMPTS[:10] for name in TEACHERS]
     write_rows(verdicts, Judged, rows)
     write_rows(prompts, Prompt, PROMPTS[:10])
-    learnt = Fixed(verdicts=str(verdicts), prompts=str(prompts)).build()
-    assert route(learnt) == [(best[prompt.language],) for prompt in PROMPTS]
-    told = Fixed(teachers={"tr": "cem"}, verdicts=str(verdicts), prompts=str(prompts)).build()
-    assert route(told)[:2] == [("ana",), ("cem",)]
+    learned = Fixed(verdicts=str(verdicts), prompts=str(prompts)).build()
+    assert route(learned) == [(best[prompt.language],) for prompt in PROMPTS]
+    output = Fixed(teachers={"tr": "cem"}, verdicts=str(verdicts), prompts=str(prompts)).build()
+    assert route(output)[:2] == [("ana",), ("cem",)]
 
 
 def test_a_language_without_a_teacher_is_an_error():

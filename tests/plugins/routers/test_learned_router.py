@@ -61,14 +61,14 @@ def test_only_teachers_asked_in_the_language_are_named(model, prompts):
     assert Learned(model=model).build().route(prompts[:2], nobody, 0) == [[], []]
 
 
-def test_a_learnt_teacher_that_is_not_in_the_pool_is_passed_over(model, prompts):
+def test_a_learned_teacher_that_is_not_in_the_pool_is_passed_over(model, prompts):
     routes = Learned(model=model).build().route(prompts, Pool(dict.fromkeys(("ana", "bo"))), 0)
     assert routes == [[best(prompt) if best(prompt) != "cem" else "bo"] for prompt in prompts]
 
 
-def test_a_teacher_that_the_router_never_learnt_of_is_an_error_unless_passed_over(model, prompts):
+def test_a_teacher_that_the_router_never_learned_of_is_an_error_unless_passed_over(model, prompts):
     pool = Pool(dict.fromkeys(("dee", *POOL)))
-    with pytest.raises(AyaError, match="learnt of ana, bo, cem, and never of dee; train it on verdicts"):
+    with pytest.raises(AyaError, match="learned of ana, bo, cem, and never of dee; train it on verdicts"):
         Learned(model=model).build().route(prompts, pool, 0)
     passing = Learned(model=model, newcomers="pass-over").build()
     assert passing.route(prompts, pool, 0) == Learned(model=model).build().route(prompts, POOL, 0)

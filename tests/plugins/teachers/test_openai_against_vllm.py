@@ -35,7 +35,7 @@ def test_it_conforms(served):
     check_teacher(served())
 
 
-def said(found):
+def replied(found):
     """Everything but the teacher's name. Spaces at the ends are the detokenizer's: vLLM's puts one where a special token,
     which it drops, began the answer."""
     return {
@@ -49,14 +49,14 @@ def test_greedy_answers_are_those_of_transformers(served, vllm_server, prompts, 
     """So the chat template is applied exactly once, and tokens are counted alike."""
     local = answers(Transformers(model=str(vllm_server.checkpoint), system=system), prompts)
     assert len({one.text for one in local.values()}) > 5
-    assert said(answers(served(system=system), prompts)) == said(local)
+    assert replied(answers(served(system=system), prompts)) == replied(local)
 
 
 def test_texts_are_continued_as_transformers_does(served, vllm_server, prompts):
     text = GREEDY.model_copy(update={"prompting": "text"})
     local = answers(Transformers(model=str(vllm_server.checkpoint)), prompts, text)
     assert len({one.text for one in local.values()}) > 5
-    assert said(answers(served(), prompts, text)) == said(local)
+    assert replied(answers(served(), prompts, text)) == replied(local)
 
 
 def test_stop_texts_are_cut_off_alike(served, vllm_server, prompts):
@@ -64,7 +64,7 @@ def test_stop_texts_are_cut_off_alike(served, vllm_server, prompts):
     word = next(words[1] for words in texts if len(set(words)) > 1)
     stopped = GREEDY.model_copy(update={"stop": (word,)})
     local = answers(Transformers(model=str(vllm_server.checkpoint)), prompts, stopped)
-    assert said(answers(served(), prompts, stopped)) == said(local)
+    assert replied(answers(served(), prompts, stopped)) == replied(local)
     assert any(one.completion_tokens < GREEDY.max_tokens for one in local.values())
 
 

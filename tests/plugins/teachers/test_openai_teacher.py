@@ -250,13 +250,13 @@ def test_greedy_samples_are_one_answer_repeated():
 
 
 def test_tokens_and_reasons_are_recorded():
-    async def told(server, request, body, attempt):
+    async def output(server, request, body, attempt):
         reply = chat_completion(body)
         reply["choices"][0]["finish_reason"] = "length"
         reply["usage"] = {"prompt_tokens": 11, "completion_tokens": 31}
         return web.json_response(reply)
 
-    with FaultyServer(told).running() as url:
+    with FaultyServer(output).running() as url:
         cut_short, ended = answers(url, questions(1), Sampling(temperature=1, n=2)).values()
     assert (cut_short.finish_reason, ended.finish_reason) == ("length", "stop")
     assert cut_short.prompt_tokens == ended.prompt_tokens == 11
@@ -400,9 +400,9 @@ def test_the_key_is_sent_and_never_told(monkeypatch, caplog, echo):
         with pytest.raises(AyaError) as error:
             list(built.answer(questions(3), GREEDY, 0))
     assert server.requests[0][0]["Authorization"] == f"Bearer {KEY}"
-    told = [str(error.value), repr(error.value.__context__), caplog.text, repr(built), repr(settings)]
-    told += [settings.model_dump_json()]
-    for text in told:
+    output = [str(error.value), repr(error.value.__context__), caplog.text, repr(built), repr(settings)]
+    output += [settings.model_dump_json()]
+    for text in output:
         for part in (KEY, "Geheim", "7QxZp2VwL9"):
             assert part not in text
 
@@ -423,9 +423,9 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_the_key_is_taken_out_of_what_a_server_says_in_every_form(form):
     diagnosis = Diagnosis("http://host/v1", "m", KEY, "AYA_TEST_KEY")
-    said = diagnosis.quote(f"you sent {FORMS[form]}, which is wrong".encode())
-    assert said.startswith("you sent ")
-    assert not any(part in said.lower() for part in ("sk-g", "geheim", "7qxzp"))
+    replied = diagnosis.quote(f"you sent {FORMS[form]}, which is wrong".encode())
+    assert replied.startswith("you sent ")
+    assert not any(part in replied.lower() for part in ("sk-g", "geheim", "7qxzp"))
 
 
 def test_a_missing_key_is_told_by_the_name_of_its_variable(monkeypatch):

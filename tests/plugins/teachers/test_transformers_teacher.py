@@ -207,9 +207,9 @@ def test_an_answer_too_long_for_the_context_has_no_likelihood(checkpoint):
 
 
 def test_a_system_message_changes_the_prompt(checkpoint, prompts):
-    told = Transformers(model=str(checkpoint()), system="nine nine").build()
+    result = Transformers(model=str(checkpoint()), system="nine nine").build()
     plain = Transformers(model=str(checkpoint())).build()
-    one, other = (answers(teacher, prompts[:1])[prompts[0].id, 0] for teacher in (told, plain))
+    one, other = (answers(teacher, prompts[:1])[prompts[0].id, 0] for teacher in (result, plain))
     assert one.prompt_tokens == other.prompt_tokens + 5
 
 

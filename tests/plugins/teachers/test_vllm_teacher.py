@@ -1,6 +1,7 @@
 """The vllm teacher runs the real engine: it answers as the transformers teacher does, and by the same rules."""
 
 import json
+import warnings
 
 import pytest
 
@@ -40,25 +41,36 @@ def prompts():
     ]
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory, wide_heads):
-    """A Cohere checkpoint whose greedy answers differ from prompt to prompt. The run below has one of Llama."""
-    return str(tiny_causal_lm(tmp_path_factory.mktemp("vllm") / "cohere", "cohere", **wide_heads))
+@pytest.fixture(scope="module", params=["cohere", "llama"])
+def model(request, tmp_path_factory, wide_heads):
+    """A checkpoint whose greedy answers differ from prompt to prompt."""
+    return str(tiny_causal_lm(tmp_path_factory.mktemp("vllm") / request.param, request.param, **wide_heads))
 
 
 @pytest.fixture(scope="module")
 def teachers(model, vllm_options):
-    """The same checkpoint in vLLM and in transformers. An engine takes most of a minute to start: there is one for all tests."""
+    """The same checkpoint in vLLM and in transformers.
+
+    Cohere's engine has a process of its own, vLLM's default, and takes most of a minute to start; that of Llama runs in this one,
+    where a second engine is up in seconds.
+    """
     narrow = {
         **vllm_options["engine"],
         "max_num_batched_tokens": 64,
         "max_num_seqs": 32,
     }  # several steps for all prompts
-    teacher = Vllm(model=model, max_model_len=CONTEXT, **{**vllm_options, "engine": narrow}).build()
+    is_apart = model.endswith("cohere")
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", ".torch.distributed.reduce_op. is deprecated", FutureWarning
+        )  # as vLLM looks at torch
+        patch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", str(int(is_apart)))
+        teacher = Vllm(model=model, max_model_len=CONTEXT, **{**vllm_options, "engine": narrow}).build()
     yield teacher, Transformers(model=model).build()
     core = teacher.engine.llm_engine.engine_core
     core.shutdown()
-    core.ctx.destroy()  # vLLM leaves it to the collector, which then warns in whatever test is next
+    if is_apart:
+        core.ctx.destroy()  # vLLM leaves it to the collector, which then warns in whatever test is next
 
 
 FIELDS = ("text", "prompt_tokens", "completion_tokens", "finish_reason")

@@ -4,18 +4,17 @@ import json
 import math
 import shutil
 import struct
-from pathlib import Path
 
 import pytest
+from places import SHARED
 
-TESTS = Path(__file__).parent.parent.parent
 STEPS = 40
 
 
 @pytest.fixture
 def run_tracked(tmp_path, aya_command):
     """Run two fast training steps with trackers; returns the run folder."""
-    shutil.copy(TESTS / "core" / "tracking_plugin.py", tmp_path)
+    shutil.copy(SHARED / "tracking_plugin.py", tmp_path)
     train = {"do": "train", "trainer": {"use": "fast", "steps": STEPS}, "data": {"use": "sums"}}
     stages = [{"name": name, **train} for name in ("first", "second")]
     raw = {"name": "tracked", "languages": ["en", "de"], "plugins": ["tracking_plugin.py"], "stages": stages}
@@ -63,8 +62,8 @@ def test_weights_and_biases_keeps_every_step_offline_and_nothing_else(run_tracke
     lines = [{item.nested_key[0] if item.nested_key else item.key: json.loads(item.value_json) for item in r.history.item}
              for r in records if r.WhichOneof("record_type") == "history"]  # fmt: skip
     for node in ("first", "second"):
-        told = [(line[f"{node}/step"], line[f"{node}/loss"]) for line in lines if f"{node}/step" in line]
-        assert told == [(step, pytest.approx(1 / step)) for step in range(1, STEPS + 1)]
+        output = [(line[f"{node}/step"], line[f"{node}/loss"]) for line in lines if f"{node}/step" in line]
+        assert output == [(step, pytest.approx(1 / step)) for step in range(1, STEPS + 1)]
     kinds = {record.WhichOneof("record_type") for record in records}
     assert not kinds & {"stats", "output", "output_raw", "artifact", "environment"}
     (ended,) = [record.exit for record in records if record.WhichOneof("record_type") == "exit"]
@@ -98,5 +97,5 @@ def test_trackio_holds_every_step(run_tracked, tmp_path):
             (step, json.loads(line)) for step, line in database.execute("SELECT step, metrics FROM metrics ORDER BY id")
         ]
     for node in ("first", "second"):
-        told = [(step, line[f"{node}/loss"]) for step, line in rows if f"{node}/loss" in line]
-        assert told == [(step, pytest.approx(1 / step)) for step in range(1, STEPS + 1)]
+        output = [(step, line[f"{node}/loss"]) for step, line in rows if f"{node}/loss" in line]
+        assert output == [(step, pytest.approx(1 / step)) for step in range(1, STEPS + 1)]

@@ -38,8 +38,8 @@ def forked(warm_trainer, tmp_path_factory):
         tasks = []
         for rank in range(processes):
             place = {**shared, "MASTER_ADDR": "127.0.0.1", "RANK": rank, "LOCAL_RANK": rank} if processes > 1 else {}
-            told = {name: str(value) for name, value in {**place, **environment}.items()}
-            tasks.append({"file": script, "words": words, "environment": {**os.environ, **told}})
+            output = {name: str(value) for name, value in {**place, **environment}.items()}
+            tasks.append({"file": script, "words": words, "environment": {**os.environ, **output}})
         return warm_trainer.run(*tasks)
 
     return run

@@ -44,8 +44,8 @@ def main():
                 "objective": registry.validate("objective", job["objective"]).build(),
             }
 
-        def report(done, total, measures, told=folders["out"] / "told.jsonl"):
-            with told.open("a") as file:
+        def report(done, total, measures, output=folders["out"] / "told.jsonl"):
+            with output.open("a") as file:
                 file.write(json.dumps(measures) + "\n")
 
         registry.validate("trainer", job["trainer"]).build().train(TrainingJob(seed=0, report=report, **folders))

@@ -34,7 +34,7 @@ def trained(checkpoint, counting, rows_folder, run_trainer):
     losses = []
     folder, measures = run_trainer(
         settings, rows_folder(counting), start=checkpoint(),
-        report=lambda done, total, said: losses.append(said["loss"]),
+        report=lambda done, total, replied: losses.append(replied["loss"]),
     )  # fmt: skip
     return folder, measures, losses
 
@@ -126,16 +126,16 @@ def test_a_trainer_without_a_start_says_so(counting, rows_folder, run_trainer):
 
 @pytest.mark.parametrize("objective", [Dpo(beta=0.5), Ipo(beta=0.5)])
 def test_preference_training_raises_the_margin(checkpoint, pairs, rows_folder, run_trainer, objective):
-    said = []
+    replied = []
     settings = PreferenceTraining(steps=30, batch_rows=27, learning_rate=3e-3, log_every=1)
     run_trainer(
         settings, rows_folder(pairs), start=checkpoint(), reference=checkpoint(), objective=objective.build(),
-        report=lambda done, total, measures: said.append(measures),
+        report=lambda done, total, measures: replied.append(measures),
     )  # fmt: skip
-    assert said[0]["rewards/margins"] == pytest.approx(0, abs=1e-5)
-    assert said[-1]["rewards/margins"] > 0.5
-    assert said[-1]["rewards/accuracies"] == 1
-    assert said[-1]["loss"] < said[0]["loss"]
+    assert replied[0]["rewards/margins"] == pytest.approx(0, abs=1e-5)
+    assert replied[-1]["rewards/margins"] > 0.5
+    assert replied[-1]["rewards/accuracies"] == 1
+    assert replied[-1]["loss"] < replied[0]["loss"]
 
 
 def test_the_first_dpo_loss_is_log_2_and_the_reference_is_another_model_when_told(

@@ -38,7 +38,7 @@ ACCOUNT = {
 
 
 @pytest.mark.parametrize("settings", [PreferenceTraining, RewardTraining])
-def test_bad_pairs_are_counted_by_reason_and_change_nothing_that_is_learnt(
+def test_bad_pairs_are_counted_by_reason_and_change_nothing_that_is_learned(
     checkpoint, pairs, rows_folder, run_trainer, settings
 ):
     job = {"start": checkpoint("llama"), "seed": 2}

@@ -25,12 +25,12 @@ def poisoned_after(calls, value):
 
     def objective(pairs):
         seen.append(None)
-        said = dpo(pairs)
+        replied = dpo(pairs)
         if len(seen) != calls + 1:
-            return said
-        losses = said.losses.clone()
+            return replied
+        losses = replied.losses.clone()
         losses[0] = losses[0] * value
-        return PairLoss(losses, said.chosen_rewards, said.rejected_rewards)
+        return PairLoss(losses, replied.chosen_rewards, replied.rejected_rewards)
 
     return objective
 

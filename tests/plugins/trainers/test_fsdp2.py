@@ -70,41 +70,45 @@ def alone(run_trainer):
     """Do a job in this process; returns its checkpoint and what it reported."""
 
     def run(job, **more):
-        registry, told = Registry(), []
+        registry, output = Registry(), []
         if "objective" in job:
             objective = registry.validate("objective", job["objective"]).build()
             more = {"objective": objective, "reference": Path(job["start"]), **more}
         trainer = registry.validate("trainer", job["trainer"])
         out, _ = run_trainer(
-            trainer, Path(job["rows"]), start=Path(job["start"]), report=lambda *said: told.append(said[2]), **more
+            trainer,
+            Path(job["rows"]),
+            start=Path(job["start"]),
+            report=lambda *replied: output.append(replied[2]),
+            **more,
         )
-        return out, told
+        return out, output
 
     return run
 
 
-def of_training(told):
-    return [said for said in told if "reference/rows" not in said]  # each process scores its share
+def of_training(output):
+    return [replied for replied in output if "reference/rows" not in replied]  # each process scores its share
 
 
 def assert_told_alike(one, folder, *, rounding):
     two = of_training(map(json.loads, (folder / "out" / "told.jsonl").read_text().splitlines()))
     one = of_training(one)
     assert len(one) >= LOOP["steps"]
-    for said, also in zip(one, two, strict=True):
-        assert said.keys() == also.keys()
+    for replied, also in zip(one, two, strict=True):
+        assert replied.keys() == also.keys()
         for name in MEASURED:
-            if name in said:
-                assert also[name] == pytest.approx(said[name], rel=rounding, abs=rounding / 10), name
+            if name in replied:
+                assert also[name] == pytest.approx(replied[name], rel=rounding, abs=rounding / 10), name
     return two
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", JOBS)
 def test_two_processes_that_share_the_model_tell_and_make_what_one_does(name, shared, make_job, alone):
-    out, told = alone(make_job(name))
+    out, output = alone(make_job(name))
     rounding = 1e-2 if name == "best" else 1e-5  # at its learning rate the losses leap: the start is the best
-    assert_told_alike(told, shared / name, rounding=rounding)
+    assert_told_alike(output, shared / name, rounding=rounding)
     one, two = (load_file(folder / "model.safetensors") for folder in (out, shared / name / "out"))
     assert one.keys() == two.keys()
     for key, tensor in one.items():
@@ -113,9 +117,9 @@ def test_two_processes_that_share_the_model_tell_and_make_what_one_does(name, sh
 
 @pytest.mark.slow
 def test_under_autocast_an_untrained_policy_is_its_reference(make_job, share, alone):
-    _, told = alone(make_job("preference"))
+    _, output = alone(make_job("preference"))
     folder = share({"preference": make_job("preference", precision="bf16")})
-    (first, *_) = assert_told_alike(told, folder / "preference", rounding=2e-2)
+    (first, *_) = assert_told_alike(output, folder / "preference", rounding=2e-2)
     assert first["rewards/margins"] == pytest.approx(0, abs=1e-6)
 
 

@@ -108,9 +108,9 @@ def logged(out, node):
 
 
 def assert_alike(one, other, node):
-    told, also = logged(one, node), logged(other, node)
-    assert told.keys() == also.keys()
-    for done, line in told.items():
+    output, also = logged(one, node), logged(other, node)
+    assert output.keys() == also.keys()
+    for done, line in output.items():
         for name in MEASURED:
             if name in line:
                 assert also[done][name] == pytest.approx(line[name], rel=1e-4, abs=1e-5), (node, done, name)

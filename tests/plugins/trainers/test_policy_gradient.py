@@ -63,16 +63,16 @@ def preferred(folder, rows):
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_samples_with_higher_scores_become_likelier(checkpoint, scored, rows_folder, run_trainer, objective):
-    said = []
+    replied = []
     folder, measures = run_trainer(
         PolicyGradient(steps=12, batch_rows=27, learning_rate=3e-3, log_every=1), rows_folder(scored), start=checkpoint(),
-        reference=checkpoint(), objective=objective.build(), report=lambda done, total, found: said.append(found),
+        reference=checkpoint(), objective=objective.build(), report=lambda done, total, found: replied.append(found),
     )  # fmt: skip
     assert preferred(folder, scored) > preferred(checkpoint(), scored) + 1
-    assert said[0]["kl"] == pytest.approx(0, abs=1e-6)
-    assert said[0]["clip_ratio/region_mean"] == 0
-    assert said[-1]["kl"] > 0.01
-    assert said[-1]["clip_ratio/region_mean"] > 0
+    assert replied[0]["kl"] == pytest.approx(0, abs=1e-6)
+    assert replied[0]["clip_ratio/region_mean"] == 0
+    assert replied[-1]["kl"] > 0.01
+    assert replied[-1]["clip_ratio/region_mean"] > 0
     scores = [row.score for row in scored]
     assert measures["reward"] == pytest.approx(numpy.mean(scores))
     assert measures["reward_std"] == pytest.approx(numpy.std(scores, ddof=1))
@@ -212,29 +212,29 @@ def test_policy_gradients_without_an_objective_say_so(checkpoint, scored, rows_f
 def test_policy_gradients_without_a_reference_measure_the_divergence_from_the_sampler(
     checkpoint, scored, rows_folder, run_trainer, tmp_path
 ):
-    said = []
+    replied = []
     run_trainer(
         PolicyGradient(steps=3, batch_rows=27, learning_rate=3e-3, log_every=1), rows_folder(scored), start=checkpoint(),
         reference=tmp_path / "nowhere", needs_reference=False, objective=Grpo(beta=0).build(),
-        report=lambda done, total, found: said.append(found["kl"]),
+        report=lambda done, total, found: replied.append(found["kl"]),
     )  # fmt: skip
-    assert said[0] == pytest.approx(0, abs=1e-6)
-    assert said[-1] > 0
+    assert replied[0] == pytest.approx(0, abs=1e-6)
+    assert replied[-1] > 0
 
 
 @pytest.mark.parametrize("objective", [Simpo(), Orpo(), Cpo()])
 def test_preference_training_loads_no_reference_that_is_not_needed(
     checkpoint, pairs, rows_folder, run_trainer, tmp_path, objective
 ):
-    said = []
+    replied = []
     run_trainer(
         PreferenceTraining(steps=25, batch_rows=27, learning_rate=3e-3, log_every=1), rows_folder(pairs), start=checkpoint(),
         reference=tmp_path / "nowhere", needs_reference=False, objective=objective.build(),
-        report=lambda done, total, found: said.append(found),
+        report=lambda done, total, found: replied.append(found),
     )  # fmt: skip
-    assert said[-1]["rewards/margins"] > said[0]["rewards/margins"]
-    assert said[-1]["rewards/accuracies"] == 1
-    assert said[-1]["loss"] < said[0]["loss"]
+    assert replied[-1]["rewards/margins"] > replied[0]["rewards/margins"]
+    assert replied[-1]["rewards/accuracies"] == 1
+    assert replied[-1]["loss"] < replied[0]["loss"]
 
 
 SCRIPT = """

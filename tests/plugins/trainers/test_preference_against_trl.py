@@ -15,7 +15,7 @@ SAME_NAMES = [
 
 
 def ours(run_trainer, rows, start, objective, **settings):
-    said = []
+    replied = []
     strategy = PreferenceTraining(
         steps=STEPS, batch_rows=27, learning_rate=RATE, schedule="constant", warmup=0, log_every=1, betas=(0.9, 0.999), **settings
     )  # fmt: skip
@@ -24,9 +24,9 @@ def ours(run_trainer, rows, start, objective, **settings):
         rows,
         start=start,
         objective=objective.build(),
-        report=lambda done, total, measures: said.append(measures),
+        report=lambda done, total, measures: replied.append(measures),
     )
-    return said
+    return replied
 
 
 def theirs(pairs, start, folder, loss_type, beta):
@@ -68,7 +68,7 @@ def test_losses_rewards_and_log_probabilities_are_those_of_trl(
     other = theirs(pairs, start, tmp_path, loss_type, objective.beta)
     assert len(mine) == len(other) == STEPS
     for name in SAME_NAMES:
-        one, two = (numpy.array([step[name] for step in said], dtype=float) for said in (mine, other))
+        one, two = (numpy.array([step[name] for step in replied], dtype=float) for replied in (mine, other))
         numpy.testing.assert_allclose(one[0], two[0], rtol=1e-5, atol=1e-5, err_msg=name)
         numpy.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-4, err_msg=name)
     assert mine[-1]["loss"] < mine[0]["loss"] / 1.2

@@ -10,8 +10,7 @@ import numpy
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
@@ -413,10 +412,10 @@ def test_two_processes_share_a_pass_and_both_have_all_of_it(
     alone, encoded = look_up(counting, store=tmp_path / "alone")
     ended = forked(SHARED, rows_folder(counting), checkpoint(), tmp_path, processes=2, ACCELERATE_USE_CPU="true")
     assert ended.returncode == 0, ended.stderr[:6000]
-    said = [numpy.load(tmp_path / f"{rank}.npz") for rank in range(2)]
-    for one in said:
+    replied = [numpy.load(tmp_path / f"{rank}.npz") for rank in range(2)]
+    for one in replied:
         numpy.testing.assert_array_equal(one["shared"], alone.tokens(every(encoded)))
         numpy.testing.assert_array_equal(one["apart"], alone.tokens(every(encoded)))
-    assert sum(int(one["passes"]) for one in said) == len(passes)
+    assert sum(int(one["passes"]) for one in replied) == len(passes)
     # Each found half on its own disk: what either lacks is scored once more by the two together.
-    assert sum(int(one["repeated"]) for one in said) == 2 * len(passes)
+    assert sum(int(one["repeated"]) for one in replied) == 2 * len(passes)

@@ -58,15 +58,15 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
     start = checkpoint("llama", tie_word_embeddings=False, hidden_size=64, intermediate_size=96)
     whole, parts = {}, {}
     undisturbed, measures = run_trainer(
-        settings, rows, start=start, report=lambda done, total, said: whole.update({(done, *said): timeless(said)})
+        settings, rows, start=start, report=lambda done, total, replied: whole.update({(done, *replied): timeless(replied)})
     )  # fmt: skip
     killed = set()
 
-    def report(done, total, said):
-        if done >= killed_at and (done, *said) not in killed:
-            killed.add((done, *said))
+    def report(done, total, replied):
+        if done >= killed_at and (done, *replied) not in killed:
+            killed.add((done, *replied))
             raise KilledError
-        parts[(done, *said)] = timeless(said)
+        parts[(done, *replied)] = timeless(replied)
 
     for _ in range(20):
         try:
@@ -88,7 +88,7 @@ def test_a_run_of_pairs_with_everything_is_resumed(checkpoint, pairs, rows_folde
     job = {"rows": rows_folder(pairs), "start": checkpoint(), "objective": Dpo().build()}
     undisturbed, measures = run_trainer(settings, **job)
 
-    def report(done, total, said):
+    def report(done, total, replied):
         if done == 4:
             raise KilledError
 
@@ -110,12 +110,12 @@ def test_an_average_is_what_its_definition_says(checkpoint, counting, rows_folde
 
 
 def test_the_average_is_what_is_measured(checkpoint, counting, rows_folder, run_trainer):
-    """A slow average has hardly left the start, while the weights themselves have learnt."""
+    """A slow average has hardly left the start, while the weights themselves have learned."""
     settings = {**SAVING, "steps": 10, "validation": {"hold_back": 0.3}}
     reported = []
 
-    def report(done, total, said):
-        reported.append(said.get("validation/loss"))
+    def report(done, total, replied):
+        reported.append(replied.get("validation/loss"))
 
     _, slow = run_trainer(Sft(**settings, ema=0.9999), rows_folder(counting), start=checkpoint(), report=report)
     assert slow["validation/loss"] == pytest.approx(reported[0], abs=0.02)

@@ -44,9 +44,9 @@ def lessons(tmp_path):
 
 def test_the_loss_is_nought_where_the_router_says_what_the_rewards_say_and_positive_elsewhere():
     rewards = torch.tensor([[0.0, 1.0, 3.0], [0.5, NAN, 0.1], [2.0, 2.0, 2.0]])
-    said = rewards.nan_to_num(7.0) / 0.5 + torch.tensor([[1.0], [-4.0], [0.0]])  # a constant says nothing
-    torch.testing.assert_close(routing_loss(said, rewards, temperature=0.5), torch.zeros(3))
-    assert (routing_loss(said.flip(-1), rewards, temperature=0.5)[:2] > 0).all()
+    replied = rewards.nan_to_num(7.0) / 0.5 + torch.tensor([[1.0], [-4.0], [0.0]])  # a constant says nothing
+    torch.testing.assert_close(routing_loss(replied, rewards, temperature=0.5), torch.zeros(3))
+    assert (routing_loss(replied.flip(-1), rewards, temperature=0.5)[:2] > 0).all()
 
 
 def test_the_loss_worked_by_hand():

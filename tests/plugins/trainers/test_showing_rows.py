@@ -5,7 +5,7 @@ import shutil
 import numpy
 import pytest
 
-from aya_core.api import Demonstration, Preference, ShowingTrainer, TrainingJob, user_prompt
+from aya_core.api import Demonstration, InspectableTrainer, Preference, TrainingJob, user_prompt
 from aya_plugins.modeling.checkpoint import load_encoder
 from aya_plugins.modeling.rows import collate
 from aya_plugins.trainers.preference import PreferenceTraining
@@ -21,7 +21,7 @@ def show(checkpoint, rows_folder, tmp_path):
         start = shutil.copytree(checkpoint(**checkpoint_settings), tmp_path / "start", dirs_exist_ok=True)
         (start / "model.safetensors").unlink()
         trainer = strategy.build()
-        assert isinstance(trainer, ShowingTrainer)
+        assert isinstance(trainer, InspectableTrainer)
         job = TrainingJob(rows=rows_folder(rows), out=tmp_path, work=tmp_path, seed=0, start=start)
         return list(trainer.show(job)), load_encoder(start, max_tokens=strategy.max_tokens)
 
@@ -36,19 +36,19 @@ def test_demonstrations_are_shown_in_their_order_with_the_tokens_whose_loss_coun
     for place, row in enumerate(shown):
         batch = collate(encoded, numpy.array([place]), encoder.pad_id)
         assert [token.id for token in row.tokens] == encoded.row(place)
-        learnt = [index for index, token in enumerate(row.tokens) if token.is_learnt]
-        assert learnt == (batch.predictors + 1).tolist()
-        assert (row.language, row.part, row.note) == ("en", "", "")
+        learned = [index for index, token in enumerate(row.tokens) if token.is_learned]
+        assert learned == (batch.predictors + 1).tolist()
+        assert (row.language, row.column, row.note) == ("en", "", "")
 
 
 def test_both_answers_of_a_pair_are_shown(show, pairs):
     shown, encoder = show(PreferenceTraining(), pairs[:2])
-    assert [(row.prompt_id, row.part) for row in shown] == [
+    assert [(row.prompt_id, row.column) for row in shown] == [
         ("0-1", "chosen"), ("0-1", "rejected"), ("0-2", "chosen"), ("0-2", "rejected"),
     ]  # fmt: skip
-    learnt = ["".join(token.text for token in row.tokens if token.is_learnt) for row in shown]
+    learned = ["".join(token.text for token in row.tokens if token.is_learned) for row in shown]
     end = encoder.tokenizer.eos_token
-    assert learnt == [f"{text}{end}" for pair in pairs[:2] for text in (pair.chosen, pair.rejected)]
+    assert learned == [f"{text}{end}" for pair in pairs[:2] for text in (pair.chosen, pair.rejected)]
 
 
 def test_the_text_of_a_row_in_many_bytes_is_whole(show):
@@ -56,10 +56,10 @@ def test_the_text_of_a_row_in_many_bytes_is_whole(show):
     (row,), encoder = show(Sft(), rows, kind="bpe", vocab_size=270)
     assert {"\\xab", "?"} < {token.text for token in row.tokens}
     assert all(token.text for token in row.tokens)
-    assert encoder.tokenizer.decode([token.id for token in row.tokens if token.is_learnt]).startswith("猫だ")
+    assert encoder.tokenizer.decode([token.id for token in row.tokens if token.is_learned]).startswith("猫だ")
 
 
-def test_what_is_cut_or_dropped_is_said_and_nothing_dropped_is_learnt(show, pairs):
+def test_what_is_cut_or_dropped_is_said_and_nothing_dropped_is_learned(show, pairs):
     long = Preference(user_prompt("long", "en", "next " * 60), "one", "two")
     cut = Preference(user_prompt("cut", "en", "next one"), "one " * 60, "two")
     same = Preference(user_prompt("same", "en", "next one"), "two", " two")
@@ -72,12 +72,12 @@ def test_what_is_cut_or_dropped_is_said_and_nothing_dropped_is_learnt(show, pair
         "dropped: chosen equals rejected",
         "dropped: chosen equals rejected",
     ]
-    assert [any(token.is_learnt for token in row.tokens) for row in shown] == [False, False, True, True, False, False]
+    assert [any(token.is_learned for token in row.tokens) for row in shown] == [False, False, True, True, False, False]
     assert all(len(row.tokens) <= 40 for row in shown)
 
 
-@pytest.mark.parametrize(("score", "is_learnt"), [("head", False), ("likelihood", True)])
-def test_a_reward_model_learns_from_log_probabilities_only_if_they_are_its_score(show, pairs, score, is_learnt):
+@pytest.mark.parametrize(("score", "is_learned"), [("head", False), ("likelihood", True)])
+def test_a_reward_model_learns_from_log_probabilities_only_if_they_are_its_score(show, pairs, score, is_learned):
     shown, _ = show(RewardTraining(score=score), pairs[:3])
     assert len(shown) == 6
-    assert {any(token.is_learnt for token in row.tokens) for row in shown} == {is_learnt}
+    assert {any(token.is_learned for token in row.tokens) for row in shown} == {is_learned}

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 import numpy
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from safetensors.torch import load_file
 
 from aya_core.api import AyaError
@@ -142,13 +141,15 @@ def test_a_save_between_two_reports_keeps_what_the_next_report_says(
     settings = Sft(steps=9, batch_rows=8, learning_rate=1e-2, checkpoint_seconds=0, log_every=3)
     rows = rows_folder(counting)
     whole, parts = {}, {}
-    run_trainer(settings, rows, start=checkpoint(), report=lambda done, total, said: whole.update({done: said["loss"]}))
+    run_trainer(
+        settings, rows, start=checkpoint(), report=lambda done, total, replied: whole.update({done: replied["loss"]})
+    )
 
-    def report(done, total, said):
+    def report(done, total, replied):
         if done == 6 and 6 not in parts:
             parts[6] = None
             raise KilledError
-        parts[done] = said["loss"]
+        parts[done] = replied["loss"]
 
     with pytest.raises(KilledError):
         run_trainer(settings, rows, start=checkpoint(), work=tmp_path, report=report)

@@ -82,7 +82,7 @@ def test_two_processes_take_up_what_one_has_saved_and_train_as_it_does(alone, on
     work = tmp_path / "work"
     work.mkdir()
 
-    def report(done, total, said):
+    def report(done, total, replied):
         if done == 2:
             raise KilledError
 

@@ -4,8 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from safetensors.torch import load_file
 
 from aya_core.api import AyaError, DataError, Demonstration, Preference, TrainingJob, user_prompt
@@ -41,7 +40,7 @@ def spoken(rows):
 
 
 @pytest.fixture
-def told():
+def output():
     """Gather what is reported of held-out rows: by steps done."""
     seen = {}
 
@@ -83,9 +82,9 @@ def test_no_prompt_is_in_both_parts_and_no_row_is_lost(tmp_path):
 
 
 def test_training_is_measured_before_at_and_after_every_so_manieth_step(
-    checkpoint, counting, rows_folder, run_trainer, told
+    checkpoint, counting, rows_folder, run_trainer, output
 ):
-    seen, report = told
+    seen, report = output
     settings = Sft(**EACH, steps=7, validation={"hold_back": 0.3, "every": 3})
     _, measures = run_trainer(settings, rows_folder(spoken(counting)), start=checkpoint(), report=report)
     assert list(seen) == [0, 3, 6, 7]
@@ -96,10 +95,10 @@ def test_training_is_measured_before_at_and_after_every_so_manieth_step(
 
 
 def test_held_out_rows_of_the_stage_are_measured_as_a_whole_and_by_language(
-    checkpoint, counting, rows_folder, run_trainer, told
+    checkpoint, counting, rows_folder, run_trainer, output
 ):
     """The loss over held-out rows is that of a training step over them; that of a language, of a step over its rows."""
-    seen, report = told
+    seen, report = output
     rows = spoken(counting)
     trained, held_out = rows[:9], rows[9:]
     job = {"start": checkpoint(), "rows": rows_folder(trained), "validation": rows_folder(held_out)}
@@ -115,8 +114,8 @@ def test_held_out_rows_of_the_stage_are_measured_as_a_whole_and_by_language(
     assert set(seen[0]) == {f"validation/loss{end}" for end in ("", "/de", "/en", "/tr")}
 
 
-def test_margins_rise_on_held_out_pairs_in_each_language(checkpoint, pairs, rows_folder, run_trainer, told):
-    seen, report = told
+def test_margins_rise_on_held_out_pairs_in_each_language(checkpoint, pairs, rows_folder, run_trainer, output):
+    seen, report = output
     settings = PreferenceTraining(**{**EACH, "learning_rate": 3e-3}, steps=30, validation={"hold_back": 0.3})
     run_trainer(settings, rows_folder(spoken(pairs)), start=checkpoint(), objective=Dpo().build(), report=report)
     for end in ("", "/de", "/en", "/tr"):
@@ -146,9 +145,9 @@ OVERFIT = {**EACH, "learning_rate": 3e-2, "steps": 24}
 
 
 def test_the_best_evaluation_is_written_and_training_stops_when_it_is_long_ago(
-    checkpoint, counting, rows_folder, run_trainer, told
+    checkpoint, counting, rows_folder, run_trainer, output
 ):
-    seen, report = told
+    seen, report = output
     rows = rows_folder(counting)
     validation = {"hold_back": 0.3, "every": 2, "keep": "best", "patience": 3}
     best, measures = run_trainer(Sft(**OVERFIT, validation=validation), rows, start=checkpoint(), report=report)
@@ -170,8 +169,8 @@ def test_the_best_evaluation_is_written_and_training_stops_when_it_is_long_ago(
     assert not torch.equal(weights(last)["model.norm.weight"], weights(best)["model.norm.weight"])
 
 
-def test_a_measure_that_should_be_high_is_known_as_such(checkpoint, pairs, rows_folder, run_trainer, told):
-    seen, report = told
+def test_a_measure_that_should_be_high_is_known_as_such(checkpoint, pairs, rows_folder, run_trainer, output):
+    seen, report = output
     validation = {"hold_back": 0.3, "every": 1, "keep": "best", "best_by": "rewards/margins/de"}
     settings = PreferenceTraining(**EACH, steps=5, validation=validation)
     job = {"rows": rows_folder(spoken(pairs)), "start": checkpoint(), "objective": Dpo().build()}
@@ -184,7 +183,9 @@ def test_a_measure_that_is_not_taken_is_refused_before_the_first_step(checkpoint
     reported = []
     settings = Sft(**EACH, validation={"hold_back": 0.3, "every": 1, "keep": "best", "best_by": "rewards/margins"})
     with pytest.raises(AyaError, match=r"best_by is 'rewards/margins'; expected one of loss, or .* as loss/en"):
-        run_trainer(settings, rows_folder(counting), start=checkpoint(), report=lambda *said: reported.append(said))
+        run_trainer(
+            settings, rows_folder(counting), start=checkpoint(), report=lambda *replied: reported.append(replied)
+        )
     assert not reported
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 NUMBERS = range(12)  # one to twelve
 WEEKDAYS = range(12, 19)  # Monday to Sunday
-COLOURS = range(19, 24)  # red, yellow, green, blue, purple
+COLORS = range(19, 24)  # red, yellow, green, blue, purple
 DIGITS = tuple(str(number) for number in range(1, 13))  # the same in every language
 
 

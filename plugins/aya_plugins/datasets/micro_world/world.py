@@ -22,7 +22,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from aya_plugins.datasets.micro_world.lexicon import COLOURS, DIGITS, LEXICONS, NUMBERS, WEEKDAYS
+from aya_plugins.datasets.micro_world.lexicon import COLORS, DIGITS, LEXICONS, NUMBERS, WEEKDAYS
 from aya_plugins.splitmix import scatter
 
 Integers: TypeAlias = NDArray[np.int64]
@@ -40,13 +40,13 @@ HASH_CLASSES = {
 TASKS = ("write", "reverse", "sort", "next", "largest")
 MOST_ROWS = 20_000  # per language of a split; well below the 70,000 problems of a class, so drawing always ends
 
-_CONCEPTS = len(NUMBERS) + len(WEEKDAYS) + len(COLOURS)
+_CONCEPTS = len(NUMBERS) + len(WEEKDAYS) + len(COLORS)
 _POOL = np.array([12, _CONCEPTS, 12, _CONCEPTS, 12])  # concepts that a task draws from: the numbers, or all
 _SHORTEST = np.array([2, 2, 2, 2, 3])  # words of a problem, by task
 _LONGEST = np.array([4, 4, 4, 3, 4])
 _WIDTH = 4
 _EMPTY = _CONCEPTS  # fills rows up to _WIDTH; larger than any concept, so it sorts last
-_SUCCESSOR = np.array([kind[(i + 1) % len(kind)] for kind in (NUMBERS, WEEKDAYS, COLOURS) for i in range(len(kind))])
+_SUCCESSOR = np.array([kind[(i + 1) % len(kind)] for kind in (NUMBERS, WEEKDAYS, COLORS) for i in range(len(kind))])
 _BLOCK = 1024  # problems drawn at once; fixed, so that asking for more rows keeps the earlier ones
 
 
@@ -130,7 +130,7 @@ def _of_language(split: str, rows: int, language: str, seed: int, corrupt: float
         answer = _solve(task, problem)
         tongue = noise.integers(1, len(tongues), size=len(task)) * (noise.random(len(task)) < corrupt)
         columns = (_keys(task, problem), task, tongue, _lengths(problem), problem, _lengths(answer), answer)
-        for key, kind, voice, asked, question, told, reply in zip(*map(np.ndarray.tolist, columns), strict=True):
+        for key, kind, voice, asked, question, replied, reply in zip(*map(np.ndarray.tolist, columns), strict=True):
             if key in seen:
                 continue
             words = asked_as[kind]
@@ -139,7 +139,7 @@ def _of_language(split: str, rows: int, language: str, seed: int, corrupt: float
                 language=language,
                 task=TASKS[kind],
                 prompt=" ".join([instructions[kind], *[words[concept] for concept in question[:asked]]]),
-                answer=" ".join([tongues[voice][concept] for concept in reply[:told]]),
+                answer=" ".join([tongues[voice][concept] for concept in reply[:replied]]),
             )
             seen.add(key)
             if len(seen) == rows:

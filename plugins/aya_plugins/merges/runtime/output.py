@@ -25,8 +25,7 @@ from aya_core.api import (
 )
 from aya_plugins.merges.files.checkpoint import FLOATS
 from aya_plugins.merges.files.sources import Source
-from aya_plugins.merges.runtime.card import model_card
-from aya_plugins.merges.runtime.companions import copy_companions
+from aya_plugins.merges.runtime.companions import copy_companions, model_card
 from aya_plugins.merges.runtime.inputs import Inputs
 from aya_plugins.merges.runtime.planning import Input, MergedTensor, MergePlan, plan_merge
 from aya_plugins.merges.runtime.shards import Shards, no_space
@@ -79,7 +78,7 @@ class Output:
     def place(self, line: MergedTensor, key: int) -> Place:
         """Say which tensor is merged: see `Place`. A tied one goes by the name of its twin, so that both are the same."""
         models = [input.name for input, name in zip(self._models, line.inputs, strict=False) if name is not None]
-        return Place(line.twin or line.name, tuple(models), key, line.depth, line.part)
+        return Place(line.twin or line.name, tuple(models), key, line.depth, line.slice_index)
 
     def finish(self, inputs: Inputs) -> Mapping[str, Any]:
         """Move the shards to their place, add the files that go along and the model card, and return the account."""
@@ -160,7 +159,7 @@ def open_output(merge: TensorMerge | PieceMerge | WholeModelMerge, job: MergeJob
     donor = base or models[0]
     dtype = DTYPES[job.dtype] if job.dtype else None
     tokens = plan_vocabulary(every, len(models) if base else None, job.vocabulary)
-    plan = plan_merge(donor, every, job.parts, tokens, dtype)
+    plan = plan_merge(donor, every, job.slices, tokens, dtype)
     folder = (job.scratch or job.out) / ".shards"
     _begin(folder, _identity(job, merge, every, plan))
     shards = Shards(folder, {line.name: line.entry for line in plan.lines}, job.shard_bytes)
@@ -215,7 +214,7 @@ def _identity(
     ]
     how = [type(merge).__qualname__, job.description, job.weights.written, job.seed, job.dtype, job.shard_bytes]
     return stable_hash(
-        [files, how, job.parts, job.vocabulary.model_dump(mode="json"), [line.name for line in plan.lines]]
+        [files, how, job.slices, job.vocabulary.model_dump(mode="json"), [line.name for line in plan.lines]]
     )
 
 

@@ -117,8 +117,8 @@ def checked(models: Sequence[MergeInput], lines: Path, per_language: int, device
     report = compare_perplexity(models, lines_of_file(lines, per_language=per_language), device=device)
     merged, *others = (report["models"][model.name]["faults"] for model in models)
     if new := {kind: what for kind, what in merged.items() if not any(kind in other for other in others)}:
-        told = "; ".join(f"{kind}: {', '.join(what)}" for kind, what in new.items())
-        raise DataError(f"the merged checkpoint does not load as what it was merged from ({told})")
+        differences = "; ".join(f"{kind}: {', '.join(what)}" for kind, what in new.items())
+        raise DataError(f"the merged checkpoint does not load as what it was merged from ({differences})")
     return {**report, "table": perplexity_table(report)}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aya_core.api import AyaError, DataError, Part
+from aya_core.api import AyaError, DataError, LayerSlice
 from aya_plugins.merges.adapters.adapter import Adapter
 from aya_plugins.merges.files.checkpoint import FLOATS, Checkpoint, Entry
 from aya_plugins.merges.files.sources import Source
@@ -67,7 +67,7 @@ class MergedTensor:
     dtype: str
     inputs: tuple[str | None, ...]
     depth: float = 0.0
-    part: int = 0
+    slice_index: int = 0
     twin: str | None = None
     is_table: bool = False
 
@@ -93,7 +93,7 @@ class MergePlan:
 def plan_merge(
     donor: Input,
     inputs: Sequence[Input],
-    parts: Sequence[Part] | None,
+    slices: Sequence[LayerSlice] | None,
     tokens: VocabularyPlan | None,
     dtype: str | None,
 ) -> MergePlan:
@@ -106,11 +106,11 @@ def plan_merge(
     for input in inputs:
         check_dtypes(input.checkpoint)
     may_differ = frozenset({"vocab_size"}) if tokens else frozenset[str]()
-    if parts is not None:
+    if slices is not None:
         may_differ |= DEPTHS | {key for key, value in donor.config.items() if isinstance(value, list)}
     for input in inputs:
         check_config(donor.checkpoint, input.checkpoint, ignore=may_differ)
-    plan = _whole(donor, inputs) if parts is None else _in_parts(donor, inputs, parts)
+    plan = _whole(donor, inputs) if slices is None else _in_slices(donor, inputs, slices)
     tables = _tables(inputs, tokens) if tokens else frozenset[str]()
     _check_shapes(plan, donor, inputs, tables)
     lines = plan.lines
@@ -148,29 +148,31 @@ def _whole(donor: Input, inputs: Sequence[Input]) -> MergePlan:
     return MergePlan(tuple(lines), {})
 
 
-def _in_parts(donor: Input, inputs: Sequence[Input], parts: Sequence[Part]) -> MergePlan:
+def _in_slices(donor: Input, inputs: Sequence[Input], slices: Sequence[LayerSlice]) -> MergePlan:
     stack, length = _main_stack(donor)
     lines: list[MergedTensor] = []
     outside = [name for name in donor.checkpoint.entries if not name.startswith(stack) or layer_of(name) is None]
     for name in outside:
-        part = 0 if is_before_layers(name) else len(parts) - 1
-        takes = [first is not None for first in parts[part].layers]
+        slice_index = 0 if is_before_layers(name) else len(slices) - 1
+        takes = [first is not None for first in slices[slice_index].layers]
         entry = _find(inputs[takes.index(True)], name)
         lines.append(
-            MergedTensor(name, entry.shape, entry.dtype, tuple(name if take else None for take in takes), part=part)
+            MergedTensor(
+                name, entry.shape, entry.dtype, tuple(name if take else None for take in takes), slice_index=slice_index
+            )
         )
     offset = 0
-    for number, (firsts, layers) in enumerate(parts):
+    for number, (firsts, layers) in enumerate(slices):
         for step in range(layers):
             origin = [None if first is None else first + step for first in firsts]
             lines += _layer(inputs, origin, stack, offset, step / (layers - 1) if layers > 1 else 1.0, number)
             offset += 1
-    config = _restacked(donor.checkpoint.config, length, parts, offset)
+    config = _restacked(donor.checkpoint.config, length, slices, offset)
     return MergePlan(tuple(lines), config)
 
 
 def _layer(
-    inputs: Sequence[Input], origin: Sequence[int | None], stack: str, index: int, depth: float, part: int
+    inputs: Sequence[Input], origin: Sequence[int | None], stack: str, index: int, depth: float, slice_index: int
 ) -> list[MergedTensor]:
     """List the tensors of one layer of the merge. origin: the layer of each input that goes into it."""
     lines = []
@@ -181,7 +183,7 @@ def _layer(
         for (input, _), name in zip(taken, (name for name in names if name), strict=True):
             _find(input, name)
         entry = first.checkpoint.entries[Layer(stack, layer, rest).name]
-        lines.append(MergedTensor(Layer(stack, index, rest).name, entry.shape, entry.dtype, names, depth, part))
+        lines.append(MergedTensor(Layer(stack, index, rest).name, entry.shape, entry.dtype, names, depth, slice_index))
     wanted = {line.name for line in lines}
     for input, from_layer in taken[1:]:
         if more := sorted(
@@ -219,13 +221,11 @@ def _main_stack(donor: Input) -> tuple[str, int]:
     return main[0], lengths[main[0]]
 
 
-def _restacked(config: Mapping[str, Any], length: int, parts: Sequence[Part], layers: int) -> dict[str, Any]:
+def _restacked(config: Mapping[str, Any], length: int, slices: Sequence[LayerSlice], layers: int) -> dict[str, Any]:
     """Make config.json's entries that count layers, or have one value per layer, fit the merge."""
     changed: dict[str, Any] = {key: layers for key in DEPTHS if config.get(key) == length}
     origin = [
-        next(first for first in part.layers if first is not None) + step
-        for part in parts
-        for step in range(part.length)
+        next(first for first in one.layers if first is not None) + step for one in slices for step in range(one.length)
     ]
     for key, value in config.items():
         if isinstance(value, list) and len(value) == length and max(origin) < length:

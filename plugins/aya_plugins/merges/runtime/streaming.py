@@ -39,7 +39,7 @@ class StreamingMerge:
         inputs = Inputs()
         outputs = [open_output(merge, job, inputs) for merge, job in jobs]
         check_space(outputs)
-        means = jobs[0][1].means
+        resources = jobs[0][1].resources
         tensors = unhashed(outputs, inputs)
         with digests_ahead([input.checkpoint.source(name) for input, name in tensors]) as digests:
             import torch
@@ -47,15 +47,15 @@ class StreamingMerge:
             from aya_plugins.merges.runtime.run import MergeRun
         for (input, name), digest in zip(tensors, digests, strict=False):
             inputs.remember(input, {name: digest})
-        run = MergeRun(outputs, inputs, means.device)
+        run = MergeRun(outputs, inputs, resources.device)
         run.survey_models()
         steps = [*run.tensors(), *run.unread()]
         try:
             work(
                 [Task(step.memory, step.run) for step in steps],
                 # One process talks to a GPU.
-                processes=1 if means.device != "cpu" else means.threads or torch.get_num_threads(),
-                memory=means.memory * 2**20,
+                processes=1 if resources.device != "cpu" else resources.threads or torch.get_num_threads(),
+                memory=resources.memory * 2**20,
                 begin=lambda number: steps[number].begin(),
                 done=lambda number, digests: run.done(steps[number], digests),
             )

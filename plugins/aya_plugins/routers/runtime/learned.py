@@ -43,7 +43,7 @@ class LearnedRouter:
         """The labels of the pool's teachers. Raises AyaError for a pool that does not suit the router."""
         known = {name: self.labels[name] for name in teachers if name in self.labels}
         strangers = [name for name in teachers if name not in known]
-        where = f"router 'learned': {self.settings.model} learnt of {', '.join(self.labels)}"
+        where = f"router 'learned': {self.settings.model} learned of {', '.join(self.labels)}"
         if strangers and self.refuses_newcomers:
             raise AyaError(
                 f"{where}, and never of {', '.join(strangers)}; train it on verdicts on their answers too, or set "

@@ -114,8 +114,8 @@ class Server:
             status, headers, content = await self._post(data)
             if status != 200:
                 if status in NO_SUCH_THING:
-                    said = f"{status}: {self.diagnosis.quote(content)}"
-                    raise self.diagnosis.nothing_here(said, await self._models())
+                    problem = f"{status}: {self.diagnosis.quote(content)}"
+                    raise self.diagnosis.nothing_here(problem, await self._models())
                 raise self.diagnosis.of(status, headers, content, time.time())
             reply = self._read(content)
             used = reply.used_tokens or int(tokens)

@@ -62,8 +62,8 @@ class Diagnosis:
 
     def of(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Exception:
         """Return what to raise. now: seconds since 1970."""
-        said = self.quote(body)
-        reason = f"{status}: {said}"
+        message = self.quote(body)
+        reason = f"{status}: {message}"
         if status in (401, 403):
             return self.stop(f"refuses the request ({reason})", self._about_the_key())
         if status in NO_SUCH_THING:
@@ -80,15 +80,15 @@ class Diagnosis:
                     f"asks for a pause of {wait / 3600:.1f} hours ({reason})",
                     "a quota seems to be used up; run again then, what was answered is kept",
                 )
-            return TryAgainError(str(status), said, wait)
+            return TryAgainError(str(status), message, wait)
         return RefusedError(reason)
 
     def nothing_here(self, reason: str, known: Sequence[str] = ()) -> AyaError:
         """The error for a path or a model that the server does not know. known: the models that it does know."""
-        told = f"; it knows the models {self.clean(', '.join(known))}" if known else ""
+        hint = f"; it knows the models {self.clean(', '.join(known))}" if known else ""
         return self.stop(
             f"offers no {self._offers} of the model '{self.model}' ({reason})",
-            f"check base_url, which usually ends in /v1, and the model's name{told}",
+            f"check base_url, which usually ends in /v1, and the model's name{hint}",
         )
 
     def web_page(self) -> AyaError:
@@ -134,8 +134,8 @@ def is_html(body: bytes) -> bool:
     return body[:200].lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
-def _message(said: Any) -> str | None:
+def _message(value: Any) -> str | None:
     """Find the message in the usual places: {error: {message}}, {error}, {message}, {detail}."""
-    while isinstance(said, dict):
-        said = next((said[key] for key in ("error", "message", "detail") if said.get(key)), None)
-    return None if said is None else said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
+    while isinstance(value, dict):
+        value = next((value[key] for key in ("error", "message", "detail") if value.get(key)), None)
+    return None if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

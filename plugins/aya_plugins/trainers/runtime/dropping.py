@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy
 from numpy.typing import NDArray
 
-from aya_core.api import DataError, Preference, normalise
+from aya_core.api import DataError, Preference, normalize
 from aya_plugins.modeling.rows import Encoded, Ints
 
 Reasons = NDArray[numpy.str_]
@@ -43,7 +43,7 @@ def why_not_pairs(encoded: Encoded, rows: Sequence[Preference]) -> Reasons:
     the tokens that are left of them. A pair of equal rows has the same log-probabilities and so pushes nowhere.
     """
     chosen, rejected = why_not_rows(encoded).reshape(-1, 2).T
-    equal = [normalise(row.chosen) == normalise(row.rejected) for row in rows]
+    equal = [normalize(row.chosen) == normalize(row.rejected) for row in rows]
     lengths = encoded.lengths.reshape(-1, 2)
     same = lengths[:, 0] == lengths[:, 1]
     for pair in numpy.flatnonzero(same):
@@ -63,10 +63,10 @@ def kept(reasons: Reasons, where: Path, name: str) -> Ints:
         if not len(reasons):
             raise DataError(f"{where}: no rows; trainer '{name}' has nothing to learn from")
         counts = Counter(reasons.tolist())
-        told = ", ".join(f"{reason}: {count}" for reason, count in sorted(counts.items()))
+        counted = ", ".join(f"{reason}: {count}" for reason, count in sorted(counts.items()))
         remedy = REMEDIES[counts.most_common(1)[0][0]]
         raise DataError(
-            f"{where}: all {len(reasons)} rows are dropped ({told}); trainer '{name}' has nothing to learn from; {remedy}"
+            f"{where}: all {len(reasons)} rows are dropped ({counted}); trainer '{name}' has nothing to learn from; {remedy}"
         )
     return places
 

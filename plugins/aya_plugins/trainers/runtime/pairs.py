@@ -19,7 +19,7 @@ from aya_plugins.trainers.runtime import dropping
 class EncodedPairs:
     """Pairs of answers: rows 2 i and 2 i + 1 of `encoded` are the chosen and the rejected answer of a pair.
 
-    Pairs that nothing can be learnt from are not among them; `account` says how many there were, and why. prompts: of each
+    Pairs that nothing can be learned from are not among them; `account` says how many there were, and why. prompts: of each
     pair.
     """
 
@@ -63,3 +63,13 @@ class EncodedPairs:
     def account(self) -> Mapping[str, float]:
         """How many pairs were cut and how many dropped, by reason."""
         return self.counts
+
+
+def reward_measures(chosen: torch.Tensor, rejected: torch.Tensor) -> Mapping[str, torch.Tensor]:
+    """What is reported of the rewards of some pairs, which carry no gradient."""
+    return {
+        "rewards/chosen": chosen,
+        "rewards/rejected": rejected,
+        "rewards/margins": chosen - rejected,
+        "rewards/accuracies": (chosen > rejected).float(),
+    }

@@ -21,7 +21,7 @@ from aya_core.api import (
     GroupLogps,
     GroupObjective,
     Prompt,
-    ShownRow,
+    TokenizedRow,
     TrainingJob,
     read_rows,
 )
@@ -162,7 +162,7 @@ class PolicyGradientTrainer:
         module = AnswerLogps(load_causal_lm(start, dtype=torch.float32))
         return run(accelerator, job, self.settings, tasks, module, encoder.tokenizer)
 
-    def show(self, job: TrainingJob) -> Iterator[ShownRow]:
+    def show(self, job: TrainingJob) -> Iterator[TokenizedRow]:
         """Show the samples of each prompt."""
         encoder = load_encoder(start_of(job, "policy-gradient"), max_tokens=self.settings.max_tokens)
         return show_demonstrations(encoder, read_rows(job.rows, Demonstration))

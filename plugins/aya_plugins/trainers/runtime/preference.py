@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from aya_core.api import AyaError, Objective, PairLogps, Preference, Prompt, ShownRow, TrainingJob, read_rows
+from aya_core.api import AyaError, Objective, PairLogps, Preference, Prompt, TokenizedRow, TrainingJob, read_rows
 from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder
 from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.modeling.rows import Ints
@@ -18,7 +18,7 @@ from aya_plugins.modeling.scoring import row_sums
 from aya_plugins.modeling.vocabulary import check_same_tokens, check_vocabulary
 from aya_plugins.trainers.runtime.finish import start_of
 from aya_plugins.trainers.runtime.loop import start_accelerator
-from aya_plugins.trainers.runtime.pairs import EncodedPairs
+from aya_plugins.trainers.runtime.pairs import EncodedPairs, reward_measures
 from aya_plugins.trainers.runtime.reference import Reference, no_reference, reference_logps
 from aya_plugins.trainers.runtime.settings import LoopSettings
 from aya_plugins.trainers.runtime.showing import show_pairs
@@ -61,7 +61,7 @@ class PreferenceTrainer:
             check_same_tokens(where, tokenizer, pairs.encoded)
         return reference_logps(job, where, pairs.encoded, pairs.pad_id, accelerator, self.settings, by_token=False)
 
-    def show(self, job: TrainingJob) -> Iterator[ShownRow]:
+    def show(self, job: TrainingJob) -> Iterator[TokenizedRow]:
         """Show both answers of each pair."""
         encoder = load_encoder(start_of(job, "preference"), max_tokens=self.settings.max_tokens)
         return show_pairs(encoder, read_rows(job.rows, Preference))
@@ -108,13 +108,9 @@ class PreferenceTask:
         known = torch.from_numpy(self.reference.sums(places)).to(device).chunk(2)
         tokens = torch.from_numpy(self.pairs.encoded.answer_tokens[places]).to(device).chunk(2)
         found = self.objective(PairLogps(chosen, rejected, known[0], known[1], tokens[0], tokens[1]))
-        good, bad = found.chosen_rewards, found.rejected_rewards
         sums = {
             "loss": found.losses,
-            "rewards/chosen": good,
-            "rewards/rejected": bad,
-            "rewards/margins": good - bad,
-            "rewards/accuracies": (good > bad).float(),
+            **reward_measures(found.chosen_rewards, found.rejected_rewards),
             "logps/chosen": chosen.detach(),
             "logps/rejected": rejected.detach(),
         }

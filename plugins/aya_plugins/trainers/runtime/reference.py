@@ -95,7 +95,7 @@ def reference_logps(
         share = todo[accelerator.process_index :: accelerator.num_processes]
         if share:
             report = job.report if accelerator.is_main_process else _say_nothing
-            keep = _Keeping(store, known, settings.checkpoint_seconds, report)
+            keep = _Writer(store, known, settings.checkpoint_seconds, report)
             with accelerator.autocast():
                 _score(where, encoded, pad_id, accelerator.device, share, first, keep)
             keep.flush()
@@ -172,7 +172,7 @@ def _missing_anywhere(known: _Known, accelerator: Any) -> Ints:
 
 
 def _score(
-    where: Path, encoded: Encoded, pad_id: int, device: torch.device, share: list[Ints], first: Ints, keep: _Keeping
+    where: Path, encoded: Encoded, pad_id: int, device: torch.device, share: list[Ints], first: Ints, keep: _Writer
 ) -> None:
     """Score batches of different rows. first: the row of `encoded` that each of these is."""
     # float32 weights under the autocast of training, so that an untrained policy equals its reference.
@@ -261,7 +261,7 @@ def _added(values: Sums, accelerator: Any) -> Sums:
     return values
 
 
-class _Keeping:
+class _Writer:
     """Puts scored batches in memory, and in the store a shard at a time."""
 
     def __init__(self, store: LogpsStore, known: _Known, every_seconds: float, report: Report) -> None:

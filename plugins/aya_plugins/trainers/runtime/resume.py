@@ -74,7 +74,7 @@ class Saves:
         saved, here = progress["layout"], self._layout
         if saved != here:
             raise AyaError(
-                f"{newest}: saved by {_said(saved)}, and this run is of {_said(here)}; a sharded state is taken up by "
+                f"{newest}: saved by {_layout_text(saved)}, and this run is of {_layout_text(here)}; a sharded state is taken up by "
                 "processes like those that saved it: start as many in the same way, or delete the folder to begin again"
             )
         if self._is_sharded:
@@ -113,7 +113,7 @@ class Saves:
         due = time.monotonic() - self.last >= self.every_seconds
         if self.accelerator.num_processes == 1:
             return due
-        return self._all_said(due or not self.accelerator.is_main_process)
+        return self._all_agree(due or not self.accelerator.is_main_process)
 
     def save(self, step: int) -> None:
         """Save what `restore` needs before `step`; where that fails, warn and keep the last good save."""
@@ -123,7 +123,7 @@ class Saves:
             self._write(partial)
         except (OSError, RuntimeError) as error:  # torch's writer turns some errors of the file system into the latter
             trouble = error
-        is_whole = self._all_said(trouble is None)
+        is_whole = self._all_agree(trouble is None)
         if self.accelerator.is_main_process:
             if is_whole:
                 try:
@@ -196,7 +196,7 @@ class Saves:
     def _file(self) -> str:
         return f"state-{self.accelerator.process_index}.pt" if self._is_sharded else STATE
 
-    def _all_said(self, yes: bool) -> bool:
+    def _all_agree(self, yes: bool) -> bool:
         """Say whether all processes say yes."""
         votes = self.accelerator.reduce(torch.tensor(int(yes), device=self.accelerator.device))
         return bool(votes == self.accelerator.num_processes)
@@ -216,7 +216,7 @@ def _check(save: Path) -> None:
             raise DamageError(f"{save / name}: damaged: its bytes are not those that were written")
 
 
-def _said(layout: Mapping[str, Any]) -> str:
+def _layout_text(layout: Mapping[str, Any]) -> str:
     if layout["sharded"] is None:
         return "processes that hold the model whole"
     return f"{layout['processes']} processes that share it by {layout['sharded']}"

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from aya_core.api import Preference, Prompt, ShownRow, TrainingJob, read_rows
+from aya_core.api import Preference, Prompt, TokenizedRow, TrainingJob, read_rows
 from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder, load_unscored
 from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.modeling.rows import Batch, Ints
 from aya_plugins.modeling.vocabulary import check_vocabulary
 from aya_plugins.trainers.runtime.finish import start_of
 from aya_plugins.trainers.runtime.loop import start_accelerator
-from aya_plugins.trainers.runtime.pairs import EncodedPairs
+from aya_plugins.trainers.runtime.pairs import EncodedPairs, reward_measures
 from aya_plugins.trainers.runtime.settings import LoopSettings
 from aya_plugins.trainers.runtime.showing import show_pairs
 from aya_plugins.trainers.runtime.training import make_tasks, read_parts, run
@@ -58,11 +58,11 @@ class RewardTrainer:
         module = self._module(start, job.seed, encoder.pad_id)
         return run(accelerator, job, settings, tasks, module, encoder.tokenizer)
 
-    def show(self, job: TrainingJob) -> Iterator[ShownRow]:
+    def show(self, job: TrainingJob) -> Iterator[TokenizedRow]:
         """Show both answers of each pair; a scalar head learns from no token's log-probability, so none is marked."""
         encoder = load_encoder(start_of(job, "reward"), max_tokens=self.settings.max_tokens)
         has_head = self.objective.score == "head"
-        return show_pairs(encoder, read_rows(job.rows, Preference), is_whole=has_head, is_learnt=not has_head)
+        return show_pairs(encoder, read_rows(job.rows, Preference), is_whole=has_head, is_learned=not has_head)
 
     def _module(self, start: Any, seed: int, pad_id: int) -> Any:
         if self.objective.score == "likelihood":
@@ -122,10 +122,7 @@ class RewardTask:
         chosen, rejected = rewards.chunk(2)
         sums = {
             "loss": bradley_terry_loss(chosen, rejected, margin=self.objective.margin, center=self.objective.center),
-            "rewards/chosen": chosen.detach(),
-            "rewards/rejected": rejected.detach(),
-            "rewards/margins": (chosen - rejected).detach(),
-            "rewards/accuracies": (chosen > rejected).float(),
+            **reward_measures(chosen.detach(), rejected.detach()),
         }
         return {name: values.sum() / len(step_rows) for name, values in sums.items()}
 

@@ -148,8 +148,8 @@ def routing_loss(logits: Tensor, rewards: Tensor, *, temperature: float) -> Tens
     """
     is_missing = rewards.isnan()
     target = (rewards / temperature).masked_fill(is_missing, -torch.inf).log_softmax(-1)
-    said = logits.masked_fill(is_missing, -torch.inf).log_softmax(-1)
-    return (target.exp() * (target - said).masked_fill(is_missing, 0)).sum(-1)
+    logps = logits.masked_fill(is_missing, -torch.inf).log_softmax(-1)
+    return (target.exp() * (target - logps).masked_fill(is_missing, 0)).sum(-1)
 
 
 Rewards = NDArray[numpy.float32]

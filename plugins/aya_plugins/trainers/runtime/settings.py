@@ -138,7 +138,7 @@ class LoopSettings(Settings):
     Results do not depend on `forward_tokens`, the number of devices or on interruptions, but for rounding.
     """
 
-    incidental: ClassVar[frozenset[str]] = frozenset(
+    execution_settings: ClassVar[frozenset[str]] = frozenset(
         {
             "forward_tokens",
             "attention",

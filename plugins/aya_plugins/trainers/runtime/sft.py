@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aya_core.api import Demonstration, Prompt, ShownRow, TrainingJob, read_rows
+from aya_core.api import Demonstration, Prompt, TokenizedRow, TrainingJob, read_rows
 from aya_plugins.modeling.chat import ChatEncoder
 from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder
 from aya_plugins.modeling.head import AnswerLogps
@@ -40,7 +40,7 @@ class SftTrainer:
         module = AnswerLogps(load_causal_lm(start, dtype=torch.float32))
         return run(accelerator, job, self.settings, tasks, module, encoder.tokenizer)
 
-    def show(self, job: TrainingJob) -> Iterator[ShownRow]:
+    def show(self, job: TrainingJob) -> Iterator[TokenizedRow]:
         """Show each demonstration."""
         encoder = load_encoder(start_of(job, "sft"), max_tokens=self.settings.max_tokens)
         return show_demonstrations(encoder, read_rows(job.rows, Demonstration))

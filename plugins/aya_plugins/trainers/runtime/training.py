@@ -35,9 +35,11 @@ def split(job: TrainingJob, rows: Sequence[Row], others: Sequence[Row], settings
     """
     share = settings.validation.hold_back
     unseen = {row.prompt.id for row in others}
-    held_back = [row for row in rows if is_held_back(row.prompt.id, share)]
-    kept = [row for row in rows if row.prompt.id not in unseen and not is_held_back(row.prompt.id, share)]
-    measured = [*others, *(row for row in held_back if row.prompt.id not in unseen)]
+    kept: list[Row] = []
+    measured = list(others)
+    for row in rows:
+        if row.prompt.id not in unseen:
+            (measured if is_held_back(row.prompt.id, share) else kept).append(row)
     if rows and not kept:
         raise DataError(
             f"{job.rows}: all {len(rows)} rows are held out to be measured on, and none is left to train on; lower "

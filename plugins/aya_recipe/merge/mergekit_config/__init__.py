@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aya_core.api import Part, RecipeError, Varying, Vocabulary, did_you_mean
+from aya_core.api import LayerSlice, MergeParameter, RecipeError, Vocabulary, did_you_mean
 from aya_recipe.merge.mergekit_config import keys
 from aya_recipe.merge.mergekit_config.layout import (
     Layout,
@@ -33,7 +33,7 @@ _DTYPES = ("bfloat16", "float16", "float32", "float64")
 class MergeConfig:
     """A merge as our stages say it.
 
-    use, settings: the strategy; a setting may be `Varying`. models: those that are merged, names differ. weights: by the
+    use, settings: the strategy; a setting may be `MergeParameter`. models: those that are merged, names differ. weights: by the
     names of models where these differ. base: where differences start, or the model whose files go along; it may be one of
     the models. dtype: stored as; None keeps the models'. parts: which layers are taken from where, the base's last; None
     takes all. vocabulary, chat_template: as for `MergeJob`; the template may be `auto`. Folders, of models, adapters and
@@ -43,10 +43,10 @@ class MergeConfig:
     use: str
     settings: dict[str, Any]
     models: tuple[ModelSpec, ...]
-    weights: Varying = Varying(1.0)  # noqa: RUF009 (immutable)
+    weights: MergeParameter = MergeParameter(1.0)  # noqa: RUF009 (immutable)
     base: ModelSpec | None = None
     dtype: str | None = None
-    parts: tuple[Part, ...] | None = None
+    slices: tuple[LayerSlice, ...] | None = None
     vocabulary: Vocabulary = Vocabulary()  # noqa: RUF009 (immutable)
     chat_template: str | None = None
 
@@ -60,7 +60,7 @@ def read_merge_config(config: Mapping[str, Any], where: str = "merge config") ->
 
     config: the parsed file. where: its name, for messages.
 
-    Raises RecipeError for a key that is unknown, misspelt or not supported, and for what mergekit would refuse or ignore.
+    Raises RecipeError for a key that is unknown, misspelled or not supported, and for what mergekit would refuse or ignore.
     """
     known = keys.mapping(config, _KEYS, where, "a mapping with merge_method and models")
     method_name = known.get("merge_method")
@@ -86,7 +86,7 @@ def read_merge_config(config: Mapping[str, Any], where: str = "merge config") ->
         weights=weights,
         base=specs[last] if last else None,
         dtype=_dtype(known, where),
-        parts=_parts(layout, order, last),
+        slices=_slices(layout, order, last),
         vocabulary=read_vocabulary(known, specs, base=beside, where=where),
         chat_template=read_chat_template(known, where),
     )
@@ -116,32 +116,34 @@ def _check_inputs(layout: Layout, method: Method, method_name: str, base: Refere
 
 def _settings(
     parameters: Parameters, method_name: str, base: Reference | None, names: Mapping[Reference, str]
-) -> tuple[dict[str, Any], Varying]:
+) -> tuple[dict[str, Any], MergeParameter]:
     """Give the strategy's settings, and the weights."""
     method = parameters.method
     settings: dict[str, Any] = dict(method.fixed)
     for parameter in method.parameters:
         value = parameters.value(parameter, names)
         if parameter.setting is not None:
-            settings[parameter.setting] = parameter.said_as.get(value, value)
-    weights = Varying(settings.pop("weight", 1.0))
+            settings[parameter.setting] = parameter.written_as.get(value, value)
+    weights = MergeParameter(settings.pop("weight", 1.0))
     if method.use == "mergekit":
-        plain = {name: value.written if isinstance(value, Varying) else value for name, value in settings.items()}
+        plain = {
+            name: value.written if isinstance(value, MergeParameter) else value for name, value in settings.items()
+        }
         settings = {"method": method_name, "parameters": plain}
     if method.base == "optional":
         settings["from_base"] = base is not None
     return settings, weights
 
 
-def _parts(layout: Layout, order: list[Reference], base: Reference | None) -> tuple[Part, ...] | None:
-    parts = []
+def _slices(layout: Layout, order: list[Reference], base: Reference | None) -> tuple[LayerSlice, ...] | None:
+    slices = []
     for piece in layout.slices:
         if piece.length is None:
             return None
         first = {source.model: source.first for source in piece.sources}
         models = [*order, base] if base is not None else order
-        parts.append(Part(tuple(first.get(model) for model in models), piece.length))
-    return tuple(parts)
+        slices.append(LayerSlice(tuple(first.get(model) for model in models), piece.length))
+    return tuple(slices)
 
 
 def _dtype(config: Mapping[str, Any], where: str) -> str | None:

@@ -174,7 +174,7 @@ def _path(written: Any, where: str) -> str:
 def name_models(models: Iterable[Reference]) -> dict[Reference, ModelSpec]:
     """Name models by the last parts of their paths; equal names get #2, #3."""
     named: dict[Reference, ModelSpec] = {}
-    taken = {"value"}  # a word of `Varying`, where models have names
+    taken = {"value"}  # a word of `MergeParameter`, where models have names
     for model in dict.fromkeys(models):
         short = "+".join(PurePath(path).name or path for path in model if path is not None)
         name = next(name for name in chain((short,), (f"{short}#{n}" for n in count(2))) if name not in taken)

@@ -24,7 +24,7 @@ class Parameter:
     per_model: bool = False
     varies: bool = False
     setting: str | None = None
-    said_as: Mapping[Any, Any] = field(default_factory=dict)
+    written_as: Mapping[Any, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _differences(
     use: str, *own: Parameter, normalize: bool, rescale: bool, drops: bool = True, fixed: Mapping[str, Any] = _NOTHING
 ) -> Method:
     """Make one of the methods on differences from a base. drops: some of them, so that rescaling has an effect."""
-    rescaling = Parameter("rescale", bool, rescale, setting="rescale", said_as={True: "l1", False: "none"})
+    rescaling = Parameter("rescale", bool, rescale, setting="rescale", written_as={True: "l1", False: "none"})
     if not drops:
         rescaling = Parameter("rescale", bool, rescale)
     density = (_per_model("density", 1.0),) if drops else ()

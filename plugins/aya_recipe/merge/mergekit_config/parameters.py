@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from aya_core.api import RecipeError, Rule, Varying, did_you_mean
+from aya_core.api import MergeParameter, RecipeError, Rule, did_you_mean
 from aya_recipe.merge.mergekit_config import keys
 from aya_recipe.merge.mergekit_config.layout import Layout, Reference, Source
 from aya_recipe.merge.mergekit_config.methods import Method, Parameter, parameters_of
@@ -26,11 +26,11 @@ class Scope(NamedTuple):
 
     rules: Mapping[str, tuple[Rule, ...]]
     where: str
-    part: int | None = None
+    slice_index: int | None = None
 
     def of(self, name: str) -> tuple[Rule, ...]:
         """Give the rules for a parameter."""
-        return tuple(rule._replace(part=self.part) for rule in self.rules.get(name, ()))
+        return tuple(rule._replace(slice_index=self.slice_index) for rule in self.rules.get(name, ()))
 
 
 class Parameters:
@@ -45,17 +45,17 @@ class Parameters:
         self.slices: list[Scope] = []
         self.sources: list[dict[Reference, Scope]] = []
         for index, piece in enumerate(layout.slices):
-            part = index if several else None
-            self.slices.append(self._read(piece.parameters, f"{piece.where}.parameters", part))
-            self.sources.append({source.model: self._read_source(source, part) for source in piece.sources})
+            slice_index = index if several else None
+            self.slices.append(self._read(piece.parameters, f"{piece.where}.parameters", slice_index))
+            self.sources.append({source.model: self._read_source(source, slice_index) for source in piece.sources})
 
     @property
     def models(self) -> tuple[Reference, ...]:
         """The models beside the base."""
         return tuple(model for model in self.layout.models if model != self.base)
 
-    def _read_source(self, source: Source, part: int | None) -> Scope:
-        scope = self._read(source.parameters, f"{source.where}.parameters", part)
+    def _read_source(self, source: Source, slice_index: int | None) -> Scope:
+        scope = self._read(source.parameters, f"{source.where}.parameters", slice_index)
         known = parameters_of(self.method)
         for name in scope.rules:
             if not known[name].per_model:
@@ -66,7 +66,7 @@ class Parameters:
                 raise RecipeError(f"{scope.where}.{name}: the base has no {name}; its differences are zero; remove it")
         return scope
 
-    def _read(self, written: Any, where: str, part: int | None = None) -> Scope:
+    def _read(self, written: Any, where: str, slice_index: int | None = None) -> Scope:
         known = parameters_of(self.method)
         if not isinstance(written, Mapping):
             raise RecipeError(f"{where}: {written!r}, expected a mapping of parameters")
@@ -76,17 +76,17 @@ class Parameters:
                     f"{where}.{name}: {self.method_name} has no such parameter; {did_you_mean(str(name), known)}"
                 )
         return Scope(
-            {name: _rules(value, known[name], f"{where}.{name}") for name, value in written.items()}, where, part
+            {name: _rules(value, known[name], f"{where}.{name}") for name, value in written.items()}, where, slice_index
         )
 
     def value(self, parameter: Parameter, names: Mapping[Reference, str]) -> Any:
-        """Give a parameter's value: plain where it is the same everywhere, else `Varying`, by model where models differ."""
+        """Give a parameter's value: plain where it is the same everywhere, else `MergeParameter`, by model where models differ."""
         if not parameter.varies:
             return self._constant(parameter)
         if not parameter.per_model:
-            return _plain(Varying.of(self._shared_rules(parameter)))
+            return _plain(MergeParameter.of(self._shared_rules(parameter)))
         of = {names[model]: self._rules_of(parameter, model) for model in self.models}
-        return _plain(Varying.by_model(of))
+        return _plain(MergeParameter.by_model(of))
 
     def _shared_rules(self, parameter: Parameter) -> list[Rule]:
         scopes = [*self.slices, *self.shared]
@@ -145,7 +145,7 @@ def _default(parameter: Parameter) -> tuple[Rule, ...]:
     return () if parameter.default is None else (Rule((float(parameter.default),)),)
 
 
-def _plain(value: Varying) -> Varying | float:
+def _plain(value: MergeParameter) -> MergeParameter | float:
     return value if value.constant is None else value.constant
 
 

@@ -58,7 +58,7 @@ class Battles:
             raise DataError(
                 f"{self.source}: no model '{baseline}' for --baseline; {did_you_mean(baseline, self.models)}"
             )
-        chosen = baseline or self.baseline or _centre(self.rows)
+        chosen = baseline or self.baseline or _center(self.rows)
         return Battles(self.source, self.rows, chosen, self.are_verdicts, self.left_out)
 
     def by_language(self) -> dict[str, Battles]:
@@ -72,7 +72,7 @@ class Battles:
         }
 
 
-def _centre(rows: Iterable[Battle]) -> str | None:
+def _center(rows: Iterable[Battle]) -> str | None:
     """The one model that is in every battle; of two, the one that is always named first."""
     in_all: set[str] | None = None
     first: set[str] = set()

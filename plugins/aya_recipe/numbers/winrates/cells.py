@@ -85,11 +85,11 @@ def language(line: Line) -> str:
 
 def styles(line: Line, sides: str) -> tuple[Style, Style] | None:
     """The styles of both answers, as counted by the file or from the texts."""
-    told = line.row.get("conv_metadata", line.row)
-    if isinstance(told, str):
-        told = _json(told)
-    if isinstance(told, Mapping):
-        one, other = (style_of_metadata({name: _unfolded(told[name]) for name in told}, side) for side in "ab")
+    metadata = line.row.get("conv_metadata", line.row)
+    if isinstance(metadata, str):
+        metadata = _json(metadata)
+    if isinstance(metadata, Mapping):
+        one, other = (style_of_metadata({name: _unfolded(metadata[name]) for name in metadata}, side) for side in "ab")
         if one is not None and other is not None:
             return one, other
     for name, letters in TEXTS:
@@ -106,8 +106,8 @@ def _answer(value: Any) -> str | None:
         return value if turns is None else _answer(turns) or value
     if not isinstance(value, Sequence) or not all(isinstance(turn, Mapping) for turn in value):
         return None
-    said = [turn.get("content") for turn in value if turn.get("role") == "assistant"]
-    return "\n".join(_text(part) for part in said) if said else None
+    replies = [turn.get("content") for turn in value if turn.get("role") == "assistant"]
+    return "\n".join(_text(part) for part in replies) if replies else None
 
 
 def _text(content: Any) -> str:

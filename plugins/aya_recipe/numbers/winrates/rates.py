@@ -52,8 +52,8 @@ class Rate:
 
     def as_row(self) -> dict[str, Any]:
         """For JSON: what is not known is None."""
-        told = {name: getattr(self, name) for name in ("win_rate", "standard_error", "low", "high")}
-        known = {name: value if math.isfinite(value) else None for name, value in told.items()}
+        fields = {name: getattr(self, name) for name in ("win_rate", "standard_error", "low", "high")}
+        known = {name: value if math.isfinite(value) else None for name, value in fields.items()}
         counts = {"n": self.n, "wins": self.wins, "losses": self.losses, "ties": self.ties}
         return {"model": self.model, **known, **counts, **({} if self.rating is None else {"rating": self.rating})}
 

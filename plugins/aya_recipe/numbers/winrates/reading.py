@@ -12,13 +12,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, combinations
 from pathlib import Path
+from typing import Any
 
-from aya_core.api import PAYLOAD, READERS, DataError, Line
-from aya_recipe.numbers.winrates import own_rows
+from aya_core.api import PAYLOAD, READERS, UNKNOWN_LANGUAGE, DataError, Line
 from aya_recipe.numbers.winrates.battles import Battle, Battles
 from aya_recipe.numbers.winrates.cells import (
     IDS,
@@ -43,6 +43,13 @@ SCORES: Mapping[str, tuple[float, float]] = {
 }  # fmt: skip
 """Points of the answer shown first, and games, as Arena-Hard counts them: a much better answer wins three."""
 
+SCORE_COLUMNS = frozenset(("prompt_id", "language", "metric", "value"))
+JUDGED_COLUMNS = frozenset(("prompt_id", "teacher", "score", "status"))
+"""The columns by which rows that runs of ours leave are known: the scores of `win-rate`, and an arbiter's verdicts."""
+
+MODEL, RIVAL = "model", "rival"
+"""The sides of an evaluation, whose rows do not name them."""
+
 BASELINE = "baseline"
 """The name of whom a file compares with that does not tell."""
 
@@ -65,10 +72,10 @@ def read_battles(file: Path) -> Battles:
         return _battles(file, rows, _annotation, are_verdicts=False)
     if {"model", "games"} <= columns:
         return _battles(file, rows, _judgment, are_verdicts=True)
-    if columns >= own_rows.SCORES:
-        return Battles(str(file), own_rows.of_scores(rows), own_rows.RIVAL)
-    if columns >= own_rows.JUDGED:
-        return Battles(str(file), own_rows.of_judged(rows))
+    if columns >= SCORE_COLUMNS:
+        return Battles(str(file), _of_scores(rows), RIVAL)
+    if columns >= JUDGED_COLUMNS:
+        return Battles(str(file), _of_judged(rows))
     if columns & {"model_a", "model_b", "winner", "generator_1", "generator_2"}:
         raise DataError(
             f"{first.place}: the columns are {', '.join(first.row)}; expected model_a, model_b and winner, or generator_1, "
@@ -176,3 +183,38 @@ def _table(file: Path, lines: Sequence[Line]) -> Battles:
 def _is_text(lines: Sequence[Line], name: str) -> bool:
     """Whether no row of a column holds a number."""
     return all(as_number(line.row.get(name)) is None for line in lines)
+
+
+def _of_scores(lines: Iterable[Line]) -> list[Battle]:
+    """Read the battles of one evaluated model. The rows of a metric stand in the order of the samples."""
+    points: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: {"win": [], "tie": []})
+    place = ""
+    for line in lines:
+        place = line.place
+        if line.row["metric"] in ("win", "tie"):
+            points[line.row["language"], line.row["prompt_id"]][line.row["metric"]].append(float(line.row["value"]))
+    if not points:
+        raise DataError(f"{place}: no metric is named win; expected the scores of the evaluator win-rate")
+    return [
+        Battle(place, prompt, language, MODEL, RIVAL, win + tie / 2)
+        for (language, prompt), counts in points.items()
+        for win, tie in zip(counts["win"], counts["tie"], strict=True)
+    ]
+
+
+def _of_judged(lines: Iterable[Line]) -> list[Battle]:
+    """Let every two teachers meet that an arbiter scored on the same prompt, sample by sample: the higher score wins."""
+    scores: dict[tuple[str, int], dict[str, tuple[str, float]]] = defaultdict(dict)
+    for line in lines:
+        if line.row["status"] == "scored":
+            sample = (line.row["prompt_id"], int(line.row.get("index") or 0))
+            scores[sample][line.row["teacher"]] = (line.place, float(line.row["score"]))
+    return [battle for (prompt, _), found in scores.items() for battle in _meetings(prompt, found)]
+
+
+def _meetings(prompt: str, found: dict[str, Any]) -> Iterator[Battle]:
+    for one, other in combinations(sorted(found), 2):
+        place, ours = found[one]
+        theirs = found[other][1]
+        points = 0.5 if ours == theirs else float(ours > theirs)
+        yield Battle(place, prompt, UNKNOWN_LANGUAGE, one, other, points)
