@@ -32,12 +32,12 @@ install: .venv/installed ## make .venv with everything that development needs
 run: .venv/installed ## run the whole micro recipe and show what each stage gained (about 4 minutes on two cores)
 	$(BIN)/aya run
 
-# Kernels in Triton's interpreter, merges and training take most of the time: whoever works on them runs their folders.
-quick: .venv/installed ## while you work: check style, then run the tests that start no processes, but for kernels, merges and trainers
+# What runs models, kernels in Triton's interpreter and peers takes most of the time: whoever works on these runs their folders.
+quick: .venv/installed ## while you work: check style, then run the tests that start no processes and run no models (under two minutes)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pytest --quiet --numprocesses 2 --dist loadfile -m "not slow and not processes" \
-		--ignore tests/kernels --ignore tests/plugins/merges --ignore tests/plugins/trainers
+		$(addprefix --ignore tests/,kernels golden $(addprefix plugins/,merges trainers modeling teachers benchmarks))
 
 test: .venv/installed ## check style and types, then run every test in two processes, the whole micro recipe included
 	$(MAKE) --no-print-directory check

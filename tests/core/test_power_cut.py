@@ -20,6 +20,8 @@ from aya_core.running.run_folder import Run
 from aya_core.running.worker import do
 from aya_recipe.arbitrage import judging
 
+pytestmark = pytest.mark.slow
+
 CUTS = 30
 
 

@@ -37,6 +37,8 @@ from aya_plugins.arbiters.verifier import Verifier
 from aya_plugins.merges import aya_merge_engine
 from aya_plugins.teachers.recorded import Recorded
 
+pytestmark = pytest.mark.slow
+
 REGISTRY = Registry()
 
 
