@@ -223,11 +223,15 @@ class ChatEncoder:
         return texts
 
     def _tokenize(self, texts: list[str], *, add_special_tokens: bool = False) -> Sequence[Any]:
-        # Not by calling the tokenizer of transformers, which copies each row into lists, and takes as long as this.
-        tokenizer = self.tokenizer.backend_tokenizer
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        encodings: Sequence[Any] = tokenizer.encode_batch(texts, add_special_tokens=add_special_tokens)
+        if not texts:
+            return []
+        encodings: Sequence[Any] = self.tokenizer(
+            texts,
+            add_special_tokens=add_special_tokens,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        ).encodings
         return encodings
 
 
