@@ -161,7 +161,8 @@ API = (
         "Artifacts and durable writes",
         "Everything that a run keeps is written beside its place, flushed to disk and renamed.",
         [
-            "Artifact", "MANIFEST", "PAYLOAD", "content_of", "file_hash", "stable_hash", "write_file", "writing_file", "make_folder",
+            "Artifact", "MANIFEST", "PAYLOAD", "content_of", "file_hash", "named_by_hash", "stable_hash",
+            "write_file", "writing_file", "make_folder",
             "make_output_folder", "flush", "rename", "write_sealed", "read_sealed", "set_aside", "Journal",
         ],
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,10 +15,30 @@ SETTLED_SECONDS = 2.0
 """A file that was written to more recently may be written to again within one tick of the clock that dates it: it is not remembered."""
 
 
+NAME_DIGITS = 32
+"""Of a hash in a file's name."""
+
+_NAMED = re.compile(rf"sha256-([0-9a-f]{{{NAME_DIGITS}}})\..+")
+
+
 def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def named_by_hash(data: bytes, suffix: str) -> str:
+    """The name of a file that is called by the hash of its bytes, `sha256-HASH.SUFFIX`; `aya verify` checks files of such names.
+
+    So any number of processes write side by side without a lock, and a damaged file is known by its name. suffix: with its dot.
+    """
+    return f"sha256-{hashlib.sha256(data).hexdigest()[:NAME_DIGITS]}{suffix}"
+
+
+def fits_its_name(file: Path) -> bool:
+    """Whether a file that `named_by_hash` named holds the bytes that were written; of any other name it does."""
+    named = _NAMED.fullmatch(file.name)
+    return named is None or file_hash(file).startswith(named[1])
 
 
 class Hashes:

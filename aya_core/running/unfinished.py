@@ -1,12 +1,11 @@
 """What of unfinished work and of the store carries a checksum, and does not fit it any more.
 
-Journals have one on each line, sealed files end with one, shards of a step under way have theirs in a journal, and tensors in the
-store may be called by theirs. Whatever else a plugin keeps there is not known here.
+Journals have one on each line, sealed files end with one, shards of a step under way have theirs in a journal, and files in the store
+may be called by theirs (`named_by_hash`). Whatever else a plugin keeps there is not known here.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,13 +13,10 @@ from aya_core.contract import artifacts
 from aya_core.contract.artifacts import MANIFEST, PAYLOAD
 from aya_core.contract.durable import is_sealed, read_sealed
 from aya_core.contract.errors import ArtifactError, DamageError
-from aya_core.contract.hashes import Hashes, file_hash
+from aya_core.contract.hashes import Hashes, fits_its_name
 from aya_core.contract.journal import Journal
 from aya_core.running.asking.reuse import SealedShards
 from aya_core.running.work import SCRATCH
-
-NAMED_BY_HASH = re.compile(r"([0-9a-f]{32,64})\.safetensors")
-"""The name of a file of tensors that begins the SHA-256 of its bytes."""
 
 
 def damage_of_step(partial: Path) -> Iterator[str]:
@@ -42,10 +38,9 @@ def damage_of_step(partial: Path) -> Iterator[str]:
 
 
 def damage_in(folder: Path) -> Iterator[str]:
-    """Yield what is wrong with the journals, the sealed files and the tensors named by hash in a folder and those below it."""
+    """Yield what is wrong with the journals, the sealed files and the files named by hash in a folder and those below it."""
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        named = NAMED_BY_HASH.fullmatch(file.name)
-        if named is not None and not file_hash(file).startswith(named[1]):
+        if not fits_its_name(file):
             yield f"{file}: damaged: its bytes do not give its name; it is made again"
         elif file.suffix == ".jsonl":
             journal = Journal(file)

@@ -20,7 +20,7 @@ import numpy
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
-from aya_core.api import AyaError, make_folder, set_aside, write_file
+from aya_core.api import AyaError, make_folder, named_by_hash, set_aside, write_file
 from aya_plugins.modeling.rows import Encoded, Ints, spans
 from aya_plugins.modeling.scoring import Sums
 
@@ -28,8 +28,6 @@ KEY_BYTES = 16
 """Of a row's key: among 10^12 rows two share one with a probability below 10^-14."""
 
 SUFFIX = ".safetensors"
-HASH_DIGITS = 32
-"""Of the hash in a shard's file name."""
 
 Keys = NDArray[numpy.bytes_]
 
@@ -65,12 +63,12 @@ class LogpsStore:
 
         keys: sorted, each once. A damaged shard is set aside, so that its rows count as missing.
         """
-        for file in sorted(self.folder.glob("?" * HASH_DIGITS + SUFFIX)):
+        for file in sorted(self.folder.glob(f"sha256-*{SUFFIX}")):
             try:
                 data = file.read_bytes()
             except FileNotFoundError:  # another process found it damaged
                 continue
-            if _name_of(data) != file.name:
+            if named_by_hash(data, SUFFIX) != file.name:
                 with suppress(FileNotFoundError):  # another process found it damaged
                     aside = set_aside(file)
                     print(f"{file}: damaged; its rows are scored again, and it is kept as {aside}", file=sys.stderr)
@@ -88,7 +86,7 @@ class LogpsStore:
         starts = numpy.concatenate([[0], numpy.cumsum(lengths)]).astype(numpy.int64)
         raw = numpy.frombuffer(keys.astype(f"S{KEY_BYTES}").tobytes(), dtype=numpy.uint8)
         data = save({"keys": raw.reshape(-1, KEY_BYTES), "starts": starts, "logps": logps.astype(numpy.float32)})
-        write_beside(self.folder / _name_of(data), data)
+        write_beside(self.folder / named_by_hash(data, SUFFIX), data)
 
 
 def write_beside(file: Path, data: bytes) -> None:
@@ -101,7 +99,3 @@ def write_beside(file: Path, data: bytes) -> None:
             f"{file.parent}: cannot keep log-probabilities here ({error.strerror}); make room and run again: what "
             "stands there is not computed twice"
         ) from error
-
-
-def _name_of(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:HASH_DIGITS] + SUFFIX
