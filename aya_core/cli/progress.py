@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from aya_core.cli.amounts import duration
 from aya_core.contract.stage import Action
 from aya_core.hookspecs import hookimpl
 
@@ -58,13 +59,6 @@ class AtWork:
             when = "" if left is None else f", {duration(left)} left"
             phrases.insert(0, f"{self.last[1]:,}/{self.total:,}{when}")
         return ", ".join(phrases)
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit that fits it."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def phrases_of(action: Action | None, measures: Mapping[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from aya_core.cli.amounts import counted, megabytes
 from aya_core.running import upkeep
 from aya_core.running.record import RunRecord
 from aya_core.running.run_folder import Run
@@ -35,7 +36,7 @@ def verify(folder: Path, as_json: bool) -> None:
     else:
         for what in found.damage:
             click.echo(what)
-        read = f"{found.artifacts} artifacts, {found.files} files, {found.bytes / 1e6:,.1f} MB read"
+        read = f"{counted(found.artifacts, 'artifact')}, {counted(found.files, 'file')}, {megabytes(found.bytes)} read"
         if found.at_work is not None:
             click.echo(f"not read: unfinished work and the store, as a run is at work ({found.at_work})")
         click.echo(f"{read}: {len(found.damage) or 'nothing'} damaged")
@@ -77,10 +78,10 @@ def _show_unneeded(found: Sequence[upkeep.Unneeded], deleted: bool, as_json: boo
         click.echo(json.dumps({"deleted": deleted, "bytes": total, "unneeded": rows}))
         return
     for one in found:
-        click.echo(f"{one.bytes / 1e6:12,.1f} MB  {one.path}: {one.why}")
+        click.echo(f"{megabytes(one.bytes):>15}  {one.path}: {one.why}")
     if not found:
         click.echo("nothing to delete")
         return
     remedy = "" if deleted else "; --yes deletes them"
     what = "1 file or folder" if len(found) == 1 else f"{len(found)} files and folders"
-    click.echo(f"{total / 1e6:12,.1f} MB  {'deleted' if deleted else 'in'} {what}{remedy}")
+    click.echo(f"{megabytes(total):>15}  {'deleted' if deleted else 'in'} {what}{remedy}")

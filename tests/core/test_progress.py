@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from aya_core.cli.progress import AtWork, Progress, duration
+from aya_core.cli.amounts import duration
+from aya_core.cli.progress import AtWork, Progress
 from aya_core.planning.registry import Registry
 from aya_recipe.train.report import quantity
 
@@ -66,17 +67,17 @@ def test_time_left_leaves_out_what_came_before_the_steps():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "replied"), [(0.4, "0 s"), (119, "119 s"), (125, "2 min"), (7100, "118 min"), (9000, "2.5 h")]
+    ("seconds", "message"), [(0.4, "0 s"), (119, "119 s"), (125, "2 min"), (7100, "118 min"), (9000, "2.5 h")]
 )
-def test_durations_are_said_in_the_unit_that_fits(seconds, replied):
-    assert duration(seconds) == replied
+def test_durations_are_said_in_the_unit_that_fits(seconds, message):
+    assert duration(seconds) == message
 
 
 @pytest.mark.parametrize(
-    ("value", "replied"), [(0.51234, "0.512"), (-40.25, "-40.2"), (12345.6, "12,346"), (1e-7, "1e-07")]
+    ("value", "message"), [(0.51234, "0.512"), (-40.25, "-40.2"), (12345.6, "12,346"), (1e-7, "1e-07")]
 )
-def test_quantities_keep_three_digits(value, replied):
-    assert quantity(value) == replied
+def test_quantities_keep_three_digits(value, message):
+    assert quantity(value) == message
 
 
 def test_a_failed_step_is_told_with_the_steps_that_are_at_work_and_no_others():
