@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from run_folders import refused
 
 from aya_core.cli import all_commands
+from aya_core.cli.arguments import recipe_to_run
 from aya_core.cli.installed import shown_default
 from aya_core.contract.durable import make_output_folder
 from aya_core.contract.errors import DataError, RecipeError
@@ -198,3 +200,19 @@ def test_check_names_a_module_that_is_not_installed(aya, edit):
     )
     output = aya("check", plugin.parent / "cheap.yaml", check=2)
     assert "stages.blend: needs the module 'no_such_engine'" in output.stderr
+
+
+def test_check_and_plan_want_a_recipe(cheap, aya, tmp_path):
+    for command in ("check", "plan"):
+        output = refused(aya(command, check=2, cwd=tmp_path))
+        assert output == f"no recipe is named and there is no recipe.yaml here; expected: aya {command} RECIPE"
+    cheap.rename(tmp_path / "recipe.yaml")
+    assert aya("check", check=0, cwd=tmp_path).stdout == "recipe.yaml: sound; 9 stages, 72 steps\n"
+    assert "72 steps, 0 stand, 72 to do" in aya("plan", check=0, cwd=tmp_path).stdout
+
+
+def test_run_takes_the_recipe_that_is_here_before_the_one_that_comes_along(cheap, aya, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert recipe_to_run(()).recipe.name == "micro"
+    cheap.rename(tmp_path / "recipe.yaml")
+    assert recipe_to_run(()).recipe.name == "cheap"

@@ -41,7 +41,7 @@ def test_it_overwrites_nothing(aya_here, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "replied"),
+    ("words", "message"),
     [
         (("arbiter", "length"), "aya-core has an arbiter of this name"),
         (("stage", "train"), "aya-core has a stage of this name"),
@@ -49,6 +49,6 @@ def test_it_overwrites_nothing(aya_here, tmp_path):
         (("merge", "mine"), "'merge' is not one of 'arbiter', 'stage'"),
     ],
 )
-def test_what_cannot_be_written_is_told_why(aya_here, tmp_path, words, replied):
-    assert replied in aya_here("new", *words, check=2).stderr
+def test_what_cannot_be_written_is_told_why(aya_here, tmp_path, words, message):
+    assert message in aya_here("new", *words, check=2).stderr
     assert list(tmp_path.iterdir()) == []

@@ -243,7 +243,7 @@ def test_steps_of_another_plan_stand_for_nothing(out):
 
 
 @pytest.mark.parametrize(
-    ("file", "change", "output"),
+    ("file", "change", "message"),
     [
         ("run.json", {"format": 2}, "run.json: has format 2, this version"),
         ("plan.json", {"format": 2, "aya_core": "9.1"}, "plan.json: has format 2.*the run \\(9.1\\), or a newer one"),
@@ -259,7 +259,7 @@ def test_steps_of_another_plan_stand_for_nothing(out):
         ("steps.jsonl", ["plan", 7], "names no artifact"),
     ],
 )
-def test_what_is_newer_or_garbage_is_named(out, file, change, output):
+def test_what_is_newer_or_garbage_is_named(out, file, change, message):
     path = out / file
     if change is None:
         path.unlink()
@@ -269,7 +269,7 @@ def test_what_is_newer_or_garbage_is_named(out, file, change, output):
         Journal(path).write([("one", change)])
     else:
         write_sealed(path, {**read_sealed(path), **change})
-    with pytest.raises(ArtifactError, match=output):
+    with pytest.raises(ArtifactError, match=message):
         RunRecord.read(out)
 
 

@@ -29,7 +29,7 @@ def test_a_larger_limit_keeps_what_a_smaller_one_kept(ids, most):
     assert set(kept(Draw(most, 0), ids)) <= set(kept(Draw(most + 1, 0), ids))
 
 
-def test_a_draw_hardly_depends_on_order_and_favor_no_place():
+def test_a_draw_hardly_depends_on_order_and_favors_no_place():
     ids = [f"row {n}" for n in range(20_000)]
     one, other = set(kept(Draw(5000, 1), ids)), set(kept(Draw(5000, 1), ids[::-1]))
     assert len(one & other) >= 4990  # within the one bucket that the limit cuts, the first ones are kept

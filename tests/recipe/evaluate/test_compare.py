@@ -158,14 +158,14 @@ def test_what_was_not_measured_alike_is_refused_and_named(evaluated, aya_here, t
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "output"),
+    ("a", "b", "message"),
     [
         ("{run}:anna", "{run}:bo", "no model 'anna' there; did you mean 'ana'"),
         ("{run}:ana", "{run}", "several models; name one of ana, bo"),
         ("nowhere", "{run}", "no run.json here"),
     ],
 )
-def test_a_side_that_is_not_there_is_told_what_is(evaluated, aya_here, a, b, output):
+def test_a_side_that_is_not_there_is_told_what_is(evaluated, aya_here, a, b, message):
     run, _ = evaluated
     done = aya_here("compare", a.format(run=run), b.format(run=run), check=2)
-    assert output in done.stderr
+    assert message in done.stderr
