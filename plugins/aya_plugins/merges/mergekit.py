@@ -124,9 +124,9 @@ def _checked(method: str, parameter: Any, value: Any) -> Any:
     try:
         if isinstance(value, (bool, str)) or value is None or parameter.value_type is bool:
             return parameter.validate(value)
-        varying = MergeParameter(value)
-        for number in varying.numbers:
+        read = MergeParameter(value)
+        for number in read.numbers:
             parameter.validate(number)
     except ValueError as error:
         raise AyaError(f"merge 'mergekit': {method}: parameter '{parameter.name}': {error}") from None
-    return varying
+    return read

@@ -139,7 +139,7 @@ def _answers(work: Work, role: str, greedy: bool) -> Sequence[Completion]:
 
 
 def likelihoods(build: Callable[[], Teacher]) -> Callable[[Sequence[tuple[Prompt, str]]], Sequence[LogLikelihood]]:
-    """A model's own likelihoods, for a `EvaluatedModel`. build: loads the model; called on first use."""
+    """A model's own likelihoods, for an `EvaluatedModel`. build: loads the model; called on first use."""
     loaded: list[LikelihoodTeacher] = []
 
     def log_likelihoods(pairs: Sequence[tuple[Prompt, str]]) -> Sequence[LogLikelihood]:

@@ -259,7 +259,7 @@ def of_rivals(stage: str, account: Mapping[str, Any]) -> Iterator[Picture]:
 def _outcomes(name: str, title: str, rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Picture:
     drawn = []
     for row, outcomes in rows.items():
-        change = {outcome: f"{100 * estimate['value']:.1f}" for outcome, estimate in outcomes.items()}
+        labels = {outcome: f"{100 * estimate['value']:.1f}" for outcome, estimate in outcomes.items()}
         values = {outcome: estimate["value"] for outcome, estimate in outcomes.items()}
-        drawn.append(Bar(row, values, change, f"n {outcomes['win']['n']}", is_labeled=True))
+        drawn.append(Bar(row, values, labels, f"n {outcomes['win']['n']}", is_labeled=True))
     return Picture(name, title, bars.shares(title, OUTCOMES, drawn), level="tables")
