@@ -7,7 +7,10 @@ where the tokens fit in one chunk, else four. `torch.mm` makes as many with torc
 """
 
 import argparse
+import time
 from collections.abc import Callable
+from statistics import median
+from typing import Any
 
 import torch
 from measure import best_seconds, extra_peak_mib, print_heading
@@ -25,6 +28,16 @@ CPU_SIZES = [
     (520, 256, 128_000),
     (2080, 256, 128_000),
     (256, 256, 256_000),
+]
+# Heads of published models: SmolLM2 135M, Gemma 3 270M, Qwen2.5 0.5B, and Command R7B (here with float32 weights of 4 GB).
+PUBLISHED_SIZES = [
+    (64, 576, 49_152),
+    (1536, 576, 49_152),
+    (64, 640, 262_144),
+    (512, 640, 262_144),
+    (64, 896, 151_936),
+    (512, 896, 151_936),
+    (64, 4096, 256_000),
 ]
 GPU_SIZES = [(8192, 4096, 131_072), (4096, 4096, 256_000), (8192, 8192, 256_000)]
 
@@ -97,19 +110,42 @@ def main() -> None:
     device, dtype = print_heading().type, getattr(torch, options.dtype)
     methods = ["reference", "torch", "triton"] if device == "cuda" else ["reference", "torch.mm", "products", "torch"]
     print("GFLOP/s counts 2 * tokens * dim * vocab for the forward, three times that with the backward.")
+    print("At published sizes, the last column is the time beside torch.mm's, the median of pairs run in turn.")
     print(f"{'tokens x dim x vocab':>22} {'pass':>9} {'method':>10} {'seconds':>9} {'GFLOP/s':>9} {'extra MiB':>10}")
     for tokens, dim, vocab in CPU_SIZES if device == "cpu" else GPU_SIZES:
         for with_backward in (False, True):
             for method in methods:
                 args = (method, with_backward, dtype, device, tokens, dim, vocab)
                 seconds = best_seconds(prepare(*args), options.repeats)
-                speed = (6 if with_backward else 2) * tokens * dim * vocab / seconds / 1e9
-                size, name = f"{tokens} x {dim} x {vocab}", "fwd+bwd" if with_backward else "forward"
-                memory = extra_peak_mib(prepare, *args)
-                print(
-                    f"{size:>22} {name:>9} {method:>10} {seconds:9.3f} {speed:9.1f} {memory:10.0f}",
-                    flush=True,
-                )
+                print_row(args, seconds, f"{extra_peak_mib(prepare, *args):10.0f}")
+    for tokens, dim, vocab in PUBLISHED_SIZES if device == "cpu" else ():
+        for with_backward in (False, True):
+            sizes = (with_backward, dtype, device, tokens, dim, vocab)
+            theirs, ours = pairs("torch.mm", "torch", sizes, options.repeats)
+            ratio = median(one / other for one, other in zip(ours, theirs, strict=True))
+            print_row(("torch.mm", *sizes), min(theirs), "")
+            print_row(("torch", *sizes), min(ours), f"{ratio:10.2f}")
+
+
+def pairs(one: str, other: str, sizes: tuple[Any, ...], repeats: int) -> tuple[list[float], list[float]]:
+    """Time two methods in turn, on the same inputs, after one run each to warm up."""
+    works = [prepare(method, *sizes) for method in (one, other)]
+    times: tuple[list[float], list[float]] = ([], [])
+    for repeat in range(repeats + 1):
+        for work, found in zip(works, times, strict=True):
+            start = time.perf_counter()
+            work()
+            if repeat:
+                found.append(time.perf_counter() - start)
+    return times
+
+
+def print_row(args: tuple[Any, ...], seconds: float, last: str) -> None:
+    """Print what a method took."""
+    method, with_backward, _, _, tokens, dim, vocab = args
+    speed = (6 if with_backward else 2) * tokens * dim * vocab / seconds / 1e9
+    size, name = f"{tokens} x {dim} x {vocab}", "fwd+bwd" if with_backward else "forward"
+    print(f"{size:>22} {name:>9} {method:>10} {seconds:9.3f} {speed:9.1f} {last:>10}", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from aya_plugins.corpus_draws import drawn_sums
+
 if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
@@ -25,9 +27,6 @@ WORDS = 2
 BATCH, PAIRS = 1 << 18, 1 << 12
 """Characters and pairs counted at a time; a longer pair is a batch by itself. Both n-grams of a 6-gram, its pair and the side of
 its text then fit into 63 bits."""
-
-DRAWS = 1 << 22
-"""How often a segment is drawn, in numbers held at a time."""
 
 
 class CorpusChrf:
@@ -62,20 +61,7 @@ class CorpusChrf:
 
         Equal seeds and sizes draw equal segments, so that scores of aligned corpora can be compared or averaged.
         """
-        import numpy
-
-        count = len(statistics)
-        generator = numpy.random.default_rng(seed)
-        counts = statistics.astype(numpy.float64)  # whole numbers stay exact
-        chunk = max(1, DRAWS // count)
-        sums = [
-            generator.multinomial(count, numpy.full(count, 1 / count), min(chunk, resamples - start)).astype(
-                numpy.float64
-            )
-            @ counts
-            for start in range(0, resamples, chunk)
-        ]
-        return corpus_scores(numpy.concatenate(sums))
+        return corpus_scores(drawn_sums(statistics, resamples, seed))
 
 
 def corpus_scores(sums: Floats, beta: float = 2) -> Floats:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from aya_kernels.token_logps import products
+from aya_kernels.token_logps import products, token_logps
 
 
 @pytest.fixture(params=["mkl", "onednn"])
@@ -41,6 +41,30 @@ def test_products_are_written_and_added(rows: int, inner: int, columns: int, is_
     check(out, exact)
     products.add_product(out, left, right, starts=False)
     check(out, 2 * exact)
+
+
+@pytest.mark.parametrize("dim", [512, 513, 640, 1024])
+@pytest.mark.parametrize("tokens", [64, 300])
+def test_onednn_is_never_given_a_matrix_with_gaps(dim: int, tokens: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With gaps, as slices of columns have them, it takes 500 times as long; few rows are not worth a copy."""
+    multiply, calls = products._multiply, []
+
+    def watched(left: torch.Tensor, transposed: torch.Tensor) -> torch.Tensor:
+        calls.append(transposed.is_contiguous() or transposed.T.is_contiguous())
+        return multiply(left, transposed)
+
+    monkeypatch.setattr(products, "_multiply", watched)
+    monkeypatch.setattr(products, "is_onednn_faster", lambda: True)
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(tokens, dim, generator=generator).requires_grad_()
+    head = (torch.randn(3000, dim, generator=generator) * 0.02).requires_grad_()
+    targets = torch.randint(3000, (tokens,), generator=generator)
+    found = token_logps(hidden, head, targets)
+    torch.autograd.grad(found.sum(), (hidden, head))
+    assert calls
+    assert all(calls)
+    exact = (hidden.double() @ head.double().T).log_softmax(1).gather(1, targets[:, None]).squeeze(1)
+    torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.usefixtures("library")

@@ -16,6 +16,9 @@ from torch import Tensor
 _LEAST_MULTIPLICATIONS = 1 << 20
 # Longest sum that oneDNN makes in one go: beyond, its rounding errors are more than twice MKL's.
 _INNER = 512
+# Of a longer sum oneDNN needs copies of parts of both factors. With fewer rows the product is too short to win back what the
+# copy of the right one costs: by the speeds above, about 80 rows are even.
+_LEAST_ROWS_FOR_COPIES = 256
 
 
 def write_product(out: Tensor, left: Tensor, right: Tensor, *, bias: Tensor | None = None, factor: float = 1.0) -> None:
@@ -52,20 +55,33 @@ def _add_by_onednn(total: Tensor, left: Tensor, right: Tensor, *, starts: bool) 
 
 
 def _onednn(left: Tensor, right: Tensor) -> Tensor:
-    """left @ right. The operator wants rows of the left factor end to end, so a transposed one goes in as the right factor."""
-    multiply = torch.ops.mkldnn._linear_pointwise
+    """left @ right. The operator wants rows of the left factor end to end, so a transposed one goes in as the right factor.
+
+    It takes any right factor, but one with gaps between its rows, as a slice of columns has them, it multiplies 500 times slower.
+    """
     if left.stride(0) == 1 and left.shape[1] > 1:
-        turned: Tensor = multiply(right.T.contiguous(), left, None, "none", [], "")
-        return turned.T
-    product: Tensor = multiply(left, right.T, None, "none", [], "")
+        return _multiply(right.T.contiguous(), _without_gaps(left)).T
+    return _multiply(left, _without_gaps(right).T)
+
+
+def _multiply(left: Tensor, transposed: Tensor) -> Tensor:
+    """left @ transposed.T by oneDNN."""
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(left, transposed, None, "none", [], "")
     return product
 
 
+def _without_gaps(factor: Tensor) -> Tensor:
+    """The same matrix, copied if neither its rows nor its columns lie end to end."""
+    return factor if factor.is_contiguous() or factor.T.is_contiguous() else factor.T.contiguous().T
+
+
 def _is_for_onednn(left: Tensor, right: Tensor) -> bool:
+    rows, inner = left.shape
     return (
         left.dtype is torch.float32
         and left.device.type == "cpu"
-        and left.shape[0] * left.shape[1] * right.shape[1] >= _LEAST_MULTIPLICATIONS
+        and rows * inner * right.shape[1] >= _LEAST_MULTIPLICATIONS
+        and (inner <= _INNER or right.is_contiguous() or rows >= _LEAST_ROWS_FOR_COPIES)
         and is_onednn_faster()
     )
 
