@@ -96,7 +96,7 @@ def corpus_scores(sums: Floats) -> Floats:
     ours, theirs, shared, found = sums[:, 0], sums[:, 1], sums[:, 2 : 2 + ORDER], sums[:, 2 + ORDER :]
     missed = (shared == 0) & (found > 0)
     halved = numpy.where(missed, 0.5 ** numpy.cumsum(missed, 1), shared)
-    has_all = (found > 0).all(1) & (shared > 0).any(1)
+    has_all = numpy.asarray((found > 0).all(1) & (shared > 0).any(1))
     precisions = numpy.where(has_all[:, None], halved / numpy.maximum(found, 1), 1)
     brevity = numpy.exp(numpy.minimum(0, 1 - theirs / numpy.maximum(ours, 1)))
     scores: Floats = numpy.where(has_all, 100 * brevity * numpy.exp(numpy.log(precisions).mean(1)), 0)
