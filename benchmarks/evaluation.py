@@ -1,8 +1,9 @@
 """Time whole evaluations, `aya run` of a recipe and `lm_eval`, on the same rows in one run, and compare their numbers.
 
-python benchmarks/evaluation.py DATA [--model-type cohere|llama] [--rows N] [--batch-size N] prints a table: seconds, processor seconds and
-the peak memory of each command's processes together, interpreter and imports included. DATA holds the folders `xcopa` (JSONL of five
-languages) and `mmlu_ar` (Hendrycks's CSV files in Arabic), as they were published.
+python benchmarks/evaluation.py DATA [--model FOLDER] [--rows N] [--batch-size N] prints a table: seconds, processor seconds and the peak
+memory of each command's processes together, interpreter and imports included; and by how much the log-likelihoods differ, item by item.
+DATA holds the folders `xcopa` (JSONL of five languages) and `mmlu_ar` (Hendrycks's CSV files in Arabic), as they were published. Without
+`--model` an untrained one is made.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from merges import children, memory
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from aya_core.api import RowScore, read_rows
+from aya_core.api import LocalFile, RowScore, Scored, read_rows
+from aya_plugins.evaluators.global_mmlu import GlobalMmlu
+from aya_plugins.evaluators.xcopa import Xcopa
 from aya_plugins.modeling.tokenizers import make_tokenizer
 
 LANGUAGES = ("id", "it", "tr", "vi", "zh")
@@ -150,11 +153,37 @@ def our_accuracies(run_folder: Path) -> dict[str, float]:
     return {task: sum(found) / len(found) for task, found in values.items()}
 
 
+def our_log_likelihoods(run_folder: Path, data: Path) -> dict[tuple[str, str], float]:
+    """Nats by context and continuation, from the replies of the run."""
+    evaluators = (
+        Xcopa(data=LocalFile(data / "xcopa"), languages=LANGUAGES),
+        GlobalMmlu(data=LocalFile(data / "mmlu_ar")),
+    )
+    asked = {one.id: one.continuations for evaluator in evaluators for one in evaluator.build().requests()}
+    found = {}
+    for payload in (run_folder / "artifacts").glob("scores.replies*/*/payload"):
+        for reply in read_rows(payload, Scored):
+            for one, scored in zip(asked[reply.id], reply.log_likelihoods, strict=True):
+                found[str(one.context), one.text] = scored.nats
+    return found
+
+
+def their_log_likelihoods(folder: Path) -> dict[tuple[str, str], float]:
+    """Nats by context and continuation, from the samples that the harness logged."""
+    found = {}
+    for file in folder.glob("**/samples*.jsonl"):
+        for row in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
+            for asked, (reply,) in zip(row["arguments"].values(), row["resps"], strict=True):
+                found[asked["arg_0"], asked["arg_1"]] = float(reply[0])
+    return found
+
+
 def main() -> None:
     """Print the table, and fail where a number differs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--model-type", default="cohere")
+    parser.add_argument("--model", type=Path, help="a checkpoint; without it an untrained one is made")
+    parser.add_argument("--model-type", default="cohere", help="of the one that is made")
     parser.add_argument("--vocabulary", type=int, default=128_000)
     parser.add_argument("--rows", type=int, help="of each file, the first; all where it is left out")
     parser.add_argument("--batch-size", default="8", help="of lm_eval")
@@ -164,8 +193,10 @@ def main() -> None:
         folder = Path(name)
         if arguments.rows is not None:
             data = first_rows(data, folder / "data", arguments.rows)
-        make_checkpoint(folder / "model", data, arguments.model_type, arguments.vocabulary)
-        write_recipe(folder / "recipe.yaml", data, folder / "model")
+        model = arguments.model.resolve() if arguments.model else folder / "model"
+        if not arguments.model:
+            make_checkpoint(model, data, arguments.model_type, arguments.vocabulary)
+        write_recipe(folder / "recipe.yaml", data, model)
         tasks = write_tasks(folder / "tasks", data)
         ours = run(
             [str(ENVIRONMENT / "aya"), "run", str(folder / "recipe.yaml"), "--out", str(folder / "run")], folder / "ours.log",
@@ -173,7 +204,7 @@ def main() -> None:
         )  # fmt: skip
         print(f"| | s | processor s | peak memory, MiB |\n|---|---:|---:|---:|\n{line('`aya run`', ours)}", flush=True)
         theirs = run(
-            [sys.executable, "-m", "lm_eval", "--model", "hf", "--model_args", f"pretrained={folder / 'model'},dtype=float32",
+            [sys.executable, "-m", "lm_eval", "--model", "hf", "--model_args", f"pretrained={model},dtype=float32", "--log_samples",
              "--tasks", ",".join(tasks), "--include_path", str(folder / "tasks"), "--batch_size", arguments.batch_size,
              "--device", "cpu", "--output_path", str(folder / "theirs")], folder / "theirs.log", folder / "cache",
         )  # fmt: skip
@@ -185,6 +216,11 @@ def main() -> None:
         if found.keys() != expected.keys() or any(abs(found[task] - expected[task]) > 1e-9 for task in expected):
             sys.exit(f"the numbers differ: {found} and {expected}")
         print(f"\n{len(found)} accuracies agree: {', '.join(f'{value:.3f}' for value in found.values())}")
+        ours_of, theirs_of = our_log_likelihoods(folder / "run", data), their_log_likelihoods(folder / "theirs")
+        if ours_of.keys() != theirs_of.keys():
+            sys.exit(f"{len(ours_of.keys() ^ theirs_of.keys())} contexts or continuations differ")
+        largest = max(abs(ours_of[item] - theirs_of[item]) for item in theirs_of)
+        print(f"{len(theirs_of)} log-likelihoods differ by at most {largest:.1e} nats")
 
 
 def line(name: str, cost: tuple[float, float, float]) -> str:
