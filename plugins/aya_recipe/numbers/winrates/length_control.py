@@ -106,25 +106,13 @@ def _chosen_strength(features: NDArray[Any], targets: NDArray[Any], weights: NDA
 
     strengths = np.logspace(-4, 4, STRENGTHS)
     folds = list(_folds(len(targets)))
-    losses = [
-        np.mean(
-            [
-                _loss(
-                    features[held],
-                    targets[held],
-                    weights[held],
-                    _coefficients(*_without(held, features, targets, weights), one),
-                )
-                for held in folds
-            ]
-        )
-        for one in strengths.tolist()
-    ]
+
+    def loss(held: NDArray[Any], strength: float) -> float:
+        found = _coefficients(features[~held], targets[~held], weights[~held], strength)
+        return _loss(features[held], targets[held], weights[held], found)
+
+    losses = [np.mean([loss(held, strength) for held in folds]) for strength in strengths.tolist()]
     return float(strengths[int(np.argmin(losses))])
-
-
-def _without(held: NDArray[Any], *arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    return [array[~held] for array in arrays]
 
 
 def _folds(rows: int) -> Iterator[NDArray[Any]]:
