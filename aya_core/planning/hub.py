@@ -6,6 +6,7 @@ the files of that commit are what the work reads. Offline, what is in the downlo
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,6 +97,13 @@ def fetch(model: HubModel, commit: str) -> Path:
             f"{model.snapshot(commit)} is not whole; look at the network and at your access to the model, then run again"
         ) from error
     return Path(found)
+
+
+def model_folder(where: str | os.PathLike[str]) -> Path:
+    """The folder of a model's files: a folder itself, or of a hub id those of the commit that it means now, downloaded if need be."""
+    folder = Path(where)
+    model = None if folder.exists() else hub_model(os.fspath(where))
+    return folder if model is None else fetch(model, commit_of(model))
 
 
 def _library() -> Any:
