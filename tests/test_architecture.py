@@ -31,7 +31,7 @@ RUNNING = (
 ORDER = [
     *(f"aya_core.contract.{name}" for name in CONTRACT),
     "aya_core.hookspecs",
-    *(f"aya_core.planning.{name}" for name in ("yaml12", "printing", "reading", "registry", "recipe", "schema", "plan")),
+    *(f"aya_core.planning.{name}" for name in ("yaml12", "printing", "reading", "registry", "recipe", "schema", "hub", "plan")),
     *(f"aya_core.running.{name}" for name in RUNNING),
     "aya_core.cli", "aya_core.api", "aya_core.testing", "aya_core.__main__",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ import click
 
 from aya_core.cli.amounts import counted
 from aya_core.cli.arguments import find_recipe, recipe_argument, recipe_here
+from aya_core.planning.hub import cached_commit
 from aya_core.planning.plan import make_plan
 from aya_core.running.runner import check_imports
 
@@ -21,8 +22,13 @@ def command(recipe: str | None, overrides: tuple[str, ...], as_json: bool) -> No
     loaded = find_recipe(recipe, overrides) if recipe else recipe_here(overrides, "check")
     plan = make_plan(loaded)
     check_imports(plan, loaded)
+    unknown = [text for text, model in plan.hub_models().items() if cached_commit(model) is None]
     counts = {"stages": len(loaded.recipe.stages), "steps": len(plan.nodes)}
     if as_json:
-        click.echo(json.dumps({"recipe": loaded.recipe.name, "source": loaded.source, **counts}))
+        click.echo(json.dumps({"recipe": loaded.recipe.name, "source": loaded.source, **counts, "not_cached": unknown}))
     else:
         click.echo(f"{loaded.source}: sound; {counted(counts['stages'], 'stage')}, {counted(counts['steps'], 'step')}")
+        if unknown:
+            click.echo(
+                f"not in the download cache, so not looked at: {', '.join(unknown)}; `aya run` asks the hub", err=True
+            )

@@ -35,6 +35,9 @@ def command(
     plan = make_plan(loaded)
     inventory = Inventory(Run(out or Path("runs") / loaded.recipe.name))
     inventory.find_all(plan)
+    for path in plan.hub_models():
+        if inventory.content_outside(path) is None:
+            click.echo(f"not known yet: {inventory.unresolved[path]}", err=True)
     if why is not None:
         _explain(plan, inventory, why, as_json=as_json)
         return
@@ -105,6 +108,9 @@ def _why(plan: Plan, inventory: Inventory, node: Node) -> str | None:
     """Why a step does not stand; None for one that does."""
     if node.id in inventory.standing:
         return None
+    unknown = next((path for path in node.external.values() if path in inventory.unresolved), None)
+    if unknown is not None:
+        return f"the commit of {unknown} is not known"
     difference = first_difference(node, inventory.run.folders(node), inventory.known_contents(node))
     if difference is not None:
         return str(difference)

@@ -141,10 +141,13 @@ class Reference(str):
 
 
 class ModelRef(Reference):
-    """A model: a stage that makes checkpoints, a local folder (with a slash in it) or a hub id (owner/name)."""
+    """A model: a stage that makes checkpoints, a local folder (with a slash in it) or a hub id (owner/name, or owner/name@revision).
+
+    A strategy is built with the folder that holds its files, whichever it is.
+    """
 
     accepts = frozenset({"checkpoint"})
-    meaning = "A stage that makes checkpoints, a local folder, or a hub id."
+    meaning = "A stage that makes checkpoints, a local folder, or a hub id: owner/name, or owner/name@revision."
 
 
 class RowsRef(Reference):

@@ -17,6 +17,7 @@ from aya_core import __version__
 from aya_core.contract.artifacts import MANIFEST, PAYLOAD, stable_hash
 from aya_core.contract.errors import PluginError, RecipeError, did_you_mean
 from aya_core.contract.strategies import EACH, LocalFile, ModelRef, Reference, Strategy, find, strategies_in
+from aya_core.planning.hub import HubModel, hub_model
 from aya_core.planning.reading import ROW_RECORDS
 from aya_core.planning.recipe import LoadedRecipe
 
@@ -34,7 +35,8 @@ class Node:
     action: what is done, by the name under which a stage offers it. kind: of the artifact it makes. inputs: node ids by role.
     identity: the settings without execution settings; they decide whether its result stands.
     subpaths: the one file or folder of an input that it reads, by role, so that changes in others do not concern it.
-    external: files, folders and local models of the user's by role. plugins: versions of what its strategies come from, for the record.
+    external: files, folders and models of the user's by role: whole paths, or ids on the hub. plugins: versions of what its strategies
+    come from, for the record.
     code: identities of the code that decides its result (see `identity.py`). asked: where teachers or arbiters are asked whose
     answers later runs take over, the `settings`, `seed` and `code` that decide what they say (see `Asked`).
     imports: modules its strategies import, loaded before it starts; needs: those that it loads itself. remote:
@@ -107,6 +109,11 @@ class Plan:
             if id in needed:
                 needed |= self.nodes[id].after
         return self._part({id: node for id, node in self.nodes.items() if id in needed})
+
+    def hub_models(self) -> Mapping[str, HubModel]:
+        """The models of the hub that the nodes read, by what the recipe calls them."""
+        paths = {path for node in self.nodes.values() for path in node.external.values()}
+        return {path: model for path in sorted(paths) if (model := hub_model(path)) is not None}
 
     def _part(self, nodes: Mapping[str, Node]) -> Plan:
         return Plan(self.recipe, nodes, self.names, self.whole)
@@ -209,7 +216,7 @@ class Builder:
     def resolve(
         self, reference: Reference, where: str, *, cluster: str | None = None, kinds: frozenset[str] | None = None
     ) -> str:
-        """Turn a reference into a node id, or into the path or hub id of something outside the run.
+        """Turn a reference into a node id, or into the whole path or hub id of something outside the run.
 
         cluster: pick this cluster's result where the name stands for one per cluster.
         """
@@ -324,10 +331,8 @@ class Builder:
                 target = self.resolve(reference, where)
             if target in self.nodes:
                 inputs[role] = target
-            elif Path(target).is_absolute():
-                external[role] = target
             else:
-                continue  # a hub id: it is its own name
+                external[role] = target
             for spec in specs:
                 _set(spec, path, f"${role}")
         for path, file in find(strategy, LocalFile):
@@ -341,8 +346,13 @@ class Builder:
         full = (self.loaded.folder / Path(text).expanduser()).resolve()
         if full.exists():
             return str(full / PAYLOAD if (full / MANIFEST).is_file() else full)
-        if text.startswith((".", "/", "~")) or not isinstance(reference, ModelRef):
-            raise self.error(where, f"no folder {full}; expected a model or rows there (relative to the recipe)")
+        if not isinstance(reference, ModelRef):
+            raise self.error(where, f"no folder {full}; expected rows there (relative to the recipe)")
+        if text.startswith((".", "~")) or hub_model(text) is None:
+            raise self.error(
+                where,
+                f"no folder {full}; expected a model there (relative to the recipe), or a hub id: owner/name or owner/name@revision",
+            )
         return text
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from aya_core.contract import artifacts, durable
 from aya_core.contract.artifacts import Artifact, content_of, stable_hash
+from aya_core.contract.errors import AyaError
 from aya_core.contract.hashes import Hashes
+from aya_core.planning.hub import commit_of, fetch, hub_model
 from aya_core.planning.plan import Node, Plan
 from aya_core.running.record import RUN, stop_reason
 from aya_core.running.run_folder import Run
@@ -26,7 +28,7 @@ class Inventory:
     """What of a plan stands in a run folder already. Looks, and remembers what it hashed; changes nothing else.
 
     check: compare files with their manifests, and read those whose size or time of change is another. known: what another inventory of
-    the run has found.
+    the run has found. What a hub id means is looked up once. unresolved: why it cannot be, by id.
     """
 
     def __init__(self, run: Run, *, check: bool = False, known: Inventory | None = None) -> None:
@@ -34,6 +36,7 @@ class Inventory:
         self.check = check
         self.standing: dict[str, Artifact] = {} if known is None else dict(known.standing)
         self._external: dict[str, str] = {} if known is None else known._external
+        self.unresolved: dict[str, str] = {} if known is None else known.unresolved
 
     @cached_property
     def hashes(self) -> Hashes:
@@ -41,21 +44,31 @@ class Inventory:
         return Hashes(self.run.folder / HASHES if (self.run.folder / RUN).is_file() else None)
 
     def contents(self, node: Node) -> dict[str, str] | None:
-        """Content hashes of a node's inputs by role; None while it is not the node's turn, or where it has nothing to do."""
+        """Content hashes of a node's inputs by role; None while it is not the node's turn, or where it has nothing to do.
+
+        None, too, where a model of the hub is not known.
+        """
         if not node.after <= set(self.standing) or self.substitute(node) is not None:
             return None
-        return self.known_contents(node)
+        known = self.known_contents(node)
+        return known if node.external.keys() <= known.keys() else None
 
     def known_contents(self, node: Node) -> dict[str, str]:
-        """Content hashes of those of a node's inputs that stand, by role."""
+        """Content hashes of those of a node's inputs that stand, by role; of a model of the hub its commit."""
         standing = {role: self.standing[id] for role, id in node.inputs.items() if id in self.standing}
         inside = {role: self._inside(artifact, node.subpaths.get(role)) for role, artifact in standing.items()}
-        return {**inside, **{role: self._outside(path) for role, path in node.external.items()}}
+        outside = {role: self.content_outside(path) for role, path in node.external.items()}
+        return {**inside, **{role: content for role, content in outside.items() if content is not None}}
 
     def paths(self, node: Node) -> dict[str, Path]:
         """Where a node's inputs lie, by role, once all of them stand."""
         inside = {role: self.standing[id].payload / node.subpaths.get(role, "") for role, id in node.inputs.items()}
-        return inside | {role: Path(path) for role, path in node.external.items()}
+        return inside | {role: self.path_outside(path) for role, path in node.external.items()}
+
+    def path_outside(self, path: str) -> Path:
+        """Where a file, folder or model of the user's lies; one of the hub may not be downloaded yet."""
+        model = hub_model(path)
+        return Path(path) if model is None else model.snapshot(self._external[path])
 
     def fingerprint(self, node: Node, contents: Mapping[str, str]) -> str:
         """What makes a node's artifact what it is: action, settings, seed, code, and the content of its inputs."""
@@ -119,7 +132,27 @@ class Inventory:
             {name: file["sha256"] for name, file in artifact.files.items() if name.startswith(f"{subpath}/")}
         )
 
-    def _outside(self, path: str) -> str:
+    def fetched(self, path: str) -> Path:
+        """Where a file, folder or model of the user's lies; one of the hub is downloaded. Raises AyaError where it cannot be."""
+        model = hub_model(path)
+        if model is None:
+            return Path(path)
+        commit = self.content_outside(path)
+        if commit is None:
+            raise AyaError(self.unresolved[path])
+        return fetch(model, commit)
+
+    def content_outside(self, path: str) -> str | None:
+        """The content hash of a file or folder of the user's, or the commit of a model of the hub; None where that is not known."""
+        if path in self.unresolved:
+            return None
+        model = hub_model(path)
+        if path not in self._external and model is not None:
+            try:
+                self._external[path] = commit_of(model)
+            except AyaError as error:
+                self.unresolved[path] = str(error)
+                return None
         if path not in self._external:
             files = [Path(path)] if Path(path).exists() else sorted(map(Path, glob.glob(path, recursive=True)))
             self._external[path] = stable_hash(

@@ -11,7 +11,7 @@ from typing import Literal
 
 from aya_core.contract import durable
 from aya_core.contract.artifacts import Artifact
-from aya_core.contract.errors import NodeFailedError, PluginError
+from aya_core.contract.errors import AyaError, NodeFailedError, PluginError
 from aya_core.contract.kinds import Tracker
 from aya_core.contract.strategies import Strategy
 from aya_core.planning.plan import Node, Plan
@@ -85,6 +85,7 @@ class Runner:
         where it has to be said what becomes of answers (see `changed_code`).
         """
         check_imports(self.plan, self.loaded, self.track)
+        self._check_hub_models()
         self.run.check(self.loaded)
         with self.run.lock() as lock:
             self.run.open(self.loaded)
@@ -107,6 +108,15 @@ class Runner:
                 spent = read_about(self.run.folder).seconds + time.monotonic() - started
                 self.run.note(seconds=spent)
         return {id: self.inventory.standing[id] for id in self.plan.nodes}
+
+    def _check_hub_models(self) -> None:
+        """Raise AyaError where a model of the hub is not known, before any work."""
+        for node in self.plan.nodes.values():
+            for role, path in node.external.items():
+                if self.inventory.content_outside(path) is None:
+                    raise AyaError(
+                        f"{self.loaded.source}: stages.{node.stage}: step '{node.id}': {role}: {self.inventory.unresolved[path]}"
+                    )
 
     def _reuse(self, waiting: dict[str, Node]) -> None:
         for node in list(waiting.values()):

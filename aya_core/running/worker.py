@@ -29,6 +29,7 @@ from typing import Any
 from aya_core.contract import artifacts
 from aya_core.contract.errors import AyaError, PluginError
 from aya_core.contract.explain import SettingsError
+from aya_core.planning.hub import fetch, hub_model
 from aya_core.planning.plan import Node
 from aya_core.planning.registry import Registry
 from aya_core.running.garbage import look_seldom
@@ -182,7 +183,11 @@ def _do(job: Mapping[str, Any], registry: Registry, events: int) -> int:
             _tell(events, "progress", node.id, done=done, total=total, measures=dict(measures))
 
     try:
-        do(node, registry, {role: Path(path) for role, path in job["inputs"].items()}, Path(job["folder"]), job, report)
+        inputs = {role: Path(path) for role, path in job["inputs"].items()}
+        for role, path in node.external.items():
+            if (model := hub_model(path)) is not None:
+                inputs[role] = fetch(model, job["contents"][role])
+        do(node, registry, inputs, Path(job["folder"]), job, report)
     except (AyaError, SettingsError) as error:
         print(error, file=sys.stderr)
         _tell(events, "failed", node.id, mistake=True, message=str(error))

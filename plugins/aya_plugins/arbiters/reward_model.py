@@ -1,4 +1,4 @@
-"""A reward model: a sequence classifier with one label."""
+"""A reward model: a body with a head that scores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from aya_plugins.modeling.settings import CheckpointSettings
 
 
 class RewardModel(CheckpointSettings, ArbiterStrategy):
-    """Score an answer by a sequence classifier with one label, decoder or encoder.
+    """Score an answer by a reward model, decoder or encoder: a sequence classifier, or a body with a head of its own.
+
+    A head gives one value, the score, or two, of which the score is the log-odds of one label against the other: their difference.
+    It is a linear layer (`score`, or `value_head`, `v_head` and the like, as of OpenRLHF and TRL), `score` with two layers, or what
+    transformers has for the family. What cannot be read is refused with the names and shapes of its tensors.
 
     It reads the whole conversation in its chat template. A model whose tokenizer has none but a separator token, as
     those of DeBERTa, XLM-R and BERT, reads a pair of texts instead: the prompt (the contents of its messages, divided by
@@ -33,11 +37,14 @@ class RewardModel(CheckpointSettings, ArbiterStrategy):
         description="language: the score is (score - mean) / standard deviation among the answers in its language, so "
         "that margins compare; the raw score is a detail.",
     )
+    label: str | None = Field(
+        None, description="Of a model with two labels, the one that good answers have; None takes the second."
+    )
     max_tokens: int = Field(8192, ge=8, description="Longer conversations are not judged: their verdict is a failure.")
 
     def build(self) -> Arbiter:
         """Load the model."""
         from aya_plugins.arbiters.runtime.reward_model import RewardModelArbiter
 
-        arbiter = RewardModelArbiter(self, system=self.system, max_tokens=self.max_tokens)
+        arbiter = RewardModelArbiter(self, system=self.system, max_tokens=self.max_tokens, label=self.label)
         return ZNormalized(arbiter, "reward-model") if self.normalize == "language" else arbiter

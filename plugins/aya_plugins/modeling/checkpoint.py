@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -13,20 +12,19 @@ import torch
 from torch import Tensor
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     GenerationConfig,
 )
-from transformers.utils import logging
 
-from aya_core.api import DataError
+from aya_core.api import DataError, model_folder
 from aya_plugins.modeling.chat import ChatEncoder
 from aya_plugins.modeling.head import check_head
+from aya_plugins.modeling.reward_heads import NAMES as HEAD_NAMES, GraftedRewardModel, find_head, unreadable
 from aya_plugins.modeling.settings import CheckpointSettings
-
-Where = str | os.PathLike[str]
-"""A checkpoint: a folder, or an id on the hub."""
+from aya_plugins.modeling.weights import Where, explained, load_weights, load_whole, quiet, refuse, stored_shapes
 
 Loaded = TypeVar("Loaded", covariant=True)
 
@@ -50,8 +48,11 @@ def load_model(settings: CheckpointSettings, load: Load[Loaded]) -> Loaded:
 
 
 def load_causal_lm(where: Where, *, dtype: torch.dtype | None, device: torch.device | str = "cpu") -> Any:
-    """Load a causal language model, in evaluation mode. dtype None keeps the checkpoint's own."""
-    model = _load(AutoModelForCausalLM, where, dtype, device)
+    """Load a causal language model, in evaluation mode. dtype None keeps the checkpoint's own.
+
+    Raises DataError, as all of these do, where tensors are missing, unexpected or of another shape.
+    """
+    model = load_whole(AutoModelForCausalLM, where, dtype=_stored(dtype)).to(device).eval()
     check_head(model, str(where))
     return model
 
@@ -59,36 +60,33 @@ def load_causal_lm(where: Where, *, dtype: torch.dtype | None, device: torch.dev
 def load_with_faults(
     where: Where, *, dtype: torch.dtype | None, device: torch.device | str = "cpu"
 ) -> tuple[Any, dict[str, list[str]]]:
-    """Load a causal language model, and list the tensors in which its files and its architecture differ.
-
-    The lists are `missing` (started at random), `unexpected` (left out) and `mismatched` (of another shape, started at
-    random); only those that name something are there. A head tied to the embeddings is not missing.
-    """
-    with _explained(where, "model"), _quiet(), _silent():
-        model, found = AutoModelForCausalLM.from_pretrained(
-            where, dtype="auto" if dtype is None else dtype, output_loading_info=True, ignore_mismatched_sizes=True
-        )
-    faults = {
-        "missing": sorted(found["missing_keys"]),
-        "unexpected": sorted(found["unexpected_keys"]),
-        "mismatched": sorted(
-            f"{name}: {tuple(stored)} in the file, {tuple(expected)} expected"
-            for name, stored, expected in found["mismatched_keys"]
-        ),
-    }
-    return model.to(device).eval(), {kind: names for kind, names in faults.items() if names}
+    """Load a causal language model whose faults are told and not refused; see `load_weights`."""
+    model, faults = load_weights(AutoModelForCausalLM, where, dtype=_stored(dtype))
+    return model.to(device).eval(), {kind: list(names) for kind, names in faults.items()}
 
 
 def load_reward_model(where: Where, *, dtype: torch.dtype | None, device: torch.device | str = "cpu") -> Any:
-    """Load a sequence classifier with one label. Raises DataError for anything else."""
-    config = load_config(where)
-    if config.num_labels != 1 or not _is_classifier(config):
-        raise DataError(
-            f"{where}: holds {_architecture(config)} with {config.num_labels} labels; expected a sequence classifier "
-            "with one "
-            "label. For a causal language model use the arbiter 'likelihood'"
+    """Load a reward model that gives one or two values; see `reward_heads`. Raises DataError for anything else."""
+    config, stored = load_config(where), stored_shapes(where)
+    head = find_head(stored, config, where)
+    if head is None and not _is_classifier(config):
+        raise unreadable(
+            where,
+            _outside(stored),
+            f"{_architecture(config)}; for a causal language model use the arbiter 'likelihood'",
         )
-    return _load(AutoModelForSequenceClassification, where, dtype, device)
+    has_class = type(config) in AutoModelForSequenceClassification._model_mapping
+    if head is not None and not (has_class and head.tensors == ("score.weight",)):
+        body, faults = load_weights(AutoModel, where, dtype=_stored(dtype))
+        refuse(where, body, faults, lambda _, name: name in (*head.tensors, "lm_head.weight"))
+        return GraftedRewardModel(body, head.load(where)).to(device).eval()
+    if head is not None and not _names_labels(where):
+        config.num_labels = head.values
+    if config.num_labels not in (1, 2):
+        raise unreadable(where, _outside(stored), f"{_architecture(config)} with {config.num_labels} labels")
+    model, faults = load_weights(AutoModelForSequenceClassification, where, dtype=_stored(dtype), config=config)
+    refuse(where, model, faults, lambda _, name: name == "lm_head.weight")  # which takes no part in the score
+    return model.to(device).eval()
 
 
 def load_router_model(where: Where, *, dtype: torch.dtype | None, device: torch.device | str = "cpu") -> Any:
@@ -99,14 +97,22 @@ def load_router_model(where: Where, *, dtype: torch.dtype | None, device: torch.
             f"{where}: holds {_architecture(config)} with {config.num_labels} labels; expected a sequence classifier "
             "with a label for each teacher, as the trainer 'router' writes it"
         )
-    return _load(AutoModelForSequenceClassification, where, dtype, device)
+    return load_whole(AutoModelForSequenceClassification, where, dtype=_stored(dtype)).to(device).eval()
 
 
-def load_unscored(where: Where, pad_id: int, *, num_labels: int = 1, otherwise: str = REWARD_OTHERWISE) -> Any:
+def load_unscored(
+    where: Where,
+    pad_id: int,
+    *,
+    num_labels: int = 1,
+    otherwise: str = REWARD_OTHERWISE,
+    tell: Callable[[Sequence[str]], object] = lambda new: None,
+) -> Any:
     """Load any checkpoint as a sequence classifier; a head that it lacks, or has of another width, starts at random.
 
-    Raises DataError for a family to which transformers gives no such class. otherwise: what to do instead of starting
-    from another family.
+    The head is all outside the body, and an encoder's pooler. Heads that end in words are left out. Raises DataError for a family to
+    which transformers gives no such class, and for a body that is not whole. otherwise: what to do instead of starting from another
+    family. tell: is told the names of the tensors that start at random, where there are any.
     """
     config = load_config(where)
     if type(config) not in AutoModelForSequenceClassification._model_mapping:
@@ -117,22 +123,31 @@ def load_unscored(where: Where, pad_id: int, *, num_labels: int = 1, otherwise: 
     has_other_head = _is_classifier(config) and config.num_labels != num_labels
     config.num_labels = num_labels
     config.get_text_config().pad_token_id = pad_id  # the model finds the last token of a row by it
-    with _explained(where, "model"), _quiet():
-        return AutoModelForSequenceClassification.from_pretrained(
-            where, config=config, dtype=torch.float32, ignore_mismatched_sizes=has_other_head
-        )
+    model, faults = load_weights(AutoModelForSequenceClassification, where, config=config, dtype=torch.float32)
+    body = f"{model.base_model_prefix}."
+    rewards = tuple(f"{name}." for name in HEAD_NAMES)
+
+    def is_of_head(kind: str, name: str) -> bool:
+        if kind == "unexpected":  # a head that gives scores is not thrown away
+            return not name.startswith((body, *rewards))
+        return (not name.startswith(body) or ".pooler." in name) and (kind == "missing" or has_other_head)
+
+    refuse(where, model, faults, is_of_head)
+    if new := [name.split(":")[0] for kind in ("missing", "mismatched") for name in faults.get(kind, ())]:
+        tell(new)
+    return model
 
 
 def load_config(where: Where) -> Any:
     """Read the configuration of a checkpoint."""
-    with _explained(where, "configuration"):
-        return AutoConfig.from_pretrained(where)
+    with explained(where, "configuration"):
+        return AutoConfig.from_pretrained(model_folder(where))
 
 
 def load_tokenizer(where: Where) -> Any:
     """Read the tokenizer of a checkpoint. Raises DataError for one that gives no token offsets."""
-    with _explained(where, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(where)
+    with explained(where, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(model_folder(where))
     if not getattr(tokenizer, "is_fast", False):
         raise DataError(f"{where}: its tokenizer has no tokenizer.json, which gives token offsets; {REMEDY}")
     return tokenizer
@@ -167,7 +182,7 @@ def save_checkpoint(
     """
     if dtype is not None:
         state = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    with _quiet():
+    with quiet():
         model.save_pretrained(out, state_dict=dict(state))
     if dtype is not None:  # save_pretrained names the dtype that training ran in
         config = out / "config.json"
@@ -200,10 +215,23 @@ def parents(where: Path) -> list[str]:
     return names
 
 
-def _load(auto: Any, where: Where, dtype: torch.dtype | None, device: torch.device | str) -> Any:
-    with _explained(where, "model"), _quiet():
-        model = auto.from_pretrained(where, dtype="auto" if dtype is None else dtype)
-    return model.to(device).eval()
+def _stored(dtype: torch.dtype | None) -> Any:
+    """A dtype as transformers takes it: None is the checkpoint's own."""
+    return "auto" if dtype is None else dtype
+
+
+def _names_labels(where: Where) -> bool:
+    """Whether a checkpoint's configuration says itself how many labels it has."""
+    written = json.loads((model_folder(where) / "config.json").read_text(encoding="utf-8"))
+    return "num_labels" in written or "id2label" in written
+
+
+def _outside(stored: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """The tensors that belong to no layer of a body: those with no number in their names, without norms and embeddings."""
+    return {
+        name: shape for name, shape in stored.items()
+        if not any(part.isdigit() for part in name.split(".")[:-2]) and not re.search(r"embed|norm|wte|wpe|ln_f", name.lower())
+    }  # fmt: skip
 
 
 def _is_classifier(config: Any) -> bool:
@@ -216,45 +244,12 @@ def _architecture(config: Any) -> str:
 
 def _end_ids(where: Where) -> list[int]:
     try:
-        found = GenerationConfig.from_pretrained(where).eos_token_id
+        found = GenerationConfig.from_pretrained(model_folder(where)).eos_token_id
     except OSError:  # base models often come without one
         found = load_config(where).get_text_config().eos_token_id
     if found is None:
         return []
     return list(found) if isinstance(found, (list, tuple)) else [found]
-
-
-@contextlib.contextmanager
-def _explained(where: Where, what: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"{where}: no {what} can be loaded from here ({str(error).strip().splitlines()[0]}); expected a "
-            "Hugging Face checkpoint: config.json, safetensors and tokenizer files"
-        ) from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    was_shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_shown:
-            logging.enable_progress_bar()
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Keep transformers' table of loading faults to itself, for who reports them otherwise."""
-    was = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(was)
 
 
 def _device(name: str) -> torch.device:

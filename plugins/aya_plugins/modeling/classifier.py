@@ -1,4 +1,4 @@
-"""Sequence classifiers with one label, of any family: one score for each row, whatever it is batched with."""
+"""Reward models of any family: one score for each row, whatever it is batched with."""
 
 from __future__ import annotations
 
@@ -11,26 +11,33 @@ from torch import nn
 
 from aya_core.api import DataError, Prompt
 from aya_plugins.modeling.chat import CHUNK, ChatEncoder
-from aya_plugins.modeling.checkpoint import REMEDY, Where, load_model, load_reward_model, load_tokenizer
+from aya_plugins.modeling.checkpoint import REMEDY, load_model, load_reward_model, load_tokenizer
 from aya_plugins.modeling.rows import Encoded, Ints, RowGatherer, longest_row, padded
 from aya_plugins.modeling.settings import CheckpointSettings
+from aya_plugins.modeling.weights import Where
 
 
 class Classifier:
-    """A sequence classifier with one label, and the encoder of what it reads.
+    """A reward model, and the encoder of what it reads.
+
+    The score is the value that the model gives; of two values, labels, the log-odds of one against the other: their difference.
 
     A tokenizer with a chat template renders the whole conversation. One without, but with a separator token (as those of
     BERT, XLM-R and DeBERTa), encodes question and answer as a pair of texts. Rows are padded on the right and masked.
     The layer that gives the score runs in float32, as bfloat16 would round scores to 8 bits and make ties.
 
-    max_tokens: lowered to what the model has positions for. system: a system message before every conversation.
-    Raises DataError for a model that is no such classifier or cannot be fed like that.
+    max_tokens: lowered to what the model has positions for. system: a system message before every conversation. label: whose
+    log-odds are the score, where there are two; None is the second.
+    Raises DataError for a model that is no reward model or cannot be fed like that, and for a label that it does not have.
     """
 
-    def __init__(self, settings: CheckpointSettings, *, max_tokens: int, system: str | None) -> None:
+    def __init__(
+        self, settings: CheckpointSettings, *, max_tokens: int, system: str | None, label: str | None = None
+    ) -> None:
         where = settings.model
         tokenizer = load_tokenizer(where)
         self._model = load_model(settings, load_reward_model)
+        self._label = None if label is None else _place_of(label, self._model.config, where)
         self._pad_id = _pad_id(self._model, tokenizer, where)
         self._text_config.use_cache = False
         _score_in_float32(self._model)
@@ -58,8 +65,11 @@ class Classifier:
         device = self._model.device
         with torch.inference_mode():
             output = self._model(**{name: torch.from_numpy(value).to(device) for name, value in inputs.items()})
-            scores: NDArray[Any] = output.logits.squeeze(-1).float().cpu().numpy()
-        return scores
+            values: NDArray[Any] = output.logits.float().cpu().numpy()
+        if values.shape[1] == 1:
+            return values[:, 0]
+        right = 1 if self._label is None else self._label
+        return values[:, right] - values[:, 1 - right]
 
     @property
     def _text_config(self) -> Any:
@@ -81,6 +91,14 @@ def _pad_id(model: Any, tokenizer: Any, where: Where) -> int:
     return int(config.pad_token_id)
 
 
+def _place_of(label: str, config: Any, where: Where) -> int:
+    """The place of a label among a model's two."""
+    names = [str(config.id2label[place]) for place in range(config.num_labels)]
+    if len(names) != 2 or label not in names:
+        raise DataError(f"{where}: no label '{label}' among two; its labels are {', '.join(names)}")
+    return names.index(label)
+
+
 def _check_pairs(tokenizer: Any, where: Where) -> None:
     if tokenizer.sep_token_id is None:
         raise DataError(
@@ -95,12 +113,12 @@ def _check_pairs(tokenizer: Any, where: Where) -> None:
 
 
 def _score_in_float32(model: Any) -> None:
-    """Run the layer that gives the score, the last one with a single output outside the body, in float32."""
+    """Run the layer that gives the score, the last one outside the body with an output for each label, in float32."""
     body = f"{model.base_model_prefix}."
     layers = [
         layer
         for name, layer in model.named_modules()
-        if isinstance(layer, nn.Linear) and layer.out_features == 1 and not name.startswith(body)
+        if isinstance(layer, nn.Linear) and layer.out_features in (1, 2) and not name.startswith(body)
     ]
     for layer in layers[-1:]:
         layer.float().register_forward_pre_hook(lambda _, inputs: tuple(value.float() for value in inputs))

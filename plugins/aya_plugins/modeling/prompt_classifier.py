@@ -9,10 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from aya_plugins.modeling.checkpoint import Where, load_tokenizer
+from aya_plugins.modeling.checkpoint import load_tokenizer
 from aya_plugins.modeling.memory import halving
 from aya_plugins.modeling.plain import PlainEncoder
 from aya_plugins.modeling.rows import Encoded, Ints, length_sorted, longest_row, padded
+from aya_plugins.modeling.weights import Where
 
 Logits = NDArray[numpy.float32]
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy
 
 from aya_core.api import DataError
-from aya_plugins.modeling.checkpoint import Where, load_config, load_tokenizer
+from aya_plugins.modeling.checkpoint import load_config, load_tokenizer
 from aya_plugins.modeling.rows import Encoded
+from aya_plugins.modeling.weights import Where
 
 
 def check_vocabulary(where: Where, tokenizer: Any, encoded: Encoded, pad_id: int) -> None:

@@ -80,11 +80,6 @@ def resolve(
         if len(found) < len(models):
             raise build.error("models", "a model is listed twice; give it a larger weight instead")
     start = build.resolve(base, "base") if base else None
-    for model in (*found.values(), *([start] if start else [])):
-        if model not in build.nodes and not Path(model).is_absolute():
-            raise build.error(
-                "models", f"no folder {model}; a merge reads local checkpoints, so fetch hub models first"
-            )
     return found, start
 
 

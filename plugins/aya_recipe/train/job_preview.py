@@ -87,12 +87,9 @@ class JobPreview:
         if not write_rows(self.scratch / "rows", ROW_RECORDS[kind], islice(rows, most)):
             of = f" in the language '{language}'" if language else ""
             raise DataError(f"step '{self.node.id}' has no rows{of}; there is nothing to show")
-        start = self.node.settings["start"]
-        if start is not None and start.startswith("$"):
-            start = self._input(self.node, "start")
+        start = None if self.node.settings["start"] is None else self._input(self.node, "start")
         return TrainingJob(
-            self.scratch / "rows", self.scratch / "out", self.scratch / "work", self.node.seed,
-            start=None if start is None else Path(start),
+            self.scratch / "rows", self.scratch / "out", self.scratch / "work", self.node.seed, start=start
         )  # fmt: skip
 
     def _kind(self) -> str:
@@ -112,7 +109,7 @@ class JobPreview:
     def _input(self, node: Node, role: str) -> Path:
         """Where an input lies; rows that only have to be read or chosen are made in the scratch folder."""
         if role in node.external:
-            return Path(node.external[role])
+            return self.inventory.fetched(node.external[role])
         id = node.inputs[role]
         if id in self.inventory.standing:
             return self.inventory.standing[id].payload / node.subpaths.get(role, "")

@@ -32,11 +32,9 @@ def add(
     settings: dict[str, str | None] = {}
     models = {"start": start, "reference": reference if objective and objective.needs_reference else None}
     for role, model in models.items():
-        if model is not None and (model in build.nodes or Path(model).is_absolute()):
+        settings[role] = None if model is None else f"${role}"
+        if model is not None:
             inputs[role] = model
-            settings[role] = f"${role}"
-        else:
-            settings[role] = model  # a hub id, or none
     strategies: dict[str, tuple[str, Strategy[Any]]] = {"trainer": ("trainer", trainer)}
     if objective is not None:
         strategies["objective"] = ("objective", objective)

@@ -96,7 +96,7 @@ def test_a_likelihood_beyond_the_context_is_a_failure(checkpoint, cases):
 
 
 def test_a_language_model_is_no_reward_model(checkpoint):
-    with pytest.raises(DataError, match=r"CohereForCausalLM with 2 labels; .*use the arbiter 'likelihood'"):
+    with pytest.raises(DataError, match=r"CohereForCausalLM; for a causal language model use the arbiter 'likelihood'"):
         RewardModel(model=str(checkpoint())).build()
 
 

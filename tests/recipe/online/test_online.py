@@ -265,11 +265,9 @@ def test_where_the_first_round_does_not_pass_a_start_outside_the_run_is_the_resu
     assert (kept / "words.json").read_text() == (folder / "words.json").read_text()
 
 
-def test_a_hub_model_that_may_have_to_be_the_result_is_refused(rounds):
-    assert "stages.online.start: 'lab/model' is a model of the hub" in refused(
-        rounds, start="lab/model", guards={"stop": {"kl": 0.1}}
-    )
-    rounds.write(start="lab/model", guards={}).plan()
+def test_a_hub_model_may_have_to_be_the_result(rounds):
+    rounds.write(start="lab/model@v2", guards={"stop": {"kl": 0.1}})
+    assert rounds.plan().nodes["online.start"].external == {"model": "lab/model@v2"}
 
 
 def test_a_teacher_without_log_likelihoods_leaves_the_kl_out_and_another_can_give_it(rounds):

@@ -18,9 +18,9 @@ from aya_plugins.modeling.settings import CheckpointSettings
 class RewardModelArbiter:
     """See the strategy `reward-model`."""
 
-    def __init__(self, settings: CheckpointSettings, *, system: str | None, max_tokens: int) -> None:
+    def __init__(self, settings: CheckpointSettings, *, system: str | None, max_tokens: int, label: str | None) -> None:
         self.settings = settings
-        self.classifier = Classifier(settings, max_tokens=max_tokens, system=system)
+        self.classifier = Classifier(settings, max_tokens=max_tokens, system=system, label=label)
 
     def judge(self, cases: Sequence[Case]) -> Iterable[Sequence[Verdict]]:
         """Score all candidates of all cases together, so that batches are full."""

@@ -26,6 +26,7 @@ from aya_plugins.modeling.contexts import encode, parts
 from aya_plugins.modeling.draws import answer_keys
 from aya_plugins.modeling.generate import before_stop
 from aya_plugins.modeling.rows import Encoded
+from aya_plugins.modeling.weights import check_whole
 
 os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # read when vLLM is imported
 
@@ -67,6 +68,7 @@ class VllmTeacher:
 
     def __init__(self, model: str, *, system: str | None, arguments: Mapping[str, Any]) -> None:
         load_encoder(model, max_tokens=1, must_chat=False)  # its errors say more than the engine's
+        check_whole(model)
         try:
             self.engine = vllm.LLM(**arguments)
         except (ValueError, TypeError) as error:

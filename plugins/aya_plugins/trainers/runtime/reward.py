@@ -55,8 +55,10 @@ class RewardTrainer:
 
         tasks = make_tasks(job, read_parts(job, Preference, settings), make)
         accelerator = start_accelerator(settings)
-        module = self._module(start, job.seed, encoder.pad_id)
-        return run(accelerator, job, settings, tasks, module, encoder.tokenizer)
+        new: list[str] = []
+        module = self._module(start, job.seed, encoder.pad_id, new)
+        measures = run(accelerator, job, settings, tasks, module, encoder.tokenizer)
+        return {**measures, "new_head_tensors": len(new)} if new else measures
 
     def show(self, job: TrainingJob) -> Iterator[TokenizedRow]:
         """Show both answers of each pair; a scalar head learns from no token's log-probability, so none is marked."""
@@ -64,11 +66,12 @@ class RewardTrainer:
         has_head = self.objective.score == "head"
         return show_pairs(encoder, read_rows(job.rows, Preference), is_whole=has_head, is_learned=not has_head)
 
-    def _module(self, start: Any, seed: int, pad_id: int) -> Any:
+    def _module(self, start: Any, seed: int, pad_id: int, new: list[str]) -> Any:
+        """Load what is trained. new: is filled with the tensors of the head that start at random."""
         if self.objective.score == "likelihood":
             return AnswerLogps(load_causal_lm(start, dtype=torch.float32))
         torch.manual_seed(seed)  # the head starts at random
-        return ScalarHead(load_unscored(start, pad_id))
+        return ScalarHead(load_unscored(start, pad_id, tell=new.extend))
 
 
 class ScalarHead(nn.Module):

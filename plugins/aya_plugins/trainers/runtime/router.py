@@ -47,7 +47,8 @@ class RouterTrainer:
         if job.validation is not None:
             others = read_lessons(job.validation, self.prompts, lessons.teachers).rows
         accelerator = start_accelerator(settings)
-        model = fresh_classifier(start, lessons.teachers, job.seed)
+        new: list[str] = []
+        model = fresh_classifier(start, lessons.teachers, job.seed, new)
         encoder = plain_encoder(start, model, max_tokens=settings.max_tokens)
 
         def make(rows: Sequence[Lesson], where: Path) -> RouterTask:
@@ -57,14 +58,20 @@ class RouterTrainer:
         measures = run(accelerator, job, settings, tasks, PromptClassifier(model), encoder.tokenizer)
         if not accelerator.is_main_process:
             return measures
-        return {**measures, **gains(job.out, tasks, settings.forward_tokens)}
+        told = {"new_head_tensors": len(new)} if new else {}
+        return {**measures, **told, **gains(job.out, tasks, settings.forward_tokens)}
 
 
-def fresh_classifier(start: Path, teachers: tuple[str, ...], seed: int) -> Any:
-    """Load the start as a classifier whose labels are the teachers, with a head that starts at random."""
+def fresh_classifier(start: Path, teachers: tuple[str, ...], seed: int, new: list[str]) -> Any:
+    """Load the start as a classifier whose labels are the teachers, with a head that starts at random.
+
+    new: is filled with the tensors of that head.
+    """
     torch.manual_seed(seed)
     pad_id = pad_id_of(load_tokenizer(start), str(start))
-    model = load_unscored(start, pad_id, num_labels=len(teachers), otherwise=", such as xlm-roberta, llama or qwen3")
+    model = load_unscored(
+        start, pad_id, num_labels=len(teachers), otherwise=", such as xlm-roberta, llama or qwen3", tell=new.extend
+    )
     model.config.id2label = dict(enumerate(teachers))
     model.config.label2id = {name: label for label, name in enumerate(teachers)}
     return model
