@@ -20,7 +20,7 @@ from aya_core.api import (
     prompt_key,
     stable_hash,
 )
-from aya_plugins.arbiters.judge_replies import UnreadableError
+from aya_plugins.arbiters.reply_forms import UnreadableError
 
 WINDOW_QUESTIONS = 8192
 """Questions held in memory at a time. Cases are asked about together until there are so many."""
