@@ -73,12 +73,14 @@ from aya_core.contract.kinds import (
     GroupLoss as GroupLoss,
     GroupObjective as GroupObjective,
     InspectableTrainer as InspectableTrainer,
+    KeepingArbiter as KeepingArbiter,
     LikelihoodTeacher as LikelihoodTeacher,
     Objective as Objective,
     ObjectiveStrategy as ObjectiveStrategy,
     PairLogps as PairLogps,
     PairLoss as PairLoss,
     Pool as Pool,
+    ReplyStore as ReplyStore,
     Router as Router,
     RouterStrategy as RouterStrategy,
     Teacher as Teacher,
@@ -179,6 +181,7 @@ from aya_core.contract.strategies import (
     nested_or_several as nested_or_several,
     reference_or_nested as reference_or_nested,
     short_schema as short_schema,
+    strategies_with_paths as strategies_with_paths,
 )
 from aya_core.hookspecs import hookimpl as hookimpl
 from aya_core.planning import yaml12 as yaml12
@@ -201,6 +204,7 @@ from aya_core.running.asking.asked import (
     prompt_key as prompt_key,
     text_key as text_key,
 )
+from aya_core.running.asking.replies import StepReplies as StepReplies
 from aya_core.running.asking.reuse import SealedShards as SealedShards
 from aya_core.running.asking.shards import (
     Asking as Asking,

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,10 @@ class Journal:
 
         quietly: tell nothing; `fault` says it.
         """
-        found: dict[Any, Any] = {}
+        return dict(self.results(quietly=quietly))
+
+    def results(self, *, quietly: bool = False) -> Iterator[tuple[Any, Any]]:
+        """Yield every key with its value, in the order written, as `read` returns them; `damaged` and `fault` are known at the end."""
         self.fault = None
         first = self.damaged = 0
         if self._path.is_file():
@@ -55,12 +58,11 @@ class Journal:
                         first = first or number
                         continue
                     key, value = json.loads(b"[" + text[1:])
-                    found[key] = value
+                    yield key, value
         if self.damaged:
             self.fault = f"{self._path}: damaged lines: {self.damaged} (the first is line {first}); what they held counts as missing"
         if self.fault is not None and not quietly:
             print(self.fault, file=sys.stderr)
-        return found
 
     def write(self, results: Iterable[tuple[Any, Any]]) -> None:
         """Add results, each a key (a number or text) and a value that JSON can hold. They survive a kill when this returns."""

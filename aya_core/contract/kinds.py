@@ -141,6 +141,33 @@ class CalibratedArbiter(Arbiter, Protocol):
         """
 
 
+class ReplyStore(Protocol):
+    """Where an arbiter keeps replies from the moment they come. They survive a kill, and later steps and runs find them."""
+
+    def find(self, key: str) -> Any | None:
+        """What was kept under a key; None for nothing."""
+
+    def add(self, key: str, value: Any) -> None:
+        """Keep what JSON can hold under a key. It survives a kill when this returns."""
+
+
+@runtime_checkable
+class KeepingArbiter(Arbiter, Protocol):
+    """An arbiter that asks somebody several questions about its cases, and keeps each reply when it comes.
+
+    The core keeps whole verdicts by itself. This is for what would be lost with a verdict that is not whole, and for replies that stand
+    when the case changes, such as a comparison of two answers when a third joins.
+    """
+
+    def keep_replies(self, stores: Callable[[Strategy[Any]], ReplyStore]) -> None:
+        """Take the stores of those who are asked. Called before anything else; outside a run it may not be called.
+
+        stores: gives the store of a strategy among the arbiter's settings, such as its teacher. Of that strategy, its settings, its
+        code and the content of its models and files are in the name of the store; all else that decides a reply (what is asked,
+        sampling, seed) belongs into the key. Keep no reply that is to be asked for again, such as one that cannot be read.
+        """
+
+
 @base_of(Arbiter)
 class ArbiterStrategy(Strategy[Arbiter]):
     """Settings of an arbiter."""

@@ -285,7 +285,14 @@ def find(
 
 def strategies_in(settings: Any) -> Iterator[Strategy[Any]]:
     """Yield every strategy inside settings, those inside other strategies too."""
-    for _, strategy in find(settings, Strategy):  # type: ignore[type-abstract]
-        yield strategy
+    return (strategy for _, strategy in strategies_with_paths(settings))
+
+
+def strategies_with_paths(
+    settings: Any, path: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], Strategy[Any]]]:
+    """Yield every strategy inside settings, a strategy's own included, with the path that leads to it."""
+    for found, strategy in find(settings, Strategy, path):  # type: ignore[type-abstract]
+        yield found, strategy
         for name in type(strategy).model_fields:
-            yield from strategies_in(getattr(strategy, name))
+            yield from strategies_with_paths(getattr(strategy, name), (*found, name))

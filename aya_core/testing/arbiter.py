@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
+from typing import Any
 
-from aya_core.contract.kinds import Arbiter, ArbiterStrategy, CalibratedArbiter
+from aya_core.contract.kinds import Arbiter, ArbiterStrategy, CalibratedArbiter, KeepingArbiter
 from aya_core.contract.records import Case, Verdict
 from aya_core.testing.samples import sample_cases
 from aya_core.testing.strategy import Rules, check_strategy
@@ -37,6 +39,8 @@ def check_arbiter(strategy: ArbiterStrategy, *, cases: Sequence[Case] | None = N
         for verdict in verdicts:
             _check_verdict(expect, verdict)
     expect(not list(arbiter.judge([])), "judge() judged although there was no case")
+    if isinstance(arbiter, KeepingArbiter):
+        _check_keeping(expect, strategy, cases, judged)
     if strategy.pointwise:
         _check_alone(expect, arbiter, cases, judged)
     backwards = [list(verdicts) for verdicts in arbiter.judge(cases[::-1])][::-1]
@@ -47,6 +51,38 @@ def check_arbiter(strategy: ArbiterStrategy, *, cases: Sequence[Case] | None = N
                 all(map(_same, one, two)),
                 f"the verdicts on '{case.prompt.id}' must not depend on other cases; judged otherwise they were others",
             )
+
+
+def _check_keeping(
+    expect: Rules, strategy: ArbiterStrategy, cases: Sequence[Case], judged: Sequence[Sequence[Verdict]]
+) -> None:
+    """Judge twice with the same stores: the replies that are kept must give the verdicts that they gave when they came."""
+    stores: dict[int, _Store] = {}
+    for _ in range(2):
+        arbiter = strategy.build()
+        if isinstance(arbiter, KeepingArbiter):
+            arbiter.keep_replies(lambda asked: stores.setdefault(id(asked), _Store()))
+        if isinstance(arbiter, CalibratedArbiter):
+            arbiter.calibrate(cases)
+        for case, one, two in zip(cases, judged, arbiter.judge(cases), strict=True):
+            expect(
+                all(map(_same, one, two)),
+                f"the verdicts on '{case.prompt.id}' are others where replies are kept; does the key hold all that decides a reply?",
+            )
+
+
+class _Store:
+    """Replies in memory, as JSON holds them."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+
+    def find(self, key: str) -> Any | None:
+        text = self._texts.get(key)
+        return None if text is None else json.loads(text)
+
+    def add(self, key: str, value: Any) -> None:
+        self._texts[key] = json.dumps(value)
 
 
 def _check_alone(expect: Rules, arbiter: Arbiter, cases: Sequence[Case], judged: Sequence[Sequence[Verdict]]) -> None:

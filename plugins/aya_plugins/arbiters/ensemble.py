@@ -16,6 +16,9 @@ from aya_core.api import (
     CalibratedArbiter,
     Case,
     Field,
+    KeepingArbiter,
+    ReplyStore,
+    Strategy,
     Verdict,
     checked_verdicts,
     did_you_mean,
@@ -219,6 +222,12 @@ class EnsembleArbiter:
     scorers: Mapping[str, Arbiter]
     combine: Combine
     excused: AbstractSet[str]
+
+    def keep_replies(self, stores: Callable[[Strategy[Any]], ReplyStore]) -> None:
+        """Let the members keep theirs."""
+        for member in (*self.gates.values(), *self.scorers.values()):
+            if isinstance(member, KeepingArbiter):
+                member.keep_replies(stores)
 
     def judge(self, cases: Sequence[Case]) -> Iterator[Sequence[Verdict]]:
         """Hand to each member, in one call so that its batches are full, all candidates that have come so far."""

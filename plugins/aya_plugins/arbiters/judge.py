@@ -87,5 +87,5 @@ class Judge(ArbiterStrategy):
         questioner = Questioner(teacher.build(), self.sampling, self.retries)
         wording = Wording(self.instructions, self.rubric)
         if self.mode == "pairwise":
-            return AskingArbiter(Pairwise(wording, self.opponents), questioner)
-        return AskingArbiter(Scores(wording, *self.scale), questioner)
+            return AskingArbiter(Pairwise(wording, self.opponents), questioner, teacher)
+        return AskingArbiter(Scores(wording, *self.scale), questioner, teacher)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from aya_core.api import Case, PluginError, Prompt, Sampling, Teacher, Verdict, stable_hash
-from aya_plugins.arbiters.judge_replies import UnreadableError
+from aya_core.api import (
+    Case,
+    PluginError,
+    Prompt,
+    ReplyStore,
+    Sampling,
+    Strategy,
+    Teacher,
+    TeacherStrategy,
+    Verdict,
+    prompt_key,
+    stable_hash,
+)
+from aya_plugins.arbiters.reply_forms import UnreadableError
 
 WINDOW_QUESTIONS = 8192
 """Questions held in memory at a time. Cases are asked about together until there are so many."""
@@ -42,71 +55,115 @@ class Way(Protocol[Read]):
         """Turn the replies to a case's questions, by id, into verdicts on its candidates."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Questioner:
-    """Asks a teacher until every reply can be read or the retries are used up."""
+    """Asks a teacher until every reply can be read or the retries are used up. store: keeps the replies that could be read."""
 
     teacher: Teacher
     sampling: Sampling
     retries: int
+    store: ReplyStore | None = None
 
-    def ask(self, questions: Mapping[str, Prompt], read: Callable[[str], Read]) -> Mapping[str, Reply[Read]]:
-        """Return what became of each question, by id; a question that the teacher leaves out is unparsable, too."""
-        replies: dict[str, Reply[Read]] = {}
+    def ask(self, questions: Mapping[str, Prompt], read: Callable[[str], Read]) -> Iterator[tuple[str, Reply[Read]]]:
+        """Yield what became of each question by its id, once that is settled; one that the teacher leaves out is unparsable, too."""
+        open: dict[str, Prompt] = {}
+        for id, question in questions.items():
+            known = self._known(question, read)
+            if known is None:
+                open[id] = question
+            else:
+                yield id, known
+        failures: Counter[str] = Counter()
         for attempt in range(1 + self.retries):
-            open = [question for id, question in questions.items() if id not in replies or replies[id].problem]
-            if not open:
-                break
-            found = self._attempt(open, attempt, read)
-            for question in open:
-                before = replies.get(question.id, Reply[Read]()).unparsable
-                now = found.get(question.id, Reply(problem=LEFT_OUT, unparsable=1))
-                replies[question.id] = Reply(now.read, now.problem, before + now.unparsable)
-        return replies
+            asked, open = open, {}
+            for question, reply in self._attempt(asked, attempt, read) if asked else ():
+                failures[question.id] += bool(reply.problem)
+                if reply.problem and attempt < self.retries:
+                    open[question.id] = question
+                    continue
+                yield question.id, Reply(reply.read, reply.problem, failures[question.id])
 
-    def _attempt(self, open: Sequence[Prompt], attempt: int, read: Callable[[str], Read]) -> Mapping[str, Reply[Read]]:
+    def _attempt(
+        self, asked: Mapping[str, Prompt], attempt: int, read: Callable[[str], Read]
+    ) -> Iterator[tuple[Prompt, Reply[Read]]]:
         sampling, seed = self.sampling, self.sampling.seed or 0
         if attempt:
             seed = int(stable_hash([seed, attempt])[:8], 16) >> 1
             warm = sampling.temperature or RETRY_TEMPERATURE
             sampling = sampling.model_copy(update={"temperature": warm, "seed": seed})
-        asked = {question.id for question in open}
-        found: dict[str, Reply[Read]] = {}
-        for answer in self.teacher.answer(open, sampling, seed):
-            if answer.prompt_id not in asked or answer.prompt_id in found:
-                often = "twice" if answer.prompt_id in found else "unasked"
+        left = dict(asked)
+        for answer in self.teacher.answer(list(asked.values()), sampling, seed):
+            question = left.pop(answer.prompt_id, None)
+            if question is None:
+                often = "twice" if answer.prompt_id in asked else "unasked"
                 raise PluginError(
                     f"the teacher of 'judge' answered '{answer.prompt_id}' {often}; expected one reply each"
                 )
             try:
                 if answer.finish_reason == "length":
                     raise UnreadableError(f"the judge's reply was cut at {sampling.max_tokens} tokens")
-                found[answer.prompt_id] = Reply(read(answer.text))
+                found = Reply(read(answer.text))
             except UnreadableError as error:
-                found[answer.prompt_id] = Reply(problem=str(error), unparsable=1)
-        return found
+                found = Reply(problem=str(error))
+            else:
+                self._keep(question, answer.text, attempt)
+            yield question, found
+        for question in left.values():
+            yield question, Reply(problem=LEFT_OUT)
+
+    def _known(self, question: Prompt, read: Callable[[str], Read]) -> Reply[Read] | None:
+        """What was said of a question before, if it can be read; `unparsable` counts as it did then."""
+        kept = None if self.store is None else self.store.find(self._key(question))
+        if kept is None:
+            return None
+        text, unparsable = kept
+        try:
+            return Reply(read(text), unparsable=unparsable)
+        except UnreadableError:  # of code that read more
+            return None
+
+    def _keep(self, question: Prompt, text: str, unparsable: int) -> None:
+        if self.store is not None:
+            self.store.add(self._key(question), [text, unparsable])
+
+    def _key(self, question: Prompt) -> str:
+        """Name all that decides a reply beside the teacher."""
+        return f"{prompt_key(question)}/{stable_hash(self.sampling.model_dump(mode='json'))[:16]}"
 
 
 @dataclass(frozen=True)
 class AskingArbiter(Generic[Read]):
-    """See `Judge`. Satisfies `Arbiter`."""
+    """See `Judge`. Satisfies `KeepingArbiter`. asked: the settings of the teacher."""
 
     way: Way[Read]
     questioner: Questioner
+    asked: TeacherStrategy
+
+    def keep_replies(self, stores: Callable[[Strategy[Any]], ReplyStore]) -> None:
+        """Keep each reply that can be read when it comes, and ask no question whose reply is there."""
+        self.questioner.store = stores(self.asked)
 
     def judge(self, cases: Sequence[Case]) -> Iterator[Sequence[Verdict]]:
         """Ask about as many cases together as the window holds, so that the teacher's batches are full."""
-        window: list[Case] = []
+        window: deque[tuple[Case, list[str]]] = deque()
         questions: dict[str, Prompt] = {}
         for case in cases:
-            window.append(case)
-            questions.update((question.id, question) for question in self.way.questions(case))
+            asked = {question.id: question for question in self.way.questions(case)}
+            window.append((case, list(asked)))
+            questions.update(asked)
             if len(questions) >= WINDOW_QUESTIONS:
                 yield from self._judge(window, questions)
-                window, questions = [], {}
+                window, questions = deque(), {}
         yield from self._judge(window, questions)
 
-    def _judge(self, cases: Sequence[Case], questions: Mapping[str, Prompt]) -> Iterator[Sequence[Verdict]]:
-        replies = self.questioner.ask(questions, self.way.read)
-        for case in cases:
-            yield self.way.verdicts(case, replies)
+    def _judge(
+        self, window: deque[tuple[Case, list[str]]], questions: Mapping[str, Prompt]
+    ) -> Iterator[Sequence[Verdict]]:
+        """Yield the verdicts on each case as soon as its questions, and those of the cases before it, are settled."""
+        settled: dict[str, Reply[Read]] = {}
+        for id, reply in self.questioner.ask(questions, self.way.read):
+            settled[id] = reply
+            while window and all(one in settled for one in window[0][1]):
+                yield self.way.verdicts(window.popleft()[0], settled)
+        for case, _ in window:
+            yield self.way.verdicts(case, settled)

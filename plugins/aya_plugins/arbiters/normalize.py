@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean, pstdev
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from aya_core.api import Arbiter, CalibratedArbiter, Case, DataError, PluginError, Verdict, checked_verdicts
+from aya_core.api import (
+    Arbiter,
+    CalibratedArbiter,
+    Case,
+    DataError,
+    KeepingArbiter,
+    PluginError,
+    ReplyStore,
+    Strategy,
+    Verdict,
+    checked_verdicts,
+)
 
 MIN_SCORES = 30
 """Fewer scores than this are no scale of their own: from 30, a standard deviation is known to about 13%."""
@@ -41,6 +52,11 @@ class ZNormalized:
         self._name = name
         self._scales: dict[str, Scale] = {}
         self._overall: Scale | None = None
+
+    def keep_replies(self, stores: Callable[[Strategy[Any]], ReplyStore]) -> None:
+        """Let the other arbiter keep its replies."""
+        if isinstance(self._inner, KeepingArbiter):
+            self._inner.keep_replies(stores)
 
     def calibrate(self, cases: Sequence[Case]) -> None:
         """Take the scales from these cases. Raises DataError where they give none: no scores, or all of them equal."""

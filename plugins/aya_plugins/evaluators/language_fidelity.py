@@ -70,7 +70,7 @@ class _LanguageFidelity:
     def __init__(self, settings: LanguageFidelity) -> None:
         self._settings = settings
         self._identifier = Identifier()
-        self._gate = Language(undetermined="abstain").build()
+        self._gate = Language(undetermined="abstain", lapses="pass").build()
         known = None if settings.words is None else dictionary(Path(settings.words))
         self._is_english = (lambda word: True) if known is None else known.__contains__
 

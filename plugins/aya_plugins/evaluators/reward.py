@@ -32,27 +32,26 @@ class Reward(EvaluatorStrategy):
     needs_answers = True
     headline = "reward"
     goal = "max"
+    version = 2
 
     arbiter: nested("arbiter") = Field(description="The arbiter, such as a reward model.")  # type: ignore[valid-type]
 
     def build(self) -> Evaluator:
-        """Build the arbiter."""
+        """Make the evaluator; the arbiter is built when a model is scored."""
         return _Reward(self.arbiter)
 
 
 class _Reward:
     def __init__(self, strategy: ArbiterStrategy) -> None:
         self._strategy = strategy
-        self._arbiter: Arbiter = strategy.build()
 
     def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore]:
         cases = list(_cases(evaluated, one_by_one=self._strategy.pointwise))
-        if isinstance(self._arbiter, CalibratedArbiter):
-            self._arbiter.calibrate(cases)
+        arbiter: Arbiter = evaluated.arbiter(self._strategy)
+        if isinstance(arbiter, CalibratedArbiter):
+            arbiter.calibrate(cases)
         reason, is_scored = "", False
-        for case, verdicts in zip(
-            cases, checked_verdicts(self._arbiter, cases, "the arbiter of 'reward'"), strict=True
-        ):
+        for case, verdicts in zip(cases, checked_verdicts(arbiter, cases, "the arbiter of 'reward'"), strict=True):
             for verdict in verdicts:
                 id, language = case.prompt.id, case.prompt.language
                 yield RowScore(id, language, "abstained", float(verdict.status == "abstained"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 
 RANGES = {
@@ -10,7 +11,7 @@ RANGES = {
     "Grek": "Ͱ-Ͽἀ-῿",
     "Cyrl": "Ѐ-ԯᲀ-ᲈⷠ-ⷿꙀ-ꚟ",
     "Armn": "\u0530-\u058fﬓ-ﬗ",
-    "Hebr": "\u0590-\u05ffיִ-ﭏ",
+    "Hebr": "\u0590-\u05ff\ufb1d-\ufb4f",
     "Arab": "\u0600-\u06ff\u0750-\u077f\u0870-\u08ff\ufb50-\ufdff\ufe70-\ufeff",
     "Thaa": "\u0780-\u07bf",
     "Deva": "\u0900-\u097f\ua8e0-\ua8ff",
@@ -37,6 +38,12 @@ RANGES = {
     "Hani": "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff",
 }  # fmt: skip
 """Blocks of Unicode by ISO 15924 script, as the inside of a character class. Source: Unicode's Blocks.txt."""
+
+SCRIPT_NAMES = {
+    "Latn": "Latin letters", "Grek": "Greek letters", "Cyrl": "Cyrillic letters", "Hebr": "Hebrew letters", "Arab": "Arabic letters",
+    "Deva": "Devanagari letters", "Hang": "Korean letters", "Hani": "Chinese or Japanese characters", "Thai": "Thai letters",
+}  # fmt: skip
+"""What the commonest scripts are called."""
 
 _EAST_ASIAN = ("Hani", "Hira", "Kana", "Bopo")
 JOINED = {"Jpan": _EAST_ASIAN, "Hans": _EAST_ASIAN, "Hant": _EAST_ASIAN, "Hani": _EAST_ASIAN, "Kore": ("Hang",)}
@@ -91,6 +98,25 @@ def foreign(script: str) -> re.Pattern[str]:
     """Make the pattern of letters that do not belong to a script."""
     own = "".join(RANGES[part] for part in JOINED.get(script, (script,)))
     return re.compile(rf"[^\W\d_{own}]+")
+
+
+@cache
+def stretches(script: str) -> Mapping[str, re.Pattern[str]]:
+    """Make the patterns of passages in other scripts, by their names: letters of one with no others, digits or lines in between."""
+    own = JOINED.get(script, (script,))
+    east = [part for part in _EAST_ASIAN if part not in own]
+    others = {part: RANGES[part] for part in RANGES if part not in (*own, *_EAST_ASIAN)}
+    if east:
+        others["Hani"] = "".join(RANGES[part] for part in east)
+    return {
+        name: re.compile(rf"[{letters}](?:{_LATIN_GAP if name == 'Latn' else _GAP}[{letters}]+)*")
+        for name, letters in others.items()
+    }
+
+
+_GAP = r"[^\w\n]{0,3}"
+_LATIN_GAP = r"[ .,;:!?'’\-–—]{0,3}"
+"""What may stand between two words of a passage; terms in Latin letters stand in brackets and between quotation marks."""
 
 
 @cache

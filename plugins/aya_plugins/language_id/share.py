@@ -1,12 +1,14 @@
-"""How much of a text is in the language that was asked for."""
+"""How much of a text is in the language that was asked for, and where it falls out of it."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aya_plugins.language_id.scripts import foreign, letters, letters_per_character
+from aya_plugins.language_id.scripts import foreign, letters, letters_per_character, stretches
 
 if TYPE_CHECKING:
     from aya_plugins.language_id.identifier import Identifier
@@ -24,17 +26,41 @@ characters 0.3% are then refused in their own language; without the doubt 1%, wi
 Croatian texts would pass for Polish, as Croatian and its twins share their probability."""
 
 
+CERTAIN = 0.85
+IMPOSSIBLE = 0.05
+"""A piece is part of a lapse where another language is CERTAIN, and the one asked for IMPOSSIBLE."""
+
+IN_A_ROW = 80
+"""Letters of a lapse in the same script, at the least: titles of books and slogans are shorter."""
+
+STRETCH = 30
+"""Letters of a lapse into another script, at the least: names and terms are shorter."""
+
+LATIN_STRETCH = 120
+"""The same of Latin letters, in which titles, products and terms stand in every language."""
+
+
+@dataclass(frozen=True)
+class Lapse:
+    """A passage in another language. into: its script, or the label of the identifier. text: its beginning."""
+
+    letters: int
+    into: str
+    text: str
+
+
 @dataclass(frozen=True)
 class Share:
     """Letters of a text by what was found, weighted as by `letters`.
 
     asked: in the language. other: in another one. foreign: those among `other` that are in another script. What is in
-    doubt is in neither.
+    doubt is in neither. lapses: passages in another language that are too long to be names, terms or titles.
     """
 
     asked: int
     other: int
     foreign: int
+    lapses: tuple[Lapse, ...] = ()
 
     @property
     def letters(self) -> int:
@@ -54,17 +80,44 @@ def share(identifier: Identifier, prose: str, labels: frozenset[str], script: st
     "machine learning" stays Russian.
     """
     pattern = foreign(script)
-    strangers = letters("".join(pattern.findall(prose)))
+    strange = "".join(pattern.findall(prose))
+    strangers = letters(strange)
     own = pattern.sub(" ", prose) if strangers else prose
     asked, other = 0, strangers
+    lapses = list(foreign_lapses(prose, script, strange)) if strangers >= STRETCH else []
+    row: list[tuple[int, str, str]] = []
     for piece in pieces(own, PIECE // letters_per_character(script)):
         if count := letters(piece):
             found = identifier(piece)
             if found.label in labels:
                 asked += count
-            elif found.probability >= SURE or identifier.probability(piece, labels) < UNLIKELY:
+                row = []
+                continue
+            likely = identifier.probability(piece, labels) if found.probability < 1 else 0.0
+            if found.probability >= SURE or likely < UNLIKELY:
                 other += count
-    return Share(asked, other, strangers)
+            if found.probability >= CERTAIN and likely < IMPOSSIBLE:
+                row.append((count, found.label, piece))
+                if sum(size for size, _, _ in row) >= IN_A_ROW:
+                    lapses.append(_joined(row))
+            else:
+                row = []
+    return Share(asked, other, strangers, tuple(lapses))
+
+
+def _joined(row: list[tuple[int, str, str]]) -> Lapse:
+    labels = Counter({label: size for size, label, _ in row})
+    return Lapse(sum(size for size, _, _ in row), labels.most_common(1)[0][0], row[0][2].strip())
+
+
+def foreign_lapses(prose: str, script: str, strangers: str) -> Iterator[Lapse]:
+    """Yield the passages of a line in another script, without a letter of its own in between. strangers: all letters of other scripts."""
+    for other, pattern in stretches(script).items():
+        shortest = LATIN_STRETCH if other == "Latn" else STRETCH
+        if letters("".join(pattern.findall(strangers))) >= shortest:
+            for found in pattern.finditer(prose):
+                if (count := letters(found[0])) >= shortest:
+                    yield Lapse(count, other, found[0])
 
 
 def pieces(text: str, shortest: int) -> list[str]:

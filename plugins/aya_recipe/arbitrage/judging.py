@@ -22,6 +22,7 @@ from aya_core.api import (
     DataError,
     Judged,
     Lookahead,
+    StepReplies,
     Strategy,
     Work,
     case_key,
@@ -62,6 +63,8 @@ def judge(work: Work) -> Mapping[str, Any]:
     """Bring the candidates of each prompt together and write the arbiter's verdict on each."""
     strategy: ArbiterStrategy = work.strategy("arbiter")
     arbiter = strategy.build()
+    replies = StepReplies(work, "arbiter", strategy)
+    replies.give(arbiter)
     scale = ""
     if isinstance(arbiter, CalibratedArbiter):
         sample = calibration_sample(read_cases(work), work.node.seed)
@@ -78,7 +81,8 @@ def judge(work: Work) -> Mapping[str, Any]:
     return {
         **dict(sorted(counts.items())),
         "taken_over": filled.taken,
-        **damaged(filled),
+        **replies.measures,
+        **damaged(filled, replies.close()),
         "seconds": round(filled.seconds, 3),
         **kept(filled),
         MEASURE: asked.as_measure(),

@@ -22,16 +22,17 @@ from aya_core.api import (
     Filled,
     Judged,
     PluginError,
+    StepReplies,
     Strategy,
     Verdict,
     Work,
     chunked,
     damaged,
     fill_shards,
-    find,
     kept,
     read_rows,
     stable_hash,
+    strategies_with_paths,
     text_key,
 )
 from aya_recipe.arbitrage.judging import (
@@ -54,6 +55,7 @@ class VerdictCache:
         self._work = work
         self._evaluator = evaluator
         self._asked = replace(Asked.of(work.node, work.contents), by_item=True) if work.node.asked else None
+        self._replies = StepReplies(work, "evaluator", evaluator)
         self._filled: list[Filled] = []
         self._failed = 0
 
@@ -65,8 +67,9 @@ class VerdictCache:
         return {
             "failed": self._failed,
             "taken_over": sum(filled.taken for filled in self._filled),
+            **self._replies.measures,
             **kept(*self._filled),
-            **damaged(*self._filled),
+            **damaged(*self._filled, self._replies.close()),
             MEASURE: self._asked.as_measure(),
         }
 
@@ -74,11 +77,13 @@ class VerdictCache:
         """Build an arbiter that is a setting of the evaluator. Raises PluginError for any other."""
         identity = self._identity(strategy)
         assert self._asked is not None  # the evaluator has an arbiter
-        return _CachedArbiter(strategy, identity, self._asked, self._fill)
+        arbiter = strategy.build()
+        self._replies.give(arbiter)
+        return _CachedArbiter(arbiter, strategy.pointwise, identity, self._asked, self._fill)
 
     def _identity(self, strategy: ArbiterStrategy) -> str:
         """Name all that decides a verdict of this arbiter beside its case."""
-        path = next((path for path, one in _strategies(self._evaluator) if one is strategy), None)
+        path = next((path for path, one in strategies_with_paths(self._evaluator) if one is strategy), None)
         if path is None:
             raise PluginError(
                 f"the evaluator asks for verdicts of {type(strategy).__name__}, which is none of its settings; "
@@ -109,10 +114,10 @@ class _CachedArbiter:
     """An arbiter whose verdicts are kept. Satisfies `Arbiter`; it takes its scale itself, from the cases that it is handed."""
 
     def __init__(
-        self, strategy: ArbiterStrategy, identity: str, asked: Asked, fill: Callable[..., Iterator[Judged]]
-    ) -> None:  # fmt: skip
-        self._arbiter = strategy.build()
-        self._alone = strategy.pointwise
+        self, arbiter: Arbiter, alone: bool, identity: str, asked: Asked, fill: Callable[..., Iterator[Judged]]
+    ) -> None:
+        self._arbiter = arbiter
+        self._alone = alone
         self._identity = identity
         self._asked = asked
         self._fill = fill
@@ -134,11 +139,3 @@ class _CachedArbiter:
 
     def _ask(self, cases: Sequence[Case]) -> Iterator[tuple[int, Sequence[Judged]]]:
         return judged(self._arbiter, cases, "the arbiter of the evaluator")
-
-
-def _strategies(settings: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    """Every strategy inside a strategy's settings, with the path that leads to it."""
-    for name in type(settings).model_fields:
-        for found, strategy in find(getattr(settings, name), Strategy, (*path, name)):  # type: ignore[type-abstract]
-            yield found, strategy
-            yield from _strategies(strategy, found)

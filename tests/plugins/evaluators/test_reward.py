@@ -49,12 +49,13 @@ class _Lengths:
 
 
 def scored(arbiter, answers=ANSWERS):
-    evaluator = Reward(arbiter=arbiter).build()
-    rows = list(evaluator.evaluate(EvaluatedModel("m", PROMPTS, answers, [], lambda pairs: [])))
+    built = arbiter.build()
+    evaluated = EvaluatedModel("m", PROMPTS, answers, [], lambda pairs: [], arbiter=lambda strategy: built)
+    rows = list(Reward(arbiter=arbiter).build().evaluate(evaluated))
     found = {}
     for row in rows:
         found.setdefault(row.metric, []).append((row.prompt_id, row.language, row.value))
-    return found, evaluator._arbiter.sizes
+    return found, built.sizes
 
 
 def test_scores_are_those_of_the_arbiter_and_what_it_refuses_is_counted():
