@@ -124,6 +124,15 @@ from aya_core.contract.merges import (
     Vocabulary as Vocabulary,
     WholeModelMerge as WholeModelMerge,
 )
+from aya_core.contract.metrics import (
+    COUNTED as COUNTED,
+    FAULTS as FAULTS,
+    SHARE as SHARE,
+    Better as Better,
+    Metric as Metric,
+    check_metric as check_metric,
+    metric_named as metric_named,
+)
 from aya_core.contract.records import (
     LANGUAGES as LANGUAGES,
     UNKNOWN_LANGUAGE as UNKNOWN_LANGUAGE,
