@@ -337,7 +337,8 @@ def read_rows(folder: Path, record: type[Row]) -> Iterator[Row]:
                     raise DataError(f"{shard}: no column '{unknown[0]}'; expected rows of {record.__name__}")
                 for batch in file.iter_batches(READ_ROWS, columns=[name for name in names if name not in missing]):
                     columns = [
-                        repeat(None, batch.num_rows) if name in missing else batch.column(name).to_pylist() for name in names
+                        repeat(None, batch.num_rows) if name in missing else batch.column(name).to_pylist()
+                        for name in names
                     ]
                     for values in zip(*columns, strict=True):
                         yield record.from_values(*values)

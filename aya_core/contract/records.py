@@ -318,8 +318,8 @@ class CorpusScore(Columns):
     @classmethod
     def from_values(cls, *values: Any) -> CorpusScore:
         """Read back what `to_values` gave."""
-        *known, influences = values
-        return cls(*known, json.loads(influences) if influences else {})
+        language, metric, value, standard_error, n, influences = values
+        return cls(language, metric, value, standard_error, n, json.loads(influences) if influences else {})
 
 
 ExampleRow: TypeAlias = Prompt | Demonstration | Preference

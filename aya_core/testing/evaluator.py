@@ -54,7 +54,10 @@ def check_evaluator(strategy: EvaluatorStrategy, *, evaluated: EvaluatedModel | 
     evaluator = strategy.build()
     if strategy.asks:
         evaluated = replace(evaluated, replies=_replies(expect, evaluator))
-    expect(bool(strategy.metrics), "`metrics` is empty; declare each metric with its unit, its range and which end is better")
+    expect(
+        bool(strategy.metrics),
+        "`metrics` is empty; declare each metric with its unit, its range and which end is better",
+    )
     scores = list(evaluator.evaluate(evaluated))
     expect(bool(scores), "evaluate() scored nothing")
     for score in scores:

@@ -77,7 +77,6 @@ class CorpusChrf:
         ]
         return corpus_scores(numpy.concatenate(sums))
 
-
     def influences(self, statistics: Ints) -> Floats:
         """By how much each segment moves the score of the corpus, as the jackknife estimates it: (segments,), see `CorpusScore`."""
         without = corpus_scores((statistics.sum(0) - statistics).astype(float))

@@ -856,8 +856,14 @@ def test_evaluators_of_answers_rivals_and_likelihoods_are_accepted():
         (Scores(thing=Evaluating(one(weight=0.0))), "weight of 0.0; must be above 0"),
         (Scores(thing=Evaluating(one(metric=""))), "must name its metric, prompt and language"),
         (Scores(thing=Evaluating(lambda s: one(value=float(next(CALLS)))(s))), "same model must get the same scores"),
-        (Scores(thing=Evaluating(one(metric="n"))), "the metric 'n', which it does not declare .declared: length, nats, m, share."),
-        (Scores(thing=Evaluating(one(metric="share", value=1.5))), "1.5 for 'share', whose range it declares as 0 to 1"),
+        (
+            Scores(thing=Evaluating(one(metric="n"))),
+            "the metric 'n', which it does not declare .declared: length, nats, m, share.",
+        ),
+        (
+            Scores(thing=Evaluating(one(metric="share", value=1.5))),
+            "1.5 for 'share', whose range it declares as 0 to 1",
+        ),
         (Made(thing=Evaluating(one())), "`metrics` is empty"),
         (Scores(thing=Evaluating(one(), signature={})), "must name, as text, what moves the numbers"),
         (Scores(thing=Evaluating(one(), signature={"shots": 5})), "must name, as text, what moves the numbers"),

@@ -7,11 +7,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING, TypeAlias
 
 from aya_core.api import (
+    FAULTS,
     AskingEvaluator,
     CorpusScore,
     EvaluatedModel,
     EvaluatorStrategy,
-    FAULTS,
     Field,
     Metric,
     Request,

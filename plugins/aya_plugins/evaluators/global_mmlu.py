@@ -11,7 +11,15 @@ from aya_plugins.benchmarks.codes import language_code
 from aya_plugins.benchmarks.options import BenchmarkData
 from aya_plugins.benchmarks.sources import GLOBAL_MMLU, Source
 from aya_plugins.benchmarks.tables import Row
-from aya_plugins.evaluators.multiple_choice import METRICS, PROMPTING, MultipleChoice, Prompting, Question, choices, label_of
+from aya_plugins.evaluators.multiple_choice import (
+    METRICS,
+    PROMPTING,
+    MultipleChoice,
+    Prompting,
+    Question,
+    choices,
+    label_of,
+)
 
 LETTERS = ("A", "B", "C", "D")
 OPTIONS = tuple(f"option_{letter.lower()}" for letter in LETTERS)

@@ -137,7 +137,9 @@ class _Mgsm:
                 raise DataError(
                     f"{row.place}: no words for steps in the language '{row.language}'; MGSM has {', '.join(WORDINGS)}"
                 )
-            yield _Problem(f"{row.language}:{row.number}", str(row.number), row.language, row.text("question"), _gold(row))
+            yield _Problem(
+                f"{row.language}:{row.number}", str(row.number), row.language, row.text("question"), _gold(row)
+            )
 
     def _exemplars_file(self) -> Path | None:
         if self._settings.exemplars is not None:

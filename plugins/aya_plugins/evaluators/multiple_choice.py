@@ -7,7 +7,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from aya_core.api import COUNTED, FAULTS, SHARE, Context, Continuation, DataError, EvaluatedModel, Message, Metric, RowScore, ScoringRequest
+from aya_core.api import (
+    COUNTED,
+    FAULTS,
+    SHARE,
+    Context,
+    Continuation,
+    DataError,
+    EvaluatedModel,
+    Message,
+    Metric,
+    RowScore,
+    ScoringRequest,
+)
 from aya_plugins.benchmarks.tables import Row
 from aya_plugins.evaluators.signatures import versions
 

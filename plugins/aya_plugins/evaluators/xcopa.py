@@ -8,7 +8,15 @@ from typing import ClassVar
 from aya_core.api import DataError, Evaluator, EvaluatorStrategy, Field
 from aya_plugins.benchmarks.options import BenchmarkData
 from aya_plugins.benchmarks.sources import XCOPA, Source
-from aya_plugins.evaluators.multiple_choice import METRICS, PROMPTING, MultipleChoice, Prompting, Question, choices, label_of
+from aya_plugins.evaluators.multiple_choice import (
+    METRICS,
+    PROMPTING,
+    MultipleChoice,
+    Prompting,
+    Question,
+    choices,
+    label_of,
+)
 
 CONNECTORS: Mapping[str, Mapping[str, str]] = {
     "et": {"cause": "sest", "effect": "seetõttu"},

@@ -8,7 +8,15 @@ from typing import ClassVar
 from aya_core.api import Evaluator, EvaluatorStrategy, Field
 from aya_plugins.benchmarks.options import BenchmarkData
 from aya_plugins.benchmarks.sources import XSTORYCLOZE, Source
-from aya_plugins.evaluators.multiple_choice import METRICS, PROMPTING, MultipleChoice, Prompting, Question, choices, label_of
+from aya_plugins.evaluators.multiple_choice import (
+    METRICS,
+    PROMPTING,
+    MultipleChoice,
+    Prompting,
+    Question,
+    choices,
+    label_of,
+)
 
 
 class Xstorycloze(BenchmarkData, EvaluatorStrategy):

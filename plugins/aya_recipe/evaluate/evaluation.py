@@ -104,8 +104,8 @@ def headline_of(strategy: EvaluatorStrategy, yielded: Collection[str]) -> str:
     headline = next(iter(strategy.metrics))
     if headline not in yielded:
         raise PluginError(
-            f"the evaluator's main metric is '{headline}', it yielded {', '.join(sorted(yielded))}: could nothing be scored by it, as where "
-            "a judge failed or abstained everywhere? Otherwise its author must put one of these first in `metrics`"
+            f"the evaluator's main metric is '{headline}', it yielded {', '.join(sorted(yielded))}: could nothing be scored by it, as "
+            "where a judge failed or abstained everywhere? Otherwise its author must put one of these first in `metrics`"
         )
     return headline
 

@@ -138,9 +138,21 @@ def gain(before: Sums, after: Sums) -> Estimate | None:
     return less(*(mean(side) for side in common))
 
 
+def gain_of_corpora(before: Mapping[str, Estimate], after: Mapping[str, Estimate]) -> Estimate | None:
+    """The same of numbers that are no means over rows; None where nobody knows what they rest on."""
+    common = sorted(before.keys() & after.keys())
+    sides = [[side[language] for language in common] for side in (before, after)]
+    if not common or not all(part.influences for parts in sides for part in parts):
+        return None
+    return less(*map(mean_of_numbers, sides))
+
+
 def less(one: Estimate, other: Estimate) -> Estimate:
     """The other number less the first, of which both rest on the same observations."""
-    moved = {key: other.influences.get(key, 0.0) - one.influences.get(key, 0.0) for key in {**one.influences, **other.influences}}
+    moved = {
+        key: other.influences.get(key, 0.0) - one.influences.get(key, 0.0)
+        for key in {**one.influences, **other.influences}
+    }
     return Estimate(other.value - one.value, math.sqrt(_variance(moved)), min(one.n, other.n), moved)
 
 
