@@ -19,6 +19,7 @@ from aya_core.cli.spec import (
     read_trackers as read_trackers,
     track_option as track_option,
 )
+from aya_core.cli.tables import print_whole as print_whole
 from aya_core.contract.artifacts import (
     MANIFEST as MANIFEST,
     PAYLOAD as PAYLOAD,

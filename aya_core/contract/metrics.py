@@ -19,8 +19,8 @@ Better: TypeAlias = Literal["max", "min"] | None
 ANY = "/*"
 """Ends the declaration of names with a varying part."""
 
-ROUNDING = 1e-9
-"""By how much of its size a value may be outside of its range: sums of floats are."""
+ROUNDING = 1e-6
+"""By how much, of 1 or of its size where that is more, a value may be outside of its range: sums of float32 are."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Metric:
 
     def holds(self, value: float) -> bool:
         """Whether a value is in its range."""
-        room = ROUNDING * abs(value)
+        room = ROUNDING * max(1.0, abs(value))
         return (self.low is None or value >= self.low - room) and (self.high is None or value <= self.high + room)
 
     def as_row(self) -> dict[str, Any]:

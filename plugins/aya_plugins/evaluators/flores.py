@@ -54,7 +54,7 @@ class Flores(Translation, EvaluatorStrategy):
     resamples: int = Field(1000, ge=2, description="Corpora drawn for the standard errors.")
 
     @property
-    def metrics(self) -> Mapping[str, Metric]:
+    def metrics(self) -> Mapping[str, Metric]:  # type: ignore[override]
         """chrF++ first; with a COMET, what it adds."""
         own = {"chrf++": CHRF, "chrf++/*": CHRF, "unanswered": FAULTS, "empty": FAULTS}
         return own if self.comet is None else {**own, **comet_metrics(self.comet)}

@@ -20,7 +20,7 @@ class VerifierEvaluator(CheckOptions, EvaluatorStrategy):
     needs_answers = True
 
     @property
-    def metrics(self) -> Mapping[str, Metric]:
+    def metrics(self) -> Mapping[str, Metric]:  # type: ignore[override]
         """Our checks give shares; what a function of the user's gives has no range that we know."""
         is_own = self.check is not None and ":" in self.check
         return {"verifier": Metric(better="max") if is_own else SHARE, "unverified": FAULTS}

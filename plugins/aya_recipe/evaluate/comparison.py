@@ -58,13 +58,19 @@ def compare(one: Side, other: Side, *, resamples: int = bootstrap.RESAMPLES, see
         "evaluators": {
             label: {
                 "headline": one.scores.headline(label),
-                "declared": {name: metric.as_row() for name, metric in one.scores.metrics(label).items()},
+                "declared": _declarations(one, other, label),
                 "differs": list(differing(one, other, label)),
                 "metrics": dict(_metrics(one, other, label, resamples, seed)),
             }
             for label in common
         },
     }
+
+
+def _declarations(one: Side, other: Side, label: str) -> dict[str, Any]:
+    """What is declared of the metrics; runs of earlier versions say little, and the other side may know more."""
+    less, more = sorted((side.scores.metrics(label) for side in (one, other)), key=len)
+    return {name: metric.as_row() for name, metric in {**less, **more}.items()}
 
 
 def differing(one: Side, other: Side, label: str) -> Iterator[str]:

@@ -112,7 +112,7 @@ def _cells(row: Mapping[str, Any], metric: Metric, shown: Mapping[str, str]) -> 
     name, over = shown[row["name"]], f" ({row['over']})" if row.get("over") else ""
     return (
         f"{name} (is {row['alias_of']})" if "alias_of" in row else name,
-        _number(row if "score" in row else None, metric, "score") + over,
+        "the rival" if row.get("rival") else _number(row if "score" in row else None, metric, "score") + over,
         _change(row.get("gain"), metric),
         _number(row.get("greedy"), metric, "score"),
         "/".join(f"{100 * row['win_rate_vs_base'][key]:.0f}" for key in ("win", "loss", "tie"))
@@ -161,6 +161,8 @@ def _main(measured: Scores) -> dict[str, Any]:
     base = settings["models"][0]
     rivals = [label for label in measured.labels if measured.against(label) == base]
     rows = {model: _row(model, metrics, main, rivals) for model, metrics in estimates.items()}
+    if (rival := measured.against(headline)) in rows:
+        rows[rival]["rival"] = True
     for model, count in unanswered.items():
         rows[model] |= {"unanswered": count} if count else {}
     for model, row in rows.items():
@@ -177,15 +179,15 @@ def _main(measured: Scores) -> dict[str, Any]:
     parts = {model: metrics[main] for model, metrics in estimates.items() if main in metrics}
     for model, over in tables.over_languages({model: {"languages": own} for model, own in parts.items()}).items():
         rows[model]["over"] = over
-    metric = measured.metric(headline, measured.headline(headline) or "")
+    declared = measured.metric(headline, measured.headline(headline) or "")
     languages: dict[str, dict[str, Any]] = defaultdict(dict)
     for model, metrics in estimates.items():
         for language, estimate in metrics.get(main, {}).items():
             languages[language][model] = estimate.as_row()
     return {
         "headline": main,
-        "unit": metric.unit,
-        "goal": metric.better,
+        "unit": declared.unit,
+        "goal": declared.better,
         "are_stages": are_stages,
         "stages": [rows[model] for model in line],
         "controls": [rows[model] for model in settings["controls"] if model in rows],

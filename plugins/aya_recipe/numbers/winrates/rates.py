@@ -142,8 +142,10 @@ def _error_of_mean(mine: Sequence[Rate], *, is_shared: bool) -> float:
     means = [one.mean for one in mine if one.mean is not None]
     if len(means) == len(mine):
         return 100 * statistics.mean_of_numbers(means).standard_error
+    import numpy as np
+
     drawn = [one.drawn for one in mine if one.drawn is not None]
-    return 100 * float((sum(drawn) / len(drawn)).std(ddof=1))
+    return 100 * float(np.mean(drawn, axis=0).std(ddof=1))
 
 
 class _Counted:
