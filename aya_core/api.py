@@ -19,6 +19,7 @@ from aya_core.cli.spec import (
     read_trackers as read_trackers,
     track_option as track_option,
 )
+from aya_core.cli.tables import print_whole as print_whole
 from aya_core.contract.artifacts import (
     MANIFEST as MANIFEST,
     PAYLOAD as PAYLOAD,
@@ -125,6 +126,15 @@ from aya_core.contract.merges import (
     TokenSettings as TokenSettings,
     Vocabulary as Vocabulary,
     WholeModelMerge as WholeModelMerge,
+)
+from aya_core.contract.metrics import (
+    COUNTED as COUNTED,
+    FAULTS as FAULTS,
+    SHARE as SHARE,
+    Better as Better,
+    Metric as Metric,
+    check_metric as check_metric,
+    metric_named as metric_named,
 )
 from aya_core.contract.records import (
     LANGUAGES as LANGUAGES,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy
 
 from aya_recipe.numbers import bootstrap
-from aya_recipe.numbers.statistics import Sums
+from aya_recipe.numbers.statistics import Part, Sums
 from aya_recipe.numbers.winrates.battles import Battle, Battles
 from aya_recipe.numbers.winrates.rates import rates
 from aya_recipe.numbers.winrates.style import Style
@@ -24,7 +24,7 @@ def make_scores() -> Sums:
     """Wins and losses of 500 prompts in each of 23 languages."""
     source = numpy.random.default_rng(0)
     return {
-        f"language {number}": {f"p{prompt}": (float(source.random() < 0.4), 1.0) for prompt in range(PROMPTS)}
+        f"language {number}": {f"p{prompt}": Part(float(source.random() < 0.4), 1.0) for prompt in range(PROMPTS)}
         for number in range(LANGUAGES)
     }
 

@@ -104,7 +104,8 @@ API = (
         "Offered by `aya_evaluators`.",
         [
             "Evaluator", "EvaluatorStrategy", "EvaluatedModel", "RowScore", "CorpusScore", "AskingEvaluator", "Request",
-            "ScoringRequest", "GenerationRequest", "Replies", "Scored",
+            "ScoringRequest", "GenerationRequest", "Replies", "Scored", "Metric", "Better", "SHARE", "FAULTS", "COUNTED",
+            "metric_named", "check_metric",
         ],
     ),
     Group("A tracker", "Offered by `aya_trackers`.", ["Tracker", "TrackerStrategy", "TrackedRun"]),
@@ -138,7 +139,7 @@ API = (
         "A command",
         "Offered by `aya_commands`: a `click` command that validates a recipe, plans it and runs it.",
         [
-            "Command", "find_recipe", "override_option", "read_strategy", "read_trackers", "track_option",
+            "Command", "find_recipe", "override_option", "read_strategy", "read_trackers", "track_option", "print_whole",
             "changed_code_options", "LoadedRecipe", "validate_recipe", "yaml12", "make_plan", "check_imports", "run_plan",
             "Runner", "Run", "Inventory", "file_name",
         ],

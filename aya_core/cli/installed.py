@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from aya_core.cli.tables import print_table
 from aya_core.contract.errors import PluginError, did_you_mean
 from aya_core.contract.kinds import KINDS
 from aya_core.contract.merge_parameters import MergeParameter
@@ -68,7 +69,7 @@ def _list_strategies(registry: Registry, kinds: list[str], as_json: bool) -> Non
             table.add_section()
         table.add_row(row["kind"] if row["kind"] != last else "", row["name"], row["about"], row["plugin"])
         last = row["kind"]
-    Console().print(table)
+    print_table(table, Console())
 
 
 def _show_strategy(registry: Registry, kind: str, name: str, as_json: bool) -> None:
@@ -86,7 +87,7 @@ def _show_strategy(registry: Registry, kind: str, name: str, as_json: bool) -> N
         table = Table("setting", "default", "what it is")
         for setting, field in strategy.model_fields.items():
             table.add_row(setting, escape(shown_default(field)), escape(field.description or ""))
-        console.print(table)
+        print_table(table, console)
 
 
 def shown_default(field: FieldInfo) -> str:
@@ -126,7 +127,7 @@ def plugins(files: tuple[Path, ...], as_json: bool) -> None:
         table.add_row(
             str(row["plugin"]), f"{row['distribution']} {row['version']}", str(row["source"]), "\n".join(row["offers"])
         )
-    Console().print(table)
+    print_table(table, Console())
     if registry.disabled:
         click.echo(f"blocked by AYA_DISABLE_PLUGINS: {', '.join(sorted(registry.disabled))}")
 

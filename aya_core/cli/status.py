@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from aya_core.cli.tables import print_table
 from aya_core.running.record import RunRecord
 from aya_core.running.run_folder import Run
 
@@ -36,13 +37,13 @@ def command(folder: Path, as_json: bool) -> None:
         }
         click.echo(json.dumps(facts))
         return
-    table = Table(Column("stage", overflow="fold"), Column("done", no_wrap=True), Column("seconds", no_wrap=True))
-    table.title, table.title_justify = escape(f"{record.recipe} in {folder}"), "left"
+    table = Table("stage", Column("done", no_wrap=True), Column("seconds", no_wrap=True))
     for name, stage in stages.items():
         skipped = f", {stage['skipped']} not done" if stage["skipped"] else ""
         table.add_row(escape(name), f"{stage['done']}/{stage['steps']}{skipped}", f"{stage['seconds']:.1f}")
     console = Console()
-    console.print(table)
+    console.print(escape(f"{record.recipe} in {folder}"), style="italic", soft_wrap=True, highlight=False)
+    print_table(table, console)
     if at_work is not None:
         console.print(f"at work: {escape(at_work)}", soft_wrap=True, highlight=False)
     for fault in record.faults():

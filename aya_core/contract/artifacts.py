@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints
 
@@ -23,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from aya_core.contract import durable
 from aya_core.contract.errors import ArtifactError, DamageError, DataError
 from aya_core.contract.hashes import Hashes, file_hash
-from aya_core.contract.records import Columns
+from aya_core.contract.records import LATER_COLUMNS, Columns
 
 if TYPE_CHECKING:
     import pyarrow
@@ -317,7 +318,7 @@ def write_rows(folder: Path, record: type[Row], rows: Iterable[Row], name: str =
 
 
 def read_rows(folder: Path, record: type[Row]) -> Iterator[Row]:
-    """Stream the records of a payload folder, shards in name order, or of one file.
+    """Stream the records of a payload folder, shards in name order, or of one file. Columns that came later may be missing.
 
     Raises DataError for a folder without such rows.
     """
@@ -331,10 +332,15 @@ def read_rows(folder: Path, record: type[Row]) -> Iterator[Row]:
     for shard in shards:
         try:
             with pyarrow.parquet.ParquetFile(shard) as file:
-                if missing := sorted(set(record.columns) - set(file.schema_arrow.names)):
-                    raise DataError(f"{shard}: no column '{missing[0]}'; expected rows of {record.__name__}")
-                for batch in file.iter_batches(READ_ROWS, columns=names):
-                    for values in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
+                missing = set(record.columns) - set(file.schema_arrow.names)
+                if unknown := sorted(missing - LATER_COLUMNS):
+                    raise DataError(f"{shard}: no column '{unknown[0]}'; expected rows of {record.__name__}")
+                for batch in file.iter_batches(READ_ROWS, columns=[name for name in names if name not in missing]):
+                    columns = [
+                        repeat(None, batch.num_rows) if name in missing else batch.column(name).to_pylist()
+                        for name in names
+                    ]
+                    for values in zip(*columns, strict=True):
                         yield record.from_values(*values)
         except (pyarrow.ArrowInvalid, OSError) as error:
             raise DataError(f"{shard}: not a whole Parquet file ({error}); make it again") from None

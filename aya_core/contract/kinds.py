@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from aya_core.contract.merges import MergeStrategy
+from aya_core.contract.metrics import Metric
 from aya_core.contract.records import Case, Completion, CorpusScore, ExampleRow, Prompt, RowScore, Verdict
 from aya_core.contract.requests import Continuation, LogLikelihood, Replies, Request, Sampling
 from aya_core.contract.strategies import Strategy, base_of
@@ -416,11 +417,9 @@ class EvaluatorStrategy(Strategy[Evaluator]):
     asks: ClassVar[bool] = False
     """Whether it has rows of its own, for which its evaluator has a method `requests()`."""
 
-    headline: ClassVar[str | None] = None
-    """The main metric, by its name, of an evaluator that yields several."""
-
-    goal: ClassVar[Literal["max", "min"] | None] = None
-    """Which end of the main metric is better; None leaves it to the recipe of a search."""
+    metrics: ClassVar[Mapping[str, Metric]] = {}
+    """Each metric that it yields, by name, with unit, range and which end is better; the first is the main one. A name that ends in
+    `/*` stands for all that begin so. A metric that is not here is an error."""
 
     @property
     def rival(self) -> str | TeacherStrategy | None:

@@ -17,6 +17,10 @@ LONGEST_CELL = 2**31 - 1
 """Characters; the csv module of Python refuses more than 131,072 unless told, and answers may be longer."""
 
 
+HALF = "holds half a character (\\ud800 to \\udfff without its other half); mend the text"
+"""What is said of a text that cannot be written as UTF-8."""
+
+
 class Line(NamedTuple):
     """One row as it was found.
 
@@ -44,12 +48,10 @@ def json_lines(file: Path) -> Iterator[Line]:
                 continue
             try:
                 row = json.loads(text)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:  # lists in lists, thousands deep
                 raise DataError(f"{place}: not JSON ({error}); expected one object on each line") from None
             if "\\u" in text and "\\ud" in text.lower() and not _is_text(row):
-                raise DataError(
-                    f"{place}: holds half a character (\\ud800 to \\udfff without its other half); mend the text"
-                )
+                raise DataError(f"{place}: {HALF}")
             if not isinstance(row, dict):
                 raise DataError(f"{place}: a JSON {type(row).__name__}; expected one object on each line")
             yield Line(place, file.stem, number, row)
@@ -75,12 +77,15 @@ def json_array(file: Path) -> Iterator[Line]:
         return
     try:
         rows = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{file}: not JSON ({error}); expected an array of objects") from None
+    is_doubtful = "\\u" in text and "\\ud" in text.lower()
     for number, row in enumerate(rows, start=1):
         place = f"{file}: element {number}"
         if not isinstance(row, dict):
             raise DataError(f"{place}: a JSON {type(row).__name__}; expected an object")
+        if is_doubtful and not _is_text(row):
+            raise DataError(f"{place}: {HALF}")
         yield Line(place, file.stem, number, row)
 
 

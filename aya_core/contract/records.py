@@ -28,6 +28,10 @@ class Message(TypedDict):
     content: str
 
 
+LATER_COLUMNS = frozenset(("item", "influences"))
+"""Columns that rows of earlier versions lack; they read as None."""
+
+
 class Columns:
     """Makes rows of a dataclass, and reads them back. Without methods of its own, it has a column for each field, in their order."""
 
@@ -52,7 +56,7 @@ class Columns:
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
         """Read back what `to_row` wrote; more columns do no harm."""
-        return cls.from_values(*(row[name] for name in cls.columns))
+        return cls.from_values(*(row.get(name) if name in LATER_COLUMNS else row[name] for name in cls.columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ class Prompt(Columns):
     messages: the turns so far; the last is the user's.
     reference: the known right answer, or None.
     meta: whatever else the source knows (task, category, ...), as text.
+    item: what the same question is called in every language that it is asked in, so that errors take it for one; None where that
+    is not known. It is no part of what is asked.
     """
 
     id: str
@@ -70,9 +76,11 @@ class Prompt(Columns):
     messages: tuple[Message, ...]
     reference: str | None = None
     meta: Mapping[str, str] = field(default_factory=dict)
+    item: str | None = None
 
     columns: ClassVar[Mapping[str, str]] = {
         "prompt_id": "string", "language": "string", "prompt": "messages", "reference": "string", "meta": "string",
+        "item": "string",
     }  # fmt: skip
 
     @property
@@ -83,20 +91,25 @@ class Prompt(Columns):
     def to_values(self) -> Sequence[Any]:
         """The values of this prompt's row."""
         meta = json.dumps(dict(self.meta), ensure_ascii=False, sort_keys=True) if self.meta else None
-        return self.id, self.language, self.messages, self.reference, meta
+        return self.id, self.language, self.messages, self.reference, meta, self.item
 
     @classmethod
     def from_values(cls, *values: Any) -> Prompt:
         """Read back what `to_values` gave."""
-        id, language, messages, reference, meta = values
-        return cls(id, language, tuple(messages), reference, json.loads(meta) if meta else {})
+        id, language, messages, reference, meta, item = values
+        return cls(id, language, tuple(messages), reference, json.loads(meta) if meta else {}, item)
 
 
 def user_prompt(
-    id: str, language: str, text: str, reference: str | None = None, meta: Mapping[str, str] | None = None
+    id: str,
+    language: str,
+    text: str,
+    reference: str | None = None,
+    meta: Mapping[str, str] | None = None,
+    item: str | None = None,
 ) -> Prompt:
     """Make a prompt of one user turn."""
-    return Prompt(id, language, ({"role": "user", "content": text},), reference, meta or {})
+    return Prompt(id, language, ({"role": "user", "content": text},), reference, meta or {}, item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +273,7 @@ class RowScore(Columns):
     languages.
 
     weight: 1 for a mean over rows; for a ratio of sums (bits per byte) the row's share of the denominator.
+    item: what the same question is called in all languages, see `Prompt`. Rows of one item are no independent observations.
     """
 
     prompt_id: str
@@ -267,9 +281,10 @@ class RowScore(Columns):
     metric: str
     value: float
     weight: float = 1.0
+    item: str | None = None
 
     columns: ClassVar[Mapping[str, str]] = {
-        "prompt_id": "string", "language": "string", "metric": "string", "value": "float", "weight": "float",
+        "prompt_id": "string", "language": "string", "metric": "string", "value": "float", "weight": "float", "item": "string",
     }  # fmt: skip
 
 
@@ -278,6 +293,9 @@ class CorpusScore(Columns):
     """A metric of all rows of a language together that is no mean over them, such as chrF++ of a corpus.
 
     standard_error: as the evaluator estimates it, say by bootstrap. n: rows.
+    influences: by how much each item moves the value, as the jackknife estimates it: (n - 1) / n times what the mean of the values
+    without one item exceeds that without this one by. Where they are given, means over languages and differences of models take an
+    item for one observation; without, numbers are taken for independent.
     """
 
     language: str
@@ -285,10 +303,23 @@ class CorpusScore(Columns):
     value: float
     standard_error: float
     n: int
+    influences: Mapping[str, float] = field(default_factory=dict)
 
     columns: ClassVar[Mapping[str, str]] = {
         "language": "string", "metric": "string", "value": "float", "standard_error": "float", "n": "int",
+        "influences": "string",
     }  # fmt: skip
+
+    def to_values(self) -> Sequence[Any]:
+        """The values of this score's row."""
+        influences = json.dumps(dict(self.influences), ensure_ascii=False) if self.influences else None
+        return self.language, self.metric, self.value, self.standard_error, self.n, influences
+
+    @classmethod
+    def from_values(cls, *values: Any) -> CorpusScore:
+        """Read back what `to_values` gave."""
+        language, metric, value, standard_error, n, influences = values
+        return cls(language, metric, value, standard_error, n, json.loads(influences) if influences else {})
 
 
 ExampleRow: TypeAlias = Prompt | Demonstration | Preference

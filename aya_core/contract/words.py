@@ -45,6 +45,8 @@ class Word(NamedTuple):
         except ValidationError as error:
             what = error.errors(include_url=False)[0]["msg"]
             return f"{what[:1].lower()}{what[1:]}, not {value!r}"
+        except TypeError:  # a mapping where a strategy may stand, whose base cannot be made
+            return f"expected a strategy, not {value!r}"
         except PydanticSchemaGenerationError:  # a type of the contract that only the type checker knows
             return None
         return None

@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from aya_core.contract.errors import PluginError
 from aya_core.contract.kinds import AskingEvaluator, EvaluatedModel, Evaluator, EvaluatorStrategy
+from aya_core.contract.metrics import check_metric
 from aya_core.contract.records import Completion, CorpusScore, RowScore
 from aya_core.contract.requests import GenerationRequest, LogLikelihood, Replies, ScoringRequest
 from aya_core.testing.samples import sample_evaluated_model
@@ -52,6 +54,10 @@ def check_evaluator(strategy: EvaluatorStrategy, *, evaluated: EvaluatedModel | 
     evaluator = strategy.build()
     if strategy.asks:
         evaluated = replace(evaluated, replies=_replies(expect, evaluator))
+    expect(
+        bool(strategy.metrics),
+        "`metrics` is empty; declare each metric with its unit, its range and which end is better",
+    )
     scores = list(evaluator.evaluate(evaluated))
     expect(bool(scores), "evaluate() scored nothing")
     for score in scores:
@@ -70,6 +76,9 @@ def check_evaluator(strategy: EvaluatorStrategy, *, evaluated: EvaluatedModel | 
             bool(score.metric and score.prompt_id and score.language),
             "a score must name its metric, prompt and language",
         )
+    for score in scores:
+        with expect.without(PluginError, rule="every metric must be declared, and each value in its range"):
+            check_metric(strategy.metrics, score.metric, score.value, "evaluate()")
     expect(list(evaluator.evaluate(evaluated)) == scores, "the same model must get the same scores")
     signature = evaluator.signature()
     expect(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from aya_core.api import (
+    SHARE,
     EvaluatedModel,
     Evaluator,
     EvaluatorStrategy,
@@ -24,6 +25,8 @@ class LongerWins(EvaluatorStrategy):
     It is a fact about the pairs, so it is the same for every model.
     """
 
+    metrics = {"longer_wins": SHARE}
+
     rows: RowsRef = Field(description="Preferences to be told apart.")
 
     def build(self) -> Evaluator:
@@ -39,7 +42,7 @@ class _LongerWins:
         for row in read_rows(Path(self._rows), Preference):
             chosen, rejected = len(row.chosen.encode()), len(row.rejected.encode())
             value = 0.5 if chosen == rejected else float(chosen > rejected)
-            yield RowScore(row.prompt.id, row.prompt.language, "longer_wins", value)
+            yield RowScore(row.prompt.id, row.prompt.language, "longer_wins", value, item=row.prompt.item)
 
     def signature(self) -> Mapping[str, str]:
         return {"length": "bytes in UTF-8"}

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from aya_core.api import Metric
+
 if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
     Ints: TypeAlias = NDArray[numpy.int64]
+
+CHRF = Metric(low=0.0, high=100.0, better="max")
+"""chrF and chrF++, of sentences and of corpora: points of a hundred, no shares."""
 
 
 class SentenceChrf:

@@ -63,6 +63,12 @@ class CorpusChrf:
         """
         return corpus_scores(drawn_sums(statistics, resamples, seed))
 
+    def influences(self, statistics: Ints) -> Floats:
+        """By how much each segment moves the score of the corpus, as the jackknife estimates it: (segments,), see `CorpusScore`."""
+        without = corpus_scores((statistics.sum(0) - statistics).astype(float))
+        found: Floats = (without.mean() - without) * (len(without) - 1) / len(without)
+        return found
+
 
 def corpus_scores(sums: Floats, beta: float = 2) -> Floats:
     """sacrebleu's chrF of many corpora at once, by their summed counts: (corpora, orders * 3) to (corpora,), in [0, 100].

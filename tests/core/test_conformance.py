@@ -11,6 +11,7 @@ import pytest
 from pydantic import ConfigDict
 
 from aya_core.api import (
+    SHARE,
     ArbiterStrategy,
     Completion,
     DatasetStrategy,
@@ -20,6 +21,7 @@ from aya_core.api import (
     GroupLoss,
     LogLikelihood,
     MergeStrategy,
+    Metric,
     ObjectiveStrategy,
     PairLoss,
     Prompt,
@@ -81,18 +83,6 @@ class Made(
         return isinstance(other, Made)  # the thing itself is not written as JSON
 
     __hash__ = None  # type: ignore[assignment]
-
-
-class NeedsAnswers(Made):
-    """Build what the test gives, which scores answers."""
-
-    needs_answers = True
-
-
-class Against(NeedsAnswers):
-    """Build what the test gives, which compares answers with a rival's."""
-
-    against: str = Field("rival", description="The rival.")
 
 
 # Every strategy -----------------------------------------------------------------------------------------------------
@@ -804,6 +794,24 @@ def test_a_trainer_that_misbehaves_is_told_why(strategy: Strategy[Any], rule: st
 # Evaluators ---------------------------------------------------------------------------------------------------------
 
 
+class Scores(Made):
+    """Build what the test gives, which scores models."""
+
+    metrics = {"length": Metric("characters"), "nats": Metric("nats"), "m": Metric(), "share": SHARE}
+
+
+class ScoresAnswers(Scores):
+    """Build what the test gives, which scores answers."""
+
+    needs_answers = True
+
+
+class Against(ScoresAnswers):
+    """Build what the test gives, which compares answers with a rival's."""
+
+    against: str = Field("rival", description="The rival.")
+
+
 class Evaluating:
     def __init__(self, function: Any, signature: Any = None) -> None:
         self.evaluate = function
@@ -833,23 +841,32 @@ def one(**changes: Any) -> Any:
 
 
 def test_evaluators_of_answers_rivals_and_likelihoods_are_accepted():
-    check_evaluator(NeedsAnswers(thing=Evaluating(lengths)))
+    check_evaluator(ScoresAnswers(thing=Evaluating(lengths)))
     check_evaluator(Against(thing=Evaluating(rivals)))
-    check_evaluator(Made(thing=Evaluating(likelihoods)))
+    check_evaluator(Scores(thing=Evaluating(likelihoods)))
 
 
 @pytest.mark.parametrize(
     ("strategy", "rule"),
     [
-        (Made(thing=Evaluating(lengths)), "scored nothing"),
-        (NeedsAnswers(thing=Evaluating(rivals)), "scored nothing"),
-        (Made(thing=Evaluating(lambda evaluated: [1.0])), "yielded float; expected RowScore"),
-        (Made(thing=Evaluating(one(value=float("inf")))), "value of inf; must be finite"),
-        (Made(thing=Evaluating(one(weight=0.0))), "weight of 0.0; must be above 0"),
-        (Made(thing=Evaluating(one(metric=""))), "must name its metric, prompt and language"),
-        (Made(thing=Evaluating(lambda s: one(value=float(next(CALLS)))(s))), "same model must get the same scores"),
-        (Made(thing=Evaluating(one(), signature={})), "must name, as text, what moves the numbers"),
-        (Made(thing=Evaluating(one(), signature={"shots": 5})), "must name, as text, what moves the numbers"),
+        (Scores(thing=Evaluating(lengths)), "scored nothing"),
+        (ScoresAnswers(thing=Evaluating(rivals)), "scored nothing"),
+        (Scores(thing=Evaluating(lambda evaluated: [1.0])), "yielded float; expected RowScore"),
+        (Scores(thing=Evaluating(one(value=float("inf")))), "value of inf; must be finite"),
+        (Scores(thing=Evaluating(one(weight=0.0))), "weight of 0.0; must be above 0"),
+        (Scores(thing=Evaluating(one(metric=""))), "must name its metric, prompt and language"),
+        (Scores(thing=Evaluating(lambda s: one(value=float(next(CALLS)))(s))), "same model must get the same scores"),
+        (
+            Scores(thing=Evaluating(one(metric="n"))),
+            "the metric 'n', which it does not declare .declared: length, nats, m, share.",
+        ),
+        (
+            Scores(thing=Evaluating(one(metric="share", value=1.5))),
+            "1.5 for 'share', whose range it declares as 0 to 1",
+        ),
+        (Made(thing=Evaluating(one())), "`metrics` is empty"),
+        (Scores(thing=Evaluating(one(), signature={})), "must name, as text, what moves the numbers"),
+        (Scores(thing=Evaluating(one(), signature={"shots": 5})), "must name, as text, what moves the numbers"),
     ],
 )
 def test_an_evaluator_that_misbehaves_is_told_why(strategy: Strategy[Any], rule: str):

@@ -11,6 +11,7 @@ from aya_core.api import (
     ArbiterStrategy,
     EvaluatorStrategy,
     Field,
+    Metric,
     ObjectiveStrategy,
     RowScore,
     Strategy,
@@ -108,10 +109,10 @@ NEAR = {
     "setting": ("    point_wise: bool = True\n", "`point_wise`, which is no word of an arbiter; did you mean `pointwise`?"),
     "of every kind": ("    import_: ClassVar[tuple] = ('torch',)\n", "`import_`, which is no word of an arbiter; did you mean `imports`?"),
     "of another kind": (
-        "    headline: ClassVar[str] = 'x'\n",
-        "`headline`, a word of an evaluator, not of an arbiter; remove or rename it",
+        "    metrics: ClassVar[dict] = {}\n",
+        "`metrics`, a word of an evaluator, not of an arbiter; remove or rename it",
     ),
-    "plain, of another kind": ("    headline = 'x'\n", "`headline`, a word of an evaluator, and is none; remove or rename it"),
+    "plain, of another kind": ("    metrics = {}\n", "`metrics`, a word of an evaluator, and is none; remove or rename it"),
     "plain, where settings decide": ("    published = 'x'\n", "`published` without a type, and settings decide it; write a property"),
     "plain, far from all words": ("    depth = 3\n", "`depth` without a type; a setting is written `depth: int = Field("),
     "wrong type": ("    pointwise = 'yes'\n", "`pointwise`: input should be a valid boolean, not 'yes'"),
@@ -136,10 +137,10 @@ def test_a_word_that_became_a_setting_is_told_so(load):
 
 
 def test_all_misspelled_words_of_a_class_are_told_at_once(load):
-    words = "    need_answers: ClassVar[bool] = True\n    head_line: ClassVar[str] = 'short'\n"
+    words = "    need_answers: ClassVar[bool] = True\n    metrix: ClassVar[dict[str, object]] = {}\n"
     found = output(load, arbiter(words, "EvaluatorStrategy", "aya_evaluators"))
     assert "did you mean `needs_answers`?" in found
-    assert "did you mean `headline`?" in found
+    assert "did you mean `metrics`?" in found
 
 
 def test_a_word_is_found_in_a_mixin_too(load):
@@ -235,6 +236,8 @@ class Misspelled(Judging):
 
 class Scoring(EvaluatorStrategy):
     """Count."""
+
+    metrics = {"asked": Metric("questions")}
 
     def build(self):
         return self

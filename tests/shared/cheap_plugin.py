@@ -8,6 +8,7 @@ from glob import glob
 from pathlib import Path
 
 from aya_core.api import (
+    SHARE,
     ArbiterStrategy,
     Completion,
     DatasetStrategy,
@@ -201,6 +202,7 @@ class Right(EvaluatorStrategy):
     """Share of right answers."""
 
     needs_answers = True
+    metrics = {"right": SHARE}
 
     def build(self):
         return self
@@ -218,7 +220,7 @@ class Right(EvaluatorStrategy):
 class Better(Right):
     """Win against a rival."""
 
-    headline = "win"
+    metrics = {"win": SHARE, "loss": SHARE, "tie": SHARE}
     against: str = Field(description="The rival.")
     rows: RowsRef | None = Field(None, description="Unused rows.")
     file: LocalFile | None = Field(None, description="Unused file.")

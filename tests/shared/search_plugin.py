@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aya_core.api import (
+    SHARE,
     AyaError,
     Completion,
     DatasetStrategy,
@@ -13,6 +14,7 @@ from aya_core.api import (
     EvaluatorStrategy,
     Field,
     MergeStrategy,
+    Metric,
     ModelRef,
     RowScore,
     RowsRef,
@@ -103,7 +105,7 @@ class Distance(EvaluatorStrategy):
     """How far answers are from what is right."""
 
     needs_answers = True
-    goal = "min"
+    metrics = {"distance": Metric(better="min")}
 
     trace: str = Field("", description="A file to which each scoring adds a line.")
     die: str = Field("", description="A file that holds after how many scorings the process kills itself, once.")
@@ -139,7 +141,7 @@ class Distance(EvaluatorStrategy):
 class Senseless(Distance):
     """The same, without saying which end is better."""
 
-    goal = None
+    metrics = {"distance": Metric()}
 
 
 class Rivalry(Distance):
@@ -151,7 +153,7 @@ class Rivalry(Distance):
 class Known(EvaluatorStrategy):
     """Constant for each row of an earlier stage; the model is not looked at."""
 
-    goal = "max"
+    metrics = {"known": SHARE}
     rows: RowsRef = Field(description="Rows.")
 
     def build(self):

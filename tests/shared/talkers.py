@@ -12,6 +12,7 @@ from aya_core.api import (
     Field,
     LogLikelihood,
     MergeStrategy,
+    Metric,
     ModelRef,
     ObjectiveStrategy,
     Preference,
@@ -94,6 +95,7 @@ class Count(EvaluatorStrategy):
     """Words of an answer."""
 
     needs_answers = True
+    metrics = {"count": Metric("words", 0)}
 
     def build(self):
         return self

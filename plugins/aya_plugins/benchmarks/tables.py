@@ -41,6 +41,11 @@ class Row(NamedTuple):
             raise DataError(f"{self.place}: {column}: {what}; expected a text, as one of the columns {self._columns}")
         return value
 
+    def item(self, column: str) -> str | None:
+        """By what a column names the row in all languages; None where it is not there."""
+        value = self.values.get(column)
+        return None if value is None or str(value).strip() == "" else str(value)
+
     @property
     def _columns(self) -> str:
         return ", ".join(map(str, self.values))

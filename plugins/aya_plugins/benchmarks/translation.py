@@ -21,9 +21,11 @@ CONTINUED = "Translate from {source} into {target}.\n\n{source}: {text}\n{target
 
 
 class Segment(NamedTuple):
-    """A sentence to be translated, and how a person translated it. language: the one that is not English."""
+    """A sentence to be translated, and how a person translated it. language: the one that is not English. item: its line, which is
+    the same sentence in all languages."""
 
     id: str
+    item: str
     language: str
     direction: str
     source: str
@@ -40,6 +42,7 @@ class Triple(NamedTuple):
     """A translation by the model under test. hypothesis: empty where the model left the prompt out; is_answered says so."""
 
     id: str
+    item: str
     language: str
     direction: str
     source: str
@@ -88,7 +91,7 @@ class Translation(BenchmarkData):
                 for key, text in lines.items():
                     ends = (text, english[key])
                     source, reference = ends if direction == INTO_ENGLISH else ends[::-1]
-                    yield Segment(f"{language}:{direction}:{key}", language, direction, source, reference)
+                    yield Segment(f"{language}:{direction}:{key}", key, language, direction, source, reference)
 
     def requests(self) -> Iterator[GenerationRequest]:
         """Ask for each translation."""
@@ -108,7 +111,7 @@ class Translation(BenchmarkData):
         for one in self.segments():
             answers = evaluated.replies.completions.get(one.id)
             text = answers[0].text.strip() if answers else ""
-            yield Triple(one.id, one.language, one.direction, one.source, text, one.reference, bool(answers))
+            yield Triple(one.id, one.item, one.language, one.direction, one.source, text, one.reference, bool(answers))
 
     def translation_signature(self) -> Mapping[str, str]:
         """Name what moves the translations."""

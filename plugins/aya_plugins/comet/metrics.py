@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from aya_core.api import RowScore
+from aya_core.api import FAULTS, SHARE, Metric, RowScore
 from aya_plugins.benchmarks.translation import Triple
 from aya_plugins.comet.process import Sample
 from aya_plugins.comet.scoring import scores
 from aya_plugins.comet.settings import Comet
+
+
+def comet_metrics(settings: Comet) -> Mapping[str, Metric]:
+    """Declare them. xCOMET is between 0 and 1 and given in percent, as in papers; other checkpoints have no bounds."""
+    own = SHARE if settings.metric == "xcomet" else Metric(better="max")
+    return {settings.metric: own, f"{settings.metric}/*": own, f"{settings.metric}/cut": FAULTS}
 
 
 def row_scores(settings: Comet, translations: Sequence[Triple], store: Path | None) -> Iterator[RowScore]:
@@ -24,6 +30,6 @@ def row_scores(settings: Comet, translations: Sequence[Triple], store: Path | No
         value = 0.0
         if one.hypothesis:
             value, cut = next(given)
-            yield RowScore(one.id, one.language, f"{settings.metric}/cut", float(cut))
-        yield RowScore(one.id, one.language, settings.metric, value)
-        yield RowScore(one.id, one.language, f"{settings.metric}/{one.direction}", value)
+            yield RowScore(one.id, one.language, f"{settings.metric}/cut", float(cut), item=one.item)
+        yield RowScore(one.id, one.language, settings.metric, value, item=one.item)
+        yield RowScore(one.id, one.language, f"{settings.metric}/{one.direction}", value, item=one.item)

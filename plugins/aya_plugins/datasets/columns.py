@@ -114,6 +114,11 @@ class Columns(Settings):
         None,
         description="Scores of completions, higher for better. Answers to one prompt, one after the other, then share its id.",
     )
+    item: str | None = Field(
+        None,
+        description="By what a question is named in all languages: errors take its rows for one observation. By default item; or the id, "
+        "where `id_template` tells languages apart.",
+    )
     meta: tuple[str, ...] = Field(
         (), description="Columns to keep with each prompt, under their own names and as text; every row must have them."
     )
@@ -189,6 +194,7 @@ class Table:
             _messages(line, asked),
             None if reference is None else str(reference),
             {name: _meta(line, name) for name in columns.meta},
+            row_item(line, columns.item, columns.id, self.id_template),
         )
 
 
@@ -226,6 +232,18 @@ def row_language(line: Line, column: str | None, fixed: str | None, from_name: b
 def row_id(line: Line, column: str | None, language: str, template: str) -> str:
     """Return the id of a row: what its column holds, or its file's name and number, put into the template."""
     return template.format(id=_bare_id(line, column), language=language)
+
+
+def row_item(line: Line, column: str | None, id_column: str | None, template: str) -> str | None:
+    """Return by what a row names its question in all languages: its column, or the id that languages share; None where it does not."""
+    found = look_up(line, column, ("item",))
+    if found is None and column is None and "{language}" in template:
+        found = look_up(line, id_column, IDS)
+    if found is None:
+        return None
+    if isinstance(found, bool) or not isinstance(found, (str, int)) or found == "":
+        raise DataError(f"{line.place}: the item is {found!r:.80}; expected a text or a whole number")
+    return str(found)
 
 
 def fold_of(line: Line, by: str | None, id_column: str | None, count: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from aya_core.api import DataError, EvaluatedModel, Evaluator, EvaluatorStrategy, Field, RowScore
-from aya_plugins.chrf import SentenceChrf
+from aya_plugins.chrf import CHRF, SentenceChrf
 from aya_plugins.evaluators.signatures import versions
 
 
@@ -21,7 +21,7 @@ class Chrf(EvaluatorStrategy):
     imports = ("sacrebleu",)
     extra = "eval"
     needs_answers = True
-    goal = "max"
+    metrics = {"chrf": CHRF}
 
     word_order: int = Field(2, ge=0, le=4, description="Longest word n-grams beside those of characters; 0 is chrF.")
 
@@ -41,7 +41,8 @@ class _Chrf:
         for answer in evaluated.answers:
             prompt = prompts[answer.prompt_id]
             if prompt.reference is not None:
-                yield RowScore(prompt.id, prompt.language, "chrf", self._chrf(answer.text, prompt.reference))
+                value = self._chrf(answer.text, prompt.reference)
+                yield RowScore(prompt.id, prompt.language, "chrf", value, item=prompt.item)
 
     def signature(self) -> Mapping[str, str]:
         return {"chrf": f"mean of sentences|{self._chrf.signature()}", **versions("sacrebleu")}

@@ -7,16 +7,19 @@ from itertools import groupby
 from typing import TYPE_CHECKING, TypeAlias
 
 from aya_core.api import (
+    FAULTS,
     AskingEvaluator,
     CorpusScore,
     EvaluatedModel,
     EvaluatorStrategy,
     Field,
+    Metric,
     Request,
     RowScore,
 )
 from aya_plugins.benchmarks.translation import Translation, Triple
-from aya_plugins.comet.metrics import row_scores
+from aya_plugins.chrf import CHRF
+from aya_plugins.comet.metrics import comet_metrics, row_scores
 from aya_plugins.comet.scoring import signature as comet_signature
 from aya_plugins.comet.settings import Comet
 from aya_plugins.corpus_chrf import CorpusChrf
@@ -44,13 +47,17 @@ class Flores(Translation, EvaluatorStrategy):
     imports = ("sacrebleu", "numpy")
     extra = "eval"
     asks = True
-    headline = "chrf++"
-    goal = "max"
 
     comet: Comet | None = Field(
         None, description="COMET checkpoint that scores the translations beside chrF++, in an environment of its own."
     )
     resamples: int = Field(1000, ge=2, description="Corpora drawn for the standard errors.")
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:  # type: ignore[override]
+        """chrF++ first; with a COMET, what it adds."""
+        own = {"chrf++": CHRF, "chrf++/*": CHRF, "unanswered": FAULTS, "empty": FAULTS}
+        return own if self.comet is None else {**own, **comet_metrics(self.comet)}
 
     def build(self) -> AskingEvaluator:
         """Make the evaluator; files are read when it asks."""
@@ -74,6 +81,7 @@ class _Flores:
         for language, of_language in groupby(translations, lambda one: one.language):
             values: list[float] = []
             samples: list[Floats] = []
+            influences: list[Mapping[str, float]] = []
             count = 0
             for direction, found in groupby(of_language, lambda one: one.direction):
                 triples = list(found)
@@ -82,19 +90,22 @@ class _Flores:
                     [one.hypothesis for one in triples], [one.reference for one in triples]
                 )
                 value, sample = self._chrf.score(statistics), self._chrf.resampled(statistics, self._settings.resamples)
-                yield CorpusScore(language, f"chrf++/{direction}", value, _deviation(sample), len(triples))
+                own = dict(zip((one.item for one in triples), self._chrf.influences(statistics).tolist(), strict=True))
+                yield CorpusScore(language, f"chrf++/{direction}", value, _deviation(sample), len(triples), own)
                 values.append(value)
                 samples.append(sample)
+                influences.append(own)
                 count += len(triples)
             # the directions share their segments, and equal seeds draw equal ones
             error = _deviation(numpy.mean(samples, 0))
-            yield CorpusScore(language, "chrf++", sum(values) / len(values), error, count)
+            both = {item: sum(own[item] for own in influences) / len(influences) for item in influences[0]}
+            yield CorpusScore(language, "chrf++", sum(values) / len(values), error, count, both)
 
     def signature(self) -> Mapping[str, str]:
         return {
             **self._settings.translation_signature(),
             "chrf++": f"corpus|{self._chrf.signature()}",
-            "standard_error": f"bootstrap of {self._settings.resamples}, seed 0",
+            "standard_error": f"bootstrap of {self._settings.resamples}, seed 0; over languages jackknife of the lines they share",
             **versions("sacrebleu"),
             **(comet_signature(self._settings.comet) if self._settings.comet is not None else {}),
         }
@@ -102,9 +113,9 @@ class _Flores:
 
 def _answered(triples: list[Triple]) -> Iterator[RowScore]:
     for one in triples:
-        yield RowScore(one.id, one.language, "unanswered", float(not one.is_answered))
+        yield RowScore(one.id, one.language, "unanswered", float(not one.is_answered), item=one.item)
         if one.is_answered:
-            yield RowScore(one.id, one.language, "empty", float(not one.hypothesis))
+            yield RowScore(one.id, one.language, "empty", float(not one.hypothesis), item=one.item)
 
 
 def _deviation(sample: Floats) -> float:

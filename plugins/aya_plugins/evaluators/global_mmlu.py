@@ -11,7 +11,15 @@ from aya_plugins.benchmarks.codes import language_code
 from aya_plugins.benchmarks.options import BenchmarkData
 from aya_plugins.benchmarks.sources import GLOBAL_MMLU, Source
 from aya_plugins.benchmarks.tables import Row
-from aya_plugins.evaluators.multiple_choice import PROMPTING, MultipleChoice, Prompting, Question, choices, label_of
+from aya_plugins.evaluators.multiple_choice import (
+    METRICS,
+    PROMPTING,
+    MultipleChoice,
+    Prompting,
+    Question,
+    choices,
+    label_of,
+)
 
 LETTERS = ("A", "B", "C", "D")
 OPTIONS = tuple(f"option_{letter.lower()}" for letter in LETTERS)
@@ -55,7 +63,7 @@ class GlobalMmlu(BenchmarkData, EvaluatorStrategy):
     """
 
     asks = True
-    headline = "accuracy"
+    metrics = METRICS
     source: ClassVar[Source] = GLOBAL_MMLU
 
     shots: int = Field(5, ge=0, description="Examples before each question.")
@@ -83,6 +91,7 @@ class GlobalMmlu(BenchmarkData, EvaluatorStrategy):
                     choices(before + exam.text, LETTERS, self.prompting),
                     exam.answer,
                     exam.groups,
+                    exam.row.item("sample_id"),
                 )
 
     def _examples(self) -> Mapping[tuple[str, str], Sequence[str]]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal, NamedTuple
 
 from aya_core.api import (
+    FAULTS,
+    SHARE,
     AskingEvaluator,
     DataError,
     EvaluatedModel,
@@ -39,8 +41,9 @@ class Include(BenchmarkData, EvaluatorStrategy):
     """
 
     asks = True
-    headline = "accuracy"
-    goal = "max"
+    metrics = {
+        "accuracy": SHARE, "accuracy/*": SHARE, "unanswered": FAULTS, "unread": FAULTS, "cut_short": FAULTS,
+    }  # fmt: skip
     source: ClassVar[Source] = INCLUDE
 
     prompting: Literal["chat", "text"] = Field(

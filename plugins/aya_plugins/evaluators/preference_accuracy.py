@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from aya_core.api import (
+    FAULTS,
+    SHARE,
     EvaluatedModel,
     Evaluator,
     EvaluatorStrategy,
@@ -36,8 +38,7 @@ class PreferenceAccuracy(EvaluatorStrategy):
     as in Meng et al. 2024 (SimPO), arXiv 2405.14734, equation 3.
     """
 
-    headline = "preference_accuracy"
-    goal = "max"
+    metrics = {"preference_accuracy": SHARE, "unscored": FAULTS}
 
     rows: RowsRef = Field(description="Preferences to be told apart.")
     reference: nested("teacher") | None = Field(  # type: ignore[valid-type]
@@ -60,10 +61,11 @@ class _PreferenceAccuracy:
         rejected = self._rewards(evaluated, [(row.prompt, row.rejected) for row in rows])
         for row, better, worse in zip(rows, chosen, rejected, strict=True):
             is_scored = math.isfinite(better) and math.isfinite(worse)
-            yield RowScore(row.prompt.id, row.prompt.language, "unscored", float(not is_scored))
+            yield RowScore(row.prompt.id, row.prompt.language, "unscored", float(not is_scored), item=row.prompt.item)
             if is_scored:
                 value = 0.5 if better == worse else float(better > worse)
-                yield RowScore(row.prompt.id, row.prompt.language, "preference_accuracy", value)
+                item = row.prompt.item
+                yield RowScore(row.prompt.id, row.prompt.language, "preference_accuracy", value, item=item)
 
     def signature(self) -> Mapping[str, str]:
         reference: Strategy[Any] | None = self._settings.reference

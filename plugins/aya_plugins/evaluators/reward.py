@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from aya_core.api import (
+    FAULTS,
     Arbiter,
     ArbiterStrategy,
     CalibratedArbiter,
@@ -15,6 +16,7 @@ from aya_core.api import (
     Evaluator,
     EvaluatorStrategy,
     Field,
+    Metric,
     RowScore,
     checked_verdicts,
     nested,
@@ -30,9 +32,8 @@ class Reward(EvaluatorStrategy):
     """
 
     needs_answers = True
-    headline = "reward"
-    goal = "max"
     version = 2
+    metrics = {"reward": Metric(better="max"), "abstained": FAULTS, "failed": FAULTS}
 
     arbiter: nested("arbiter") = Field(description="The arbiter, such as a reward model.")  # type: ignore[valid-type]
 
@@ -53,12 +54,12 @@ class _Reward:
         reason, is_scored = "", False
         for case, verdicts in zip(cases, checked_verdicts(arbiter, cases, "the arbiter of 'reward'"), strict=True):
             for verdict in verdicts:
-                id, language = case.prompt.id, case.prompt.language
-                yield RowScore(id, language, "abstained", float(verdict.status == "abstained"))
-                yield RowScore(id, language, "failed", float(verdict.status == "failed"))
+                id, language, item = case.prompt.id, case.prompt.language, case.prompt.item
+                yield RowScore(id, language, "abstained", float(verdict.status == "abstained"), item=item)
+                yield RowScore(id, language, "failed", float(verdict.status == "failed"), item=item)
                 if verdict.score is not None:
                     is_scored = True
-                    yield RowScore(id, language, "reward", verdict.score)
+                    yield RowScore(id, language, "reward", verdict.score, item=item)
                 reason = reason or verdict.reason
         if not is_scored:
             raise DataError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from aya_core.api import EvaluatedModel, Evaluator, EvaluatorStrategy, RowScore
+from aya_core.api import FAULTS, SHARE, EvaluatedModel, Evaluator, EvaluatorStrategy, Metric, RowScore
 from aya_plugins.checks import Checking, CheckOptions
 from aya_plugins.evaluators.signatures import versions
 
@@ -18,8 +18,12 @@ class VerifierEvaluator(CheckOptions, EvaluatorStrategy):
     """
 
     needs_answers = True
-    headline = "verifier"
-    goal = "max"
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:  # type: ignore[override]
+        """Our checks give shares; what a function of the user's gives has no range that we know."""
+        is_own = self.check is not None and ":" in self.check
+        return {"verifier": Metric(better="max") if is_own else SHARE, "unverified": FAULTS}
 
     def build(self) -> Evaluator:
         """Load the check. Raises PluginError when a function of the recipe's cannot be imported."""
@@ -37,8 +41,8 @@ class _Verifier:
             prompt = prompts[answer.prompt_id]
             found = self.checking.verdict(answer.text, prompt)
             if found.score is not None:
-                yield RowScore(prompt.id, prompt.language, "verifier", found.score)
-            yield RowScore(prompt.id, prompt.language, "unverified", float(found.score is None))
+                yield RowScore(prompt.id, prompt.language, "verifier", found.score, item=prompt.item)
+            yield RowScore(prompt.id, prompt.language, "unverified", float(found.score is None), item=prompt.item)
 
     def signature(self) -> Mapping[str, str]:
         return self.names

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aya_core.api import (
+    COUNTED,
+    FAULTS,
+    SHARE,
     Arbiter,
     ArbiterStrategy,
     CalibratedArbiter,
@@ -15,6 +18,7 @@ from aya_core.api import (
     Evaluator,
     EvaluatorStrategy,
     Field,
+    Metric,
     Prompt,
     RowScore,
     Strategy,
@@ -47,8 +51,11 @@ class WinRate(EvaluatorStrategy):
     """
 
     needs_answers = True
-    headline = "win"
-    goal = "max"
+    metrics = {
+        "win": SHARE, "loss": FAULTS, "tie": COUNTED, "unjudged": FAULTS, "failed": FAULTS, "empty": FAULTS,
+        "order_disagreement": COUNTED, "first_position": COUNTED, "length": Metric("characters", 0.0),
+        "length_difference": Metric("characters"), "length_ratio": Metric("times the rival's length", 0.0),
+    }  # fmt: skip
 
     against: str | nested("teacher") = Field(  # type: ignore[valid-type]
         description="The rival: a model of the same stage, or a teacher who answers for it, such as "
@@ -99,7 +106,7 @@ class _WinRate:
         prompt = battle.prompt
 
         def row(metric: str, value: float, weight: float = 1.0) -> RowScore:
-            return RowScore(prompt.id, prompt.language, metric, float(value), float(weight))
+            return RowScore(prompt.id, prompt.language, metric, float(value), float(weight), prompt.item)
 
         yield row("unjudged", outcome.points is None)
         yield row("failed", outcome.has_failed)

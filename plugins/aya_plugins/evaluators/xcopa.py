@@ -8,7 +8,15 @@ from typing import ClassVar
 from aya_core.api import DataError, Evaluator, EvaluatorStrategy, Field
 from aya_plugins.benchmarks.options import BenchmarkData
 from aya_plugins.benchmarks.sources import XCOPA, Source
-from aya_plugins.evaluators.multiple_choice import PROMPTING, MultipleChoice, Prompting, Question, choices, label_of
+from aya_plugins.evaluators.multiple_choice import (
+    METRICS,
+    PROMPTING,
+    MultipleChoice,
+    Prompting,
+    Question,
+    choices,
+    label_of,
+)
 
 CONNECTORS: Mapping[str, Mapping[str, str]] = {
     "et": {"cause": "sest", "effect": "seetõttu"},
@@ -35,7 +43,7 @@ class Xcopa(BenchmarkData, EvaluatorStrategy):
     """
 
     asks = True
-    headline = "accuracy"
+    metrics = METRICS
     source: ClassVar[Source] = XCOPA
 
     prompting: Prompting = Field("text", description=PROMPTING)
@@ -57,4 +65,5 @@ class Xcopa(BenchmarkData, EvaluatorStrategy):
             context = f"{row.text('premise').strip()[:-1]} {connector}"
             options = tuple(text[0].lower() + text[1:] for text in (row.text("choice1"), row.text("choice2")))
             answer = label_of(row, "label", ("0", "1"))
-            yield Question(row.language, options, choices(context, options, self.prompting), answer)
+            item = row.item("idx")
+            yield Question(row.language, options, choices(context, options, self.prompting), answer, item=item)

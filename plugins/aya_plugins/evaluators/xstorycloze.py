@@ -8,7 +8,15 @@ from typing import ClassVar
 from aya_core.api import Evaluator, EvaluatorStrategy, Field
 from aya_plugins.benchmarks.options import BenchmarkData
 from aya_plugins.benchmarks.sources import XSTORYCLOZE, Source
-from aya_plugins.evaluators.multiple_choice import PROMPTING, MultipleChoice, Prompting, Question, choices, label_of
+from aya_plugins.evaluators.multiple_choice import (
+    METRICS,
+    PROMPTING,
+    MultipleChoice,
+    Prompting,
+    Question,
+    choices,
+    label_of,
+)
 
 
 class Xstorycloze(BenchmarkData, EvaluatorStrategy):
@@ -20,7 +28,7 @@ class Xstorycloze(BenchmarkData, EvaluatorStrategy):
     """
 
     asks = True
-    headline = "accuracy"
+    metrics = METRICS
     source: ClassVar[Source] = XSTORYCLOZE
 
     prompting: Prompting = Field("text", description=PROMPTING)
@@ -37,4 +45,5 @@ class Xstorycloze(BenchmarkData, EvaluatorStrategy):
             context = " ".join(row.text(f"input_sentence_{number}") for number in range(1, 5))
             options = (row.text("sentence_quiz1"), row.text("sentence_quiz2"))
             answer = label_of(row, "answer_right_ending", ("1", "2"))
-            yield Question(row.language, options, choices(context, options, self.prompting), answer)
+            item = row.item("story_id")
+            yield Question(row.language, options, choices(context, options, self.prompting), answer, item=item)

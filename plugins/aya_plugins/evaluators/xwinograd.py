@@ -11,6 +11,7 @@ from aya_plugins.benchmarks.options import BenchmarkData
 from aya_plugins.benchmarks.sources import XWINOGRAD, Source
 from aya_plugins.benchmarks.tables import Row
 from aya_plugins.evaluators.multiple_choice import (
+    METRICS,
     PROMPTING,
     MultipleChoice,
     Prompting,
@@ -38,7 +39,7 @@ class Xwinograd(BenchmarkData, EvaluatorStrategy):
     """
 
     asks = True
-    headline = "accuracy"
+    metrics = METRICS
     source: ClassVar[Source] = XWINOGRAD
 
     prompting: Prompting = Field("text", description=PROMPTING)

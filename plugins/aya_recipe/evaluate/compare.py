@@ -150,7 +150,7 @@ def _comparisons(
             comparison = compare(
                 one.side(stage, models[0]), other.side(stage, models[1]), resamples=resamples, seed=seed
             )
-            if comparison["evaluators"]:
+            if comparison["evaluators"] or comparison["rivals"]:
                 shown = (first, second) if first != second else (one.called(first), other.called(second))
                 yield stage, comparison, shown
 

@@ -1,7 +1,8 @@
 """Two models compared, metric by metric, over the prompts that both were measured on.
 
 A difference is B's number less A's, each a mean over the languages that both have. Its interval is that of the paired bootstrap:
-prompts are drawn within their language, the same ones for both models. Metrics of whole corpora have no rows to pair; their
+prompts are drawn within their language, or items across languages where rows name them, the same ones for both models. Metrics of
+whole corpora have no rows to pair: they are paired by item where the evaluator says how much each item moves them; elsewhere their
 difference has the error of two independent numbers, which is too wide rather than too narrow.
 """
 
@@ -12,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aya_core.api import Table
+from aya_core.api import Metric, Table
+from aya_recipe.evaluate.evaluation import GREEDY
 from aya_recipe.evaluate.scores import Scores
 from aya_recipe.numbers import bootstrap, statistics
 from aya_recipe.numbers.statistics import Estimate, Sums
@@ -33,7 +35,8 @@ def compare(one: Side, other: Side, *, resamples: int = bootstrap.RESAMPLES, see
     """Compare two models in every metric that both have.
 
     Returns `evaluators`, each with what its signatures differ in, `headline` and `metrics`: of each the values on what both have,
-    the difference, and the same by language. `left_out`: evaluators that only one side has. Draws depend on the seed alone.
+    the difference, and the same by language. `left_out`: evaluators that only one side has. `rivals`: of evaluators with a rival, which
+    side that is: it is not compared with itself. Draws depend on the seed alone.
     """
     bootstrap.need_numpy()
     labels = [
@@ -41,19 +44,33 @@ def compare(one: Side, other: Side, *, resamples: int = bootstrap.RESAMPLES, see
         for side in (one, other)
     ]
     common = [label for label in labels[0] if label in labels[1]]
+    left_out = sorted(set(labels[0]) ^ set(labels[1]))
     return {
         "a": one.model,
         "b": other.model,
-        "left_out": sorted(set(labels[0]) ^ set(labels[1])),
+        "left_out": left_out,
+        "rivals": {
+            label: name
+            for label in left_out
+            for name, side in (("A", one), ("B", other))
+            if side.scores.against(label) == side.model
+        },
         "evaluators": {
             label: {
                 "headline": one.scores.headline(label),
+                "declared": _declarations(one, other, label),
                 "differs": list(differing(one, other, label)),
                 "metrics": dict(_metrics(one, other, label, resamples, seed)),
             }
             for label in common
         },
     }
+
+
+def _declarations(one: Side, other: Side, label: str) -> dict[str, Any]:
+    """What is declared of the metrics; runs of earlier versions say little, and the other side may know more."""
+    less, more = sorted((side.scores.metrics(label) for side in (one, other)), key=len)
+    return {name: metric.as_row() for name, metric in {**less, **more}.items()}
 
 
 def differing(one: Side, other: Side, label: str) -> Iterator[str]:
@@ -88,11 +105,10 @@ def _metrics(one: Side, other: Side, label: str, resamples: int, seed: int) -> I
 def _of_rows(one: Sums, other: Sums, resamples: int, seed: int) -> dict[str, Any] | None:
     import numpy as np
 
-    pairs = {code: one[code].keys() & other[code].keys() for code in sorted(one.keys() & other.keys())}
-    ours = {code: {id: one[code][id] for id in ids} for code, ids in pairs.items() if ids}
-    theirs = {code: {id: other[code][id] for id in ids} for code, ids in pairs.items() if ids}
-    if not ours:
+    common = statistics.in_common(one, other)
+    if common is None:
         return None
+    ours, theirs = common
     values = [statistics.by_language(side) for side in (ours, theirs)]
     drawn = [bootstrap.draws(side, resamples=resamples, seed=seed) for side in (ours, theirs)]
     moved = {code: drawn[1][code] - drawn[0][code] for code in ours}
@@ -104,19 +120,19 @@ def _of_rows(one: Sums, other: Sums, resamples: int, seed: int) -> dict[str, Any
             **_alone(one.get(code, {}), other.get(code, {}), len(ours[code])),
         }
     means = statistics.mean_of(values[0]), statistics.mean_of(values[1])
-    whole = _difference(*means, np.mean(list(moved.values()), axis=0), sum(map(len, ours.values())))
+    whole = _difference(*means, np.nanmean(list(moved.values()), axis=0), sum(map(len, ours.values())))
     rows = [sum(map(len, side.values())) for side in (one, other)]
     alone = {"only_a": rows[0] - whole["n"], "only_b": rows[1] - whole["n"]}
-    return {**whole, **alone, "paired": True, "languages": languages}
+    return {**whole, **alone, "items": means[0].items, "paired": True, "languages": languages}
 
 
 def _difference(one: Estimate, other: Estimate, drawn: Any, n: int) -> dict[str, Any]:
     import numpy as np
 
     low, high = bootstrap.interval(drawn)
-    error = float(np.nanstd(drawn, ddof=1)) if n > 1 else math.inf
-    difference = Estimate(other.value - one.value, error, n)
-    return {**_row(one, other, difference), **({"low": low, "high": high} if n > 1 else {})}
+    is_known = len(one.influences) > 1  # observations: prompts, or items of several prompts
+    difference = Estimate(other.value - one.value, float(np.nanstd(drawn, ddof=1)) if is_known else math.inf, n)
+    return {**_row(one, other, difference), **({"low": low, "high": high} if is_known else {})}
 
 
 def _alone(one: Mapping[str, Any], other: Mapping[str, Any], n: int) -> dict[str, int]:
@@ -128,11 +144,15 @@ def _of_corpora(one: Mapping[str, Estimate], other: Mapping[str, Estimate]) -> d
     if not common:
         return None
     ours, theirs = ({code: side[code] for code in common} for side in (one, other))
-    languages = {code: _row(ours[code], theirs[code], _apart(ours[code], theirs[code])) for code in common}
+    is_paired = all(part.influences for part in (*ours.values(), *theirs.values()))
+    apart = statistics.less if is_paired else _apart
+    languages = {code: _row(ours[code], theirs[code], apart(ours[code], theirs[code])) for code in common}
     means = statistics.mean_of(ours), statistics.mean_of(theirs)
     alone = {"only_a": sum(side.n for code, side in one.items() if code not in other)}
     alone["only_b"] = sum(side.n for code, side in other.items() if code not in one)
-    return {**_row(*means, _apart(*means)), **alone, "paired": False, "languages": languages}
+    return {
+        **_row(*means, apart(*means)), **alone, "items": means[0].items, "paired": is_paired, "languages": languages,
+    }  # fmt: skip
 
 
 def _apart(one: Estimate, other: Estimate) -> Estimate:
@@ -166,20 +186,37 @@ def compared_tables(comparison: Mapping[str, Any], shown: tuple[str, str]) -> It
         for metric, row in evaluator["metrics"].items():
             is_main = metric == evaluator["headline"]
             if is_main or ("/" not in metric and (row["a"] or row["b"])):
-                mark = stands(row, len(main)) if is_main else ""
+                declared = _declared(evaluator, metric)
+                mark = _marked(row, len(main), declared) if is_main else ""
                 alone = [str(row["only_a"]), str(row["only_b"])]
-                rows.append([f"{label}: {metric}", *_numbers(row), mark, str(row["n"]), *alone])
+                rows.append(
+                    [f"{label}: {metric}{declared.described}", *_numbers(row, declared), mark, str(row["n"]), *alone]
+                )
     yield Table(header, rows, title, list(_notes(comparison, len(main))))
     for label, row in main.items():
         languages = row["languages"]
         if len(languages) > 1:
+            evaluator = comparison["evaluators"][label]
+            metric = evaluator["headline"]
+            declared = _declared(evaluator, metric)
             numbers = [
-                [code, *_numbers(one), stands(one, len(languages)), str(one["n"])] for code, one in languages.items()
+                [code, *_numbers(one, declared), _marked(one, len(languages), declared), str(one["n"])]
+                for code, one in languages.items()
             ]
-            metric = comparison["evaluators"][label]["headline"]
-            yield Table(
-                ["language", *header[1:7]], numbers, f"{title}: {label}: {metric} by language", [note(len(languages))]
-            )
+            about = f"{title}: {label}: {metric}{declared.described} by language"
+            yield Table(["language", *header[1:7]], numbers, about, [note(len(languages))])
+
+
+def _declared(evaluator: Mapping[str, Any], metric: str) -> Metric:
+    return Metric(**evaluator["declared"].get(metric.removeprefix(GREEDY), {}))
+
+
+def _marked(row: Mapping[str, Any], among: int, declared: Metric) -> str:
+    """Mark a difference, with a word where less is better."""
+    mark = stands(row, among)
+    if not mark or declared.better != "min":
+        return mark
+    return f"{mark} {'worse' if row['difference'] > 0 else 'better'}"
 
 
 def note(count: int) -> str:
@@ -192,9 +229,14 @@ def note(count: int) -> str:
     )
 
 
-def _numbers(row: Mapping[str, Any]) -> list[str]:
-    interval = "" if row["low"] is None else f"{row['low']:+z.4f} to {row['high']:+z.4f}"
-    return [f"{row['a']:z.4f}", f"{row['b']:z.4f}", f"{row['difference']:+z.4f}", interval]
+def _numbers(row: Mapping[str, Any], declared: Metric) -> list[str]:
+    """Numbers as text; shares in percent."""
+    times, digits = (100, 2) if declared.is_share else (1, 4)
+    a, b, difference, low, high = (
+        None if row[name] is None else times * row[name] for name in ("a", "b", "difference", "low", "high")
+    )
+    interval = "" if low is None else f"{low:+z.{digits}f} to {high:+z.{digits}f}"
+    return [f"{a:z.{digits}f}", f"{b:z.{digits}f}", f"{difference:+z.{digits}f}", interval]
 
 
 def _notes(comparison: Mapping[str, Any], count: int) -> Iterator[str]:
@@ -204,5 +246,12 @@ def _notes(comparison: Mapping[str, Any], count: int) -> Iterator[str]:
             yield f"{label}: a metric of whole corpora; its difference is not paired, and the interval too wide."
         for what in evaluator["differs"]:
             yield f"{label}: not the same measurement: {what}."
+        items = [(row["items"], len(row["languages"])) for row in evaluator["metrics"].values() if row["items"]]
+        if items:
+            count, languages = max(items)
+            yield f"{label}: {count:,} items across {languages} languages, each drawn with all of its rows."
     for label in comparison["left_out"]:
-        yield f"{label}: measured on one side only, and left out."
+        if label not in comparison["rivals"]:
+            yield f"{label}: measured on one side only, and left out."
+    for label, side in comparison["rivals"].items():
+        yield f"{label}: {side} is its rival, and is not compared with itself: left out."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from aya_core.api import (
     RowScore,
     Teacher,
     Work,
+    check_metric,
+    metric_named,
     read_rows,
     write_rows,
 )
@@ -59,7 +61,7 @@ def evaluate(work: Work) -> Mapping[str, Any]:
         unanswered += len(
             {prompt.id for prompt in evaluated.prompts} - {answer.prompt_id for answer in evaluated.answers}
         )
-        for row in score(evaluator, evaluated):
+        for row in score(strategy, evaluator, evaluated):
             if greedy:
                 row = replace(row, metric=GREEDY + row.metric)
             if isinstance(row, CorpusScore):
@@ -71,10 +73,11 @@ def evaluate(work: Work) -> Mapping[str, Any]:
     write_rows(work.out, RowScore, rows)
     (work.out / CORPUS).mkdir(exist_ok=True)
     write_rows(work.out / CORPUS, CorpusScore, corpus)
-    headline = headline_of(strategy, {name.removeprefix(GREEDY) for name in _metrics(rows) | _metrics(corpus)})
+    yielded = sorted({name.removeprefix(GREEDY) for name in _metrics(rows) | _metrics(corpus)})
+    declared = {name: metric_named(strategy.metrics, name) for name in yielded}
     return {
-        "headline": headline,
-        "goal": getattr(strategy, "goal", None),
+        "headline": headline_of(strategy, yielded),
+        "metrics": {name: metric.as_row() for name, metric in declared.items() if metric is not None},
         "rows": len(rows),
         "unanswered": unanswered,
         **cache.measures,
@@ -82,33 +85,40 @@ def evaluate(work: Work) -> Mapping[str, Any]:
     }
 
 
-def score(evaluator: Evaluator, evaluated: EvaluatedModel) -> Iterator[RowScore | CorpusScore]:
-    """Score a model, and check what the evaluator says. Raises PluginError."""
+def score(
+    strategy: EvaluatorStrategy, evaluator: Evaluator, evaluated: EvaluatedModel
+) -> Iterator[RowScore | CorpusScore]:
+    """Score a model, and check what the evaluator says against what its strategy declares. Raises PluginError."""
+    who = f"the evaluator {type(strategy).__name__}"
     for row in evaluator.evaluate(evaluated):
         if not isinstance(row, (RowScore, CorpusScore)) or not math.isfinite(row.value):
             raise PluginError(
                 f"the evaluator gave {row!r} for '{evaluated.name}'; expected RowScore or CorpusScore with a finite value"
             )
+        check_metric(strategy.metrics, row.metric, row.value, who)
         yield row
 
 
-def headline_of(strategy: EvaluatorStrategy, metrics: set[str]) -> str:
-    """The evaluator's main metric: the one it names, or the only one it yields."""
-    named = strategy.headline
-    if named is None and len(metrics) == 1:
-        return next(iter(metrics))
-    if named not in metrics:
+def headline_of(strategy: EvaluatorStrategy, yielded: Collection[str]) -> str:
+    """The evaluator's main metric: the first that it declares. Raises PluginError where it yielded others alone."""
+    headline = next(iter(strategy.metrics))
+    if headline not in yielded:
         raise PluginError(
-            f"the evaluator's main metric is '{named}', it yielded {', '.join(sorted(metrics))}: could nothing be scored by it, as where a "
-            "judge failed or abstained everywhere? Otherwise its author must set `headline` to one of them"
+            f"the evaluator's main metric is '{headline}', it yielded {', '.join(sorted(yielded))}: could nothing be scored by it, as "
+            "where a judge failed or abstained everywhere? Otherwise its author must put one of these first in `metrics`"
         )
-    return named
+    return headline
 
 
 def signature_of(work: Work, evaluator: Evaluator) -> dict[str, str]:
-    """What the evaluator says moved its numbers, with steps of the run named instead of where their folders are."""
+    """What the evaluator says moved its numbers, with steps of the run named instead of where their folders are.
+
+    Only what the evaluator itself reads is named so. The model is none of that: as the rival of others it has one name for all.
+    """
     signature = dict(evaluator.signature())
     for role, path in work.inputs.items():
+        if not role.startswith("evaluator."):
+            continue
         name = work.node.inputs.get(role, path.name)
         signature = {key: str(value).replace(str(path), name) for key, value in signature.items()}
     return signature

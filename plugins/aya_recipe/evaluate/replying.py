@@ -204,7 +204,9 @@ def scored(
 
 def _generation(loaded: Any, asked: Asked, name: str, seed: int) -> Asking[GenerationRequest, Completion]:
     def key(request: GenerationRequest) -> int:
-        return text_key("generation", *map(str, request.to_values()))
+        row = request.to_row()
+        del row["item"]  # no part of what is asked: earlier replies stand
+        return text_key("generation", *map(str, row.values()))
 
     def ask(requests: Sequence[GenerationRequest]) -> Iterator[tuple[int, Sequence[Completion]]]:
         teacher: Teacher = loaded()

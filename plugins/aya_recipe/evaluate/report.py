@@ -1,8 +1,11 @@
 """The section of an evaluate stage: what each model scored, and how it differs from the model before it.
 
-- headline, goal: the first evaluator's main metric, and which end of it is better ("max", "min", or None where nobody knows)
-- stages: models in the recipe's line; for each score (the headline metric), low, high, n, greedy, win_rate_vs_base, the
-  gain on the model before it (a difference, which is negative where a metric to be minimized became better), and every metric
+- headline, unit, goal: the first evaluator's main metric, its unit, and which end of it is better ("max", "min", or None where
+  nobody knows)
+- are_stages: whether models are stages of the run, each of which goes on from the one before it, rather than models that are given
+- stages: models in the recipe's line, or those given; for each score (the headline metric), low, high, n, greedy, win_rate_vs_base, the
+  gain on the model before it, or on the first of those given (a difference, which is negative where a metric to be minimized became
+  better), over which languages, where another model has more, and every metric
 - controls: the same for models beside the line
 - languages: the headline metric of every model in each language
 - signature: everything that moved the numbers
@@ -17,7 +20,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from aya_core.api import Block, Picture, Section, StageRecord, Table, Text
+from aya_core.api import Block, Metric, Picture, Section, StageRecord, Table, Text
 from aya_recipe.evaluate import scores, tables
 from aya_recipe.evaluate.evaluation import GREEDY
 from aya_recipe.evaluate.scores import Scores
@@ -32,6 +35,8 @@ Row = dict[str, Any]
 BETTER = {"max": "Higher is better.", "min": "Lower is better."}
 
 COLUMNS = ("model", "score", "change from the row above", "greedy", "win/loss/tie vs base, %", "n")
+CHANGE = 2
+"""The place of the change among them."""
 
 
 def section(stage: StageRecord) -> Section | None:
@@ -41,8 +46,13 @@ def section(stage: StageRecord) -> Section | None:
         return None
     account = scores.account(measured)
     data = {**_main(measured), "table": account}
-    title = f"{stage.name}: {'what each stage changed' if data['goal'] == 'min' else 'what each stage gained'}"
-    return Section(title, data, list(_blocks(stage, data)), is_result=True)
+    return Section(f"{stage.name}: {_title(data)}", data, list(_blocks(stage, data)), is_result=True)
+
+
+def _title(data: Mapping[str, Any]) -> str:
+    if not data["are_stages"]:
+        return "what each model scored"
+    return "what each stage gained" if data["goal"] == "max" else "what each stage changed"
 
 
 def _blocks(stage: StageRecord, data: Mapping[str, Any]) -> Iterator[Block]:
@@ -50,7 +60,8 @@ def _blocks(stage: StageRecord, data: Mapping[str, Any]) -> Iterator[Block]:
     if data["stages"] or data["controls"]:
         about = f"{data['headline']}, mean over languages; ± is half the 95% interval, n the number of prompts."
         better = BETTER.get(data["goal"], "")
-        yield Text(f"{about} Changes are paired by prompt. {better}".strip(), level="brief")
+        paired = "Changes are paired by prompt." if any("gain" in row for row in data["stages"]) else ""
+        yield Text(" ".join(filter(None, (about, paired, better))), level="brief")
         yield of_scores(name, data)
         yield main_table(data)
     joined = _joined(stage, account)
@@ -84,20 +95,26 @@ def _models(stage: StageRecord) -> list[str]:
 
 def main_table(data: Mapping[str, Any]) -> Table:
     """A row for each model, without columns in which nothing stands."""
-    rows = [_cells(row, data["goal"]) for row in (*data["stages"], *data["controls"])]
+    models = [*data["stages"], *data["controls"]]
+    metric, shown = Metric(data.get("unit", ""), better=data["goal"]), names([row["name"] for row in models])
+    rows = [_cells(row, metric, shown) for row in models]
     kept = [0, *(place for place in range(1, len(COLUMNS)) if any(row[place] for row in rows))]
     body = [[row[place] for place in kept] for row in rows]
-    count = len(data["stages"])
-    return Table([COLUMNS[place] for place in kept], body[:count], controls=body[count:], level="brief")
+    count, header = len(data["stages"]), list(COLUMNS)
+    header[1:2] = [f"score{', %' if metric.is_share else ''}"]
+    if not data.get("are_stages", True):
+        header[CHANGE] = f"change from {shown[models[0]['name']]}"
+    return Table([header[place] for place in kept], body[:count], controls=body[count:], level="brief")
 
 
-def _cells(row: Mapping[str, Any], goal: str | None) -> Sequence[str]:
+def _cells(row: Mapping[str, Any], metric: Metric, shown: Mapping[str, str]) -> Sequence[str]:
     missing = f" ({row['unanswered']} unanswered)" if row.get("unanswered") else ""
+    name, over = shown[row["name"]], f" ({row['over']})" if row.get("over") else ""
     return (
-        f"{row['name']} (is {row['alias_of']})" if "alias_of" in row else row["name"],
-        _number(row if "score" in row else None, "score"),
-        _change(row.get("gain"), goal),
-        _number(row.get("greedy"), "score"),
+        f"{name} (is {row['alias_of']})" if "alias_of" in row else name,
+        "the rival" if row.get("rival") else _number(row if "score" in row else None, metric, "score") + over,
+        _change(row.get("gain"), metric),
+        _number(row.get("greedy"), metric, "score"),
         "/".join(f"{100 * row['win_rate_vs_base'][key]:.0f}" for key in ("win", "loss", "tie"))
         if row.get("win_rate_vs_base")
         else "",
@@ -105,18 +122,19 @@ def _cells(row: Mapping[str, Any], goal: str | None) -> Sequence[str]:
     )
 
 
-def _number(estimate: Mapping[str, Any] | None, key: str = "value", sign: str = "") -> str:
-    """A number and half its interval, where that is known; nothing is less than nothing: -0.0001 is 0.000."""
+def _number(estimate: Mapping[str, Any] | None, metric: Metric, key: str = "value", sign: str = "") -> str:
+    """A number and half its interval, where that is known; nothing is less than nothing: -0.0001 is 0.000. Shares in percent."""
     if not estimate:
         return ""
-    half = "" if estimate["high"] is None else f" ± {estimate['high'] - estimate[key]:.3f}"
-    return f"{estimate[key]:{sign}z.3f}{half}"
+    times, digits = (100, 1) if metric.is_share else (1, 3)
+    half = "" if estimate["high"] is None else f" ± {times * (estimate['high'] - estimate[key]):.{digits}f}"
+    return f"{times * estimate[key]:{sign}z.{digits}f}{half}"
 
 
-def _change(gain: Mapping[str, Any] | None, goal: str | None) -> str:
+def _change(gain: Mapping[str, Any] | None, metric: Metric) -> str:
     """A change, with a word where less is better and the change is told apart from none."""
-    change = _number(gain, sign="+")
-    if not gain or goal != "min" or gain["high"] is None or gain["low"] <= 0 <= gain["high"]:
+    change = _number(gain, metric, sign="+")
+    if not gain or metric.better != "min" or gain["high"] is None or gain["low"] <= 0 <= gain["high"]:
         return change
     return f"{change} {'worse' if gain['value'] > 0 else 'better'}"
 
@@ -143,22 +161,34 @@ def _main(measured: Scores) -> dict[str, Any]:
     base = settings["models"][0]
     rivals = [label for label in measured.labels if measured.against(label) == base]
     rows = {model: _row(model, metrics, main, rivals) for model, metrics in estimates.items()}
+    if (rival := measured.against(headline)) in rows:
+        rows[rival]["rival"] = True
     for model, count in unanswered.items():
         rows[model] |= {"unanswered": count} if count else {}
     for model, row in rows.items():
         row |= _stood_in(measured.stage, model)
     line = [model for model in settings["models"] if model in rows]
+    are_stages = any(model in measured.stage.run.names for model in settings["models"])
     for before, after in pairwise(line):
-        gain = statistics.gain(sums.get(before, {}).get(main, {}), sums.get(after, {}).get(main, {}))
+        first = before if are_stages else line[0]
+        gain = statistics.gain(sums.get(first, {}).get(main, {}), sums.get(after, {}).get(main, {}))
+        if gain is None:
+            gain = statistics.gain_of_corpora(estimates[first].get(main, {}), estimates[after].get(main, {}))
         if gain is not None:
             rows[after]["gain"] = gain.as_row()
+    parts = {model: metrics[main] for model, metrics in estimates.items() if main in metrics}
+    for model, over in tables.over_languages({model: {"languages": own} for model, own in parts.items()}).items():
+        rows[model]["over"] = over
+    declared = measured.metric(headline, measured.headline(headline) or "")
     languages: dict[str, dict[str, Any]] = defaultdict(dict)
     for model, metrics in estimates.items():
         for language, estimate in metrics.get(main, {}).items():
             languages[language][model] = estimate.as_row()
     return {
         "headline": main,
-        "goal": measured.goal(headline),
+        "unit": declared.unit,
+        "goal": declared.better,
+        "are_stages": are_stages,
         "stages": [rows[model] for model in line],
         "controls": [rows[model] for model in settings["controls"] if model in rows],
         "languages": dict(sorted(languages.items())),
@@ -212,23 +242,31 @@ OUTCOMES = {"win": "#6cc5b0", "loss": "#ff8ab7", "tie": "#c9ccd1"}
 def of_scores(stage: str, data: Mapping[str, Any]) -> Picture:
     """Draw the headline of every model with its interval; controls are of another color."""
     rows = [(row, COLORS[0]) for row in data["stages"]] + [(row, COLORS[-1]) for row in data["controls"]]
+    shown = names([row["name"] for row, _ in rows])
     drawn = [
-        bars.Scored(row["name"], row["score"], color, row["low"], row["high"]) for row, color in rows if "score" in row
+        bars.Scored(shown[row["name"]], row["score"], color, row["low"], row["high"])
+        for row, color in rows
+        if "score" in row
     ]
-    title = f"{stage}: {data['headline']}, with 95% intervals"
-    return Picture(f"{stage}.scores", title, bars.scores(title, drawn))
+    metric = Metric(data["unit"], better=data["goal"])
+    title = f"{stage}: {data['headline']}{metric.described}, with 95% intervals"
+    return Picture(f"{stage}.scores", title, bars.scores(title, drawn, is_share=metric.is_share))
 
 
 def of_languages(stage: str, data: Mapping[str, Any]) -> Picture:
     """Draw the headline of every model in the recipe's line, language by language."""
+    shown = names([row["name"] for row in (*data["stages"], *data["controls"])])
     models = [row["name"] for row in data["stages"]]
-    colors = {model: COLORS[index % len(COLORS)] for index, model in enumerate(models)}
+    colors = {shown[model]: COLORS[index % len(COLORS)] for index, model in enumerate(models)}
     by_language = {
-        code: [bars.Scored(model, found[model]["value"], colors[model]) for model in models if model in found]
+        code: [
+            bars.Scored(shown[model], found[model]["value"], colors[shown[model]]) for model in models if model in found
+        ]
         for code, found in data["languages"].items()
     }
-    title = f"{stage}: {data['headline']} by language"
-    return Picture(f"{stage}.languages", title, bars.groups(title, colors, by_language))
+    metric = Metric(data["unit"], better=data["goal"])
+    title = f"{stage}: {data['headline']}{metric.described} by language"
+    return Picture(f"{stage}.languages", title, bars.groups(title, colors, by_language, is_share=metric.is_share))
 
 
 def of_rivals(stage: str, account: Mapping[str, Any]) -> Iterator[Picture]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from aya_core.api import Artifact, RowScore, RunRecord, StageRecord, read_rows
-from aya_recipe.evaluate.evaluation import PROMPTS, read_corpus
+from aya_core.api import Artifact, Metric, RowScore, RunRecord, StageRecord, read_rows
+from aya_recipe.evaluate.evaluation import GREEDY, PROMPTS, read_corpus
 from aya_recipe.numbers import statistics
 from aya_recipe.numbers.statistics import Estimate, Sums
 
@@ -23,7 +22,7 @@ ByMetric = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Scores:
-    """What the models of a stage scored; of evaluators and models that do not stand yet nothing is here.
+    """What the models of a stage scored; of evaluators and models that do not stand yet nothing is here, nor of a rival against itself.
 
     artifacts: by evaluator and model. sums: of metrics that are means over rows, by evaluator, metric and model; languages: the
     estimates of all metrics in each language, by the same. contamination: see `contamination.py`; None where nothing was
@@ -50,9 +49,18 @@ class Scores:
         """Whether an evaluator scores answers to the stage's prompts."""
         return any("answers" in self.stage.steps[artifact.node].inputs for artifact in self.artifacts[label].values())
 
-    def goal(self, label: str) -> str | None:
-        """Which end of an evaluator's main metric is better; None where it does not say."""
-        return next((artifact.measures.get("goal") for artifact in self.artifacts[label].values()), None)
+    def metrics(self, label: str) -> dict[str, Metric]:
+        """What an evaluator declared of its metrics. Runs of earlier versions say which end of the main one is better, and no unit."""
+        found: dict[str, Metric] = {}
+        for artifact in self.artifacts[label].values():
+            measures = artifact.measures
+            declared = measures.get("metrics") or {measures["headline"]: {"better": measures.get("goal")}}
+            found |= {name: Metric(**said) for name, said in declared.items()}
+        return found
+
+    def metric(self, label: str, name: str) -> Metric:
+        """What an evaluator declared of a metric, be it of greedy answers."""
+        return self.metrics(label).get(name.removeprefix(GREEDY), Metric())
 
     def against(self, label: str) -> str | None:
         """What the rival that an evaluator compares with is called; a teacher has no name of its own."""
@@ -77,6 +85,8 @@ def read(stage: StageRecord) -> Scores:
     scores = Scores(stage, artifacts, None if compared is None else compared.measures)
     for label in artifacts:
         for model in scores.models:
+            if model == scores.against(label):
+                continue
             artifact = stage.standing.get(f"{stage.name}.{label}@{model}")
             if artifact is None:
                 continue
@@ -103,15 +113,17 @@ def read_corpora(payload: Path) -> dict[str, dict[str, Estimate]]:
     """The scores of whole corpora by metric and language."""
     found: dict[str, dict[str, Estimate]] = defaultdict(dict)
     for row in read_corpus(payload):
-        found[row.metric][row.language] = Estimate(row.value, row.standard_error, row.n)
+        influences = {(statistics.ITEMS, item): moved for item, moved in row.influences.items()}
+        found[row.metric][row.language] = Estimate(row.value, row.standard_error, row.n, influences)
     return {metric: dict(sorted(parts.items())) for metric, parts in found.items()}
 
 
 def account(scores: Scores) -> dict[str, Any]:
     """All numbers of a stage as plain data, for `report.json` and tables.
 
-    models, controls: names. evaluators: headline, goal, rival, signature and unanswered prompts of each. groups: of each the
-    evaluators and metrics that it is the mean of, the evaluators whose columns it replaces, and the mean by model. sampling: of
+    models, controls: names. evaluators: headline, what is declared of the metrics, rival, signature, unanswered prompts, and how many
+    items its rows name (`items`, in how many `languages`) of each. groups: of each the evaluators and metrics that it is the mean of, the
+    evaluators whose columns it replaces, the mean by model, and by model the languages that its mean lacks (`missing`). sampling: of
     answers to the stage's prompts. scores: by evaluator, metric and model the mean over languages, and each language.
     contamination: of each evaluator's rows by language how many occur in training rows, as a whole or in passages.
     """
@@ -133,21 +145,42 @@ def account(scores: Scores) -> dict[str, Any]:
     }
 
 
-def group_mean(means: list[Estimate]) -> Estimate:
-    """The unweighted mean of several evaluators' numbers, which are independent of one another."""
-    error = math.sqrt(sum(mean.standard_error**2 for mean in means)) / len(means)
-    return Estimate(sum(mean.value for mean in means) / len(means), error, sum(mean.n for mean in means))
+def group_mean(means: list[tuple[str, Estimate]]) -> Estimate:
+    """The unweighted mean of several numbers, each with the name of the rows that it is of. Those of the same rows move together; others
+    are independent."""
+    return statistics.mean_of_numbers([_of_rows(name, mean) for name, mean in means])
+
+
+def _of_rows(name: str, mean: Estimate) -> Estimate:
+    """The same number, its observations told apart from those of other rows."""
+    named = {(f"{name}/{stratum}", key): moved for (stratum, key), moved in mean.influences.items()}
+    return replace(mean, influences=named)
+
+
+def missing(models: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The languages that a model lacks and another has, by model. models: by name what is known in each language."""
+    codes = sorted({code for parts in models.values() for code in parts})
+    lacks = {model: [code for code in codes if code not in parts] for model, parts in models.items()}
+    return {model: lacking for model, lacking in lacks.items() if lacking}
 
 
 def _evaluator(scores: Scores, label: str) -> dict[str, Any]:
     found = scores.artifacts[label]
     return {
         "headline": scores.headline(label),
-        "goal": scores.goal(label),
+        "metrics": {name: metric.as_row() for name, metric in scores.metrics(label).items()},
         "against": scores.against(label),
         "signature": dict(next(iter(found.values())).measures["signature"]),
         "unanswered": {model: count for model, one in found.items() if (count := one.measures["unanswered"])},
+        **_items(scores, label),
     }
+
+
+def _items(scores: Scores, label: str) -> dict[str, int]:
+    """How many items the rows of the main metric name, and in how many languages; nothing where they name none."""
+    models = scores.languages.get(label, {}).get(scores.headline(label) or "", {}).values()
+    items = max([statistics.mean_of(parts).items for parts in models], default=0)
+    return {"items": items, "languages": max(map(len, models))} if items else {}
 
 
 def _contamination(scores: Scores) -> dict[str, Any] | None:
@@ -166,15 +199,26 @@ def _group(scores: Scores, members: Sequence[str]) -> dict[str, Any]:
     of = [
         (label, metric or scores.headline(label) or "") for label, _, metric in (one.partition(".") for one in members)
     ]
-    models = {}
+    models, lacking = {}, {}
+    by_model = {one: scores.languages.get(one[0], {}).get(one[1], {}) for one in of}
+    gaps = {one: missing(found) for one, found in by_model.items()}
     for model in scores.models:
-        parts = [scores.languages.get(label, {}).get(metric, {}).get(model) for label, metric in of]
-        if all(parts):
-            models[model] = group_mean([statistics.mean_of(part) for part in parts if part]).as_row()
+        parts = {one: found[model] for one, found in by_model.items() if model in found}
+        if len(parts) < len(of):
+            continue
+        means = [
+            (PROMPTS if scores.needs_answers(label) else label, statistics.mean_of(part))
+            for (label, _), part in parts.items()
+        ]
+        models[model] = group_mean(means).as_row()
+        lacking[model] = {
+            f"{label} ({metric})": codes[model] for (label, metric), codes in gaps.items() if model in codes
+        }
     return {
         "of": [list(one) for one in of],
         "in_place_of": [one for one in members if "." not in one],
         "models": models,
+        "missing": {model: codes for model, codes in lacking.items() if codes},
     }
 
 

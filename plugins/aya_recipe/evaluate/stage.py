@@ -38,7 +38,7 @@ class EvaluateStage(Stage):
     actions: ClassVar[Mapping[str, Action]] = {
         "request": Action(replying.collect),
         "reply": Action(replying.reply, resumes=True, asks=True),
-        "evaluate": Action(evaluation.evaluate, resumes=True),
+        "evaluate": Action(evaluation.evaluate, resumes=True, version=2),
         "find-contamination": Action(contamination.find),
     }
 

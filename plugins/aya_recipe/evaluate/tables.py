@@ -1,7 +1,7 @@
 """The tables of an evaluation, as papers print them: models by tasks, and for each task languages by models and its parts.
 
 Made of the accounts of stages (see `scores.py`), by name. A number is the mean over languages, with half its 95% interval behind ±.
-Numbers that are shares, between 0 and 1 throughout, are given in percent.
+Metrics that are declared as shares are given in percent. A mean over fewer languages than another model's says over how many.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from aya_core.api import Table
+from aya_core.api import Metric, Table
+from aya_recipe.evaluate.evaluation import GREEDY
+from aya_recipe.evaluate.scores import missing
 
 Account = Mapping[str, Any]
 
@@ -25,11 +27,13 @@ CONTAMINATION = (
 
 @dataclass(frozen=True)
 class Column:
-    """A number of every model: the headline of an evaluator, or the mean of a group. estimates: by model, those that are known."""
+    """A number of every model: the headline of an evaluator, or the mean of a group. estimates: by model, those that are known. over: by
+    model what its mean is over, where that is less than for others."""
 
     name: str
     estimates: Mapping[str, Mapping[str, Any]]
-    is_share: bool
+    metric: Metric
+    over: Mapping[str, str]
 
 
 def of_stages(stages: Mapping[str, Account]) -> Iterator[Table]:
@@ -49,11 +53,16 @@ def models_by_tasks(stages: Mapping[str, Account]) -> Table:
     columns = [column for name, account in stages.items() for column in _columns(name, account, stages)]
     shown = names(models)
     rows = [
-        [shown[model], *(cell(column.estimates.get(model), column.is_share) for column in columns)] for model in models
+        [
+            shown[model],
+            *(cell(column.estimates.get(model), column.metric, column.over.get(model, "")) for column in columns),
+        ]
+        for model in models
     ]
     rows.append(["n", *(_n(column.estimates.values()) for column in columns)])
-    header = ["model", *(f"{column.name}, %" if column.is_share else column.name for column in columns)]
-    return Table(header, rows, "Models by tasks", [ABOUT, *_group_notes(stages), *_signatures(stages)])
+    header = ["model", *(f"{column.name}{column.metric.described}" for column in columns)]
+    notes = [ABOUT, *_group_notes(stages), *_missing_notes(stages, shown), *_signatures(stages)]
+    return Table(header, rows, "Models by tasks", notes)
 
 
 def languages_by_models(account: Account, label: str, title: str) -> Table:
@@ -61,17 +70,18 @@ def languages_by_models(account: Account, label: str, title: str) -> Table:
     metric = account["evaluators"][label]["headline"]
     found = _main(account, label)
     models = [model for model in models_of(account) if model in found]
-    is_share = _is_share(found, account["evaluators"][label])
+    declared = metric_of(account, label, metric)
+    over = over_languages(found)
     codes = sorted({code for scored in found.values() for code in scored["languages"]})
     rows = []
     for code in codes:
         estimates = [found[model]["languages"].get(code) for model in models]
-        rows.append([code, *(cell(one, is_share) for one in estimates), _n(filter(None, estimates))])
+        rows.append([code, *(cell(one, declared) for one in estimates), _n(filter(None, estimates))])
     means = [found[model]["mean"] for model in models]
-    rows.append(["mean", *(cell(one, is_share) for one in means), _n(means)])
-    unit = f"{metric}, %" if is_share else metric
+    rows.append(["mean", *(cell(found[model]["mean"], declared, over.get(model, "")) for model in models), _n(means)])
     shown = names(models_of(account))
-    return Table(["language", *(shown[model] for model in models), "n"], rows, f"{title}: {unit} by language")
+    header = ["language", *(shown[model] for model in models), "n"]
+    return Table(header, rows, f"{title}: {metric}{declared.described} by language")
 
 
 def parts_by_models(account: Account, label: str, title: str) -> Iterator[Table]:
@@ -82,10 +92,10 @@ def parts_by_models(account: Account, label: str, title: str) -> Iterator[Table]
     for metric, found in account["scores"][label].items():
         if metric == headline or not any(scored["mean"]["value"] for scored in found.values()):
             continue
-        is_share = _is_share(found, account["evaluators"][label])
-        means = [found.get(model, {}).get("mean") for model in models]
-        name = f"{metric}, %" if is_share else metric
-        rows.append([name, *(cell(one, is_share) for one in means), _n(filter(None, means))])
+        declared, over = metric_of(account, label, metric), over_languages(found)
+        means = {model: found.get(model, {}).get("mean") for model in models}
+        cells = (cell(mean, declared, over.get(model, "")) for model, mean in means.items())
+        rows.append([f"{metric}{declared.described}", *cells, _n(filter(None, means.values()))])
     if rows:
         shown = names(models)
         yield Table(["metric", *(shown[model] for model in models), "n"], rows, f"{title}: its parts")
@@ -113,14 +123,30 @@ def _contaminated(name: str, counts: Collection[Mapping[str, int]]) -> list[str]
     return [name, f"{total['rows']:,}", *shares]
 
 
-def cell(estimate: Mapping[str, Any] | None, is_share: bool) -> str:
-    """A number and half its interval, where that is known; shares in percent. Three digits count, of numbers from 10 on as of shares."""
+def cell(estimate: Mapping[str, Any] | None, metric: Metric, over: str = "") -> str:
+    """A number and half its interval, where that is known; shares in percent. Three digits count, of numbers from 10 on as of shares.
+
+    over: what a mean is over, where others are over more.
+    """
     if estimate is None:
         return ""
-    times = 100 if is_share else 1
-    digits = 1 if is_share or abs(estimate["value"]) >= 10 else 3
+    times = 100 if metric.is_share else 1
+    digits = 1 if metric.is_share or abs(estimate["value"]) >= 10 else 3
     half = "" if estimate["high"] is None else f" ± {times * (estimate['high'] - estimate['value']):.{digits}f}"
-    return f"{times * estimate['value']:z.{digits}f}{half}"
+    return f"{times * estimate['value']:z.{digits}f}{half}" + (f" ({over})" if over else "")
+
+
+def metric_of(account: Account, label: str, name: str) -> Metric:
+    """What the evaluator declared of a metric, be it of greedy answers."""
+    declared = account["evaluators"][label]["metrics"]
+    return Metric(**declared.get(name.removeprefix(GREEDY), {}))
+
+
+def over_languages(found: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Over how many languages the mean of a model is, where another model has more. found: by model, with `languages`."""
+    languages = {model: scored["languages"] for model, scored in found.items()}
+    count = len({code for codes in languages.values() for code in codes})
+    return {model: f"{len(languages[model])} of {count} languages" for model in missing(languages)}
 
 
 def names(models: Sequence[str]) -> dict[str, str]:
@@ -142,26 +168,24 @@ def _columns(stage: str, account: Account, stages: Mapping[str, Account]) -> Ite
         if label not in replaced:
             found = _main(account, label)
             means = {model: scored["mean"] for model, scored in found.items()}
-            yield Column(title_of(label, stage, stages), means, _is_share(found, evaluator))
+            metric = metric_of(account, label, evaluator["headline"])
+            yield Column(title_of(label, stage, stages), means, metric, over_languages(found))
         for name, group in groups.items():
             if group["of"][0][0] == label:
-                yield Column(name, group["models"], all(_is_share(*_member(account, *one)) for one in group["of"]))
+                over = dict.fromkeys(group["missing"], "fewer languages")
+                yield Column(name, group["models"], _in_common([metric_of(account, *one) for one in group["of"]]), over)
 
 
-def _member(account: Account, label: str, metric: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    return account["scores"][label][metric], account["evaluators"][label]
+def _in_common(metrics: Sequence[Metric]) -> Metric:
+    """What the mean of several metrics is: where all have one unit, it has that, and where all have one better end, that."""
+    units, ends = {metric.unit for metric in metrics}, {metric.better for metric in metrics}
+    return Metric(units.pop() if len(units) == 1 else "", better=ends.pop() if len(ends) == 1 else None)
 
 
 def _main(account: Account, label: str) -> Mapping[str, Any]:
-    """An evaluator's main metric by model; a rival is not compared with itself."""
-    evaluator = account["evaluators"][label]
-    found = account["scores"][label].get(evaluator["headline"], {})
-    return {model: scored for model, scored in found.items() if model != evaluator["against"]}
-
-
-def _is_share(found: Mapping[str, Any], evaluator: Mapping[str, Any]) -> bool:
-    values = [one["value"] for scored in found.values() for one in (scored["mean"], *scored["languages"].values())]
-    return evaluator["goal"] != "min" and bool(values) and all(0 <= value <= 1 for value in values)
+    """An evaluator's main metric by model."""
+    found: Mapping[str, Any] = account["scores"][label].get(account["evaluators"][label]["headline"], {})
+    return found
 
 
 def _n(estimates: Any) -> str:
@@ -185,13 +209,34 @@ def _group_notes(stages: Mapping[str, Account]) -> Iterator[str]:
                 yield f"{name}: {'mean of ' if len(group['of']) > 1 else ''}{of}."
 
 
+def _missing_notes(stages: Mapping[str, Account], shown: Mapping[str, str]) -> Iterator[str]:
+    """Which languages a mean lacks that another model's has."""
+    for stage, account in stages.items():
+        for label in account["evaluators"]:
+            lacking = missing({model: scored["languages"] for model, scored in _main(account, label).items()})
+            for model, codes in lacking.items():
+                yield f"{title_of(label, stage, stages)}: the mean of {shown[model]} is without {', '.join(codes)}, which others have."
+        for name, group in account["groups"].items():
+            for model, members in group["missing"].items():
+                without = "; ".join(f"{member} without {', '.join(codes)}" for member, codes in members.items())
+                yield f"{name}: the mean of {shown[model]} is over fewer languages than others: {without}."
+
+
+def items_note(evaluator: Mapping[str, Any]) -> str:
+    """How errors take the rows of an evaluator."""
+    if "items" not in evaluator:
+        return "errors: rows are independent"
+    languages = f"{evaluator['languages']} language{'' if evaluator['languages'] == 1 else 's'}"
+    return f"errors: items: {evaluator['items']:,} across {languages}, each drawn with all of its rows"
+
+
 def _signatures(stages: Mapping[str, Account]) -> Iterator[str]:
     for name, account in stages.items():
         for label, evaluator in account["evaluators"].items():
             described = "; ".join(f"{key}: {value}" for key, value in evaluator["signature"].items()).replace(
                 "\n", "\\n"
             )
-            yield f"{title_of(label, name, stages)}: {evaluator['headline']} ({described})"
+            yield f"{title_of(label, name, stages)}: {evaluator['headline']} ({described}; {items_note(evaluator)})"
         if account["sampling"] is not None:
             described = ", ".join(
                 f"{key} {value}" for key, value in account["sampling"].items() if value not in (None, [])

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
+from aya_core.api import Table
 from aya_recipe.numbers.bootstrap import RESAMPLES
 from aya_recipe.numbers.winrates.battles import Battles
 from aya_recipe.numbers.winrates.rates import Rate, Rates, mean_of, rates
 from aya_recipe.numbers.winrates.reading import read_battles
+from aya_recipe.report import terminal
 
 
 @click.command(name="winrate")
@@ -44,22 +45,27 @@ def command(
         click.echo(json.dumps(_as_json(battles, found, parts), ensure_ascii=False))
         return
     console = Console(highlight=False)
-    _show(console, f"{file}: {_title(found)}", found.models)
+    _show(console, f"{file}: {_title(found)}", found.models, _items_note(battles))
     for language, part in parts.items():
         _show(console, language, part.models)
     if parts:
         _show(console, "mean over languages", mean_of(list(parts.values())))
+        for model in _left_out(found, parts):
+            console.print(f"{model}: in no mean, for it has no battle in some languages", soft_wrap=True, markup=False)
     if found.style:
         written = ", ".join(f"{name} {value:+.3f}" for name, value in found.style.items())
-        console.print(f"style (nats for a usual difference): {written}")
+        console.print(f"style (nats for a usual difference): {written}", soft_wrap=True, markup=False)
     if battles.left_out:
-        console.print("without a verdict: " + ", ".join(f"{name} {count}" for name, count in battles.left_out.items()))
+        left_out = ", ".join(f"{name} {count}" for name, count in battles.left_out.items())
+        console.print(f"without a verdict: {left_out}", soft_wrap=True, markup=False)
 
 
 def _as_json(battles: Battles, found: Rates, parts: dict[str, Rates]) -> dict[str, Any]:
     written = found.as_json()
     if battles.left_out:
         written["left_out"] = battles.left_out
+    if battles.pool:
+        written["items"] = len(battles.pool)
     if parts:
         written["languages"] = {language: part.as_json()["models"] for language, part in parts.items()}
         written["mean_over_languages"] = [one.as_row() for one in mean_of(list(parts.values()))]
@@ -71,15 +77,30 @@ def _title(found: Rates) -> str:
     return f"win rate {against}" + (" (Bradley-Terry)" if found.method != "mean" else "")
 
 
-def _show(console: Console, title: str, models: Sequence[Rate]) -> None:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("model")
-    for name in ("win rate %", "standard error", "95% interval", "n"):
-        table.add_column(name, justify="right")
-    for one in models:
-        interval = f"{_number(one.low)} to {_number(one.high)}"
-        table.add_row(one.model, _number(one.win_rate), _number(one.standard_error), interval, str(one.n))
-    console.print(table)
+def _items_note(battles: Battles) -> Sequence[str]:
+    """How errors take the battles, where languages share their questions."""
+    if not battles.pool:
+        return ()
+    languages = len({row.language for row in battles.rows})
+    return [f"errors: items: {len(battles.pool):,} across {languages} languages, each drawn with all of its battles"]
+
+
+def _left_out(found: Rates, parts: Mapping[str, Rates]) -> Sequence[str]:
+    """Models that have no mean over languages."""
+    means = {one.model for one in mean_of(list(parts.values()))}
+    return [one.model for one in found.models if one.model not in means]
+
+
+def _show(console: Console, title: str, models: Sequence[Rate], notes: Sequence[str] = ()) -> None:
+    rows = [
+        (
+            one.model, _number(one.win_rate), _number(one.standard_error),
+            f"{_number(one.low)} to {_number(one.high)}", str(one.n),
+        )
+        for one in models
+    ]  # fmt: skip
+    header = ("model", "win rate %", "standard error", "95% interval", "n")
+    terminal.show_table(Table(header, rows, title, notes), console)
 
 
 def _number(value: float) -> str:

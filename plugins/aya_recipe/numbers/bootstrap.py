@@ -1,8 +1,9 @@
 """The bootstrap over prompts: how far a number would move with other prompts of the same kind.
 
 Prompts are drawn with replacement within their language, so that each keeps its share; what belongs to a prompt (both orders, all
-samples) is drawn together. The draws depend on the seed and on how many prompts a language has: two models that answered the same
-prompts meet the same draws, and the difference of their numbers, draw by draw, is that of a paired bootstrap.
+samples) is drawn together. Where rows say which item they are, items are drawn, each with all of its rows in all languages. The draws
+depend on the seed and on how many prompts a language has: two models that answered the same prompts meet the same draws, and the
+difference of their numbers, draw by draw, is that of a paired bootstrap.
 
 Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapters 6 and 13 (percentile intervals).
 """
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from aya_core.api import AyaError
-from aya_recipe.numbers.statistics import Sums
+from aya_recipe.numbers.statistics import Part, Sums, observation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,11 +73,23 @@ def draws(added: Sums, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str
     """
     import numpy as np
 
-    found = {}
-    for language, prompts in sorted(added.items()):
-        pairs = np.array([prompts[prompt] for prompt in sorted(prompts)])
-        found[language] = ratios(*sums(pairs, language, resamples=resamples, seed=seed).T)
-    return found
+    languages = sorted(added)
+    strata: dict[str, dict[str, list[tuple[int, Part]]]] = {}
+    for place, language in enumerate(languages):
+        for prompt, part in added[language].items():
+            stratum, key = observation(language, prompt, part.item)
+            strata.setdefault(stratum, {}).setdefault(key, []).append((place, part))
+    totals = np.zeros((2, len(languages), resamples))
+    for name, drawn in sorted(strata.items()):
+        places = sorted({place for parts in drawn.values() for place, _ in parts})
+        values = np.zeros((len(drawn), 2, len(places)))
+        columns = {place: column for column, place in enumerate(places)}
+        for row, key in enumerate(sorted(drawn)):
+            for place, part in drawn[key]:
+                values[row, :, columns[place]] += part[:2]
+        found = sums(values.reshape(len(drawn), -1), name, resamples=resamples, seed=seed)
+        totals[:, places] += found.T.reshape(2, len(places), resamples)
+    return {language: ratios(totals[0, place], totals[1, place]) for place, language in enumerate(languages)}
 
 
 def interval(drawn: NDArray[Any], level: float = 0.95) -> tuple[float, float]:
@@ -92,4 +105,4 @@ def mean_interval(added: Sums, *, resamples: int = RESAMPLES, seed: int = 0) -> 
     import numpy as np
 
     parts: Sequence[NDArray[Any]] = list(draws(added, resamples=resamples, seed=seed).values())
-    return interval(np.mean(parts, axis=0))
+    return interval(np.nanmean(parts, axis=0))

@@ -51,29 +51,33 @@ def shares(title: str, colors: Mapping[str, str], bars: Sequence[Bar]) -> str:
     return _svg(title, left, left + WIDTH + BESIDE, height, body)
 
 
-def scores(title: str, rows: Sequence[Scored]) -> str:
-    """Draw numbers from 0 on, each with a line for its interval. Bars end at 1, or at the largest number where that is more."""
+def scores(title: str, rows: Sequence[Scored], *, is_share: bool = False) -> str:
+    """Draw numbers from 0 on, each with a line for its interval. Bars end at 1, or at the largest number where that is more, unless
+    they are shares; negative ones go to the left."""
     left = 16 + LETTER * max([5, *(len(row.name) for row in rows)])
     top, height = 30, 38 + (BAR + GAP) * len(rows)
-    unit = WIDTH / _end([row.high if row.high is not None else row.value for row in rows])
+    ends = [end for row in rows for end in (row.value, row.high, row.low if row.value < 0 else None) if end is not None]
+    scale = _Scale.of(ends, WIDTH, is_share)
     lines = []
     for line, row in enumerate(rows):
         y = top + (BAR + GAP) * line
         lines.append(f'<text x="{left - 8}" y="{y + 12}" text-anchor="end">{escape(row.name)}</text>')
-        lines.append(_bar(row, left, y, BAR, unit))
+        lines.append(_bar(row, left, y, BAR, scale))
         if row.low is not None and row.high is not None:
-            start, width = max(row.low, 0) * unit, (row.high - max(row.low, 0)) * unit
+            start, width = scale.between(row.low, row.high)
             lines.append(
-                f'<rect x="{left + start:.1f}" y="{y + BAR // 2 - 1}" width="{max(width, 0):.1f}" height="2">'
-                f"<title>{row.low:.3f} to {row.high:.3f}</title></rect>"
+                f'<rect x="{left + start:.1f}" y="{y + BAR // 2 - 1}" width="{width:.1f}" height="2">'
+                f"<title>{scale.shown(row.low)} to {scale.shown(row.high)}</title></rect>"
             )
-        lines.append(f'<text x="{left + WIDTH + 8}" y="{y + 12}">{row.value:z.3f}</text>')
+        lines.append(f'<text x="{left + WIDTH + 8}" y="{y + 12}">{scale.shown(row.value)}</text>')
     return _svg(title, left, left + WIDTH + BESIDE, height, "\n".join(lines))
 
 
-def groups(title: str, colors: Mapping[str, str], rows: Mapping[str, Sequence[Scored]]) -> str:
+def groups(
+    title: str, colors: Mapping[str, str], rows: Mapping[str, Sequence[Scored]], *, is_share: bool = False
+) -> str:
     """Draw numbers in groups, a few groups side by side. colors: the key."""
-    unit = PANEL / _end([row.value for group in rows.values() for row in group])
+    scale = _Scale.of([row.value for group in rows.values() for row in group], PANEL, is_share)
     y, lines = 34 + KEY * len(colors), list(_key(colors, 16))
     names = list(rows)
     for start in range(0, len(names), ACROSS):
@@ -81,9 +85,35 @@ def groups(title: str, colors: Mapping[str, str], rows: Mapping[str, Sequence[Sc
         for place, name in enumerate(side_by_side):
             x = 16 + place * (PANEL + 32)
             lines.append(f'<text x="{x}" y="{y + 12}" font-weight="bold">{escape(name)}</text>')
-            lines += [_bar(row, x, y + 18 + line * (THIN + 2), THIN, unit) for line, row in enumerate(rows[name])]
+            lines += [_bar(row, x, y + 18 + line * (THIN + 2), THIN, scale) for line, row in enumerate(rows[name])]
         y += 30 + (THIN + 2) * max(len(rows[name]) for name in side_by_side)
     return _svg(title, 16, 16 + ACROSS * (PANEL + 32), y, "\n".join(lines))
+
+
+class _Scale(NamedTuple):
+    """Where numbers lie: low at the left end, and how many pixels a unit takes. Nothing lies outside."""
+
+    low: float
+    high: float
+    unit: float
+    is_share: bool
+
+    @classmethod
+    def of(cls, values: Sequence[float], width: int, is_share: bool) -> _Scale:
+        """From 0, or the least number where that is less, to 1, or the largest number where that is more."""
+        if is_share:
+            return cls(0.0, 1.0, float(width), is_share)
+        low, high = min([0.0, *values]), max([1.0, *values])
+        return cls(low, high, width / (high - low), is_share)
+
+    def between(self, one: float, other: float) -> tuple[float, float]:
+        """Where a line between two numbers begins, and how long it is, in pixels."""
+        start, end = (min(max(value, self.low), self.high) for value in sorted((one, other)))
+        return (start - self.low) * self.unit, (end - start) * self.unit
+
+    def shown(self, value: float) -> str:
+        """A number as text; shares in percent."""
+        return f"{100 * value:z.1f}%" if self.is_share else f"{value:z.3f}"
 
 
 def _svg(title: str, left: int, width: int, height: int, body: str) -> str:
@@ -94,16 +124,12 @@ def _svg(title: str, left: int, width: int, height: int, body: str) -> str:
     )
 
 
-def _bar(row: Scored, x: int, y: int, height: int, unit: float) -> str:
+def _bar(row: Scored, x: int, y: int, height: int, scale: _Scale) -> str:
+    start, width = scale.between(0.0, row.value)
     return (
-        f'<rect x="{x}" y="{y}" width="{max(row.value * unit, 0):.1f}" height="{height}" fill="{row.color}">'
-        f"<title>{escape(row.name)}: {row.value:z.3f}</title></rect>"
+        f'<rect x="{x + start:.1f}" y="{y}" width="{width:.1f}" height="{height}" fill="{row.color}">'
+        f"<title>{escape(row.name)}: {scale.shown(row.value)}</title></rect>"
     )
-
-
-def _end(values: Sequence[float]) -> float:
-    """Where bars end: 1 for shares, the largest value otherwise."""
-    return max([1.0, *values])
 
 
 def _key(colors: Mapping[str, str], left: int) -> Iterator[str]:

@@ -8,11 +8,9 @@ from textwrap import wrap
 from rich import table as rich
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.measure import Measurement
-from rich.segment import Segments
 from rich.text import Text as RichText
 
-from aya_core.api import Alert, Block, Level, Section, Table, Text
+from aya_core.api import Alert, Block, Level, Section, Table, Text, print_whole
 from aya_recipe.report.blocks import shown
 
 NARROWEST = 8
@@ -37,20 +35,19 @@ def show_table(table: Table, console: Console) -> None:
     In a terminal, names are folded so that it fits, never numbers; where that is not enough, it is printed in parts. Elsewhere nothing
     is folded or cut, and lines are as long as they need to be.
     """
+    if table.title:
+        console.print(RichText(table.title, "italic"), soft_wrap=True)
     header, *body = [[cell.replace(" ± ", "±") for cell in row] for row in (table.header, *table.rows, *table.controls)]
     parts = list(_parts(header, body, console.width)) if console.is_terminal else [(header, body)]
-    for place, (names, rows) in enumerate(parts):
-        drawn = rich.Table(
-            title=RichText(table.title) if table.title and not place else None,
-            title_justify="left", box=SIMPLE_HEAD, padding=(0, BETWEEN - 1, 0, 0),
-        )  # fmt: skip
+    for names, rows in parts:
+        drawn = rich.Table(box=SIMPLE_HEAD, padding=(0, BETWEEN - 1, 0, 0))
         for index, column in enumerate(names):
             drawn.add_column(RichText(column), justify="left" if index == 0 else "right", no_wrap=True)
         for number, row in enumerate(rows):
             if number == len(table.rows):
                 drawn.add_section()
             drawn.add_row(*map(RichText, row), style="dim" if number >= len(table.rows) else None)
-        _print(drawn, console)
+        print_whole(drawn, console)
     for note in table.notes:
         console.print(RichText(note, "dim"), soft_wrap=True)
 
@@ -62,12 +59,6 @@ def _show(name: str, block: Block, console: Console) -> None:
         console.print(RichText.assemble((name, "bold"), ": ", block.text), soft_wrap=True)
     elif isinstance(block, Alert):
         console.print(RichText.assemble(("warning", "yellow"), f": {name}: {block.text}"), soft_wrap=True)
-
-
-def _print(drawn: rich.Table, console: Console) -> None:
-    whole = Measurement.get(console, console.options.update(max_width=10_000), drawn).maximum
-    wide = console.options.update(width=whole, max_width=whole)
-    console.print(Segments(console.render(drawn, wide)), soft_wrap=True)
 
 
 def _parts(

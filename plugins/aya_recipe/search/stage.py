@@ -146,7 +146,7 @@ def _goal(stage: SearchStage, build: Builder) -> str:
             "evaluator",
             f"'{name}' compares a model with a rival; a search scores each merge by itself, by one model's metric",
         )
-    own = stage.evaluator.goal
+    own = next((metric.better for metric in stage.evaluator.metrics.values()), None)
     if own is None and stage.goal is None:
         raise build.error("goal", f"missing; expected max or min, as evaluator '{name}' does not say which is better")
     if own is not None and stage.goal not in (None, own):

@@ -177,12 +177,11 @@ class MergeTrials:
             asking: AskingEvaluator = self.evaluator
             replies = replying.ask_at_once(teacher(), asking, name, self._work.node.seed)
         evaluated = EvaluatedModel(name, self._prompts, answers, [], evaluation.likelihoods(teacher), replies)
-        rows = [row for row in evaluation.score(self.evaluator, evaluated) if isinstance(row, RowScore)]
+        rows = [row for row in evaluation.score(self._strategy, self.evaluator, evaluated) if isinstance(row, RowScore)]
         metrics = {row.metric for row in rows}
-        named = self._strategy.headline
-        if not rows or (named is not None and named not in metrics):
-            raise DataError(f"the evaluator gave no {named or 'score'} for any row")
-        headline = evaluation.headline_of(self._strategy, metrics)
+        headline = next(iter(self._strategy.metrics))
+        if headline not in metrics:
+            raise DataError(f"the evaluator gave no {headline} for any row")
         return [row for row in rows if row.metric == headline]
 
     def _checkpoint(self, candidate: Candidate) -> Path:

@@ -64,6 +64,24 @@ def likes_first(request):
     return [LogLikelihood(-float(place), 1) for place in range(len(request.continuations))]
 
 
+@pytest.mark.parametrize(
+    ("strategy", "row", "name", "item"),
+    [
+        (Xcopa, {**COPA, "idx": 7}, "test.it.jsonl", "7"),
+        (Xcopa, COPA, "test.it.jsonl", None),
+        (Xstorycloze, {**STORY, "InputStoryid": "s-1"}, "eval.eu.jsonl", "s-1"),
+        (Xwinograd, {**HUB_SCHEMA, "id": 3}, "fr.jsonl", None),
+        (lambda data: GlobalMmlu(data=data, shots=0), EXAM, "de/test.jsonl", "a/test/0"),
+    ],
+)
+def test_rows_say_which_item_of_the_set_they_are(jsonl, strategy, row, name, item):
+    evaluator = strategy(data=jsonl([row], name)).build()
+    replied = {request.id: likes_first(request) for request in evaluator.requests()}
+    rows = list(evaluator.evaluate(EvaluatedModel("m", [], [], [], lambda pairs: [], Replies(replied))))
+    assert rows
+    assert {one.item for one in rows} == {item}
+
+
 def test_xcopa_asks_for_a_lower_cased_choice_after_the_connector(jsonl):
     (request,) = asked(Xcopa(data=jsonl([COPA])))
     assert request.language == "it"

@@ -390,3 +390,28 @@ def test_a_folder_for_each_language_names_it(tmp_path: Path, kind: Any) -> None:
     found = list(kind(path=str(tmp_path), language_from_name=True, id_template="{language}/{id}").build().rows(0))
     assert found == [user_prompt("de/q", "de", "in de"), user_prompt("tr/q", "tr", "in tr")]
     assert read_dataset(str(tmp_path), "--prompts")["path"] == str(tmp_path)
+
+
+def test_a_question_that_languages_share_is_one_item(tmp_path):
+    for code in ("ar", "tr"):
+        write(tmp_path / f"{code}.jsonl", {"question_id": "q1", "prompt": "?"}, {"question_id": 2, "prompt": "?"})
+    rows = read(tmp_path, language_from_name=True, id_template="{language}/{id}")
+    assert [(row.id, row.item) for row in rows] == [("ar/q1", "q1"), ("ar/2", "2"), ("tr/q1", "q1"), ("tr/2", "2")]
+
+
+def test_an_item_is_what_its_column_holds_and_otherwise_not_known(tmp_path):
+    file = write(tmp_path / "x.jsonl", {"id": "a", "prompt": "?", "item": 7}, {"id": "b", "prompt": "?"})
+    assert [row.item for row in read(file)] == ["7", None]
+    other = write(tmp_path / "y.jsonl", {"id": "a", "prompt": "?", "question": "q"})
+    assert [row.item for row in read(other, columns=Columns(item="question"))] == ["q"]
+    with pytest.raises(DataError, match=r"y.jsonl:1: no column 'questions'; did you mean 'question'"):
+        read(other, columns=Columns(item="questions"))
+    bad = write(tmp_path / "z.jsonl", {"id": "a", "prompt": "?", "item": ["q"]})
+    with pytest.raises(DataError, match=r"z.jsonl:1: the item is \['q'\]; expected a text or a whole number"):
+        read(bad)
+
+
+def test_rows_without_ids_of_their_own_are_no_items(tmp_path):
+    file = write(tmp_path / "ar.jsonl", {"prompt": "?"})
+    (row,) = read(file, language_from_name=True, id_template="{language}/{id}")
+    assert row.item is None

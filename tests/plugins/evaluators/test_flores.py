@@ -45,6 +45,15 @@ def corpora(scores):
     return {(one.language, one.metric): one for one in scores if isinstance(one, CorpusScore)}
 
 
+def test_lines_are_the_same_items_in_all_languages_and_directions(flores):
+    rows = scored(Flores(data=str(flores)), lambda prompt: prompt.reference[: 4 + len(prompt.text) % 7])
+    lines = {"1", "2", "3"}
+    assert {row.item for row in rows if not isinstance(row, CorpusScore)} == lines
+    for score in corpora(rows).values():
+        assert score.influences.keys() == lines
+        assert sum(score.influences.values()) == pytest.approx(0, abs=1e-9)
+
+
 def test_every_sentence_is_asked_in_both_directions_with_the_languages_named(flores):
     prompts = asked(Flores(data=str(flores)))
     assert len(prompts) == 2 * 2 * 3

@@ -71,7 +71,7 @@ def compare(folder: Path, *pairs: tuple[str, str], model: EvaluatedModel = MODEL
 
 
 def main_rows(strategy: Perplexity | PreferenceAccuracy, model: EvaluatedModel = MODEL) -> list[RowScore]:
-    return [row for row in strategy.build().evaluate(model) if row.metric == strategy.headline]
+    return [row for row in strategy.build().evaluate(model) if row.metric == next(iter(strategy.metrics))]
 
 
 def test_bits_per_byte_by_hand(tmp_path: Path):

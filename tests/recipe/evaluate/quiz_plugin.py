@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from aya_core.api import (
+    SHARE,
     Completion,
     Continuation,
     CorpusScore,
@@ -10,6 +11,7 @@ from aya_core.api import (
     Field,
     GenerationRequest,
     LogLikelihood,
+    Metric,
     ModelRef,
     RowScore,
     Sampling,
@@ -24,7 +26,7 @@ class Quiz(EvaluatorStrategy):
     """Ask which of two continuations is likelier, and for a number."""
 
     asks = True
-    headline = "accuracy"
+    metrics = {"accuracy": SHARE, "letters": Metric("letters")}
 
     questions: int = Field(4, description="How many.")
     bonus: float = Field(0.0, description="What every answer counts more.")

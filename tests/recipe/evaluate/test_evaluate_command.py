@@ -6,6 +6,7 @@ import re
 import pytest
 import yaml
 
+from aya_core.api import SHARE, Metric
 from aya_core.contract.errors import RecipeError
 from aya_core.planning.registry import Registry
 from aya_recipe.evaluate import tables
@@ -178,8 +179,9 @@ def dict_of(languages):
     return {code: estimate(value) for code, value in languages.items()}
 
 
-def account(label, scores, **facts):
-    evaluator = {"headline": next(iter(scores)), "goal": "max", "against": None, "signature": {"v": "1"}, **facts}
+def account(label, scores, metric=SHARE, **facts):
+    metrics = dict.fromkeys(scores, metric.as_row())
+    evaluator = {"headline": next(iter(scores)), "metrics": metrics, "against": None, "signature": {"v": "1"}, **facts}
     models = list(next(iter(scores.values())))
     return {
         "models": models, "controls": [], "evaluators": {label: evaluator}, "groups": {}, "sampling": None, "contamination": None,
@@ -189,9 +191,9 @@ def account(label, scores, **facts):
 
 def test_stages_with_the_same_models_share_a_table():
     one = account("a", {"accuracy": {"m": scored(en=0.5), "n": scored(en=0.25)}})
-    two = account("a", {"bits": {"m": scored(en=1.5), "n": scored(en=0.5)}}, goal="min")
+    two = account("a", {"bits": {"m": scored(en=1.5), "n": scored(en=0.5)}}, metric=Metric("bits", better="min"))
     table = tables.models_by_tasks({"one": one, "two": two})
-    assert table.header == ["model", "one: a, %", "two: a"]
+    assert table.header == ["model", "one: a, %", "two: a, bits (lower is better)"]
     assert table.rows == [["m", "50.0 ± 2.0", "1.500 ± 0.020"], ["n", "25.0 ± 2.0", "0.500 ± 0.020"], ["n", "10", "10"]]
 
 
@@ -206,8 +208,9 @@ def test_contamination_is_told_by_evaluator_and_where_there_is_some_by_language(
 
 def test_another_metric_of_an_evaluator_can_have_a_column():
     output = account("flores", {"chrf++": {"m": scored(de=50.0)}, "xcomet": {"m": scored(de=0.9)}})
+    output["evaluators"]["flores"]["metrics"]["chrf++"] = Metric(low=0, high=100, better="max").as_row()
     mean = {"m": output["scores"]["flores"]["xcomet"]["m"]["mean"]}
-    output["groups"] = {"xCOMET": {"of": [["flores", "xcomet"]], "in_place_of": [], "models": mean}}
+    output["groups"] = {"xCOMET": {"of": [["flores", "xcomet"]], "in_place_of": [], "models": mean, "missing": {}}}
     table = tables.models_by_tasks({"one": output})
     assert table.header == ["model", "flores", "xCOMET, %"]
     assert table.rows[0] == ["m", "50.0 ± 0.0", "90.0 ± 2.0"]

@@ -18,7 +18,7 @@ from aya_core.contract.errors import AyaError, DataError
 from aya_core.contract.records import Completion, Judged, RowScore, Verdict
 from aya_recipe.evaluate.winrate import command
 from aya_recipe.numbers import bootstrap
-from aya_recipe.numbers.statistics import by_language
+from aya_recipe.numbers.statistics import Part, by_language
 from aya_recipe.numbers.winrates import bradley_terry
 from aya_recipe.numbers.winrates.battles import Battle, Battles
 from aya_recipe.numbers.winrates.rates import rates
@@ -309,7 +309,7 @@ def test_the_style_is_taken_from_wherever_a_file_tells_it(tmp_path):
 def sums(languages, prompts, seed=0):
     source = np.random.default_rng(seed)
     return {
-        f"l{number}": {f"p{p}": (float(source.random() < 0.4), 1.0) for p in range(prompts)}
+        f"l{number}": {f"p{p}": Part(float(source.random() < 0.4), 1.0) for p in range(prompts)}
         for number in range(languages)
     }
 
@@ -335,7 +335,7 @@ def test_the_bootstrap_depends_on_the_seed_and_on_nothing_else(monkeypatch):
 
 def test_models_with_the_same_prompts_meet_the_same_draws():
     added = sums(2, 60)
-    shifted = {name: {p: (v + 0.25, w) for p, (v, w) in prompts.items()} for name, prompts in added.items()}
+    shifted = {name: {p: Part(v + 0.25, w) for p, (v, w, _) in prompts.items()} for name, prompts in added.items()}
     one, other = bootstrap.draws(added, resamples=50), bootstrap.draws(shifted, resamples=50)
     for language in added:
         assert other[language] - one[language] == pytest.approx(0.25)

@@ -30,6 +30,21 @@ def test_scores_are_as_long_as_their_numbers(top):
     assert [width for _, _, width in rects(svg, 2)] == pytest.approx([0, bars.WIDTH / 10, bars.WIDTH / 10], abs=0.1)
 
 
+def test_negative_numbers_go_to_the_left_of_zero():
+    rows = [Scored("a", -1.0, "#111", -1.5, -0.5), Scored("b", 0.5, "#111", 0.25, 0.75)]
+    (x, _, width), (after, _, other) = rects(bars.scores("rewards", rows), bars.BAR)
+    assert x + width == pytest.approx(after, abs=0.1)
+    assert width == pytest.approx(2 * other, abs=0.1)
+    assert width / (bars.WIDTH / 2.5) == pytest.approx(1, abs=0.01)  # from -1.5 to 1
+
+
+def test_shares_end_at_one_and_are_told_in_percent():
+    svg = bars.scores("accuracy", [Scored("a", 0.5, "#111", 0.3, 1.2)], is_share=True)
+    assert [width for _, _, width in rects(svg, bars.BAR)] == [bars.WIDTH / 2]
+    assert [width for _, _, width in rects(svg, 2)] == pytest.approx([0.7 * bars.WIDTH])
+    assert ">50.0%<" in svg
+
+
 def test_groups_stand_side_by_side_and_do_not_overlap():
     groups = {f"l{n}": [Scored(name, 0.5, color) for name, color in COLORS.items()] for n in range(7)}
     drawn = rects(bars.groups("t", COLORS, groups), bars.THIN)

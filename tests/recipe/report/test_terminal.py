@@ -63,3 +63,16 @@ def test_a_change_says_what_is_better_where_less_is_and_nothing_is_less_than_not
     assert [row[2] for row in table.rows] == ["", "-1.000 ± 0.010 better", "+0.500 ± 0.010 worse", "+0.000 ± 0.010"]
     (_, better, *_) = main_table({"goal": "max", "stages": rows, "controls": []}).rows
     assert better[2] == "-1.000 ± 0.010"
+
+
+def test_shares_are_in_percent_and_models_without_stages_change_from_the_first():
+    rows = [{"name": "/x/a/ana", **estimate(0.5)}, {"name": "/x/bo", **estimate(0.25), "gain": estimate(-0.25)}]
+    table = main_table({"goal": "max", "unit": "share", "are_stages": False, "stages": rows, "controls": []})
+    assert table.header == ["model", "score, %", "change from ana", "n"]
+    assert table.rows == [["ana", "50.0 ± 1.0", "", "9"], ["bo", "25.0 ± 1.0", "-25.0 ± 1.0", "9"]]
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_a_title_is_never_parted(width):
+    long = Table(["model", "n"], [["a", "1"]], "a title of words, and/a/path/that/is/longer/than/the/table/below/it")
+    assert long.title in printed(long, width, terminal=False)

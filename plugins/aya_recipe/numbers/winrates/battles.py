@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aya_core.api import DataError, did_you_mean
+from aya_recipe.numbers import statistics
+from aya_recipe.numbers.statistics import Observation
 from aya_recipe.numbers.winrates.style import Style
 
 if TYPE_CHECKING:
@@ -18,7 +20,8 @@ class Battle(NamedTuple):
 
     place: file and line. prompt: what was asked, by its id; battles over one prompt are drawn together. one, other: the models.
     points: of `one`, from 0 for a loss over 0.5 for a tie to 1 for a win; a weighted preference lies anywhere between. weight: how
-    many games it counts for. styles: of both answers, where they are known.
+    many games it counts for. styles: of both answers, where they are known. item: by which the file names what was asked, so that the
+    same question in several languages has one name.
     """
 
     place: str
@@ -29,6 +32,7 @@ class Battle(NamedTuple):
     points: float
     weight: float = 1.0
     styles: tuple[Style, Style] | None = None
+    item: str | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Battles:
     """All battles of a file.
 
     baseline: whom every other model is compared with, where the file says so. are_verdicts: whether they are games won, lost or tied
-    rather than preferences with a weight between. left_out: rows that hold no verdict, by model.
+    rather than preferences with a weight between. left_out: rows that hold no verdict, by model. pool: items that are drawn, each with
+    its battles in all languages; empty where no item is in two languages, so that prompts are drawn in each.
     """
 
     source: str
@@ -44,6 +49,7 @@ class Battles:
     baseline: str | None = None
     are_verdicts: bool = True
     left_out: dict[str, int] = field(default_factory=dict)
+    pool: Sequence[str] = ()
 
     @property
     def models(self) -> list[str]:
@@ -59,7 +65,11 @@ class Battles:
                 f"{self.source}: no model '{baseline}' for --baseline; {did_you_mean(baseline, self.models)}"
             )
         chosen = baseline or self.baseline or _center(self.rows)
-        return Battles(self.source, self.rows, chosen, self.are_verdicts, self.left_out)
+        return replace(self, baseline=chosen, pool=_shared(self.rows))
+
+    def observation(self, row: Battle) -> Observation:
+        """What is drawn with a battle."""
+        return statistics.observation(row.language, row.prompt, row.item if self.pool else None)
 
     def by_language(self) -> dict[str, Battles]:
         """Part the battles by language."""
@@ -67,9 +77,18 @@ class Battles:
         for row in self.rows:
             parts.setdefault(row.language, []).append(row)
         return {
-            language: Battles(f"{self.source}, {language}", rows, self.baseline, self.are_verdicts)
+            language: replace(self, source=f"{self.source}, {language}", rows=rows, left_out={})
             for language, rows in sorted(parts.items())
         }
+
+
+def _shared(rows: Iterable[Battle]) -> Sequence[str]:
+    """All items, where one of them is in two languages; else none."""
+    languages: dict[str, set[str]] = {}
+    for row in rows:
+        if row.item is not None:
+            languages.setdefault(row.item, set()).add(row.language)
+    return sorted(languages) if any(len(found) > 1 for found in languages.values()) else ()
 
 
 def _center(rows: Iterable[Battle]) -> str | None:
@@ -90,8 +109,8 @@ def _center(rows: Iterable[Battle]) -> str | None:
 class Arrays:
     """Battles as columns of numbers, each of shape (battles,).
 
-    one, other: places in `models`. prompt: place among all prompts, those of a language one after the other. strata: (language, first
-    prompt, behind the last) of each.
+    one, other: places in `models`. prompt: place among all that is drawn, items first, then the prompts of each language one after the
+    other. strata: (language, or nothing for items; first place, behind the last) of each.
     """
 
     def __init__(self, battles: Battles) -> None:
@@ -99,13 +118,14 @@ class Arrays:
 
         rows, self.models = battles.rows, battles.models
         names = {name: place for place, name in enumerate(self.models)}
-        keys = sorted({(row.language, row.prompt) for row in rows})
+        drawn = [battles.observation(row) for row in rows]
+        keys = sorted({*drawn, *((statistics.ITEMS, item) for item in battles.pool)})
         places = {key: place for place, key in enumerate(keys)}
         self.one: NDArray[Any] = np.array([names[row.one] for row in rows])
         self.other: NDArray[Any] = np.array([names[row.other] for row in rows])
         self.points: NDArray[Any] = np.array([row.points for row in rows])
         self.weight: NDArray[Any] = np.array([row.weight for row in rows])
-        self.prompt: NDArray[Any] = np.array([places[row.language, row.prompt] for row in rows])
+        self.prompt: NDArray[Any] = np.array([places[one] for one in drawn])
         self.prompts = len(keys)
         languages = [language for language, _ in keys]
         starts = [place for place in range(len(keys)) if place == 0 or languages[place] != languages[place - 1]]

@@ -10,9 +10,15 @@ from typing import Any
 from aya_core.api import UNKNOWN_LANGUAGE, DataError, Line
 from aya_recipe.numbers.winrates.style import Style, style_of, style_of_metadata
 
+ITEM = "item"
+"""The column of our own rows that names a question in all languages."""
+
 IDS = ("question_id", "prompt_id", "uid", "id", "index")
 LANGUAGES = ("language", "lang")
 GAMES = ("count", "weight")
+
+MOST_GAMES = 1e9
+"""Games that a verdict may count for: beyond, the others vanish beside it."""
 
 TEXTS = (("answer_{}", "ab"), ("response_{}", "ab"), ("conversation_{}", "ab"), ("output_{}", "12"))
 """Where the answers of both sides are looked for."""
@@ -30,7 +36,7 @@ def preference(line: Line, column: str) -> float | None:
         return 0.5
     if number is None or not 1 <= number <= 2:
         raise DataError(
-            f"{line.place}: '{column}' holds {value!r:.80}; expected a preference from 1 (the baseline is better) to 2 (the model is), or "
+            f"{line.place}: '{column}' holds {shown(value)}; expected a preference from 1 (the baseline is better) to 2 (the model is), or "
             "nothing where there is none; leave out columns that are no models"
         )
     return number - 1
@@ -40,8 +46,25 @@ def model_name(line: Line, column: str) -> str:
     """The name of a model. Raises DataError for a cell that holds none."""
     name = line.row.get(column)
     if not isinstance(name, str) or not name.strip():
-        raise DataError(f"{line.place}: '{column}' is {name!r:.80}; expected the name of a model")
+        raise DataError(f"{line.place}: '{column}' is {shown(name)}; expected the name of a model")
     return name
+
+
+def finite(line: Line, column: str, low: float = -math.inf, high: float = math.inf) -> float:
+    """A number between two others. Raises DataError for anything else."""
+    number = as_number(line.row.get(column))
+    if number is None or not math.isfinite(number) or not low <= number <= high:
+        between = f" from {low:g} to {high:g}" if math.isfinite(low) else ""
+        raise DataError(f"{line.place}: '{column}' holds {shown(line.row.get(column))}; expected a number{between}")
+    return number
+
+
+def shown(value: Any) -> str:
+    """A cell in a message, its beginning."""
+    try:
+        return f"{value!r:.80}"
+    except (ValueError, RecursionError):  # a whole number of thousands of digits, or lists in lists without end
+        return f"a {type(value).__name__} that is too long to show"
 
 
 def check_two(line: Line, one: str, other: str) -> None:
@@ -56,9 +79,9 @@ def games_of(line: Line) -> float:
     if column is None:
         return 1.0
     games = as_number(line.row[column])
-    if games is None or not 0 < games < math.inf:
+    if games is None or not 0 < games <= MOST_GAMES:
         raise DataError(
-            f"{line.place}: '{column}' holds {line.row[column]!r:.80}; expected how many games it counts for, a number above 0"
+            f"{line.place}: '{column}' holds {shown(line.row[column])}; expected how many games it counts for, a number above 0"
         )
     return games
 
@@ -69,18 +92,43 @@ def as_number(value: Any) -> float | None:
         return None
     try:
         return float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
 def prompt_id(line: Line) -> str:
     """The id of what was asked; a row without one is a prompt of its own."""
-    return next((str(line.row[name]) for name in IDS if line.row.get(name) not in (None, "")), f"row {line.number}")
+    return _stated(line, IDS, "an id, a text or a number") or f"row {line.number}"
+
+
+def text_of(line: Line, column: str) -> str | None:
+    """The text or number of a column that may be empty."""
+    return _stated(line, (column,), "a text or a number")
+
+
+def item(line: Line) -> str | None:
+    """By what a row names the question, whatever the language; None where it does not."""
+    return _stated(line, (ITEM, *IDS), "an id, a text or a number")
 
 
 def language(line: Line) -> str:
     """The language of a row."""
-    return next((str(line.row[name]) for name in LANGUAGES if line.row.get(name) not in (None, "")), UNKNOWN_LANGUAGE)
+    return _stated(line, LANGUAGES, "the code of a language") or UNKNOWN_LANGUAGE
+
+
+def _stated(line: Line, names: Sequence[str], expected: str) -> str | None:
+    """What the first of these columns that is filled holds. Raises DataError for what is neither text nor number."""
+    for name in names:
+        value = line.row.get(name)
+        if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+            continue
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            raise DataError(f"{line.place}: '{name}' holds {shown(value)}; expected {expected}")
+        try:
+            return str(value)
+        except ValueError:  # a whole number of thousands of digits
+            raise DataError(f"{line.place}: '{name}' holds {shown(value)}; expected {expected}") from None
+    return None
 
 
 def styles(line: Line, sides: str) -> tuple[Style, Style] | None:

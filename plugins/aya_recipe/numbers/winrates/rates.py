@@ -5,18 +5,20 @@ says. Elsewhere, and under style control, it is the chance of a win under that m
 the other models.
 
 Standard errors: of preferences, that of the mean, as AlpacaEval gives it; of verdicts, that of the bootstrap over prompts, as
-Arena-Hard's is over verdicts. Intervals are the bootstrap's percentiles.
+Arena-Hard's is over verdicts. Where the same questions are asked in several languages, a question with all of its battles is one
+observation: of means, the cluster-robust error of `statistics`. Intervals are the bootstrap's percentiles.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aya_core.api import DataError
 from aya_recipe.numbers import bootstrap, statistics
+from aya_recipe.numbers.statistics import Estimate, Part
 from aya_recipe.numbers.winrates import bradley_terry
 from aya_recipe.numbers.winrates.battles import Arrays, Battles
 from aya_recipe.numbers.winrates.style import Style, covariates
@@ -36,7 +38,8 @@ class Rate:
     """A model's win rate in percent, with its standard error and 95% interval; what is not known is NaN.
 
     n: prompts it rests on. wins, losses, ties: games, by weight; a preference above half is a win. rating: Elo, where the
-    Bradley-Terry model was fitted.
+    Bradley-Terry model was fitted. mean: the same as a mean of points, with what moves it, where it is one. drawn: of each resample,
+    shape (resamples,).
     """
 
     model: str
@@ -49,6 +52,8 @@ class Rate:
     losses: float
     ties: float
     rating: float | None = None
+    mean: Estimate | None = field(default=None, compare=False, repr=False)
+    drawn: NDArray[Any] | None = field(default=None, compare=False, repr=False)
 
     def as_row(self) -> dict[str, Any]:
         """For JSON: what is not known is None."""
@@ -60,12 +65,14 @@ class Rate:
 
 @dataclass(frozen=True)
 class Rates:
-    """The win rates of a file's models, best first. style: the coefficient of each measure of style, where it was controlled."""
+    """The win rates of a file's models, best first. style: the coefficient of each measure of style, where it was controlled.
+    is_shared: whether languages share their questions."""
 
     models: Sequence[Rate]
     baseline: str | None
     method: str
     style: dict[str, float]
+    is_shared: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """For `aya winrate --json`."""
@@ -99,29 +106,46 @@ def rates(battles: Battles, *, style: bool = False, resamples: int = bootstrap.R
         counted = _Counted(battles, arrays.models[place])
         spread = drawn[:, place]
         is_known = counted.prompts > 1 and resamples > 1
-        mean_error = method == "mean" and not battles.are_verdicts
-        error = counted.error_of_mean if mean_error else float(spread.std(ddof=1)) if is_known else math.nan
+        is_mean = method == "mean"
+        of_mean = is_mean and (bool(battles.pool) or not battles.are_verdicts)
+        error = counted.mean.standard_error if of_mean else float(spread.std(ddof=1)) if is_known else math.nan
         low, high = bootstrap.interval(spread) if is_known else (math.nan, math.nan)
         rating = None if ratings is None else float(ratings[place])
         value = 100 * float(values[place])
         counts = (counted.prompts, counted.wins, counted.losses, counted.ties)
-        found.append(Rate(counted.model, value, 100 * error, 100 * low, 100 * high, *counts, rating))
+        mean = counted.mean if is_mean else None
+        found.append(Rate(counted.model, value, 100 * error, 100 * low, 100 * high, *counts, rating, mean, spread))
     found.sort(key=lambda one: (-one.win_rate, one.model))
-    return Rates(found, battles.baseline, method, coefficients)
+    return Rates(found, battles.baseline, method, coefficients, bool(battles.pool))
 
 
 def mean_of(parts: Sequence[Rates]) -> Sequence[Rate]:
-    """The unweighted mean over languages of each model that is in all of them. The interval is normal."""
+    """The unweighted mean over languages of each model that is in all of them. The interval is normal.
+
+    Where languages share their questions, an item is drawn in all of them together.
+    """
     found = []
     for name in [one.model for one in parts[0].models]:
         mine = [one for part in parts for one in part.models if one.model == name]
         if len(mine) == len(parts):
             value = sum(one.win_rate for one in mine) / len(mine)
-            error = math.sqrt(sum(one.standard_error**2 for one in mine)) / len(mine)
+            error = _error_of_mean(mine, is_shared=parts[0].is_shared)
             low, high = value - statistics.Z95 * error, value + statistics.Z95 * error
             games = (sum(one.wins for one in mine), sum(one.losses for one in mine), sum(one.ties for one in mine))
             found.append(Rate(name, value, error, low, high, sum(one.n for one in mine), *games))
     return found
+
+
+def _error_of_mean(mine: Sequence[Rate], *, is_shared: bool) -> float:
+    if not is_shared:
+        return math.sqrt(sum(one.standard_error**2 for one in mine)) / len(mine)
+    means = [one.mean for one in mine if one.mean is not None]
+    if len(means) == len(mine):
+        return 100 * statistics.mean_of_numbers(means).standard_error
+    import numpy as np
+
+    drawn = [one.drawn for one in mine if one.drawn is not None]
+    return 100 * float(np.mean(drawn, axis=0).std(ddof=1))
 
 
 class _Counted:
@@ -130,18 +154,19 @@ class _Counted:
     def __init__(self, battles: Battles, model: str) -> None:
         self.model = model
         self.wins = self.losses = self.ties = 0.0
-        added: dict[str, tuple[float, float]] = {}
+        added: dict[str, Part] = {}
         for row in battles.rows:
             if model not in (row.one, row.other):
                 continue
             points = row.points if row.one == model else 1 - row.points
-            total, weight = added.get(f"{row.language}/{row.prompt}", (0.0, 0.0))
-            added[f"{row.language}/{row.prompt}"] = (total + points * row.weight, weight + row.weight)
+            key = f"{row.language}/{row.prompt}"
+            total, weight, item = added.get(key, Part(0.0, 0.0, row.item if battles.pool else None))
+            added[key] = Part(total + points * row.weight, weight + row.weight, item)
             self.wins += row.weight * (points > 0.5)
             self.losses += row.weight * (points < 0.5)
             self.ties += row.weight * (points == 0.5)
         self.prompts = len(added)
-        self.error_of_mean = statistics.by_language({"": added})[""].standard_error
+        self.mean = statistics.mean({"all": added})
 
 
 def _means(arrays: Arrays, base: int, resamples: int, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -22,15 +22,20 @@ from aya_core.api import PAYLOAD, READERS, UNKNOWN_LANGUAGE, DataError, Line
 from aya_recipe.numbers.winrates.battles import Battle, Battles
 from aya_recipe.numbers.winrates.cells import (
     IDS,
+    ITEM,
     LANGUAGES,
     as_number,
     check_two,
+    finite,
     games_of,
+    item,
     language,
     model_name,
     preference,
     prompt_id,
+    shown,
     styles,
+    text_of,
 )
 
 WINNERS: Mapping[str, float] = {
@@ -54,7 +59,7 @@ BASELINE = "baseline"
 """The name of whom a file compares with that does not tell."""
 
 _NO_MODELS = "dataset instruction prompt cluster category source turn judge annotator __index_level_0__"
-ABOUT_ROWS = frozenset(("", "unnamed: 0", *IDS, *LANGUAGES, *_NO_MODELS.split()))
+ABOUT_ROWS = frozenset(("", "unnamed: 0", ITEM, *IDS, *LANGUAGES, *_NO_MODELS.split()))
 """Columns of a table of preferences that are no models. One with text in every row is none either."""
 
 
@@ -124,28 +129,32 @@ def _verdict(line: Line) -> Sequence[Battle]:
     check_two(line, one, other)
     winner = line.row.get("winner")
     if not isinstance(winner, str) or winner.strip() not in WINNERS:
-        raise DataError(f"{line.place}: the winner is {winner!r:.80}; expected one of {', '.join(WINNERS)}")
-    points = WINNERS[winner.strip()]
-    return [Battle(line.place, prompt_id(line), language(line), one, other, points, games_of(line), styles(line, "ab"))]
+        raise DataError(f"{line.place}: the winner is {shown(winner)}; expected one of {', '.join(WINNERS)}")
+    points, games, both = WINNERS[winner.strip()], games_of(line), styles(line, "ab")
+    return [Battle(line.place, prompt_id(line), language(line), one, other, points, games, both, item(line))]
 
 
 def _judgment(line: Line) -> Sequence[Battle]:
     """The baseline's answer is A in the first game and B in the second; a game without a score holds no verdict."""
-    baseline, model = str(line.row.get("baseline") or BASELINE), model_name(line, "model")
+    baseline = model_name(line, "baseline") if line.row.get("baseline") not in (None, "") else BASELINE
+    model = model_name(line, "model")
     check_two(line, baseline, model)
-    games = line.row["games"]
+    games = line.row.get("games")
+    if games is not None and not isinstance(games, (list, tuple)):
+        raise DataError(f"{line.place}: 'games' holds {shown(games)}; expected a list of games, each with a score")
     found = []
-    for order, game in enumerate(games if isinstance(games, Sequence) else ()):
+    for order, game in enumerate(games or ()):
         score = game.get("score") if isinstance(game, Mapping) else game
-        score = None if score == "" else score
-        if score is not None and score not in SCORES:
+        if score is None or score == "":
+            continue
+        if not isinstance(score, str) or score not in SCORES:
             raise DataError(
-                f"{line.place}: the score of a game is {score!r:.80}; expected one of {', '.join(SCORES)}, or null"
+                f"{line.place}: the score of a game is {shown(score)}; expected one of {', '.join(SCORES)}, or null"
             )
-        if score is not None:
-            points, weight = SCORES[score]
-            points = points if order % 2 == 0 else 1 - points
-            found.append(Battle(line.place, prompt_id(line), language(line), baseline, model, points, weight))
+        points, weight = SCORES[score]
+        points = points if order % 2 == 0 else 1 - points
+        asked = (prompt_id(line), language(line))
+        found.append(Battle(line.place, *asked, baseline, model, points, weight, item=item(line)))
     return found
 
 
@@ -157,7 +166,8 @@ def _annotation(line: Line) -> Sequence[Battle]:
         return []
     asked = line.row.get("instruction")
     prompt = asked if isinstance(asked, str) else prompt_id(line)
-    return [Battle(line.place, prompt, language(line), baseline, model, 1 - points, 1.0, styles(line, "12"))]
+    both = styles(line, "12")
+    return [Battle(line.place, prompt, language(line), baseline, model, 1 - points, 1.0, both, item(line))]
 
 
 def _table(file: Path, lines: Sequence[Line]) -> Battles:
@@ -176,7 +186,8 @@ def _table(file: Path, lines: Sequence[Line]) -> Battles:
             if points is None:
                 left_out[model] += 1
             else:
-                found.append(Battle(line.place, str(line.number), language(line), model, BASELINE, points))
+                asked = (str(line.number), language(line))
+                found.append(Battle(line.place, *asked, model, BASELINE, points, item=item(line)))
     return Battles(str(file), found, BASELINE, False, dict(left_out))
 
 
@@ -187,28 +198,35 @@ def _is_text(lines: Sequence[Line], name: str) -> bool:
 
 def _of_scores(lines: Iterable[Line]) -> list[Battle]:
     """Read the battles of one evaluated model. The rows of a metric stand in the order of the samples."""
-    points: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: {"win": [], "tie": []})
+    points: dict[tuple[str, str, str | None], dict[str, list[float]]] = defaultdict(lambda: {"win": [], "tie": []})
     place = ""
     for line in lines:
-        place = line.place
-        if line.row["metric"] in ("win", "tie"):
-            points[line.row["language"], line.row["prompt_id"]][line.row["metric"]].append(float(line.row["value"]))
+        place, metric = line.place, line.row.get("metric")
+        if isinstance(metric, str) and metric in ("win", "tie"):
+            key = (language(line), prompt_id(line), text_of(line, ITEM))
+            points[key][metric].append(finite(line, "value", 0, 1))
     if not points:
         raise DataError(f"{place}: no metric is named win; expected the scores of the evaluator win-rate")
+    for (_, prompt, _), counts in points.items():
+        if len(counts["win"]) != len(counts["tie"]):
+            raise DataError(
+                f"{place}: the prompt '{prompt}' has {len(counts['win'])} rows of win and {len(counts['tie'])} of tie; expected as many of "
+                "each, as the evaluator win-rate writes them"
+            )
     return [
-        Battle(place, prompt, language, MODEL, RIVAL, win + tie / 2)
-        for (language, prompt), counts in points.items()
+        Battle(place, prompt, code, MODEL, RIVAL, win + tie / 2, item=named)
+        for (code, prompt, named), counts in points.items()
         for win, tie in zip(counts["win"], counts["tie"], strict=True)
     ]
 
 
 def _of_judged(lines: Iterable[Line]) -> list[Battle]:
     """Let every two teachers meet that an arbiter scored on the same prompt, sample by sample: the higher score wins."""
-    scores: dict[tuple[str, int], dict[str, tuple[str, float]]] = defaultdict(dict)
+    scores: dict[tuple[str, float], dict[str, tuple[str, float]]] = defaultdict(dict)
     for line in lines:
-        if line.row["status"] == "scored":
-            sample = (line.row["prompt_id"], int(line.row.get("index") or 0))
-            scores[sample][line.row["teacher"]] = (line.place, float(line.row["score"]))
+        if line.row.get("status") == "scored":
+            sample = (prompt_id(line), 0.0 if line.row.get("index") is None else finite(line, "index"))
+            scores[sample][model_name(line, "teacher")] = (line.place, finite(line, "score"))
     return [battle for (prompt, _), found in scores.items() for battle in _meetings(prompt, found)]
 
 
