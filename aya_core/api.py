@@ -79,6 +79,7 @@ from aya_core.contract.kinds import (
     PairLogps as PairLogps,
     PairLoss as PairLoss,
     Pool as Pool,
+    Price as Price,
     Router as Router,
     RouterStrategy as RouterStrategy,
     Teacher as Teacher,
@@ -124,6 +125,7 @@ from aya_core.contract.merges import (
     Vocabulary as Vocabulary,
     WholeModelMerge as WholeModelMerge,
 )
+from aya_core.contract.reasons import Reasons as Reasons
 from aya_core.contract.records import (
     LANGUAGES as LANGUAGES,
     UNKNOWN_LANGUAGE as UNKNOWN_LANGUAGE,
@@ -138,6 +140,7 @@ from aya_core.contract.records import (
     Preference as Preference,
     Prompt as Prompt,
     RowScore as RowScore,
+    Unanswered as Unanswered,
     Verdict as Verdict,
     normalize as normalize,
     user_prompt as user_prompt,
@@ -200,6 +203,7 @@ from aya_core.running.asking.asked import (
     prompt_key as prompt_key,
     text_key as text_key,
 )
+from aya_core.running.asking.left_out import LeftOut as LeftOut, unanswered_because as unanswered_because
 from aya_core.running.asking.reuse import SealedShards as SealedShards
 from aya_core.running.asking.shards import (
     Asking as Asking,

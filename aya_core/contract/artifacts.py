@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints
 
@@ -331,10 +332,15 @@ def read_rows(folder: Path, record: type[Row]) -> Iterator[Row]:
     for shard in shards:
         try:
             with pyarrow.parquet.ParquetFile(shard) as file:
-                if missing := sorted(set(record.columns) - set(file.schema_arrow.names)):
+                there = set(file.schema_arrow.names)
+                if missing := sorted(set(record.columns) - there - record.defaults.keys()):
                     raise DataError(f"{shard}: no column '{missing[0]}'; expected rows of {record.__name__}")
-                for batch in file.iter_batches(READ_ROWS, columns=names):
-                    for values in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
+                for batch in file.iter_batches(READ_ROWS, columns=[name for name in names if name in there]):
+                    columns = (
+                        batch.column(name).to_pylist() if name in there else repeat(record.defaults[name], len(batch))
+                        for name in names
+                    )
+                    for values in zip(*columns, strict=True):
                         yield record.from_values(*values)
         except (pyarrow.ArrowInvalid, OSError) as error:
             raise DataError(f"{shard}: not a whole Parquet file ({error}); make it again") from None

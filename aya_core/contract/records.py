@@ -34,6 +34,8 @@ class Columns:
     __slots__ = ()
 
     columns: ClassVar[Mapping[str, str]]
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """Columns that rows written before may lack, with what stands for them."""
     __match_args__: ClassVar[tuple[str, ...]]
 
     def to_values(self) -> Sequence[Any]:
@@ -52,6 +54,7 @@ class Columns:
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
         """Read back what `to_row` wrote; more columns do no harm."""
+        row = {**cls.defaults, **row}
         return cls.from_values(*(row[name] for name in cls.columns))
 
 
@@ -101,26 +104,31 @@ def user_prompt(
 
 @dataclass(frozen=True, slots=True)
 class Demonstration(Columns):
-    """A prompt with the answer to imitate. `source` names who wrote the answer, where that is known."""
+    """A prompt with the answer to imitate.
+
+    source: who wrote the answer; finish_reason: how it ended, as in `Completion`; each where that is known.
+    """
 
     prompt: Prompt
     completion: str
     source: str | None = None
     score: float | None = None
+    finish_reason: str | None = None
 
     columns: ClassVar[Mapping[str, str]] = {
-        **Prompt.columns, "completion": "messages", "source": "string", "score": "float",
+        **Prompt.columns, "completion": "messages", "source": "string", "score": "float", "finish_reason": "string",
     }  # fmt: skip
+    defaults: ClassVar[Mapping[str, Any]] = {"finish_reason": None}
 
     def to_values(self) -> Sequence[Any]:
         """The values of this demonstration's row."""
-        return *self.prompt.to_values(), _assistant(self.completion), self.source, self.score
+        return *self.prompt.to_values(), _assistant(self.completion), self.source, self.score, self.finish_reason
 
     @classmethod
     def from_values(cls, *values: Any) -> Demonstration:
         """Read back what `to_values` gave."""
-        *prompt, completion, source, score = values
-        return cls(Prompt.from_values(*prompt), completion[-1]["content"], source, score)
+        *prompt, completion, source, score, finish_reason = values
+        return cls(Prompt.from_values(*prompt), completion[-1]["content"], source, score, finish_reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +137,7 @@ class Preference(Columns):
 
     margin: chosen_score - rejected_score, in units of the arbiter; None where no scores are known.
     round: 0 for offline pairs, 1, 2, ... for the rounds of online training.
+    chosen_finish_reason, rejected_finish_reason: how each answer ended, as in `Completion`; None where that is not known.
     """
 
     prompt: Prompt
@@ -139,11 +148,15 @@ class Preference(Columns):
     chosen_score: float | None = None
     rejected_score: float | None = None
     round: int = 0
+    chosen_finish_reason: str | None = None
+    rejected_finish_reason: str | None = None
 
     columns: ClassVar[Mapping[str, str]] = {
         **Prompt.columns, "chosen": "messages", "rejected": "messages", "chosen_model": "string",
         "rejected_model": "string", "chosen_score": "float", "rejected_score": "float", "margin": "float", "round": "int",
+        "chosen_finish_reason": "string", "rejected_finish_reason": "string",
     }  # fmt: skip
+    defaults: ClassVar[Mapping[str, Any]] = {"chosen_finish_reason": None, "rejected_finish_reason": None}
 
     @property
     def margin(self) -> float | None:
@@ -157,15 +170,28 @@ class Preference(Columns):
         return (
             *self.prompt.to_values(), _assistant(self.chosen), _assistant(self.rejected), self.chosen_model,
             self.rejected_model, self.chosen_score, self.rejected_score, self.margin, self.round,
+            self.chosen_finish_reason, self.rejected_finish_reason,
         )  # fmt: skip
 
     @classmethod
     def from_values(cls, *values: Any) -> Preference:
         """Read back what `to_values` gave."""
-        *prompt, chosen, rejected, chosen_model, rejected_model, chosen_score, rejected_score, _, round = values
+        (
+            *prompt,
+            chosen,
+            rejected,
+            chosen_model,
+            rejected_model,
+            chosen_score,
+            rejected_score,
+            _,
+            round,
+            ended,
+            other_ended,
+        ) = values
         return cls(
             Prompt.from_values(*prompt), chosen[-1]["content"], rejected[-1]["content"], chosen_model, rejected_model,
-            chosen_score, rejected_score, round,
+            chosen_score, rejected_score, round, ended, other_ended,
         )  # fmt: skip
 
 
@@ -174,13 +200,20 @@ def normalize(text: str) -> str:
     return " ".join(text.split())
 
 
+BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+"""White space, and what nobody sees either, as a zero-width space."""
+
+
 @dataclass(frozen=True, slots=True)
 class Completion(Columns):
     """One answer of one teacher.
 
     index: 0, 1, ... for the samples of one prompt by one teacher.
-    completion_tokens: how many tokens were generated, end-of-turn included; 0 where unknown (recorded answers).
-    finish_reason: "stop" when the model ended its turn, "length" when it was cut, "recorded" when it came from a file.
+    prompt_tokens: of the prompt. completion_tokens: how many were generated, end-of-turn and reasoning included; 0 where unknown.
+    finish_reason: "stop" when the model ended its turn, "length" when it was cut, "filtered" when a content filter kept some or all of
+        it back, "refused" when the model declined by the server's own word, "recorded" when it came from a file that does not say.
+        Other words of a server are kept as they are.
+    reasoning: what the model thought before it answered. It is no part of the answer: neither judged nor taught.
     """
 
     prompt_id: str
@@ -190,11 +223,29 @@ class Completion(Columns):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     finish_reason: str = "stop"
+    reasoning: str = ""
 
     columns: ClassVar[Mapping[str, str]] = {
         "prompt_id": "string", "teacher": "string", "index": "int", "text": "string",
-        "prompt_tokens": "int", "completion_tokens": "int", "finish_reason": "string",
+        "prompt_tokens": "int", "completion_tokens": "int", "finish_reason": "string", "reasoning": "string",
     }  # fmt: skip
+    defaults: ClassVar[Mapping[str, Any]] = {"reasoning": ""}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing: white space and what nobody sees do not count."""
+        return not self.text.strip(BLANKS)
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """Says that a teacher leaves a prompt out, or some samples of it, and why.
+
+    reason: a few words that fit many prompts. Reasons are counted, and numbers in which they differ are taken out.
+    """
+
+    prompt_id: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +291,7 @@ class Judged(Columns):
     columns: ClassVar[Mapping[str, str]] = {
         **Completion.columns, "score": "float", "status": "string", "reason": "string", "details": "string",
     }  # fmt: skip
+    defaults: ClassVar[Mapping[str, Any]] = Completion.defaults
 
     def to_values(self) -> Sequence[Any]:
         """The values of this verdict's row."""
