@@ -44,6 +44,7 @@ class Reasons:
 
     def add(self, reason: str, count: int = 1) -> None:
         """Count a reason."""
+        reason = reason.replace(_GAP, " ")
         if reason in self._counts:  # one without numbers, as most are
             self._counts[reason] += count
             return
