@@ -82,6 +82,7 @@ from aya_core.contract.kinds import (
     PairLoss as PairLoss,
     Pool as Pool,
     ReplyStore as ReplyStore,
+    Price as Price,
     Router as Router,
     RouterStrategy as RouterStrategy,
     Teacher as Teacher,
@@ -136,6 +137,7 @@ from aya_core.contract.metrics import (
     check_metric as check_metric,
     metric_named as metric_named,
 )
+from aya_core.contract.reasons import Reasons as Reasons
 from aya_core.contract.records import (
     LANGUAGES as LANGUAGES,
     UNKNOWN_LANGUAGE as UNKNOWN_LANGUAGE,
@@ -150,6 +152,7 @@ from aya_core.contract.records import (
     Preference as Preference,
     Prompt as Prompt,
     RowScore as RowScore,
+    Unanswered as Unanswered,
     Verdict as Verdict,
     normalize as normalize,
     user_prompt as user_prompt,
@@ -215,6 +218,7 @@ from aya_core.running.asking.asked import (
     text_key as text_key,
 )
 from aya_core.running.asking.replies import StepReplies as StepReplies
+from aya_core.running.asking.left_out import LeftOut as LeftOut, unanswered_because as unanswered_because
 from aya_core.running.asking.reuse import SealedShards as SealedShards
 from aya_core.running.asking.shards import (
     Asking as Asking,

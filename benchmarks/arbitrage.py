@@ -25,8 +25,7 @@ from aya_core.api import LANGUAGES
 TEACHERS = ("ana", "bo", "cem")
 BLOCK = 50_000
 PLUGIN = '''
-from aya_core.api import Arbiter, Strategy, Verdict, hookimpl
-
+from aya_core.api import ArbiterStrategy, Verdict, hookimpl
 
 
 class Cheap(ArbiterStrategy):

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from aya_core.cli.amounts import duration
+from aya_core.cli.amounts import counted, duration
 from aya_core.contract.stage import Action
 from aya_core.hookspecs import hookimpl
 
@@ -72,6 +72,17 @@ def phrases_of(action: Action | None, measures: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def unanswered(measures: Mapping[str, Any]) -> list[str]:
+    """Why prompts of a step have no answer, a sentence for each of the commonest reasons."""
+    by_reason: dict[str, dict[str, int]] = {}
+    for row in measures.get("unanswered_because", ()):
+        by_reason.setdefault(row["reason"], {})[row["language"]] = row["count"]
+    return [
+        f"{counted(sum(languages.values()), 'prompt')} not answered: {reason} ({', '.join(f'{code} {n}' for code, n in languages.items())})"
+        for reason, languages in list(by_reason.items())[:MEASURES]
+    ]
+
+
 class Progress:
     """A live line for each node at work; a line for each finished one where the output is not a terminal.
 
@@ -126,6 +137,10 @@ class Progress:
             f"[dim]{clock:6.1f} s  {self.done:3d}/{self.total}[/dim]  {node}  [dim]{seconds:.1f} s  {', '.join(described)}[/dim]",
             soft_wrap=True,
         )
+        for sentence in unanswered(measures):
+            self.console.print(
+                f"[dim]{clock:6.1f} s[/dim]  [yellow]{escape(node)}: {escape(sentence)}[/yellow]", soft_wrap=True
+            )
 
     @hookimpl
     def aya_step_skipped(self, node: str, fallback: str, why: str | None) -> None:

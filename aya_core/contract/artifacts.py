@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from aya_core.contract import durable
 from aya_core.contract.errors import ArtifactError, DamageError, DataError
 from aya_core.contract.hashes import Hashes, file_hash
-from aya_core.contract.records import LATER_COLUMNS, Columns
+from aya_core.contract.records import Columns
 
 if TYPE_CHECKING:
     import pyarrow
@@ -332,14 +332,14 @@ def read_rows(folder: Path, record: type[Row]) -> Iterator[Row]:
     for shard in shards:
         try:
             with pyarrow.parquet.ParquetFile(shard) as file:
-                missing = set(record.columns) - set(file.schema_arrow.names)
-                if unknown := sorted(missing - LATER_COLUMNS):
-                    raise DataError(f"{shard}: no column '{unknown[0]}'; expected rows of {record.__name__}")
-                for batch in file.iter_batches(READ_ROWS, columns=[name for name in names if name not in missing]):
-                    columns = [
-                        repeat(None, batch.num_rows) if name in missing else batch.column(name).to_pylist()
+                there = set(file.schema_arrow.names)
+                if missing := sorted(set(record.columns) - there - record.defaults.keys()):
+                    raise DataError(f"{shard}: no column '{missing[0]}'; expected rows of {record.__name__}")
+                for batch in file.iter_batches(READ_ROWS, columns=[name for name in names if name in there]):
+                    columns = (
+                        batch.column(name).to_pylist() if name in there else repeat(record.defaults[name], len(batch))
                         for name in names
-                    ]
+                    )
                     for values in zip(*columns, strict=True):
                         yield record.from_values(*values)
         except (pyarrow.ArrowInvalid, OSError) as error:

@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from aya_core.contract.errors import PluginError
 from aya_core.contract.kinds import Arbiter, Teacher
-from aya_core.contract.records import Case, Completion, Prompt, Verdict
+from aya_core.contract.records import Case, Completion, Prompt, Unanswered, Verdict
 from aya_core.contract.requests import Sampling
+
+UNEXPLAINED = "the teacher does not say why"
+"""The reason of a prompt that a teacher leaves out without a word."""
+
+FEWER = "fewer samples than asked for"
+"""The reason of a prompt that has some answers, about the others of which a teacher says nothing."""
 
 
 def checked_answers(
-    teacher: Teacher, prompts: Sequence[Prompt], sampling: Sampling, seed: int, name: str
-) -> Iterator[tuple[int, Sequence[Completion]]]:
+    teacher: Teacher, prompts: Sequence[Prompt], sampling: Sampling, seed: int, name: str,
+    left_out: Callable[[Prompt, str], None] = lambda prompt, reason: None,
+) -> Iterator[tuple[int, Sequence[Completion]]]:  # fmt: skip
     """Have a teacher answer, and yield the place of each prompt with its samples once it has all of them.
 
     A prompt with too few samples comes last, with those it has; one without any does not come. name: of the teacher, which its
-    answers bear from now on. Raises PluginError for what was not asked, what comes twice, and what is no Completion.
+    answers bear from now on. left_out: is told in the end of each prompt that lacks answers, and why. Raises PluginError for what was
+    not asked, what comes twice, and what is neither Completion nor Unanswered.
     """
     order = {prompt.id: place for place, prompt in enumerate(prompts)}
     coming: dict[int, dict[int, Completion]] = {}
     complete: set[int] = set()
+    reasons: dict[str, str] = {}
     for answer in teacher.answer(prompts, sampling, seed):
+        if isinstance(answer, Unanswered):
+            if answer.prompt_id not in order:
+                raise PluginError(f"teacher '{name}' left out '{answer.prompt_id}', which it was not asked")
+            reasons[answer.prompt_id] = str(answer.reason)
+            continue
         _check_answer(answer, name)
         if answer.prompt_id not in order:
             raise PluginError(f"teacher '{name}' answered '{answer.prompt_id}', which it was not asked")
@@ -41,25 +55,34 @@ def checked_answers(
     for place, samples in coming.items():
         if samples:
             yield place, [samples[index] for index in sorted(samples)]
+    for prompt in prompts:
+        if (place := order[prompt.id]) not in complete:
+            left_out(prompt, reasons.get(prompt.id) or (FEWER if coming.get(place) else UNEXPLAINED))
 
 
 def _check_answer(answer: Any, name: str) -> None:
     if not isinstance(answer, Completion) or not isinstance(answer.text, str):
-        raise PluginError(f"teacher '{name}' yielded {answer!r:.200}; expected a Completion with a text")
+        raise PluginError(f"teacher '{name}' yielded {answer!r:.200}; expected a Completion with a text, or Unanswered")
     counts = (answer.index, answer.prompt_tokens, answer.completion_tokens)
     if not all(isinstance(count, int) for count in counts) or not isinstance(answer.finish_reason, str):
         raise PluginError(
             f"teacher '{name}' yielded {answer!r:.200}; expected whole numbers of tokens (0 where unknown) and a "
             "finish_reason"
         )
+    if not isinstance(answer.reasoning, str):
+        raise PluginError(f"teacher '{name}' yielded {answer!r:.200}; expected its reasoning as a text")
 
 
 def _named(answer: Completion, name: str) -> Completion:
     """The answer under the teacher's name in the recipe; halves of characters, which no file can hold, are replaced."""
-    text = answer.text if answer.text.isascii() else answer.text.encode(errors="replace").decode()
     return Completion(
-        answer.prompt_id, name, answer.index, text, answer.prompt_tokens, answer.completion_tokens, answer.finish_reason
-    )
+        answer.prompt_id, name, answer.index, _whole(answer.text), answer.prompt_tokens, answer.completion_tokens,
+        _whole(answer.finish_reason), _whole(answer.reasoning),
+    )  # fmt: skip
+
+
+def _whole(text: str) -> str:
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def checked_verdicts(arbiter: Arbiter, cases: Sequence[Case], who: str = "the arbiter") -> Iterator[list[Verdict]]:

@@ -16,11 +16,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+from pydantic import Field
+
 from aya_core.contract.merges import MergeStrategy
 from aya_core.contract.metrics import Metric
-from aya_core.contract.records import Case, Completion, CorpusScore, ExampleRow, Prompt, RowScore, Verdict
+from aya_core.contract.records import (
+    Case,
+    Completion,
+    CorpusScore,
+    ExampleRow,
+    Prompt,
+    RowScore,
+    Unanswered,
+    Verdict,
+)
 from aya_core.contract.requests import Continuation, LogLikelihood, Replies, Request, Sampling
-from aya_core.contract.strategies import Strategy, base_of
+from aya_core.contract.strategies import Settings, Strategy, base_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,15 +58,15 @@ class DatasetStrategy(Strategy[Dataset]):
 class Teacher(Protocol):
     """Answers prompts."""
 
-    def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion]:
+    def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion | Unanswered]:
         """Yield `sampling.n` completions per prompt as they finish, in any order, each tagged with its prompt id and
         index.
 
         The teacher's name in the completion is filled in by the stage. The same call gives the same answers, and what is
         answered to a prompt does not depend on which others are asked beside it (as far as the engine's arithmetic
         allows): a run that was stopped asks only for what is missing. `seed` already holds `sampling.seed`, where that
-        is set. The reference is for judges; an answer stands when it changes. A prompt may be left out (the account
-        counts it as unanswered); an unknown prompt id is an error.
+        is set. The reference is for judges; an answer stands when it changes. A prompt may be left out, or some of
+        its samples: yield an `Unanswered` that says why, which the account counts. An unknown prompt id is an error.
         """
 
 
@@ -80,12 +91,27 @@ class ContinuationTeacher(Teacher, Protocol):
         """
 
 
+class Price(Settings):
+    """What a million tokens cost."""
+
+    prompt: float = Field(ge=0, description="A million tokens of prompts.")
+    answer: float = Field(ge=0, description="A million tokens of answers, reasoning included.")
+    currency: str = Field("USD", min_length=1, max_length=20, description="The unit, as it is to be printed.")
+
+
 @base_of(Teacher)
 class TeacherStrategy(Strategy[Teacher]):
     """Settings of a teacher. One that runs a checkpoint has a field `model: ModelRef`.
 
     `languages`, `sampling` and `limit` are no names for its settings: a stage sets these beside every teacher.
     """
+
+    execution_settings: ClassVar[frozenset[str]] = frozenset({"price"})
+
+    price: Price | None = Field(
+        None,
+        description="What it costs, for the account; a changed price asks nothing anew. Without it, tokens alone are counted.",
+    )
 
 
 class Pool(tuple[str, ...]):

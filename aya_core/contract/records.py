@@ -28,16 +28,14 @@ class Message(TypedDict):
     content: str
 
 
-LATER_COLUMNS = frozenset(("item", "influences"))
-"""Columns that rows of earlier versions lack; they read as None."""
-
-
 class Columns:
     """Makes rows of a dataclass, and reads them back. Without methods of its own, it has a column for each field, in their order."""
 
     __slots__ = ()
 
     columns: ClassVar[Mapping[str, str]]
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """Columns that rows written before may lack, with what stands for them."""
     __match_args__: ClassVar[tuple[str, ...]]
 
     def to_values(self) -> Sequence[Any]:
@@ -56,7 +54,8 @@ class Columns:
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
         """Read back what `to_row` wrote; more columns do no harm."""
-        return cls.from_values(*(row.get(name) if name in LATER_COLUMNS else row[name] for name in cls.columns))
+        row = {**cls.defaults, **row}
+        return cls.from_values(*(row[name] for name in cls.columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +81,7 @@ class Prompt(Columns):
         "prompt_id": "string", "language": "string", "prompt": "messages", "reference": "string", "meta": "string",
         "item": "string",
     }  # fmt: skip
+    defaults: ClassVar[Mapping[str, Any]] = {"item": None}
 
     @property
     def text(self) -> str:
@@ -114,26 +114,31 @@ def user_prompt(
 
 @dataclass(frozen=True, slots=True)
 class Demonstration(Columns):
-    """A prompt with the answer to imitate. `source` names who wrote the answer, where that is known."""
+    """A prompt with the answer to imitate.
+
+    source: who wrote the answer; finish_reason: how it ended, as in `Completion`; each where that is known.
+    """
 
     prompt: Prompt
     completion: str
     source: str | None = None
     score: float | None = None
+    finish_reason: str | None = None
 
     columns: ClassVar[Mapping[str, str]] = {
-        **Prompt.columns, "completion": "messages", "source": "string", "score": "float",
+        **Prompt.columns, "completion": "messages", "source": "string", "score": "float", "finish_reason": "string",
     }  # fmt: skip
+    defaults: ClassVar[Mapping[str, Any]] = {**Prompt.defaults, "finish_reason": None}
 
     def to_values(self) -> Sequence[Any]:
         """The values of this demonstration's row."""
-        return *self.prompt.to_values(), _assistant(self.completion), self.source, self.score
+        return *self.prompt.to_values(), _assistant(self.completion), self.source, self.score, self.finish_reason
 
     @classmethod
     def from_values(cls, *values: Any) -> Demonstration:
         """Read back what `to_values` gave."""
-        *prompt, completion, source, score = values
-        return cls(Prompt.from_values(*prompt), completion[-1]["content"], source, score)
+        *prompt, completion, source, score, finish_reason = values
+        return cls(Prompt.from_values(*prompt), completion[-1]["content"], source, score, finish_reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,7 @@ class Preference(Columns):
 
     margin: chosen_score - rejected_score, in units of the arbiter; None where no scores are known.
     round: 0 for offline pairs, 1, 2, ... for the rounds of online training.
+    chosen_finish_reason, rejected_finish_reason: how each answer ended, as in `Completion`; None where that is not known.
     """
 
     prompt: Prompt
@@ -152,10 +158,16 @@ class Preference(Columns):
     chosen_score: float | None = None
     rejected_score: float | None = None
     round: int = 0
+    chosen_finish_reason: str | None = None
+    rejected_finish_reason: str | None = None
 
     columns: ClassVar[Mapping[str, str]] = {
         **Prompt.columns, "chosen": "messages", "rejected": "messages", "chosen_model": "string",
         "rejected_model": "string", "chosen_score": "float", "rejected_score": "float", "margin": "float", "round": "int",
+        "chosen_finish_reason": "string", "rejected_finish_reason": "string",
+    }  # fmt: skip
+    defaults: ClassVar[Mapping[str, Any]] = {
+        **Prompt.defaults, "chosen_finish_reason": None, "rejected_finish_reason": None,
     }  # fmt: skip
 
     @property
@@ -170,15 +182,28 @@ class Preference(Columns):
         return (
             *self.prompt.to_values(), _assistant(self.chosen), _assistant(self.rejected), self.chosen_model,
             self.rejected_model, self.chosen_score, self.rejected_score, self.margin, self.round,
+            self.chosen_finish_reason, self.rejected_finish_reason,
         )  # fmt: skip
 
     @classmethod
     def from_values(cls, *values: Any) -> Preference:
         """Read back what `to_values` gave."""
-        *prompt, chosen, rejected, chosen_model, rejected_model, chosen_score, rejected_score, _, round = values
+        (
+            *prompt,
+            chosen,
+            rejected,
+            chosen_model,
+            rejected_model,
+            chosen_score,
+            rejected_score,
+            _,
+            round,
+            ended,
+            other_ended,
+        ) = values
         return cls(
             Prompt.from_values(*prompt), chosen[-1]["content"], rejected[-1]["content"], chosen_model, rejected_model,
-            chosen_score, rejected_score, round,
+            chosen_score, rejected_score, round, ended, other_ended,
         )  # fmt: skip
 
 
@@ -187,13 +212,20 @@ def normalize(text: str) -> str:
     return " ".join(text.split())
 
 
+BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+"""White space, and what nobody sees either, as a zero-width space."""
+
+
 @dataclass(frozen=True, slots=True)
 class Completion(Columns):
     """One answer of one teacher.
 
     index: 0, 1, ... for the samples of one prompt by one teacher.
-    completion_tokens: how many tokens were generated, end-of-turn included; 0 where unknown (recorded answers).
-    finish_reason: "stop" when the model ended its turn, "length" when it was cut, "recorded" when it came from a file.
+    prompt_tokens: of the prompt. completion_tokens: how many were generated, end-of-turn and reasoning included; 0 where unknown.
+    finish_reason: "stop" when the model ended its turn, "length" when it was cut, "filtered" when a content filter kept some or all of
+        it back, "refused" when the model declined by the server's own word, "recorded" when it came from a file that does not say.
+        Other words of a server are kept as they are.
+    reasoning: what the model thought before it answered. It is no part of the answer: neither judged nor taught.
     """
 
     prompt_id: str
@@ -203,11 +235,29 @@ class Completion(Columns):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     finish_reason: str = "stop"
+    reasoning: str = ""
 
     columns: ClassVar[Mapping[str, str]] = {
         "prompt_id": "string", "teacher": "string", "index": "int", "text": "string",
-        "prompt_tokens": "int", "completion_tokens": "int", "finish_reason": "string",
+        "prompt_tokens": "int", "completion_tokens": "int", "finish_reason": "string", "reasoning": "string",
     }  # fmt: skip
+    defaults: ClassVar[Mapping[str, Any]] = {"reasoning": ""}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing: white space and what nobody sees do not count."""
+        return not self.text.strip(BLANKS)
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """Says that a teacher leaves a prompt out, or some samples of it, and why.
+
+    reason: a few words that fit many prompts. Reasons are counted, and numbers in which they differ are taken out.
+    """
+
+    prompt_id: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +303,7 @@ class Judged(Columns):
     columns: ClassVar[Mapping[str, str]] = {
         **Completion.columns, "score": "float", "status": "string", "reason": "string", "details": "string",
     }  # fmt: skip
+    defaults: ClassVar[Mapping[str, Any]] = Completion.defaults
 
     def to_values(self) -> Sequence[Any]:
         """The values of this verdict's row."""
@@ -286,6 +337,7 @@ class RowScore(Columns):
     columns: ClassVar[Mapping[str, str]] = {
         "prompt_id": "string", "language": "string", "metric": "string", "value": "float", "weight": "float", "item": "string",
     }  # fmt: skip
+    defaults: ClassVar[Mapping[str, Any]] = {"item": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +361,7 @@ class CorpusScore(Columns):
         "language": "string", "metric": "string", "value": "float", "standard_error": "float", "n": "int",
         "influences": "string",
     }  # fmt: skip
+    defaults: ClassVar[Mapping[str, Any]] = {"influences": None}
 
     def to_values(self) -> Sequence[Any]:
         """The values of this score's row."""

@@ -87,6 +87,7 @@ class GenerationRequest(Columns):
     sampling: Sampling
 
     columns: ClassVar[Mapping[str, str]] = {**Prompt.columns, "sampling": "string"}
+    defaults: ClassVar[Mapping[str, Any]] = Prompt.defaults
 
     def to_values(self) -> Sequence[Any]:
         """The values of this request's row."""

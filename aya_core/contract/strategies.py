@@ -61,7 +61,11 @@ class Strategy(Settings, Generic[Built]):
 
     execution_settings: ClassVar[frozenset[str]] = frozenset()
     """Settings that say where and how fast the work is done, not what comes of it (but for rounding). Changing them redoes
-    nothing."""
+    nothing. Those of its bases are among them."""
+
+    later_settings: ClassVar[frozenset[str]] = frozenset()
+    """Settings that came with a later version. At their default they are no part of what was asked, so that answers which were paid
+    for before they came can be kept."""
 
     extra: ClassVar[str | None] = None
     """The extra of the distribution that brings `imports`, named in the message when one is missing."""

@@ -169,9 +169,9 @@ class Registry:
     def dump(self, kind: str, strategy: Strategy[Any], *, essential: bool = False) -> dict[str, Any]:
         """Write a strategy as `{use: name, ...}`, every setting spelled out, as JSON can hold it.
 
-        essential: leave out `execution_settings`, here and in strategies inside.
+        essential: leave out `execution_settings`, and `later_settings` at their default, here and in strategies inside.
         """
-        left_out = set(strategy.execution_settings) if essential else None
+        left_out = _inessential(strategy) if essential else None
         context = {"registry": self, "essential": essential}
         return {
             "use": self.name_of(kind, strategy),
@@ -332,6 +332,14 @@ class Registry:
     def _describe(self, name: str) -> str:
         plugin = self.plugins.get(name)
         return f"plugin '{name}' ({plugin.distribution} {plugin.version})" if plugin else f"plugin '{name}'"
+
+
+def _inessential(strategy: Strategy[Any]) -> set[str]:
+    """The settings that do not decide what comes of a strategy."""
+    bases = [base for base in type(strategy).__mro__ if issubclass(base, Strategy)]
+    left_out = {name for base in bases for name in base.execution_settings}
+    fields = type(strategy).model_fields
+    return left_out | {name for name in strategy.later_settings if getattr(strategy, name) == fields[name].default}
 
 
 def _not_of(kind: str, base: type) -> Callable[[Any], str | None]:

@@ -50,14 +50,14 @@ def _how_to_install(module: str, loaded: LoadedRecipe) -> str:
 
 
 def _is_incomplete(artifact: Artifact) -> bool:
-    """Whether some prompts have no answer here, or some verdicts failed."""
-    return bool(artifact.measures.get("unanswered") or artifact.measures.get("failed"))
+    """Whether some prompts have no answer here, or an empty one, or some verdicts failed."""
+    return any(artifact.measures.get(name) for name in ("unanswered", "empty", "failed"))
 
 
 class Runner:
     """Does the nodes of a plan that do not stand yet, independent ones at the same time.
 
-    ask_again: do those again, too, in which prompts went unanswered or verdicts failed, for what is missing alone.
+    ask_again: do those again, too, in which prompts went unanswered, answers are empty or verdicts failed, for what is missing alone.
     track: trackers beside those of the recipe. changed_code: what becomes of answers and verdicts whose code has changed since: they
     are taken over, or asked for anew; None does nothing where there are any.
     """

@@ -93,6 +93,8 @@ def prompt_key(prompt: Prompt) -> int:
 def case_key(prompt: Prompt, candidates: tuple[Completion, ...]) -> int:
     """Name a case by its prompt, the reference it is judged by, and its candidates."""
     texts = [text for c in candidates for text in (c.teacher, str(c.index), c.finish_reason, c.text)]
+    if any(c.reasoning for c in candidates):
+        texts += ["reasoning", *(c.reasoning for c in candidates)]
     reference = ("no reference",) if prompt.reference is None else ("reference", prompt.reference)
     return _hash(("case", str(prompt_key(prompt)), *reference, *texts))
 

@@ -46,6 +46,7 @@ def _with_key(record: Any) -> Any:
         key: int
 
         columns: ClassVar[Mapping[str, str]] = {**record.columns, KEY: "int"}
+        defaults: ClassVar[Mapping[str, Any]] = record.defaults
 
         def to_values(self) -> Sequence[Any]:
             return *self.row.to_values(), self.key

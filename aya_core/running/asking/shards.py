@@ -39,7 +39,8 @@ class Asking(Generic[Item, Row]):
     record: of the rows that it gives. key: names an item by its content. ask: hands items to the engine and yields the
     place of each with its rows, in any order, as they are finished. asked: all else that decides what comes
     back. tokens: of a row, for the speed that is reported. stands: whether rows of an earlier run are all that is wanted;
-    where they are not, the item is asked about again, and they serve if nothing comes of it.
+    where they are not, the item is asked about again, and they serve if nothing comes of it. made: is told the name of each shard
+    when all of its items have been asked about, before it is written.
     """
 
     record: type[Row]
@@ -48,6 +49,7 @@ class Asking(Generic[Item, Row]):
     asked: Asked
     tokens: Callable[[Row], int] = lambda row: 0
     stands: Callable[[Sequence[Row]], bool] = lambda rows: True
+    made: Callable[[str], None] = lambda shard: None
 
 
 @dataclass
@@ -165,6 +167,7 @@ class _Filling(Generic[Item, Row]):
                 journal.write(key, rows)
                 self.clock.tick(sum(map(self.asking.tokens, rows)))
             journal.close()
+        self.asking.made(shard.stem)
         found = {**incomplete, **found}
         record = with_key(self.asking.record)
         rows_of = (record(row, key) for key in keys for row in found.get(key, ()))

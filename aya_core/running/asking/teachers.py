@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from aya_core.contract.artifacts import read_rows
 from aya_core.contract.checked import checked_answers
 from aya_core.contract.errors import DataError
 from aya_core.contract.kinds import Teacher
-from aya_core.contract.records import Completion, Prompt
+from aya_core.contract.records import BLANKS, Columns, Completion, Prompt
 from aya_core.contract.requests import Sampling
 from aya_core.running.asking.asked import MEASURE, Asked, prompt_key
+from aya_core.running.asking.left_out import LeftOut, unanswered_because
 from aya_core.running.asking.shards import Asking, chunked, damaged, fill_shards, kept
 from aya_core.running.work import Work
 
@@ -42,24 +45,34 @@ def ask_teacher(
     prompts, where they are known, for the progress.
 
     Measures: `prompts`, `answers`, `unanswered` (answers that are missing), `taken_over` (prompts), `seconds`, `asked`; where they
-    are not 0, `damaged` (shards and lines made again) and what `--keep` kept.
+    are not 0, `empty` and `cut` answers, `unanswered_because` (a table of reasons by language), `damaged` (shards and lines made again)
+    and what `--keep` kept. Empty answers, and those that are missing, are what `--ask-again` asks for.
     Raises DataError where nothing at all was answered.
     """
     ways = {subfolder: Sampling(**work.setting("sampling")), **(more or {})}
     teacher: Callable[[], Teacher] = cache(lambda: work.strategy("teacher").build())  # loaded when needed, if ever
     asked = Asked.of(work.node, work.contents)
+    left_out = {folder: LeftOut(work.scratch, folder) for folder in ways}
     filled = [
-        fill_shards(work, _asking(work, teacher, how, name, asked), chunked(prompts(), chunk_size(how)), subfolder=folder, total=total)
+        fill_shards(
+            work, _asking(work, teacher, how, name, asked, left_out[folder]), chunked(prompts(), chunk_size(how)),
+            subfolder=folder, total=total,
+        )
         for folder, how in ways.items()
     ]  # fmt: skip
     answered = sum(one.rows for one in filled)
+    because = unanswered_because(*left_out.values())
     if filled[0].items and not answered:
-        raise _nothing_answered(work, next(iter(prompts())), filled[0].items, name)
+        raise _nothing_answered(
+            work, next(iter(prompts())), filled[0].items, name, because.get("unanswered_because", ())
+        )
     wanted = sum(one.items * how.n for one, how in zip(filled, ways.values(), strict=True))
     return {
         "prompts": filled[0].items,
         "answers": answered,
         "unanswered": wanted - answered,
+        **_endings(work.out / folder for folder in ways),
+        **because,
         "taken_over": sum(one.taken for one in filled),
         "seconds": round(sum(one.seconds for one in filled), 3),
         **damaged(*filled),
@@ -107,25 +120,48 @@ def answers_to(prompts: Iterable[Prompt], folder: Path) -> Iterator[tuple[Prompt
 
 
 def _asking(
-    work: Work, teacher: Callable[[], Teacher], how: Sampling, name: str, asked: Asked
+    work: Work, teacher: Callable[[], Teacher], how: Sampling, name: str, asked: Asked, left_out: LeftOut
 ) -> Asking[Prompt, Completion]:
     def ask(prompts: Sequence[Prompt]) -> Iterator[tuple[int, Sequence[Completion]]]:
-        return checked_answers(teacher(), prompts, how, _seed(work, how), name)
+        return checked_answers(teacher(), prompts, how, _seed(work, how), name, left_out.note)
 
     def is_whole(answers: Sequence[Completion]) -> bool:
-        return len(answers) == how.n
+        return len(answers) == how.n and not any(answer.is_empty for answer in answers)
 
-    return Asking(Completion, prompt_key, ask, asked, lambda answer: answer.completion_tokens, is_whole)
+    return Asking(Completion, prompt_key, ask, asked, lambda answer: answer.completion_tokens, is_whole, left_out.made)
+
+
+def _endings(folders: Iterable[Path]) -> dict[str, int]:
+    """How many answers are empty, and how many were cut; without those that are 0."""
+    counts: Counter[str] = Counter()
+    for folder in folders:
+        for row in read_rows(folder, _Ending):
+            counts["empty"] += not row.text.strip(BLANKS)
+            counts["cut"] += row.finish_reason == "length"
+    return {name: count for name, count in counts.items() if count}
 
 
 def _seed(work: Work, how: Sampling) -> int:
     return work.node.seed if how.seed is None else how.seed
 
 
-def _nothing_answered(work: Work, first: Prompt, count: int, name: str) -> DataError:
+def _nothing_answered(
+    work: Work, first: Prompt, count: int, name: str, because: Sequence[Mapping[str, Any]]
+) -> DataError:
     """Say that nothing came. It is forgotten: a teacher that was out of reach is asked again next time."""
     shutil.rmtree(work.out)
+    reasons = "; ".join(f"{row['reason']} ({row['language']} {row['count']})" for row in because[:3])
     return DataError(
-        f"teacher '{name}' answered none of {count} prompts; their ids are like '{first.id}': are those of recorded "
-        "answers alike? Other teachers say in the log why they left prompts out"
+        f"teacher '{name}' answered none of {count} prompts{f': {reasons}' if reasons else ''}; their ids are like "
+        f"'{first.id}': are those of recorded answers alike?"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending(Columns):
+    """What an answer says, and how it ended."""
+
+    text: str
+    finish_reason: str
+
+    columns: ClassVar[Mapping[str, str]] = {"text": "string", "finish_reason": "string"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -34,6 +35,7 @@ class ChatEncoder:
     max_tokens: longer rows lose their end and are marked as truncated.
     system: a system message put before every conversation.
     where: the checkpoint, for messages.
+    template_arguments: of the chat template, such as enable_thinking. Raises DataError for one that it does not name.
     """
 
     def __init__(
@@ -44,11 +46,14 @@ class ChatEncoder:
         max_tokens: int,
         where: str,
         system: str | None = None,
+        template_arguments: Mapping[str, Any] | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.end_ids = frozenset(end_ids) | {tokenizer.eos_token_id}
         self.max_tokens = max_tokens
         self.where = where
+        self.template_arguments = dict(template_arguments or {})
+        self._check_arguments()
         self._is_checked = False
         self.system: tuple[Message, ...] = () if system is None else ({"role": "system", "content": system},)
 
@@ -149,6 +154,16 @@ class ChatEncoder:
                 rows.add(encoding.ids, len(encoding.ids))
         return rows.encoded()
 
+    def _check_arguments(self) -> None:
+        """Refuse what would change nothing."""
+        template = str(self.tokenizer.chat_template or "")
+        for name in self.template_arguments:
+            if not re.search(rf"\b{re.escape(name)}\b", template):
+                raise DataError(
+                    f"{self.where}: its chat template names no argument '{name}', which `chat_template_kwargs` sets; "
+                    "take it out, or look for its name in chat_template.jinja"
+                )
+
     def _check_marker(self, prompt: Prompt) -> None:
         """Refuse a template that opens the assistant's turn in finished conversations only.
 
@@ -212,7 +227,7 @@ class ChatEncoder:
             conversations = [[*self.system, *turns] for turns in conversations]
         try:
             texts: list[str] = self.tokenizer.apply_chat_template(
-                conversations, tokenize=False, add_generation_prompt=not is_complete
+                conversations, tokenize=False, add_generation_prompt=not is_complete, **self.template_arguments
             )
         except jinja2.TemplateError as error:
             raise DataError(

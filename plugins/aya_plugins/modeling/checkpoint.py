@@ -153,7 +153,10 @@ def load_tokenizer(where: Where) -> Any:
     return tokenizer
 
 
-def load_encoder(where: Where, *, max_tokens: int, system: str | None = None, must_chat: bool = True) -> ChatEncoder:
+def load_encoder(
+    where: Where, *, max_tokens: int, system: str | None = None, must_chat: bool = True,
+    template_arguments: Mapping[str, Any] | None = None,
+) -> ChatEncoder:  # fmt: skip
     """Read the tokenizer of a checkpoint, with the tokens that end its turns.
 
     must_chat: raise DataError for one without a chat template at once, not when it is first needed.
@@ -164,7 +167,14 @@ def load_encoder(where: Where, *, max_tokens: int, system: str | None = None, mu
     if tokenizer.eos_token_id is None:
         raise DataError(f"{where}: its tokenizer names no eos_token; add one to tokenizer_config.json")
     longest = getattr(load_config(where).get_text_config(), "max_position_embeddings", None) or max_tokens
-    return ChatEncoder(tokenizer, _end_ids(where), max_tokens=min(max_tokens, longest), where=str(where), system=system)
+    return ChatEncoder(
+        tokenizer,
+        _end_ids(where),
+        max_tokens=min(max_tokens, longest),
+        where=str(where),
+        system=system,
+        template_arguments=template_arguments,
+    )
 
 
 def save_checkpoint(

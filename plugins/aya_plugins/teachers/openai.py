@@ -11,18 +11,19 @@ from aya_plugins.teachers.runtime.settings import ServerSettings
 class OpenAI(ServerSettings, TeacherStrategy):
     """Ask any OpenAI-compatible server: vLLM, llama.cpp, hosted APIs.
 
-    The server applies the chat template, but to what is asked as text (/completions). Reasoning that it returns apart from the
-    answer is dropped; one that leaves it inside (`<think>`) needs its reasoning parser switched on. vLLM fills what a request leaves
-    open from the model's generation_config.json; start it with `--generation-config vllm` to have the sampling settings alone decide.
+    The server applies the chat template, but to what is asked as text (/completions). Reasoning is kept apart from the answer, whether
+    the server returns it apart or leaves it inside (`<think>`). vLLM fills what a request leaves open from the model's
+    generation_config.json; start it with `--generation-config vllm` to have the sampling settings alone decide.
     """
 
+    version = 2
     imports = ("aiohttp", "aya_plugins.teachers.runtime.openai")
     remote = True
     extra = "api"
     execution_settings = frozenset(
         {
             "base_url", "api_key_env", "concurrency", "requests_per_minute", "tokens_per_minute", "timeout_seconds", "retries",
-            "backoff_seconds", "max_failures", "max_tokens_field",
+            "patience_seconds", "backoff_seconds", "max_failures", "max_tokens_field",
         }
     )  # fmt: skip
 

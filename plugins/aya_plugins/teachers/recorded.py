@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 from aya_core.api import (
     Completion,
@@ -16,29 +18,47 @@ from aya_core.api import (
     Settings,
     Teacher,
     TeacherStrategy,
+    Unanswered,
     did_you_mean,
     temporary_database,
 )
 from aya_plugins.datasets.columns import IDS, IdTemplate, LanguageFromName, look_up, row_id, row_language
 from aya_plugins.datasets.files import Line, read_lines
+from aya_plugins.teachers.answering import ReasoningSettings, said
+from aya_plugins.teachers.recordings import Recording, is_reply, recordings
+
+MODELS = ("model", "teacher", "model_name")
+
+NONE = "no recorded answer"
+FEWER = "fewer recorded answers than samples asked for"
+
+NOTHING_MORE = list(Recording("")[1:])
+"""What most rows say beside their text."""
 
 
 class RecordedColumns(Settings):
     """Which column holds what. One that is named must be in every row; others are used where found."""
 
     id: str | None = Field(None, description="Ids of the prompts. By default id, prompt_id or question_id.")
-    answer: str | None = Field(None, description="The answers. By default answer, completion or text.")
-    model: str | None = Field(None, description="Who answered. By default model or teacher.")
+    answer: str | None = Field(
+        None, description="The answers. By default answer, completion, text, generation(s), response or output."
+    )
+    model: str | None = Field(None, description="Who answered. By default model, teacher or model_name.")
     language: str | None = Field(None, description="Language codes. By default language.")
 
 
-class Recorded(TeacherStrategy):
+class Recorded(ReasoningSettings, TeacherStrategy):
     """Answer from JSONL or Parquet files that hold answers by prompt id.
 
     Several answers to one prompt are its samples, in the order of the file. Sampling settings other than
-    `n` have no effect. A prompt without an answer is left out.
+    `n` have no effect. A prompt without an answer is left out, and counted with the reason; so is an answer that is null.
+
+    How an answer ended, its reasoning and its tokens are read where the files say them: exports of a run do (`finish_reason`, `reasoning`,
+    `prompt_tokens`, `completion_tokens`), and so do batch outputs of OpenAI and Anthropic, which go by their `custom_id`, and what
+    distilabel (`generation`, `generations`) and litellm write.
     """
 
+    version = 2
     path: LocalFile = Field(description="A file, a folder of .jsonl or .parquet files, or a glob.")
     model: str | None = Field(None, description="Take the answers of this model; needed where the files hold several.")
     columns: RecordedColumns = Field(RecordedColumns(), description="Which column holds what.")
@@ -56,25 +76,30 @@ class _Recorded:
     def __init__(self, settings: Recorded) -> None:
         self._settings = settings
 
-    def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion]:
-        find = "SELECT text FROM answers WHERE id = ? ORDER BY rowid"
+    def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion | Unanswered]:
+        find = "SELECT text, more FROM answers WHERE id = ? ORDER BY rowid"
+        keep = self._settings.reasoning == "keep"
         for prompt in prompts:
-            texts = self._answers.execute(find, (prompt.id,)).fetchall()
-            if 0 < len(texts) < sampling.n:
-                raise DataError(
-                    f"{self._settings.path}: {len(texts)} answers to '{prompt.id}', "
-                    f"sampling asks for n = {sampling.n}; lower it, or record more"
-                )
-            for index, (text,) in enumerate(texts[: sampling.n]):
-                yield Completion(prompt.id, "", index, text, finish_reason="recorded")
+            rows = self._answers.execute(find, (prompt.id,)).fetchall()
+            index, reason = 0, ""
+            for text, more in rows:
+                one = Recording(text, *json.loads(more)) if more else Recording(text)
+                if text is None:
+                    reason = one.reason
+                elif index < sampling.n:
+                    what = said(text, one.reasoning, one.finish_reason, keep=keep)
+                    yield what.completion(prompt.id, index, one.prompt_tokens, one.completion_tokens)
+                    index += 1
+            if index < sampling.n:
+                yield Unanswered(prompt.id, reason or (FEWER if rows else NONE))
 
     @cached_property
     def _answers(self) -> sqlite3.Connection:
         settings = self._settings
         models: set[str | None] = set()
         database = temporary_database()
-        database.execute("CREATE TABLE answers (id TEXT, text TEXT)")
-        database.executemany("INSERT INTO answers VALUES (?, ?)", self._rows(models))
+        database.execute("CREATE TABLE answers (id TEXT, text TEXT, more TEXT)")
+        database.executemany("INSERT INTO answers VALUES (?, ?, ?)", self._rows(models))
         database.execute("CREATE INDEX by_id ON answers (id)")
         names = sorted(str(model) for model in models if model is not None)
         if settings.model is None and len(models) > 1:
@@ -83,23 +108,33 @@ class _Recorded:
             raise DataError(f"{settings.path}: no answers of '{settings.model}'; {did_you_mean(settings.model, names)}")
         return database
 
-    def _rows(self, models: set[str | None]) -> Iterator[tuple[str, str]]:
+    def _rows(self, models: set[str | None]) -> Iterator[tuple[str, str | None, str | None]]:
         settings = self._settings
         for line in read_lines(settings.path, ".jsonl", ".parquet"):
-            model = look_up(line, settings.columns.model, ("model", "teacher"))
+            model = look_up(line, settings.columns.model, MODELS)
             models.add(model)
             if settings.model is None or model == settings.model:
-                yield self._id(line), self._text(line)
+                id = self._id(line)
+                for text, *more in recordings(line, self._answer_column(line)):
+                    yield id, text, None if more == NOTHING_MORE else json.dumps(more)
 
     def _id(self, line: Line) -> str:
         settings = self._settings
+        if settings.columns.id is None and is_reply(line.row):
+            line = line._replace(row=_with_own_id(line.row))
         if look_up(line, settings.columns.id, IDS) is None:
             raise DataError(f"{line.place}: no prompt id; expected it in column '{settings.columns.id or 'id'}'")
         language = row_language(line, settings.columns.language, None, settings.language_from_name)
         return row_id(line, settings.columns.id, language, settings.id_template)
 
-    def _text(self, line: Line) -> str:
-        text = look_up(line, self._settings.columns.answer, ("answer", "completion", "text"))
-        if not isinstance(text, str):
-            raise DataError(f"{line.place}: the answer is {text!r:.80}; expected a text in column 'answer'")
-        return text
+    def _answer_column(self, line: Line) -> str | None:
+        named = self._settings.columns.answer
+        if named is not None:
+            look_up(line, named, ())  # it must be there
+        return named
+
+
+def _with_own_id(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A server's reply under the id that it was asked by, where the row has one beside the server's own."""
+    own = next((row[name] for name in ("custom_id", *IDS[1:]) if row.get(name) is not None), None)
+    return row if own is None else {**row, "id": own}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from aya_core.api import Field, ModelRef, Teacher, TeacherStrategy
 from aya_plugins.modeling.settings import CheckpointSettings
+from aya_plugins.teachers.answering import ChatSettings
 
 
-class Transformers(CheckpointSettings, TeacherStrategy):
+class Transformers(ChatSettings, CheckpointSettings, TeacherStrategy):
     """Run a checkpoint with transformers: right for small models, and for any that transformers knows."""
 
+    version = 2
     imports = (
         "torch",
         "transformers.modeling_utils",
@@ -25,4 +27,4 @@ class Transformers(CheckpointSettings, TeacherStrategy):
         """Load the checkpoint."""
         from aya_plugins.teachers.runtime.transformers import TransformersTeacher
 
-        return TransformersTeacher(self, system=self.system)
+        return TransformersTeacher(self, system=self.system, chat=self)

@@ -8,15 +8,17 @@ from typing import Any, Literal
 from pydantic import field_validator
 
 from aya_core.api import Field, ModelRef, Teacher, TeacherStrategy
+from aya_plugins.teachers.answering import ChatSettings
 
 
-class Vllm(TeacherStrategy):
+class Vllm(ChatSettings, TeacherStrategy):
     """Run a checkpoint with vLLM in the step's own process: the fastest on GPUs, and the one for large models.
 
     Over several machines, or in several copies, serve the model with `vllm serve` and ask it with the teacher
     `openai`.
     """
 
+    version = 2
     imports = ("torch", "transformers.modeling_utils", "aya_plugins.modeling.checkpoint")
     needs = ("vllm",)
     extra = "vllm"
@@ -62,4 +64,5 @@ class Vllm(TeacherStrategy):
         """Start the engine."""
         from aya_plugins.teachers.runtime.vllm import VllmTeacher, engine_arguments
 
-        return VllmTeacher(self.model, system=self.system, arguments=engine_arguments(dict(self), self.engine))
+        arguments = engine_arguments(dict(self), self.engine)
+        return VllmTeacher(self.model, system=self.system, arguments=arguments, chat=self)

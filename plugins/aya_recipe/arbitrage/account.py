@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aya_core.api import Judged, Prompt
+from aya_core.api import Judged, Prompt, Reasons
 
 HARDLY_SEPARATES = 0.1
 """Spread of the scores within a prompt over their spread over all prompts of the language, below which one is warned."""
@@ -20,7 +20,13 @@ MOSTLY_TIED = 0.5
 """Share of prompts with unlike answers that all score the same, above which one is warned."""
 
 MOST_REASONS = 20
-"""Different reasons for abstentions and failures that are kept of a teacher in a language."""
+"""Different reasons for abstentions and failures that are told of a teacher in a language, the commonest first."""
+
+MANY = 0.05
+"""Share of a teacher's answers that are cut, filtered, refused or empty, above which one is warned."""
+
+ENDINGS = {"length": "cut", "filtered": "filtered", "refused": "refused"}
+"""The columns that count answers that are not whole, by how they ended."""
 
 ENOUGH = 5
 """Prompts with unlike answers in a language, below which no warning is worth much."""
@@ -42,6 +48,10 @@ class Drops:
         return [{**dict(zip(names, key, strict=True)), "count": n} for key, n in sorted(self._counts.items())]
 
 
+COUNTS = ("answers", "scored", "abstained", "failed", "empty", "reasoned", "won", "tokens", "prompt_tokens")
+"""What is counted of a teacher in a language and is a field of its tally."""
+
+
 @dataclass(slots=True)
 class _Tally:
     """Sums of one teacher in one language."""
@@ -51,19 +61,26 @@ class _Tally:
     abstained: int = 0
     failed: int = 0
     empty: int = 0
+    reasoned: int = 0
     won: int = 0
     tokens: int = 0
+    prompt_tokens: int = 0
     score: float = 0.0
     margins: int = 0
     margin: float = 0.0
     details: dict[str, tuple[float, int]] = field(default_factory=dict)
-    reasons: dict[str, int] = field(default_factory=dict)
+    reasons: Reasons = field(default_factory=Reasons)
+    endings: Reasons = field(default_factory=Reasons)
 
-    def add(self, row: Judged) -> None:
-        verdict = row.verdict
+    def add(self, row: Judged, *, is_first: bool) -> None:
+        """Add an answer. is_first: of this teacher's to its prompt, whose tokens count once: so requests for several samples are paid."""
+        verdict, answer = row.verdict, row.completion
         self.answers += 1
-        self.tokens += row.completion.completion_tokens
-        self.empty += not row.completion.text.strip()
+        self.tokens += answer.completion_tokens
+        self.prompt_tokens += answer.prompt_tokens if is_first else 0
+        self.empty += answer.is_empty
+        self.reasoned += answer.reasoning != ""
+        self.endings.add(answer.finish_reason)
         if verdict.status == "scored":
             self.scored += 1
             self.score += verdict.score or 0.0
@@ -71,24 +88,24 @@ class _Tally:
             self.abstained += 1
         else:
             self.failed += 1
-        if verdict.status != "scored" and (verdict.reason in self.reasons or len(self.reasons) < MOST_REASONS):
-            self.reasons[verdict.reason] = self.reasons.get(verdict.reason, 0) + 1
+        if verdict.status != "scored":
+            self.reasons.add(verdict.reason)
         for name, value in verdict.details.items():
             total, n = self.details.get(name, (0.0, 0))
             self.details[name] = (total + value, n + 1)
 
     def row(self) -> dict[str, Any]:
+        endings = self.endings.counts(MOST_REASONS)
         return {
-            **{
-                name: getattr(self, name)
-                for name in ("answers", "scored", "abstained", "failed", "empty", "won", "tokens")
-            },
+            **{name: getattr(self, name) for name in COUNTS},
+            **{name: endings.get(word, 0) for word, name in ENDINGS.items()},
+            "endings": endings,
             "mean_score": self.score / self.scored if self.scored else None,
             "mean_margin": self.margin / self.margins if self.margins else None,
             "margins": self.margins,
             "details": {name: total / n for name, (total, n) in sorted(self.details.items())},
             "detailed": {name: n for name, (_, n) in sorted(self.details.items())},
-            "reasons": dict(sorted(self.reasons.items(), key=lambda entry: -entry[1])),
+            "reasons": self.reasons.counts(MOST_REASONS),
         }
 
 
@@ -138,8 +155,11 @@ class Account:
 
     def judged(self, prompt: Prompt, judged: Sequence[Judged]) -> None:
         """Add the verdicts on one prompt."""
+        before = ""
         for row in judged:
-            self._teachers[row.completion.teacher, prompt.language].add(row)
+            teacher = row.completion.teacher  # whose samples stand one after the other
+            self._teachers[teacher, prompt.language].add(row, is_first=teacher != before)
+            before = teacher
         self._languages[prompt.language].add(judged)
 
     def won(self, prompt: Prompt, teacher: str, margin: float | None) -> None:
@@ -161,15 +181,31 @@ class Account:
         }
 
 
+def _not_whole(teacher: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Say how many answers of a teacher are cut, filtered, refused or empty, and in which languages, where they are many."""
+    answers = sum(row["answers"] for row in rows.values())
+    sentences = []
+    for name in (*ENDINGS.values(), "empty"):
+        by_language = {language: row[name] for language, row in rows.items() if row[name]}
+        if sum(by_language.values()) > MANY * answers:
+            where = ", ".join(f"{language} {count}" for language, count in by_language.items())
+            remedy = "; raise sampling.max_tokens" if name == "cut" else ""
+            sentences.append(
+                f"{teacher}: {sum(by_language.values())} of {answers} answers are {name} ({where}){remedy}"
+            )
+    return sentences
+
+
 def warnings(account: Mapping[str, Any]) -> list[str]:
     """Say in which languages the scores hardly separate the candidates, and of which teachers no answer was scored."""
     sentences = []
     for teacher, rows in account["teachers"].items():
+        sentences += _not_whole(teacher, rows)
         if not any(row["scored"] for row in rows.values()):
-            reasons: Counter[str] = Counter()
+            reasons = Reasons()
             for row in rows.values():
                 reasons.update(row["reasons"])
-            why = "; ".join(f"{reason} ({n})" for reason, n in reasons.most_common(3))
+            why = "; ".join(f"{reason} ({n})" for reason, n in reasons.counts(3).items())
             sentences.append(
                 f"{teacher}: none of its {sum(row['answers'] for row in rows.values())} answers was scored: {why}"
             )

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from aya_core.api import (
     Builder,
+    Completion,
     DataError,
     Demonstration,
     Field,
@@ -49,6 +50,11 @@ class Pick(Settings):
         description="What happens where unlike answers share the best score: one is drawn by a hash of prompt, teacher and "
         "index, or the prompt is dropped.",
     )
+    allow: tuple[Literal["length", "filtered", "refused"], ...] = Field(
+        (),
+        description="Answers that may be taken although they are not whole, in best answers and in pairs, by how they ended: cut at the "
+        "longest `length`, `filtered` by a content filter, `refused` by the model. Empty answers are never taken.",
+    )
     near_duplicates: float | None = Field(
         None,
         gt=0,
@@ -64,6 +70,9 @@ class Pick(Settings):
         description="Share of a language's rows that one teacher may have (as the chosen one, in pairs), drawn by hash.",
     )
 
+
+NOT_WHOLE = frozenset({"length", "filtered", "refused"})
+"""How an answer ends that is not taken unless `pick.allow` names it. Answers of files often do not say how they ended."""
 
 FOR_PAIRS = ("rejected", "min_margin", "min_margins")
 """What of `pick` concerns pairs alone."""
@@ -85,20 +94,20 @@ def add_groups(
     build: Builder, name: str, prompts: str, verdicts: str, pick: Pick, split: tuple[int, int] | None
 ) -> str:
     """Add the node that keeps all scored answers of each prompt, and return its id."""
-    settings = {**pick.model_dump(mode="json", exclude={*FOR_PAIRS, "ties", "teacher_share"}), "split": split}
+    settings = {**pick.model_dump(mode="json", exclude={*FOR_PAIRS, "allow", "ties", "teacher_share"}), "split": split}
     inputs = {"prompts": prompts, "verdicts": verdicts}
     return build.add(f"{name}.groups", "pick-groups", "groups", settings, inputs)
 
 
 def pick_best(work: Work) -> Mapping[str, Any]:
     """Keep the best-scored answer of each prompt."""
-    ties = work.setting("ties")
+    ties, refused = work.setting("ties"), _refused(work)
     account = Account()
 
     def best(prompt: Prompt, judged: Sequence[Judged], drops: Drops) -> Iterator[_Picked]:
-        ranked = eligible(prompt, judged)
+        ranked = eligible(prompt, judged, refused)
         if not ranked:
-            drops.count(_why_none(judged), prompt.language)
+            drops.count(_why_none(judged, refused), prompt.language)
         elif ties == "drop" and _is_tied(ranked):
             drops.count("tied for best", prompt.language, ranked[0].completion.teacher)
         else:
@@ -109,7 +118,7 @@ def pick_best(work: Work) -> Mapping[str, Any]:
             won = pick.best
             account.won(pick.prompt, won.completion.teacher, _margin_over_others(pick.ranked))
             if is_kept:
-                yield Demonstration(pick.prompt, won.completion.text, won.completion.teacher, won.verdict.score)
+                yield _demonstration(pick.prompt, won)
 
     drops = Drops()
     count = write_rows(work.out, Demonstration, rows(drops))
@@ -120,17 +129,17 @@ def pick_pairs(work: Work) -> Mapping[str, Any]:
     """Pair better answers with worse ones; where that cannot be done, count the reason."""
     rule, round, ties = work.setting("rejected"), work.setting("round"), work.setting("ties")
     margins, least = work.setting("min_margins"), work.setting("min_margin")
-    alike = work.setting("near_duplicates")
+    alike, refused = work.setting("near_duplicates"), _refused(work)
 
     def pairs(prompt: Prompt, judged: Sequence[Judged], drops: Drops) -> Iterator[_Picked]:
-        ranked = eligible(prompt, judged)
+        ranked = eligible(prompt, judged, refused)
         found = [] if len(ranked) < 2 else pair(
             ranked, rule, margins.get(prompt.language, least), [work.node.seed, prompt.id], alike=alike, ties=ties
         )  # fmt: skip
         if isinstance(found, str):
             drops.count(found, prompt.language, ranked[0].completion.teacher)
         elif not found:
-            drops.count("fewer than two scored answers", prompt.language)
+            drops.count(_why_not_two(judged, refused), prompt.language)
         else:
             for better, worse in found:
                 id = prompt.id if len(found) == 1 else stable_hash([prompt.id, _which(better), _which(worse)])
@@ -142,6 +151,7 @@ def pick_pairs(work: Work) -> Mapping[str, Any]:
                 yield Preference(
                     pick.prompt, pick.best.completion.text, pick.worse.completion.text, pick.best.completion.teacher,
                     pick.worse.completion.teacher, pick.best.verdict.score, pick.worse.verdict.score, round,
+                    pick.best.completion.finish_reason, pick.worse.completion.finish_reason,
                 )  # fmt: skip
 
     drops = Drops()
@@ -150,7 +160,8 @@ def pick_pairs(work: Work) -> Mapping[str, Any]:
 
 
 def pick_groups(work: Work) -> Mapping[str, Any]:
-    """Keep the scored answers of each prompt that has two or more, empty ones too, in the order they were sampled in.
+    """Keep the scored answers of each prompt that has two or more, in the order they were sampled in: cut and empty ones, too, for
+    training has to see what it punishes.
 
     A group in which all scores are equal teaches nothing; it is kept and counted as `tied`.
     """
@@ -159,7 +170,9 @@ def pick_groups(work: Work) -> Mapping[str, Any]:
     def whole(prompt: Prompt, judged: Sequence[Judged], drops: Drops) -> Iterator[_Picked]:
         scored = [row for row in judged if row.verdict.status == "scored"]
         if len(scored) < 2:
-            drops.count(_why_none(judged) if not scored else "fewer than two scored answers", prompt.language)
+            drops.count(
+                _why_none(judged, frozenset()) if not scored else "fewer than two scored answers", prompt.language
+            )
         else:
             yield _Picked(prompt, scored[0], scored, prompt.id)
 
@@ -170,7 +183,7 @@ def pick_groups(work: Work) -> Mapping[str, Any]:
                 groups += 1
                 tied += len(set(map(_score, pick.ranked))) == 1
                 for row in pick.ranked:
-                    yield Demonstration(pick.prompt, row.completion.text, row.completion.teacher, _score(row))
+                    yield _demonstration(pick.prompt, row)
 
     drops = Drops()
     count = write_rows(work.out, Demonstration, rows(drops))
@@ -231,11 +244,40 @@ def _chosen(
     verdicts.check_done()
 
 
-def _why_none(judged: Sequence[Judged]) -> str:
+def _demonstration(prompt: Prompt, row: Judged) -> Demonstration:
+    answer = row.completion
+    return Demonstration(prompt, answer.text, answer.teacher, _score(row), answer.finish_reason)
+
+
+def _refused(work: Work) -> frozenset[str]:
+    """How answers end that are not taken."""
+    return NOT_WHOLE - set(work.setting("allow"))
+
+
+def _fault(answer: Completion, refused: frozenset[str]) -> str | None:
+    """Why an answer is not taken whatever its score; None for one that may be."""
+    if answer.finish_reason in refused:
+        return {"length": "cut"}.get(answer.finish_reason, answer.finish_reason)
+    return "empty" if answer.is_empty else None
+
+
+def _why_not_two(judged: Sequence[Judged], refused: frozenset[str]) -> str:
+    """Why a prompt has no two eligible answers."""
+    scored = [row for row in judged if row.verdict.status == "scored"]
+    faults = {fault for row in scored if (fault := _fault(row.completion, refused)) is not None}
+    if len(scored) < 2 or not faults:
+        return "fewer than two scored answers"
+    return f"fewer than two answers that are not {' or '.join(sorted(faults))}"
+
+
+def _why_none(judged: Sequence[Judged], refused: frozenset[str]) -> str:
     """Why a prompt has no eligible answer."""
     statuses = {row.verdict.status for row in judged}
     if not judged:
         return "no answer"
+    faults = [_fault(row.completion, refused) for row in judged]
+    if all(faults):
+        return f"every answer is {' or '.join(sorted({fault for fault in faults if fault}))}"
     if statuses == {"abstained"}:
         return "the arbiter abstained on every answer"
     if statuses == {"failed"}:
@@ -243,9 +285,9 @@ def _why_none(judged: Sequence[Judged]) -> str:
     return "no scored answer"
 
 
-def eligible(prompt: Prompt, judged: Sequence[Judged]) -> list[Judged]:
-    """The scored answers that are not empty, best first; ties in an order that favors no teacher."""
-    scored = [row for row in judged if row.verdict.status == "scored" and row.completion.text.strip()]
+def eligible(prompt: Prompt, judged: Sequence[Judged], refused: frozenset[str] = NOT_WHOLE) -> list[Judged]:
+    """The scored answers that may be taken, best first; ties in an order that favors no teacher. refused: how those ended that may not."""
+    scored = [row for row in judged if row.verdict.status == "scored" and _fault(row.completion, refused) is None]
     counts = Counter(map(_score, scored))
     if len(counts) == len(scored):
         return sorted(scored, key=_score, reverse=True)

@@ -6,19 +6,24 @@
 - wins: prompts won, by language and teacher, before caps; pairs: how many, and what was dropped; dropped: of the best answers
 - warnings: in which languages scores hardly separate the candidates
 
-Of each teacher (and language): prompts asked, answers; of these scored, abstained on, failed and empty; prompts won, mean margin
-over the best answer of another teacher (on the prompts won), mean score, tokens, seconds, means of the arbiter's details, and the
-commonest reasons for abstentions and failures. Seconds are the
-wall-clock time of asking, loading included, shared out by tokens (by answers where tokens are not known).
+- cost: of all, by currency; judge: tokens that the arbiter's teachers took, by member of an ensemble, and their cost
+
+Of each teacher (and language): prompts asked, answers; of these scored, abstained on and failed, cut at the longest length, filtered,
+refused, empty, and those that came with reasoning; `endings`, all words by which answers ended; prompts won, mean margin
+over the best answer of another teacher (on the prompts won), mean score, tokens of answers and of prompts (each prompt once), their
+cost where the teacher has a price, seconds, means of the arbiter's details, the commonest reasons for abstentions and failures, and
+why prompts were not answered. Seconds are the wall-clock time of asking, loading included, shared out by tokens (by answers where
+tokens are not known).
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from aya_core.api import Alert, Block, Picture, Section, StageRecord, Text
+from aya_core.api import Alert, Block, Picture, Reasons, Section, StageRecord, Text
+from aya_recipe.arbitrage import costs
 from aya_recipe.arbitrage.account import warnings
 from aya_recipe.report import bars
 from aya_recipe.report.bars import COLORS, Bar
@@ -26,8 +31,13 @@ from aya_recipe.report.blocks import number, table_of
 
 Row = dict[str, Any]
 
-SUMS = ("asked", "answers", "scored", "abstained", "failed", "empty", "won", "tokens")
+ENDED = ("cut", "filtered", "refused", "empty", "reasoned")
+"""Columns of the table that are shown where any answer is one of these."""
 
+SUMS = ("asked", "answers", "scored", "abstained", "failed", *ENDED, "won", "tokens", "prompt_tokens")
+
+SHOWN = 3
+"""Reasons for which prompts were not answered that are told of each teacher."""
 
 MARGINS = (
     "Scores compare within a prompt only; the margin is over the best answer of another teacher, on the prompts won."
@@ -53,13 +63,19 @@ def gather(stage: StageRecord) -> Row:
         for role, id in stage.steps[f"{stage.name}.verdicts"].inputs.items()
         if role.startswith("answers.")
     }
+    prices = {name: teaching["teacher"].get("price") for name, teaching in (stage.settings["teachers"] or {}).items()}
     teachers: dict[str, Row] = {}
     by_language: dict[str, dict[str, Row]] = {}
     for teacher in sorted(answers):
         asked = routes["routed"].get(teacher, {})
         judged = account["teachers"].get(teacher, {})
         seconds = answers[teacher]["seconds"] if stage.settings["answers"] is None else None
-        rows = {code: _row(judged.get(code), asked.get(code, 0)) for code in sorted({*asked, *judged})}
+        because = _because(answers[teacher])
+        price = prices.get(teacher)
+        rows = {
+            code: _row(judged.get(code), asked.get(code, 0), because.get(code, {}), price)
+            for code in sorted({*asked, *judged, *because})
+        }
         by_language[teacher] = _with_seconds(rows, seconds)
         teachers[teacher] = _total(rows.values(), seconds)
     wins: dict[str, Row] = {code: {} for code in account["languages"]}
@@ -68,6 +84,8 @@ def gather(stage: StageRecord) -> Row:
             if row["won"]:
                 wins.setdefault(code, {})[teacher] = row["won"]
     pairs = standing[f"{stage.name}.pairs"].measures if f"{stage.name}.pairs" in standing else {}
+    judge = costs.judge_tokens(account["teachers"])
+    judge_cost = costs.total(costs.judge_costs(judge, stage.settings["arbiter"]))
     return {
         "prompts": routes["prompts"],
         "unrouted": routes["unrouted"],
@@ -78,7 +96,14 @@ def gather(stage: StageRecord) -> Row:
         "wins": dict(sorted(wins.items())),
         "dropped": best["dropped"],
         "pairs": pairs,
-        "warnings": [*_left_out(stage), *warnings(account)],
+        "judge": {"tokens": judge, "cost": judge_cost},
+        "cost": costs.total([*(row["cost"] for row in teachers.values()), judge_cost]),
+        "warnings": [
+            *_left_out(stage),
+            *_unanswered(teachers, by_language),
+            *warnings(account),
+            *_unpriced(teachers, prices),
+        ],
     }
 
 
@@ -94,18 +119,25 @@ def _blocks(name: str, account: Mapping[str, Any]) -> Iterator[Block]:
 
 def account_table(account: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     """The totals of an account by teacher as text, the header first."""
-    counts = ("asked", "answers", "scored", "abstained", "failed", "won")
-    yield ["teacher", *(name.replace("abstained", "abst.") for name in counts), "score", "margin", "tokens", "s"]
-    for teacher, row in account["teachers"].items():
+    rows = account["teachers"]
+    ended = [name for name in ENDED if any(row[name] for row in rows.values())]
+    counts = ("asked", "answers", *ended, "scored", "abstained", "failed", "won")
+    cost = ["cost"] if account["cost"] else []
+    names = (name.replace("abstained", "abst.") for name in counts)
+    yield ["teacher", *names, "score", "margin", "prompt tokens", "tokens", *cost, "s"]
+    for teacher, row in rows.items():
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
         means = [number(row["mean_score"]), number(row["mean_margin"])]
-        yield [teacher, *(str(row[key]) for key in counts), *means, str(row["tokens"] or ""), seconds]
+        tokens = [str(row["prompt_tokens"] or ""), str(row["tokens"] or "")]
+        paid = [costs.in_words(row["cost"])] if cost else []
+        yield [teacher, *(str(row[key]) for key in counts), *means, *tokens, *paid, seconds]
 
 
 def details_table(account: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     """Means of the arbiter's details by teacher as text, the header first; nothing where it gives none."""
     teachers = account["teachers"]
     names = sorted({name for row in teachers.values() for name in row["details"]})
+    names = [name for name in names if name.rpartition("/")[2] not in costs.JUDGE_TOKENS]
     if names:
         yield ["mean of", *teachers]
     for name in names:
@@ -132,7 +164,15 @@ def summary(account: Mapping[str, Any]) -> str:
     dropped += [f"{reason} {n} (pairs)" for reason, n in by_reason(pairs.get("dropped", ())).items()]
     unrouted = f", {account['unrouted']} asked of nobody" if account["unrouted"] else ""
     made = f"{account['prompts']} prompts{unrouted}: {account['best']} best answers, {pairs.get('rows', 0)} pairs"
-    return f"{made}. Dropped: {', '.join(dropped)}." if dropped else f"{made}."
+    sentences = [f"Dropped: {', '.join(dropped)}."] if dropped else []
+    for member, counts in account["judge"]["tokens"].items():
+        who = f"The judge '{member}'" if member else "The judge"
+        sentences.append(f"{who} read {counts['prompt_tokens']:,} tokens and wrote {counts['tokens']:,}.")
+    if account["judge"]["cost"]:
+        sentences.append(f"Judging cost {costs.in_words(account['judge']['cost'])}.")
+    if account["cost"]:
+        sentences.append(f"All together cost {costs.in_words(account['cost'])}.")
+    return " ".join([f"{made}.", *sentences])
 
 
 def _picture(name: str, account: Mapping[str, Any]) -> Picture:
@@ -157,6 +197,31 @@ def _left_out(stage: StageRecord) -> list[str]:
     return [f"prompts in languages that the recipe does not name were left out: {counts}"]
 
 
+def _because(measures: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """Why prompts of a teacher were not answered, by language."""
+    found: dict[str, dict[str, int]] = {}
+    for row in measures.get("unanswered_because", ()):
+        found.setdefault(row["language"], {})[row["reason"]] = row["count"]
+    return found
+
+
+def _unanswered(teachers: Mapping[str, Row], by_language: Mapping[str, Mapping[str, Row]]) -> Iterator[str]:
+    """Say why prompts were not answered, the commonest reasons of each teacher."""
+    for teacher, total in teachers.items():
+        for reason in list(total["unanswered_because"])[:SHOWN]:
+            counts = {code: row["unanswered_because"].get(reason, 0) for code, row in by_language[teacher].items()}
+            where = ", ".join(f"{code} {count}" for code, count in counts.items() if count)
+            many = total["unanswered_because"][reason]
+            yield f"{teacher}: {many} prompt{'' if many == 1 else 's'} not answered: {reason}{f' ({where})' if where else ''}"
+
+
+def _unpriced(teachers: Mapping[str, Row], prices: Mapping[str, Any]) -> Iterator[str]:
+    """Say whose cost is not known although it has a price."""
+    for teacher, row in teachers.items():
+        if prices.get(teacher) is not None and row["answers"] and row["cost"] is None:
+            yield f"{teacher}: has a price, but how many tokens its answers took is not known, so its cost is in no sum"
+
+
 def by_reason(dropped: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """Add up a table of drops by reason."""
     counts: dict[str, int] = defaultdict(int)
@@ -165,11 +230,15 @@ def by_reason(dropped: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _row(judged: Mapping[str, Any] | None, asked: int) -> Row:
+def _row(
+    judged: Mapping[str, Any] | None, asked: int, because: Mapping[str, int], price: Mapping[str, Any] | None
+) -> Row:  # fmt: skip
     nothing: Row = {
         **dict.fromkeys(SUMS, 0), "mean_score": None, "mean_margin": None, "margins": 0, "details": {}, "detailed": {}, "reasons": {},
+        "endings": {},
     }  # fmt: skip
-    return {**nothing, **(judged or {}), "asked": asked}
+    row = {**nothing, **(judged or {}), "asked": asked, "unanswered_because": dict(because)}
+    return {**row, "cost": costs.cost(row, price)}
 
 
 def _with_seconds(rows: dict[str, Row], seconds: float | None) -> dict[str, Row]:
@@ -196,15 +265,18 @@ def _total(rows: Iterable[Row], seconds: float | None) -> Row:
         "mean_margin": _mean([(row["mean_margin"], row["margins"]) for row in rows]),
         "details": {name: _mean(pairs) for name, pairs in details.items()},
         "reasons": _added([row["reasons"] for row in rows]),
+        "endings": _added([row["endings"] for row in rows]),
+        "unanswered_because": _added([row["unanswered_because"] for row in rows]),
+        "cost": costs.total(row["cost"] for row in rows) or None,
         "seconds": seconds,
     }
 
 
 def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: Counter[str] = Counter()
+    total = Reasons()
     for count in counts:
         total.update(count)
-    return dict(total.most_common())
+    return total.counts()
 
 
 def _mean(pairs: Iterable[tuple[float | None, int]]) -> float | None:

@@ -75,9 +75,9 @@ class ArbitrageStage(Stage):
         "route": Action(routing.route),
         "sample": Action(sampling.sample, resumes=True, asks=True),
         "judge": Action(judging.judge, resumes=True, asks=True),
-        "pick-best": Action(picking.pick_best),
-        "pick-pairs": Action(picking.pick_pairs),
-        "pick-groups": Action(picking.pick_groups),
+        "pick-best": Action(picking.pick_best, version=2),
+        "pick-pairs": Action(picking.pick_pairs, version=2),
+        "pick-groups": Action(picking.pick_groups, version=2),
     }
 
     prompts: reference_or_nested(RowsRef, "dataset") | None = Field(None, description="What is asked.")  # type: ignore[valid-type]

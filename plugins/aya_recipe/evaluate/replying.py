@@ -24,6 +24,7 @@ from aya_core.api import (
     EvaluatorStrategy,
     Filled,
     GenerationRequest,
+    LeftOut,
     LogLikelihood,
     PluginError,
     Replies,
@@ -43,6 +44,7 @@ from aya_core.api import (
     kept,
     read_rows,
     text_key,
+    unanswered_because,
 )
 
 CHUNK = 8192
@@ -113,10 +115,12 @@ def reply(work: Work) -> Mapping[str, Any]:
     labels = [label for label in work.inputs if label in work.node.inputs and not label.startswith("teacher")]
     measures: dict[str, Any] = {"requests": 0, "answered": 0, "taken_over": 0, "seconds": 0.0}
     everything: list[Filled] = []
+    because: list[LeftOut] = []
     for label in labels:
         folder = work.inputs[label]
         scoring = _scoring(loaded, asked, name)
-        generation = _generation(loaded, asked, name, seed)
+        because.append(LeftOut(work.scratch, completions_of(label)))
+        generation = _generation(loaded, asked, name, seed, because[-1])
         for filled in (
             fill_shards(work, scoring, _chunks_of_scoring(folder), subfolder=scores_of(label), total=count_rows(folder / SCORING)),
             fill_shards(
@@ -129,7 +133,9 @@ def reply(work: Work) -> Mapping[str, Any]:
             measures["answered"] += filled.rows
             measures["taken_over"] += filled.taken
             measures["seconds"] = round(measures["seconds"] + filled.seconds, 3)
-    return {**measures, **damaged(*everything), **kept(*everything), MEASURE: asked.as_measure()}
+    return {
+        **measures, **unanswered_because(*because), **damaged(*everything), **kept(*everything), MEASURE: asked.as_measure(),
+    }  # fmt: skip
 
 
 def replies(scores: Path, completions: Path) -> Replies:
@@ -202,7 +208,9 @@ def scored(
         raise PluginError(f"the teacher of '{name}' left continuations of '{missing}' without a score")
 
 
-def _generation(loaded: Any, asked: Asked, name: str, seed: int) -> Asking[GenerationRequest, Completion]:
+def _generation(
+    loaded: Any, asked: Asked, name: str, seed: int, left_out: LeftOut
+) -> Asking[GenerationRequest, Completion]:
     def key(request: GenerationRequest) -> int:
         row = request.to_row()
         del row["item"]  # no part of what is asked: earlier replies stand
@@ -212,9 +220,10 @@ def _generation(loaded: Any, asked: Asked, name: str, seed: int) -> Asking[Gener
         teacher: Teacher = loaded()
         how = requests[0].sampling
         own = seed if how.seed is None else how.seed
-        yield from checked_answers(teacher, [request.prompt for request in requests], how, own, name)
+        prompts = [request.prompt for request in requests]
+        yield from checked_answers(teacher, prompts, how, own, name, left_out.note)
 
-    return Asking(Completion, key, ask, asked, lambda row: row.completion_tokens)
+    return Asking(Completion, key, ask, asked, lambda row: row.completion_tokens, made=left_out.made)
 
 
 def _chunks_of_scoring(folder: Path) -> Iterator[Sequence[ScoringRequest]]:

@@ -27,6 +27,7 @@ def test_choices_come_in_the_order_of_their_index():
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 def test_reasoning_is_no_part_of_the_answer(field):
     assert texts(choice("42", message={field: "Let me think."})) == ["42"]
+    assert reply(choice("42", message={field: "Let me think."})).choices[0].reasoning == "Let me think."
     assert texts(choice(None, finish_reason="length", message={field: "Let me think for"})) == [""]
     assert texts(choice([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "42"}])) == ["42"]
 
@@ -34,7 +35,7 @@ def test_reasoning_is_no_part_of_the_answer(field):
 def test_what_a_filter_kept_back_is_counted_and_what_it_cut_is_kept():
     found = reply(choice(None, finish_reason="content_filter"), choice("half", finish_reason="content_filter"))
     assert found.withheld == 1
-    assert [(one.text, one.finish_reason) for one in found.choices] == [("half", "content_filter")]
+    assert [(one.text, one.finish_reason) for one in found.choices] == [("half", "filtered")]
 
 
 def test_half_of_a_surrogate_pair_is_mended_and_a_whole_one_kept():
@@ -71,7 +72,14 @@ def test_what_is_not_told_is_zero_or_unknown():
         (b'{"choices": [', "malformed JSON"),
         (b"\xff\xfe", "malformed JSON"),
         (b"[1, 2]", "no choices"),
-        (b'{"error": {"message": "tired"}}', "no choices"),
+        (b'{"error": {"message": "tired"}}', "an error in place of an answer"),
+        (b'{"choices": null}', "no choices"),
+        (b"[" * 100_000, "malformed JSON"),
+        (b'{"choices": [{"message": null}]}', "a choice has no message"),
+        (
+            b'{"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": ' + b"9" * 5000 + b"}}",
+            "malformed JSON",
+        ),
         (b'{"choices": []}', "no choices"),
         (b'{"choices": [{"said": "an answer"}]}', "a choice has no message"),
         (b'{"choices": [{"message": {"content": 5}}]}', "the content is no text"),
@@ -80,3 +88,42 @@ def test_what_is_not_told_is_zero_or_unknown():
 def test_what_is_no_chat_completion_says_why(body, what):
     with pytest.raises(NotACompletionError, match=what):
         read_reply(body)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [{"type": "thinking", "thinking": "hm"}, {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+     {"type": "reasoning", "summary": [{"text": "hm"}]}],
+)  # fmt: skip
+def test_parts_that_are_no_answer_are_reasoning(part):
+    (found,) = reply(choice([part, {"type": "text", "text": "4"}, {"type": "text", "text": "2"}])).choices
+    assert (found.text, found.reasoning) == ("42", "hm")
+
+
+def test_a_message_of_null_beside_a_text_is_that_text():
+    assert read_reply(b'{"choices": [{"message": null, "text": "x"}]}').choices[0].text == "x"
+
+
+def test_a_refusal_is_told_as_one():
+    (found,) = reply(choice(None, message={"refusal": "I cannot help."})).choices
+    assert (found.text, found.finish_reason) == ("I cannot help.", "refused")
+
+
+@pytest.mark.parametrize(
+    ("word", "ours"),
+    [("stop", "stop"), ("end_turn", "stop"), ("length", "length"), ("MAX_TOKENS", "length"), ("content_filter", "filtered"),
+     ("SAFETY", "filtered"), ("refusal", "refused"), ("tool_calls", "tool_calls"), (None, "unknown"), ("x" * 99, "x" * 40),
+     (7, "7"), ("\ud800", "\N{REPLACEMENT CHARACTER}")],
+)  # fmt: skip
+def test_how_an_answer_ended_is_told_in_our_words_and_others_are_kept(word, ours):
+    assert reply(choice("x", finish_reason=word)).choices[0].finish_reason == ours
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("12", 12), ("12.0", 12), ('"12"', 12), ("true", 0), ("-3", 0), ("1" + "0" * 400, 0), ("9" * 40, 0), ("1e999", 0), ("null", 0),
+     ("[1]", 0), ("NaN", 0)],
+)  # fmt: skip
+def test_counts_that_are_none_are_unknown_and_no_reason_to_stop(written, read):
+    body = f'{{"choices": [{{"message": {{"content": "x"}}}}], "usage": {{"prompt_tokens": {written}, "completion_tokens": 1}}}}'
+    assert read_reply(body.encode()).prompt_tokens == read

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from faulty_server import FAULTS, FaultyServer, broken, busy, chat_completion, cut, malformed, now_and_then, stall
 
-from aya_core.api import AyaError, DataError, Sampling, user_prompt
+from aya_core.api import AyaError, Completion, DataError, Sampling, user_prompt
 from aya_core.testing import check_teacher
 from aya_plugins.teachers.openai import OpenAI
 from aya_plugins.teachers.runtime.openai_trouble import QUOTED, Diagnosis
@@ -31,7 +31,8 @@ def teacher(url, **settings):
 
 
 def answers(url, prompts, sampling=GREEDY, seed=0, **settings):
-    found = list(teacher(url, **settings).answer(prompts, sampling, seed))
+    came = teacher(url, **settings).answer(prompts, sampling, seed)
+    found = [one for one in came if isinstance(one, Completion)]
     assert len({(one.prompt_id, one.index) for one in found}) == len(found), "an answer came twice"
     return {(one.prompt_id, one.index): one for one in found}
 

@@ -1,6 +1,7 @@
 """Laws of the recorded teacher: it says what was written, of the model asked for, and nothing else."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from aya_core.api import Completion, DataError, Prompt, Sampling, user_prompt
+from aya_core.api import Completion, DataError, Prompt, Sampling, Unanswered, user_prompt
 from aya_plugins.datasets.jsonl import Jsonl
 from aya_plugins.teachers.recorded import Recorded, RecordedColumns
 
@@ -18,7 +19,11 @@ def write(path: Path, *rows: dict[str, Any]) -> Path:
     return path
 
 
-def ask(path: Path, *ids: str, n: int = 1, **settings: Any) -> list[Completion]:
+def said(found: Iterable[Any]) -> list[str]:
+    return [one.text for one in found]
+
+
+def ask(path: Path, *ids: str, n: int = 1, **settings: Any) -> list[Any]:
     prompts = [user_prompt(id, "en", "?") for id in ids]
     return list(Recorded(path=str(path), **settings).build().answer(prompts, Sampling(n=n), 0))
 
@@ -27,6 +32,7 @@ def test_answers_are_those_recorded_for_the_prompts_asked(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", {"id": "p1", "answer": "one"}, {"id": "p2", "answer": "two"})
     assert ask(path, "p2", "p3", "p1") == [
         Completion("p2", "", 0, "two", finish_reason="recorded"),
+        Unanswered("p3", "no recorded answer"),
         Completion("p1", "", 0, "one", finish_reason="recorded"),
     ]
 
@@ -39,9 +45,82 @@ def test_parquet_and_jsonl_records_of_a_folder_answer_together(tmp_path: Path):
 
 def test_several_answers_are_samples_in_the_order_of_the_file(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", *({"id": "p", "answer": text} for text in "abc"))
-    assert [(answer.index, answer.text) for answer in ask(path, "p", n=2)] == [(0, "a"), (1, "b")]
-    with pytest.raises(DataError, match="3 answers to 'p', sampling asks for n = 4"):
-        ask(path, "p", n=4)
+    assert said(ask(path, "p", n=2)) == ["a", "b"]
+    *found, left_out = ask(path, "p", n=4)
+    assert said(found) == ["a", "b", "c"]
+    assert left_out == Unanswered("p", "fewer recorded answers than samples asked for")
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"id": "p", "answer": None}, "the recorded answer is null"),
+        ({"id": "p", "generation": None}, "the recorded answer is null"),
+        ({"id": "p", "generations": [None]}, "the recorded answer is null"),
+        ({"id": "p", "error": {"message": "too long"}}, "the row says: too long"),
+        (
+            {"id": "batch_1", "custom_id": "p", "response": None, "error": {"message": "expired"}},
+            "the batch says: expired",
+        ),
+        (
+            {"custom_id": "p", "response": {"status_code": 400, "body": {"error": {"message": "no"}}}},
+            "the batch says: no",
+        ),
+        ({"custom_id": "p", "result": {"type": "expired"}}, "the batch holds no answer"),
+        (
+            {"custom_id": "p", "result": {"type": "errored", "error": {"error": {"message": "no"}}}},
+            "the batch says: no",
+        ),
+        ({"prompt_id": "p", "id": "chatcmpl-1", "choices": [{"said": 1}]}, "a choice has no message"),
+    ],
+)
+def test_a_failure_that_was_written_down_is_no_answer_and_says_why(tmp_path: Path, row: dict[str, Any], reason: str):
+    path = write(tmp_path / "a.jsonl", {"id": "q", "answer": "x"}, row)
+    assert said(ask(path, "q")) == ["x"]
+    (found,) = ask(path, "p")
+    assert isinstance(found, Unanswered)
+    assert reason in found.reason
+
+
+OPENAI = {"message": {"content": "four", "reasoning_content": "two and two"}, "finish_reason": "length"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt_id": "p", "teacher": "a", "index": 0, "text": "four", "prompt_tokens": 5, "completion_tokens": 7,
+         "finish_reason": "length", "reasoning": "two and two"},
+        {"id": "batch_1", "custom_id": "p", "error": None, "response": {"status_code": 200, "body": {
+            "choices": [OPENAI], "usage": {"prompt_tokens": 5, "completion_tokens": 7}}}},
+        {"custom_id": "p", "result": {"type": "succeeded", "message": {
+            "content": [{"type": "thinking", "thinking": "two and two"}, {"type": "text", "text": "four"}],
+            "stop_reason": "max_tokens", "usage": {"input_tokens": 5, "output_tokens": 7}}}},
+        {"id": "chatcmpl-1", "prompt_id": "p", "choices": [OPENAI], "usage": {"prompt_tokens": 5, "completion_tokens": 7}},
+        {"id": "p", "answer": "<think>two and two</think>four", "finish_reason": "length", "input_tokens": 5, "output_tokens": 7},
+    ],
+)  # fmt: skip
+def test_what_others_say_of_an_answer_is_read(tmp_path: Path, row: dict[str, Any]):
+    path = write(tmp_path / "a.jsonl", row)
+    assert ask(path, "p") == [Completion("p", "", 0, "four", 5, 7, "length", "two and two")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "texts"),
+    [
+        ({"completion": [{"role": "assistant", "content": "four"}]}, ["four"]),
+        ({"answer": [{"type": "text", "text": "fo"}, {"type": "text", "text": "ur"}]}, ["four"]),
+        ({"response": {"role": "assistant", "content": "four"}}, ["four"]),
+        ({"generations": ["four", None, "vier"]}, ["four", "vier"]),
+    ],
+)
+def test_nested_answers_are_read(tmp_path: Path, answer: dict[str, Any], texts: list[str]):
+    path = write(tmp_path / "a.jsonl", {"id": "p", **answer})
+    assert said(one for one in ask(path, "p", n=3) if isinstance(one, Completion)) == texts
+
+
+def test_reasoning_can_be_kept_in_the_answer(tmp_path: Path):
+    path = write(tmp_path / "a.jsonl", {"id": "p", "answer": "<think>two</think>four"})
+    assert said(ask(path, "p", reasoning="keep")) == ["<think>two</think>four"]
 
 
 def test_only_the_model_asked_for_answers(tmp_path: Path):
@@ -64,7 +143,7 @@ def test_ids_that_languages_share_are_told_apart_by_the_same_template_as_the_pro
     template: dict[str, Any] = {"language_from_name": True, "id_template": "{language}/{id}"}
     asked = [row for row in Jsonl(path=str(prompts), **template).build().rows(0) if isinstance(row, Prompt)]
     teacher = Recorded(path=str(answers), model="m", **template).build()
-    given = {answer.prompt_id: answer.text for answer in teacher.answer(asked, Sampling(), 0)}
+    given = {one.prompt_id: one.text for one in teacher.answer(asked, Sampling(), 0) if isinstance(one, Completion)}
     assert given == {"ar/q": "ar", "zh/q": "zh"} == {prompt.id: prompt.text for prompt in asked}
 
 
@@ -77,7 +156,8 @@ def test_columns_of_other_names_are_read_where_they_are_named(tmp_path: Path):
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ({"id": "p"}, "the answer is None; expected a text"),
+        ({"id": "p"}, "no answer; expected a text in column 'answer'; the row holds id"),
+        ({"id": "p", "answer": {"said": 3}}, "expected a text"),
         ({"id": "p", "answer": 3}, "the answer is 3; expected a text"),
         ({"id": None, "answer": "x"}, "no prompt id"),
         ({"answer": "x"}, "no prompt id"),

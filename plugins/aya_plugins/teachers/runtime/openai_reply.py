@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+
+from aya_plugins.teachers.endings import ending
+
+MOST_TOKENS = 2**40
+"""A count above is nobody's."""
+
+SPOKEN = frozenset({"text", "output_text"})
+"""Types of the parts of a content that are answer; what other types hold in their texts is reasoning."""
 
 
 class NotACompletionError(Exception):
@@ -15,11 +23,12 @@ class NotACompletionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One answer. tokens: generated, reasoning included; 0 where the server does not tell."""
+    """One answer. tokens: generated, reasoning included; 0 where the server does not tell. reasoning: what it gave apart."""
 
     text: str
     tokens: int
     finish_reason: str
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +51,26 @@ def read_reply(body: bytes) -> Reply:
     """
     try:
         parsed = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NotACompletionError("malformed JSON") from None
     choices = parsed.get("choices") if isinstance(parsed, dict) else None
     if not isinstance(choices, list) or not choices:
-        raise NotACompletionError("JSON, but no chat completion: it has no choices")
+        has_error = isinstance(parsed, dict) and parsed.get("error")
+        raise NotACompletionError(
+            "an error in place of an answer" if has_error else "JSON, but no chat completion: it has no choices"
+        )
     choices = sorted(choices, key=_index)
-    texts = [_text(choice) for choice in choices]
+    found = [_said(choice) for choice in choices]
     usage = parsed.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     prompt_tokens, total = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    tokens = _tokens(choices, [len((text or "").encode()) for text in texts], total)
-    return Reply(
-        [
-            Choice(text, many, str(choice.get("finish_reason") or "unknown"))
-            for choice, text, many in zip(choices, texts, tokens, strict=True)
-            if text is not None
-        ],
-        texts.count(None),
-        prompt_tokens,
-        prompt_tokens + total,
-    )
+    tokens = _tokens(choices, [len(f"{one.text}{one.reasoning}".encode()) for one in found], total)
+    kept = [
+        Choice(one.text, many, one.finish_reason, one.reasoning)
+        for one, many in zip(found, tokens, strict=True)
+        if one.text or one.finish_reason != "filtered"
+    ]
+    return Reply(kept, len(found) - len(kept), prompt_tokens, prompt_tokens + total)
 
 
 def _index(choice: Any) -> int:
@@ -71,17 +79,44 @@ def _index(choice: Any) -> int:
     return _count(choice.get("index"))
 
 
-def _text(choice: Mapping[str, Any]) -> str | None:
-    """The answer itself; None where a content filter left nothing of it, "" where all went into the reasoning."""
-    content = choice["message"].get("content") if "message" in choice else choice["text"]
-    if isinstance(content, list):  # some servers return reasoning and text as parts of one list
-        parts = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
-        content = "".join(str(part.get("text", "")) for part in parts)
-    if content and not isinstance(content, str):
+def _said(choice: Mapping[str, Any]) -> Choice:
+    """What a choice says: its text, empty where all went into the reasoning. A refusal is a text that ends in refused."""
+    message = choice.get("message")
+    message = message if isinstance(message, dict) else {"content": choice.get("text")}
+    finish_reason = _sound(ending(choice.get("finish_reason"), "unknown"))
+    text, thought = _parts(message.get("content"))
+    reasoning = [_text_in(message.get(name)) for name in ("reasoning_content", "reasoning")]
+    reasoning = [*filter(None, reasoning)][:1] or [_text_in(message.get("reasoning_details"))]
+    refusal = message.get("refusal")
+    if not text and isinstance(refusal, str) and refusal:
+        text, finish_reason = refusal, "refused"
+    return Choice(_sound(text), 0, finish_reason, _sound("\n\n".join(filter(None, (*reasoning, thought)))))
+
+
+def _parts(content: Any) -> tuple[str, str]:
+    """Text and reasoning of a content, which some servers return as parts of one list."""
+    if content is None or isinstance(content, str):
+        return content or "", ""
+    if not isinstance(content, list):
         raise NotACompletionError("JSON, but no chat completion: the content is no text")
-    if not content:
-        return None if choice.get("finish_reason") == "content_filter" else ""
-    return _sound(content)
+    spoken: list[str] = []
+    thought: list[str] = []
+    for part in content:
+        is_spoken = isinstance(part, str) or (isinstance(part, dict) and part.get("type", "text") in SPOKEN)
+        (spoken if is_spoken else thought).append(_text_in(part))
+    return "".join(spoken), "\n\n".join(filter(None, thought))
+
+
+def _text_in(value: Any) -> str:
+    """The text of a part, however deep it stands: `{text}`, `{thinking}`, `{summary}`, or a list of such."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(_text_in, value))
+    if isinstance(value, dict):
+        names: Iterable[str] = ("text", "thinking", "reasoning", "content", "summary")
+        return next((text for name in names if (text := _text_in(value.get(name)))), "")
+    return ""
 
 
 def _sound(text: str) -> str:
@@ -113,4 +148,9 @@ def _split(total: int, weights: Sequence[int]) -> Sequence[int]:
 
 
 def _count(number: Any) -> int:
-    return number if isinstance(number, int) and number > 0 else 0
+    """A number of tokens, which some servers write as text or as 12.0; 0 for what is none."""
+    if isinstance(number, str) and number.isdecimal() and len(number) < 16:
+        number = int(number)
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 < number < MOST_TOKENS:
+        return 0
+    return int(number)

@@ -15,8 +15,13 @@ from aya_plugins.teachers.runtime.pacing import asked_to_wait
 BUSY = frozenset({408, 409, 425, 429})
 """Besides 5xx, what may be otherwise the next time."""
 
+OVERLOADED = frozenset({503, 529})
+"""What a server says that will be there again at a time that it names."""
+
 NO_SUCH_THING = frozenset({404, 405, 410, 501})
 """Here are no chat completions, or none of this model."""
+
+WEB_PAGE = "a web page instead of an answer"
 
 QUOTED = 300
 """Characters of a server's message that are quoted."""
@@ -33,6 +38,10 @@ class TryAgainError(Exception):
         super().__init__(f"{kind}: {details}" if details else kind)
         self.kind = kind
         self.wait = wait
+
+
+class BusyError(TryAgainError):
+    """The server has too much to do. That is no failure of the prompt: all wait, as long as it says where it does, and ask again."""
 
 
 class RefusedError(Exception):
@@ -80,7 +89,8 @@ class Diagnosis:
                     f"asks for a pause of {wait / 3600:.1f} hours ({reason})",
                     "a quota seems to be used up; run again then, what was answered is kept",
                 )
-            return TryAgainError(str(status), message, wait)
+            is_busy = status == 429 or (status in OVERLOADED and wait is not None)
+            return (BusyError if is_busy else TryAgainError)(str(status), message, wait)
         return RefusedError(reason)
 
     def nothing_here(self, reason: str, known: Sequence[str] = ()) -> AyaError:
@@ -104,7 +114,7 @@ class Diagnosis:
         text = body.decode("utf-8", "replace")
         try:
             text = _message(json.loads(text)) or text
-        except ValueError:
+        except (ValueError, RecursionError):
             if is_html(body):
                 text = "a web page: " + " ".join(re.findall(r"<title>(.*?)</title>", text, re.DOTALL | re.IGNORECASE))
         return self.clean(text)

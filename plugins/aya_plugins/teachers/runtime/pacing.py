@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 
+SECONDS_SINCE_1970, MILLISECONDS = 1e9, 1e11
+"""Numbers above are a time and no duration; in milliseconds."""
+
 LONGEST_BACKOFF = 60.0
 """Seconds at which waits stop doubling."""
 
@@ -52,7 +55,7 @@ def backoff(
 
 
 def asked_to_wait(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that a reply asks to wait, or None: retry-after-ms, Retry-After as seconds or date, or x-ratelimit-reset-*.
+    """Seconds that a reply asks to wait, or None: retry-after-ms, Retry-After as seconds or date, x-ratelimit-reset-* or ratelimit-reset.
 
     headers: looked up whatever their case. now: seconds since 1970, which a date is compared with.
     """
@@ -63,9 +66,10 @@ def asked_to_wait(headers: Mapping[str, str], now: float) -> float | None:
         wait = _number(after)
         return _until(after, now) if wait is None else wait
     waits = [
-        _duration(headers.get(f"x-ratelimit-reset-{what}", ""))
-        for what in ("requests", "tokens")
-        if headers.get(f"x-ratelimit-remaining-{what}") == "0"
+        _reset(headers.get(f"{start}ratelimit-reset{what}", ""), now)
+        for start in ("x-", "")
+        for what in ("-requests", "-tokens", "")
+        if headers.get(f"{start}ratelimit-remaining{what}", "" if what else "0") == "0"
     ]
     return max((wait for wait in waits if wait is not None), default=None)
 
@@ -81,6 +85,15 @@ def _until(date: str, now: float) -> float | None:
         return max(0.0, parsedate_to_datetime(date).timestamp() - now)
     except ValueError:
         return None
+
+
+def _reset(text: str, now: float) -> float | None:
+    """Read when a limit is lifted: a duration, seconds, or seconds or milliseconds since 1970."""
+    number = _number(text)
+    if number is None:
+        return _duration(text)
+    since_1970 = number / 1000 if number > MILLISECONDS else number
+    return max(0.0, since_1970 - now) if since_1970 > SECONDS_SINCE_1970 else number
 
 
 def _duration(text: str) -> float | None:

@@ -9,29 +9,36 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, field_validator
 
-from aya_core.api import Field, Settings
+from aya_core.api import Field
+from aya_plugins.teachers.answering import ChatSettings
 
 REMOVABLE = frozenset({"seed", "temperature", "top_p"})
 """Fields of a request that `extra_body` may take out, for servers that refuse them."""
 
-OURS = REMOVABLE | {"model", "messages", "prompt", "n", "stop", "stream", "max_tokens", "max_completion_tokens"}
+OURS = REMOVABLE | {
+    "model", "messages", "prompt", "n", "stop", "stream", "max_tokens", "max_completion_tokens", "chat_template_kwargs",
+}  # fmt: skip
 """Fields of a request that settings and sampling decide."""
 
 
-class ServerSettings(Settings):
+class ServerSettings(ChatSettings):
     """Where an OpenAI-compatible server is, what it is asked for, and how fast and how often."""
 
     model_config = ConfigDict(hide_input_in_errors=True)  # somebody will paste a key
 
-    base_url: str = Field(
-        description="Where the server is, usually up to /v1: http://localhost:8000/v1. What `model` said at another address stands."
+    base_url: str | tuple[str, ...] = Field(
+        min_length=1,
+        description="Where the server is, usually up to /v1: http://localhost:8000/v1. A list of several servers of one model share the "
+        "work, whose results do not depend on how many they are. What `model` said at another address stands.",
     )
     model: str = Field(min_length=1, description="The model that answers, by the name that the server knows.")
     system: str | None = Field(None, description="A system message put before every prompt.")
     api_key_env: str | None = Field(
         None, description="Name of the environment variable that holds the key. None for a server that wants no key."
     )
-    concurrency: int = Field(64, ge=1, le=4096, description="Requests in flight at the same time.")
+    concurrency: int = Field(
+        64, ge=1, le=4096, description="Requests in flight at the same time, at all servers together."
+    )
     requests_per_minute: float | None = Field(
         None, gt=0, description="Send no more than these. Teachers asked at the same time each have their own limit."
     )
@@ -43,6 +50,12 @@ class ServerSettings(Settings):
     timeout_seconds: float = Field(600, gt=0, description="Longest wait for the reply to one attempt.")
     retries: int = Field(
         6, ge=0, description="Attempts after the first when the server is busy, broken or cut off, for each request."
+    )
+    patience_seconds: float = Field(
+        900,
+        gt=0,
+        description="How long a server may say that it is busy (429, or 503 with Retry-After) without one answer before the run stops. "
+        "All requests wait meanwhile as long as it asks; that uses up no retry.",
     )
     backoff_seconds: float = Field(
         1.0,
@@ -66,7 +79,21 @@ class ServerSettings(Settings):
         "null takes out seed, temperature or top_p where a server refuses it. Not a place for keys.",
     )
 
+    @property
+    def base_urls(self) -> tuple[str, ...]:
+        """Where all servers are."""
+        return (self.base_url,) if isinstance(self.base_url, str) else self.base_url
+
     @field_validator("base_url")
+    @classmethod
+    def _are_plain(cls, given: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if isinstance(given, str):
+            return cls._is_plain(given)
+        plain = tuple(map(cls._is_plain, given))
+        if len(set(plain)) < len(plain):
+            raise ValueError("an address stands here twice; expected each server once")
+        return plain
+
     @classmethod
     def _is_plain(cls, url: str) -> str:
         parts = urlsplit(url)

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy
 
-from aya_core.api import Completion, Continuation, LogLikelihood, Prompt, Sampling
+from aya_core.api import Completion, Continuation, LogLikelihood, Prompt, Sampling, Unanswered
 from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder, load_model
 from aya_plugins.modeling.contexts import encode, parts
 from aya_plugins.modeling.continuations import ContinuationScorer
+from aya_plugins.modeling.decoding import is_open
 from aya_plugins.modeling.draws import answer_keys
 from aya_plugins.modeling.generate import Answer, forget_suggestions, generate
 from aya_plugins.modeling.head import AnswerLogps
@@ -17,6 +18,7 @@ from aya_plugins.modeling.memory import give_back, halving
 from aya_plugins.modeling.rows import Ints, length_sorted
 from aya_plugins.modeling.scoring import answer_logps
 from aya_plugins.modeling.settings import CheckpointSettings
+from aya_plugins.teachers.answering import ChatSettings, said, too_long
 
 NO_LIMIT = 1 << 30
 
@@ -24,15 +26,21 @@ NO_LIMIT = 1 << 30
 class TransformersTeacher:
     """See the strategy `transformers`. Satisfies `LikelihoodTeacher` and `ContinuationTeacher`."""
 
-    def __init__(self, settings: CheckpointSettings, *, system: str | None = None) -> None:
+    def __init__(
+        self, settings: CheckpointSettings, *, system: str | None = None, chat: ChatSettings | None = None
+    ) -> None:
         self.settings = settings
-        self.encoder = load_encoder(settings.model, max_tokens=NO_LIMIT, system=system, must_chat=False)
+        self.chat = chat or ChatSettings()
+        self.encoder = load_encoder(
+            settings.model, max_tokens=NO_LIMIT, system=system, must_chat=False,
+            template_arguments=self.chat.chat_template_kwargs,
+        )  # fmt: skip
         give_back()
         self.model = load_model(settings, load_causal_lm)
         forget_suggestions(self.model)
         self.scorer = ContinuationScorer(self.model, batch_tokens=settings.batch_tokens)
 
-    def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion]:
+    def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion | Unanswered]:
         """Yield the answers batch by batch, longest prompts first.
 
         A prompt that leaves no room for `max_tokens` in the model's context is left out. The random numbers of an
@@ -41,7 +49,10 @@ class TransformersTeacher:
         encoded = self.encoder.prompts(prompts, as_text=sampling.prompting == "text")
         lengths = encoded.lengths
         keys = answer_keys(seed, [prompt.id for prompt in prompts], sampling.n)
-        fitting = numpy.flatnonzero(lengths + sampling.max_tokens <= self.encoder.max_tokens)
+        fits = lengths + sampling.max_tokens <= self.encoder.max_tokens
+        fitting = numpy.flatnonzero(fits)
+        for row in numpy.flatnonzero(~fits):
+            yield Unanswered(prompts[row].id, too_long(self.encoder.max_tokens, sampling))
 
         def run(rows: Ints) -> list[list[Answer]]:
             return generate(self.model, self.encoder, encoded, rows, sampling, keys[rows])
@@ -50,16 +61,11 @@ class TransformersTeacher:
         for batch in length_sorted(samples * (lengths[fitting] + sampling.max_tokens), self.settings.batch_tokens):
             for rows, answers in halving(fitting[batch], run):
                 for row, samples_of_row in zip(rows, answers, strict=True):
+                    begun = is_open(self.encoder.tokenizer, encoded.row(row))
                     for index, answer in enumerate(samples_of_row):
-                        yield Completion(
-                            prompts[row].id,
-                            "transformers",
-                            index,
-                            answer.text,
-                            prompt_tokens=int(lengths[row]),
-                            completion_tokens=answer.tokens,
-                            finish_reason="length" if answer.was_cut else "stop",
-                        )
+                        ended = "length" if answer.was_cut else "stop"
+                        what = said(answer.text, "", ended, keep=self.chat.reasoning == "keep", is_open=begun)
+                        yield what.completion(prompts[row].id, index, int(lengths[row]), answer.tokens)
 
     def continuations(self, asked: Sequence[Continuation]) -> Iterator[tuple[int, LogLikelihood]]:
         """Yield the log-likelihood of each continuation after its context."""

@@ -20,13 +20,25 @@ from typing import Any
 
 import numpy
 
-from aya_core.api import AyaError, Completion, Continuation, LogLikelihood, Prompt, Sampling, did_you_mean
+from aya_core.api import (
+    AyaError,
+    Completion,
+    Continuation,
+    LogLikelihood,
+    Prompt,
+    Sampling,
+    Unanswered,
+    did_you_mean,
+)
 from aya_plugins.modeling.checkpoint import load_encoder
 from aya_plugins.modeling.contexts import encode, parts
+from aya_plugins.modeling.decoding import decode_answers, is_open
 from aya_plugins.modeling.draws import answer_keys
 from aya_plugins.modeling.generate import before_stop
 from aya_plugins.modeling.rows import Encoded
 from aya_plugins.modeling.weights import check_whole
+from aya_plugins.teachers.answering import ChatSettings, said, too_long
+from aya_plugins.teachers.endings import ending
 
 os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # read when vLLM is imported
 
@@ -66,7 +78,8 @@ def engine_arguments(settings: Mapping[str, Any], more: Mapping[str, Any]) -> di
 class VllmTeacher:
     """See the strategy `vllm`. Satisfies `LikelihoodTeacher` and `ContinuationTeacher`."""
 
-    def __init__(self, model: str, *, system: str | None, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, model: str, *, system: str | None, arguments: Mapping[str, Any], chat: ChatSettings) -> None:
+        self.chat = chat
         load_encoder(model, max_tokens=1, must_chat=False)  # its errors say more than the engine's
         check_whole(model)
         try:
@@ -75,9 +88,11 @@ class VllmTeacher:
             raise AyaError(f"teacher 'vllm': {model}: vLLM refuses these settings: {error}") from error
         self.names = count()
         longest = self.engine.model_config.max_model_len
-        self.encoder = load_encoder(model, max_tokens=longest, system=system, must_chat=False)
+        self.encoder = load_encoder(
+            model, max_tokens=longest, system=system, must_chat=False, template_arguments=chat.chat_template_kwargs
+        )
 
-    def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion]:
+    def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion | Unanswered]:
         """Yield the answers of a prompt as soon as all of them are there.
 
         A prompt that leaves no room for `max_tokens` in the model's context is left out. Each request has a seed of its
@@ -85,23 +100,21 @@ class VllmTeacher:
         """
         encoded = self.encoder.prompts(prompts, as_text=sampling.prompting == "text")
         lengths = encoded.lengths
-        fitting = numpy.flatnonzero(lengths + sampling.max_tokens <= self.encoder.max_tokens).tolist()
+        fits = lengths + sampling.max_tokens <= self.encoder.max_tokens
+        fitting = numpy.flatnonzero(fits).tolist()
+        for row in numpy.flatnonzero(~fits):
+            yield Unanswered(prompts[row].id, too_long(self.encoder.max_tokens, sampling))
         keys = answer_keys(seed, [prompt.id for prompt in prompts], 1)[:, 0].tolist()
         requests = [(encoded.row(row), self._sampling(sampling, keys[row] % SEEDS)) for row in fitting]
         for place, output in self._outputs(requests):
             row = fitting[place]
             made = [output.outputs[0]] * sampling.n if sampling.temperature == 0 else output.outputs
-            texts = self.encoder.tokenizer.batch_decode([one.token_ids for one in made], skip_special_tokens=True)
+            texts = decode_answers(self.encoder.tokenizer, [list(one.token_ids) for one in made])
+            begun = is_open(self.encoder.tokenizer, encoded.row(row))
             for index, (one, text) in enumerate(zip(made, texts, strict=True)):
-                yield Completion(
-                    prompts[row].id,
-                    "vllm",
-                    index,
-                    before_stop(text, sampling.stop),
-                    prompt_tokens=int(lengths[row]),
-                    completion_tokens=len(one.token_ids),
-                    finish_reason=str(one.finish_reason),
-                )
+                ended, is_kept = ending(one.finish_reason, "unknown"), self.chat.reasoning == "keep"
+                what = said(before_stop(text, sampling.stop), "", ended, keep=is_kept, is_open=begun)
+                yield what.completion(prompts[row].id, index, int(lengths[row]), len(one.token_ids))
 
     def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Sequence[LogLikelihood]:
         """Score each answer given its prompt, in the order asked.

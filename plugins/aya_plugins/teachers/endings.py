@@ -1,0 +1,27 @@
+"""How an answer ended, in our words, from those of servers and files."""
+
+from __future__ import annotations
+
+LONGEST = 40
+"""Letters of a server's own word that are kept."""
+
+WORDS = {
+    "stop": ("stop", "end_turn", "eos", "eos_token", "stop_sequence", "end_of_turn", "complete", "completed", "finished", "stop_word"),
+    "length": ("length", "max_tokens", "max_length", "max_output_tokens", "model_length", "model_context_window_exceeded", "incomplete"),
+    "filtered": (
+        "content_filter", "content_filtered", "filtered", "filter", "safety", "recitation", "prohibited_content", "blocklist", "spii",
+        "guardrail_intervened", "error_toxic",
+    ),
+    "refused": ("refusal", "refused"),
+}  # fmt: skip
+"""Our words, and those of others that mean the same: of OpenAI, Anthropic, Gemini, Bedrock, Mistral, Cohere and local servers."""
+
+_OURS = {theirs: ours for ours, words in WORDS.items() for theirs in words}
+
+
+def ending(word: object, otherwise: str) -> str:
+    """How an answer ended. A word that nobody knows is kept, in small letters. otherwise: for none at all."""
+    if word is None or word == "":
+        return otherwise
+    theirs = str(word).strip().lower()
+    return _OURS.get(theirs, theirs[:LONGEST]) or otherwise
