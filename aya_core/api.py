@@ -81,8 +81,8 @@ from aya_core.contract.kinds import (
     PairLogps as PairLogps,
     PairLoss as PairLoss,
     Pool as Pool,
-    ReplyStore as ReplyStore,
     Price as Price,
+    ReplyStore as ReplyStore,
     Router as Router,
     RouterStrategy as RouterStrategy,
     Teacher as Teacher,
@@ -217,8 +217,8 @@ from aya_core.running.asking.asked import (
     prompt_key as prompt_key,
     text_key as text_key,
 )
-from aya_core.running.asking.replies import StepReplies as StepReplies
 from aya_core.running.asking.left_out import LeftOut as LeftOut, unanswered_because as unanswered_because
+from aya_core.running.asking.replies import StepReplies as StepReplies
 from aya_core.running.asking.reuse import SealedShards as SealedShards
 from aya_core.running.asking.shards import (
     Asking as Asking,
