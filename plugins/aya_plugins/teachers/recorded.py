@@ -10,6 +10,7 @@ from aya_core.api import (
     Completion,
     DataError,
     Field,
+    Language as Code,
     LocalFile,
     Prompt,
     Sampling,
@@ -19,7 +20,7 @@ from aya_core.api import (
     did_you_mean,
     temporary_database,
 )
-from aya_plugins.datasets.columns import IDS, IdTemplate, LanguageFromName, look_up, row_id, row_language
+from aya_plugins.datasets.columns import IDS, LANGUAGES, IdTemplate, LanguageFromName, look_up, row_id, row_language
 from aya_plugins.datasets.files import Line, read_lines
 
 
@@ -29,7 +30,9 @@ class RecordedColumns(Settings):
     id: str | None = Field(None, description="Ids of the prompts. By default id, prompt_id or question_id.")
     answer: str | None = Field(None, description="The answers. By default answer, completion or text.")
     model: str | None = Field(None, description="Who answered. By default model or teacher.")
-    language: str | None = Field(None, description="Language codes. By default language.")
+    language: str | None = Field(None, description="Languages, as codes or English names. By default language.")
+    script: str | None = Field(None, description="Scripts that go with the languages. By default script.")
+    languages: dict[str, Code] = Field({}, description=LANGUAGES)
 
 
 class Recorded(TeacherStrategy):
@@ -95,7 +98,10 @@ class _Recorded:
         settings = self._settings
         if look_up(line, settings.columns.id, IDS) is None:
             raise DataError(f"{line.place}: no prompt id; expected it in column '{settings.columns.id or 'id'}'")
-        language = row_language(line, settings.columns.language, None, settings.language_from_name)
+        columns = settings.columns
+        language = row_language(
+            line, columns.language, None, settings.language_from_name, columns.languages, columns.script
+        )
         return row_id(line, settings.columns.id, language, settings.id_template)
 
     def _text(self, line: Line) -> str:
