@@ -36,6 +36,10 @@ class BenchmarkData(Settings):
         description="Languages to evaluate; None takes all that the data has. A map names them by how the set writes them, in columns "
         "or names of files, where that is no code and no English name: {deutsch: de, francais: fr}.",
     )
+    may_lack_languages: bool = Field(
+        False,
+        description="Evaluate those of `languages` that the data has; otherwise it is an error if one is missing.",
+    )
 
     @model_validator(mode="after")
     def _pinned(self) -> Self:

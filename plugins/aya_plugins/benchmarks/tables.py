@@ -55,13 +55,15 @@ def read_tables(
     splits: Sequence[str],
     languages: Sequence[str] | None = None,
     codes: Mapping[str, str] = NO_CODES,
+    may_lack: bool = False,
 ) -> Iterator[Row]:
     """Stream the rows of a benchmark, of the splits and languages asked for; None asks for all languages.
 
     data: a file, a folder (searched at any depth) or a glob, of JSONL, JSON, Parquet, CSV, TSV or plain lines. A row's language is
     in its column `language` or `lang`, else in the name of its file or of a folder above. A file whose name says no split holds the
     set's usual one. revision: reads the hub's data set at this commit, where no data is given. hub: its id, if not the usual one.
-    codes: languages by how the set writes them, where that is no code and no English name.
+    codes: languages by how the set writes them, where that is no code and no English name. may_lack: whether some of the languages may
+    be missing.
 
     An edition (zh-Hant, pt-BR) that is not asked for counts as its language, if the set has that in no other way.
 
@@ -83,7 +85,7 @@ def read_tables(
     if not seen and languages is None:
         raise DataError(f"{where}: no row of the split {' or '.join(splits)}; {source.where}")
     missing = [language for language in languages or () if language not in seen]
-    if missing:
+    if missing and not (may_lack and seen):
         found = ", ".join(sorted(seen | asked.others)) or "no language"
         raise DataError(f"{where}: no row in {', '.join(missing)}, only in {found}; {source.where}")
 

@@ -134,7 +134,7 @@ class Translation(BenchmarkData):
         """The languages to translate from and into; varieties of English are left out unless they are named."""
         if self.asked is None:
             return [language for language in texts if language.split("-")[0] != ENGLISH]
-        return [language for language in self.asked if language != ENGLISH]
+        return [language for language in self.asked if language != ENGLISH and language in texts]
 
 
 def _first_difference(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
