@@ -96,7 +96,15 @@ from aya_core.contract.kinds import (
     TrainerStrategy as TrainerStrategy,
     TrainingJob as TrainingJob,
 )
-from aya_core.contract.languages import check_language as check_language, language_name as language_name
+from aya_core.contract.languages import (
+    check_language as check_language,
+    counts_as as counts_as,
+    find_language as find_language,
+    is_edition as is_edition,
+    language_name as language_name,
+    plain_language as plain_language,
+    row_language_code as row_language_code,
+)
 from aya_core.contract.lines import (
     READERS as READERS,
     Line as Line,

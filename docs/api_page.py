@@ -150,7 +150,8 @@ API = (
         [
             "Prompt", "Message", "user_prompt", "prompt_of", "Demonstration", "Preference", "Completion", "Judged", "Columns",
             "read_rows", "write_rows", "RowsWriter", "ROW_GROUP", "count_rows", "LANGUAGES", "UNKNOWN_LANGUAGE",
-            "check_language", "language_name", "normalize", "IdSet", "temporary_database",
+            "check_language", "find_language", "row_language_code", "counts_as", "is_edition", "plain_language", "language_name",
+            "normalize", "IdSet", "temporary_database",
         ],
     ),
     Group(

@@ -1,57 +1,203 @@
-"""Language codes that recipes and rows may use."""
+"""Languages: one code for each, however it is written, and what it is called.
+
+A code has two letters where ISO 639-1 has them, else three; a script, a region or a variant follows where it tells editions apart.
+
+| written | code |
+|---|---|
+| `arb`, `ara`, `arb_Arab`, `AR`, Standard Arabic | ar |
+| `zho`, `cmn_Hans`, `zh-CN`, `zh_hans`, Simplified Chinese | zh-Hans, of which rows keep zh |
+| `zho_Hant`, `zh-TW`, Traditional Chinese | zh-Hant |
+| `pt_br`, `por-BR`, Brazilian Portuguese, Portuguese (Brazil) | pt-BR |
+| `srp_Latn`, Serbian (Latin script) | sr-Latn |
+| `en_XX`, `deu_Latn` | en, de |
+
+A dialect is a language of its own (`arz`, `ary`), as benchmarks have them beside the standard.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Collection, Iterator
+from difflib import get_close_matches
 from functools import cache
+from pathlib import Path
+from typing import NamedTuple
 
-from aya_core.contract.errors import did_you_mean
 from aya_core.contract.records import LANGUAGES, UNKNOWN_LANGUAGE
 
-ISO_639_1 = frozenset(
+_TABLE = "languages.tsv"
+
+SCRIPTS = frozenset(
     """
-    aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el
-    en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu
-    ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na
-    nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so
-    sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
+    adlm arab armn bali beng bopo bugi cans cham cher copt cyrl deva dsrt ethi geor glag goth grek gujr guru hang hani hans hant hebr
+    hira java jpan kana khmr knda kore kthi lana laoo latn lisu mlym mong mtei mymr newa nkoo olck orya osge rohg sinh sund sylo syrc
+    tale talu taml tavt telu tfng tglg thaa thai tibt tirh vaii yiii
     """.split()  # noqa: SIM905
 )
-"""Every two-letter code of ISO 639-1."""
+"""Codes of scripts that languages are written in today, ISO 15924, in small letters."""
 
-NAMES = {
-    "ar": "Arabic", "cs": "Czech", "de": "German", "el": "Greek", "en": "English", "es": "Spanish", "fa": "Persian",
-    "fr": "French", "he": "Hebrew", "hi": "Hindi", "id": "Indonesian", "it": "Italian", "ja": "Japanese", "ko": "Korean",
-    "nl": "Dutch", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "tr": "Turkish",
-    "uk": "Ukrainian", "vi": "Vietnamese", "zh": "Chinese",
+REGIONS = frozenset(
+    """
+    ad ae af ag ai al am ao aq ar as at au aw ax az ba bb bd be bf bg bh bi bj bl bm bn bo bq br bs bt bv bw by bz ca cc cd cf cg ch ci ck
+    cl cm cn co cr cu cv cw cx cy cz de dj dk dm do dz ec ee eg eh er es et fi fj fk fm fo fr ga gb gd ge gf gg gh gi gl gm gn gp gq gr gs
+    gt gu gw gy hk hm hn hr ht hu id ie il im in io iq ir is it je jm jo jp ke kg kh ki km kn kp kr kw ky kz la lb lc li lk lr ls lt lu lv
+    ly ma mc md me mf mg mh mk ml mm mn mo mp mq mr ms mt mu mv mw mx my mz na nc ne nf ng ni nl no np nr nu nz om pa pe pf pg ph pk pl pm
+    pn pr ps pt pw py qa re ro rs ru rw sa sb sc sd se sg sh si sj sk sl sm sn so sr ss st sv sx sy sz tc td tf tg th tj tk tl tm tn to tr
+    tt tv tw tz ua ug um us uy uz va vc ve vg vi vn vu wf ws ye yt za zm zw xk xx xy uk
+    """.split()  # noqa: SIM905
+)
+"""Codes of countries, ISO 3166, in small letters; XX and XY, which data sets write for no region; and UK for GB."""
+
+DETAILS = {
+    "Hans": "simplified characters", "Hant": "traditional characters", "Latn": "Latin script", "Arab": "Arabic script",
+    "Cyrl": "Cyrillic script", "Deva": "Devanagari script", "Tfng": "Tifinagh script", "Mong": "Mongolian script",
+    "BR": "Brazil", "PT": "Portugal", "MZ": "Mozambique", "AO": "Angola", "CA": "Canada", "MX": "Mexico", "AR": "Argentina", "ES": "Spain",
+    "FR": "France", "BE": "Belgium", "CH": "Switzerland", "AT": "Austria", "DE": "Germany", "US": "United States", "GB": "United Kingdom",
+    "AU": "Australia", "IN": "India", "TW": "Taiwan", "HK": "Hong Kong", "MO": "Macao", "SG": "Singapore", "CN": "China",
 }  # fmt: skip
-"""English names of the 23 languages."""
+"""What a script or a region is called, beside the name of a language."""
 
-SCRIPTS = {"Hans": "simplified characters", "Hant": "traditional characters", "Latn": "Latin script"}
-"""What a script subtag asks for, in words."""
+_WRITTEN = {
+    **{name.lower(): tag for tag, name in DETAILS.items()}, "simplified": "Hans", "traditional": "Hant", "simplified han": "Hans",
+    "traditional han": "Hant", "romanized": "Latn", "latin": "Latn", "arabic": "Arab", "cyrillic": "Cyrl", "devanagari": "Deva",
+    "usa": "US", "uk": "GB", "great britain": "GB",
+}  # fmt: skip
+"""What names of languages say in brackets, to the subtag."""
 
-_SUBTAGS = re.compile(r"(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?")
+_OTHERS_CODES = {"jp": "ja", "kr": "ko", "cn": "zh", "ua": "uk", "gr": "el", "cz": "cs", "dk": "da", "vn": "vi"}
+"""Codes of countries, as which languages are often written by mistake; an error proposes the language."""
+
+_CODE = re.compile(
+    r"(?:zh[-_](?=cmn|yue|wuu|nan|hak))?(?P<language>[a-z]{2,3})(?:[-_](?P<script>[a-z]{4}))?(?:[-_](?P<region>[a-z]{2}|[0-9]{3}))?"
+    r"(?P<variants>(?:[-_](?:[a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*)",
+    re.IGNORECASE,
+)
+
+
+class _Languages(NamedTuple):
+    """The table. codes: of every way to write one, the code. scripts: that a code goes without. names: of codes. named: codes by name."""
+
+    codes: dict[str, str]
+    scripts: dict[str, frozenset[str]]
+    names: dict[str, str]
+    named: dict[str, str]
 
 
 @cache
-def check_language(code: str) -> str:
-    """Return the code if it is one: two ISO letters, or three, with script and region if you like (zh-Hant, pt-BR).
+def _languages() -> _Languages:
+    found = _Languages({}, {}, {}, {})
+    for line in (Path(__file__).parent / _TABLE).read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            continue
+        if "\t" not in line:
+            found.codes.update(zip(line.split(), line.split(), strict=True))
+            continue
+        code, others, scripts, names = line.split("\t")
+        if scripts:  # an edition of a language, such as zh-Hant, has names alone
+            found.codes.update(dict.fromkeys((code, *others.split()), code))
+            found.scripts[code] = frozenset(scripts.lower().split())
+            found.names[code] = names.split("; ")[0]
+        found.named.update({_key(name): code for name in names.split("; ")})
+    return found
 
-    Raises ValueError with the nearest of the 23 languages.
-    """
-    language, subtags = re.match(r"([^-_]*)(.*)", code, re.DOTALL).groups()  # type: ignore[union-attr]
-    known = language in ISO_639_1 or re.fullmatch(r"[a-z]{3}", language)
-    if code != UNKNOWN_LANGUAGE and not (known and _SUBTAGS.fullmatch(subtags)):
-        raise ValueError(f"unknown language code '{code}'; {did_you_mean(code, LANGUAGES)}")
+
+def _key(name: str) -> str:
+    """A name without case, accents and punctuation."""
+    letters = unicodedata.normalize("NFKD", name.strip().lower())
+    return " ".join(re.findall(r"[^\W_]+", "".join(mark for mark in letters if not unicodedata.combining(mark))))
+
+
+@cache
+def find_language(written: str) -> str | None:
+    """Return the code of a language, however it is written: a code of ISO 639 with script and region, or an English name; None if it
+    is no language. Simplified Chinese is zh-Hans here; see `row_language_code`."""
+    if written == UNKNOWN_LANGUAGE:
+        return written
+    match = _CODE.fullmatch(written.strip())
+    return (_of_tag(match) if match else None) or _of_name(written)
+
+
+def _of_tag(match: re.Match[str]) -> str | None:
+    table = _languages()
+    language = table.codes.get(match["language"].lower())
+    script, region = (match["script"] or "").lower(), (match["region"] or "").lower()
+    if language is None or (script and script not in SCRIPTS) or (region.isalpha() and region not in REGIONS):
+        return None
+    region = {"xx": "", "xy": "", "uk": "gb"}.get(region, region)
+    if language == "zh" and region and not script:
+        script, region = ("hant" if region in ("tw", "hk", "mo") else "hans"), ""
+    if (script, region) in (("hans", "cn"), ("hant", "tw")):
+        region = ""
+    if script in table.scripts.get(language, ()):
+        script = ""
+    variants = re.split("[-_]", match["variants"].lower())
+    return "-".join(filter(None, (language, script.title(), region.upper(), *variants)))
+
+
+def _of_name(written: str) -> str | None:
+    named = _languages().named
+    if found := named.get(_key(written)):
+        return found
+    if match := re.fullmatch(r"\s*([^()]+?)\s*\(([^()]+)\)\s*", written):
+        name, detail = _key(match[1]), _key(match[2])
+        if found := named.get(f"{detail} {name}"):
+            return found
+        if name in named and detail in _WRITTEN:
+            return find_language(f"{named[name]}-{_WRITTEN[detail]}")
+    return None
+
+
+@cache
+def check_language(written: str) -> str:
+    """Return the code of a language, as `find_language` does. Raises ValueError, with what may have been meant, if it is none."""
+    code = find_language(written)
+    if code is None:
+        near = get_close_matches(written.strip(), (*LANGUAGES, *map(language_name, LANGUAGES)), n=1)
+        meant = _OTHERS_CODES.get(written.strip().lower()) or (near[0] if near else None)
+        expected = "expected a code of ISO 639, such as en, eng or zh-Hant, or an English name"
+        raise ValueError(f"unknown language code '{written}'; " + (f"did you mean '{meant}'?" if meant else expected))
     return code
 
 
-def language_name(code: str) -> str:
-    """Say a language in English words, for prompts to judges: zh-Hant is "Chinese (traditional characters)".
+def row_language_code(written: str) -> str:
+    """Return the code that a row of a language has: as `check_language`, but zh for simplified Chinese, as most data writes it."""
+    return plain_language(check_language(written))
 
-    A language beyond the 23 is named by its code.
+
+def plain_language(code: str) -> str:
+    """Leave out of a code the script that goes without saying: zh-Hans is zh."""
+    return "zh" if code == "zh-Hans" else code
+
+
+def counts_as(code: str, languages: Collection[str]) -> str | None:
+    """Return the one of some languages that a row counts as; None for none of them.
+
+    The language itself goes first; simplified Chinese is zh and zh-Hans alike. An edition that is not named counts as its language:
+    zh-Hant as zh, pt-BR as pt.
     """
+    return next((one for one in _readings(code) if one in languages), None)
+
+
+def is_edition(code: str, language: str) -> bool:
+    """Whether a row counts as a language only because its own edition is not named: zh-Hant as zh."""
+    return plain_language(code) != plain_language(language)
+
+
+def _readings(code: str) -> Iterator[str]:
+    yield code
+    yield plain_language(code)
+    if code.split("-")[0] == "zh" and "Hant" not in code:
+        yield "zh-Hans"
+    while "-" in code:
+        code = code.rpartition("-")[0]
+        yield code
+
+
+def language_name(code: str) -> str:
+    """Say a language in English words, for prompts: zh-Hant is "Chinese (traditional characters)". One without a name here is named by
+    its code."""
     language, *subtags = code.split("-")
-    name = NAMES.get(language, f"the language with the code '{language}'")
-    details = [SCRIPTS.get(subtag, subtag) for subtag in subtags]
+    name = _languages().names.get(language, f"the language with the code '{language}'")
+    details = [DETAILS.get(subtag, subtag) for subtag in subtags]
     return f"{name} ({', '.join(details)})" if details else name

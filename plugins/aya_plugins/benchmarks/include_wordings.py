@@ -7,7 +7,7 @@ after the word for `answer` in the last line.
 
 from __future__ import annotations
 
-from aya_plugins.benchmarks.language_names import english_name
+from aya_core.api import language_name
 
 ENGLISH = (
     "Answer",
@@ -68,4 +68,4 @@ WORDINGS = {
 def instruction(language: str) -> str:
     """What is put before a question."""
     wording = WORDINGS.get(language.split("-")[0])
-    return wording[1] if wording else ENGLISH[1].format(language=english_name(language))
+    return wording[1] if wording else ENGLISH[1].format(language=language_name(language))

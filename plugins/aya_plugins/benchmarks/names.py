@@ -7,10 +7,11 @@ Sets name them in the file (test.it.jsonl, mgsm_de.tsv, spring2016.val.eu.tsv.sp
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
+from types import MappingProxyType
 
-from aya_core.api import DataError
-from aya_plugins.benchmarks.codes import language_code
+from aya_core.api import DataError, find_language, plain_language
 
 SPLITS = {
     "train": "train", "test": "test", "dev": "dev", "devtest": "devtest", "eval": "eval", "validation": "validation",
@@ -18,12 +19,40 @@ SPLITS = {
 }  # fmt: skip
 """Words for splits, and the word that rows have for them."""
 
+OTHER_CODES = {"jp": "ja", "kr": "ko", "cn": "zh", "ua": "uk", "gr": "el", "cz": "cs"}
+"""Codes of countries that benchmarks use in place of ISO 639-1, when a set names its own (XWinograd writes jp)."""
+
+THREE_LETTERS_ONLY = frozenset(
+    "ary arz ast bem ceb ckb fil fuc gsw hmn hsb ilo kab mey nso pap prs scn shi tpi yue".split()  # noqa: SIM905
+)
+"""Languages without a code of two letters that may name a file without a script beside it; others of three letters are words (new, dev)."""
+
+OLD_CODES = frozenset(("iw", "in", "ji", "jw", "mo"))
+"""Codes that ISO 639-1 has given up; in names they are words."""
+
+NO_CODES: Mapping[str, str] = MappingProxyType({})
+
 _SEPARATORS = re.compile(r"[\s._-]+")
 _PAIR = re.compile(
     r"(?<![A-Za-z0-9])(?:[a-z]{2,3}[_-][A-Za-z]{4}|[A-Za-z]{2}[_-][A-Z]{2}|[a-z]{3}[_-][A-Z]{2})(?![A-Za-z0-9])"
 )
 
 _LAST = re.compile(r"(?:[a-z]{2,3}[_-][A-Za-z]{4}|[^\s._-]*)$")
+
+
+@cache
+def language_code(name: str, *, own_codes: bool = False) -> str | None:
+    """Return the code of a row for the language that a name says, or None if it says none.
+
+    own_codes: the set is known to use codes such as jp; else they are no languages.
+    """
+    if own_codes and name.strip().lower() in OTHER_CODES:
+        return OTHER_CODES[name.strip().lower()]
+    word = name.strip().lower()
+    code = None if word in OLD_CODES else find_language(name)
+    if code is None or (re.fullmatch("[a-z]{3}", word) and len(code) == 3 and code not in THREE_LETTERS_ONLY):
+        return None
+    return plain_language(code)
 
 
 def split_of(file: str, folders: Sequence[str]) -> str | None:
@@ -38,12 +67,21 @@ def split_of(file: str, folders: Sequence[str]) -> str | None:
     return next((SPLITS[word] for word in words if word in SPLITS), None)
 
 
-def language_of(file: str, folders: Sequence[str], *, own_codes: bool = False) -> str | None:
+def language_of(
+    file: str, folders: Sequence[str], *, own_codes: bool = False, codes: Mapping[str, str] = NO_CODES
+) -> str | None:
     """Return the language that a file's name or the folders above it say, nearest first, or None.
 
-    A folder is named by its language, or its name ends in it (mmlu_ar). Raises DataError for a name that could mean several.
+    A folder is named by its language, or its name ends in it (mmlu_ar). codes: languages by names of files or folders that say them in
+    a way of their own. Raises DataError for a name that could mean several.
     """
-    found = {code for code in (language_code(file, own_codes=own_codes), *_languages(file, own_codes)) if code}
+    stem = file.split(".")[0]
+    for name in (file, stem, *folders):
+        if name in codes:
+            return codes[name]
+    if whole := language_code(stem, own_codes=own_codes):
+        return whole
+    found = set(_languages(file, own_codes))
     if len(found) > 1:
         raise DataError(f"'{file}' could mean the languages {', '.join(sorted(found))}; rename it so that one is left")
     if found:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, ClassVar, Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Self
 
-from pydantic import AfterValidator, model_validator
+from pydantic import model_validator
 
-from aya_core.api import Field, LocalFile, Settings, check_language, content_of, stable_hash
+from aya_core.api import Field, Language, LocalFile, Settings, content_of, stable_hash
 from aya_plugins.benchmarks.sources import Source
 from aya_plugins.benchmarks.tables import Row, find_tables, read_tables
 from aya_plugins.datasets.hub import check_revision
@@ -30,8 +30,15 @@ class BenchmarkData(Settings):
         None, description="Commit of the data set on the hub, 40 hexadecimal digits; read where `data` is not set."
     )
     hub: str | None = Field(None, description="Id of the data set on the hub, if another than the usual one.")
-    languages: tuple[Annotated[str, AfterValidator(check_language)], ...] | None = Field(
-        None, min_length=1, description="Languages to evaluate; None takes all that the data has."
+    languages: tuple[Language, ...] | dict[str, Language] | None = Field(
+        None,
+        min_length=1,
+        description="Languages to evaluate; None takes all that the data has. A map names them by how the set writes them, in columns "
+        "or names of files, where that is no code and no English name: {deutsch: de, francais: fr}.",
+    )
+    may_lack_languages: bool = Field(
+        False,
+        description="Evaluate those of `languages` that the data has; otherwise it is an error if one is missing.",
     )
 
     @model_validator(mode="after")
@@ -59,9 +66,31 @@ class BenchmarkData(Settings):
 
     def rows(self, *splits: str) -> Iterator[Row]:
         """Stream the rows of these splits; see `read_tables`."""
+        return self.rows_in(self.asked, *splits)
+
+    def rows_in(self, languages: Sequence[str] | None, *splits: str) -> Iterator[Row]:
+        """Stream the rows of these splits in some languages."""
         return read_tables(
-            self.source, data=self.data, revision=self.revision, hub=self.hub, splits=splits, languages=self.languages
+            self.source,
+            data=self.data,
+            revision=self.revision,
+            hub=self.hub,
+            splits=splits,
+            languages=languages,
+            codes=self.codes,
         )
+
+    @property
+    def asked(self) -> tuple[str, ...] | None:
+        """The languages to evaluate, each once; None for all."""
+        if self.languages is None:
+            return None
+        return tuple(dict.fromkeys(self.languages.values() if isinstance(self.languages, dict) else self.languages))
+
+    @property
+    def codes(self) -> Mapping[str, str]:
+        """Languages by how the set writes them, where `languages` says so."""
+        return self.languages if isinstance(self.languages, dict) else {}
 
     def data_signature(self) -> dict[str, str]:
         """Name the data that is read: the hub's commit, or the content of the files."""
@@ -70,4 +99,4 @@ class BenchmarkData(Settings):
         else:
             files = find_tables(self.source, self.data)
             content = stable_hash([[*file.inside, file.path.name, content_of(file.path)] for file in files])
-        return {"benchmark": self.source.name, "data": content, "languages": " ".join(self.languages or ("all",))}
+        return {"benchmark": self.source.name, "data": content, "languages": " ".join(self.asked or ("all",))}

@@ -46,7 +46,7 @@ XCOPA = Source(
     "CC-BY-4.0",
     "it/test.it.jsonl",
     known=("premise", "choice1", "choice2", "question", "label"),
-    beside=("data-gmt",),
+    beside=("data-gmt", "translation-*"),
 )
 XSTORYCLOZE = Source(
     "XStoryCloze",
@@ -77,6 +77,7 @@ XWINOGRAD = Source(
     known=("sentence", "option1", "option2", "answer"),
     columns=("lang", "source", "reference", "sentence", "tokens", "pronoun", "candidates"),
     own_codes=True,
+    beside=("dataset.selected.tsv",),
 )
 GLOBAL_MMLU = Source(
     "Global-MMLU",
@@ -118,5 +119,6 @@ FLORES = Source(
     "devtest/arb_Arab.devtest, one sentence a line",
     split="devtest",
     known=("text",),
+    aliases={"sentence": "text"},
     beside=("metadata_*.tsv", "DOCUMENT_IDS.tsv", "LANGUAGES.tsv"),
 )

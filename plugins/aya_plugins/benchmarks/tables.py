@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aya_core.api import DataError, check_language
-from aya_plugins.benchmarks.codes import language_code
+from aya_core.api import DataError, counts_as, find_language, is_edition, plain_language
 from aya_plugins.benchmarks.formats import LINES, READERS
-from aya_plugins.benchmarks.names import language_of, split_of, subject_of, unsharded
+from aya_plugins.benchmarks.names import NO_CODES, OTHER_CODES, language_code, language_of, split_of, subject_of
 from aya_plugins.benchmarks.sources import Source
 from aya_plugins.datasets.hub import hub_lines
+from aya_plugins.datasets.shards import check_shards, whole_of
 
 LANGUAGE_COLUMNS = ("language", "lang")
 
@@ -59,36 +59,78 @@ def read_tables(
     hub: str | None = None,
     splits: Sequence[str],
     languages: Sequence[str] | None = None,
+    codes: Mapping[str, str] = NO_CODES,
+    may_lack: bool = False,
 ) -> Iterator[Row]:
     """Stream the rows of a benchmark, of the splits and languages asked for; None asks for all languages.
 
     data: a file, a folder (searched at any depth) or a glob, of JSONL, JSON, Parquet, CSV, TSV or plain lines. A row's language is
     in its column `language` or `lang`, else in the name of its file or of a folder above. A file whose name says no split holds the
     set's usual one. revision: reads the hub's data set at this commit, where no data is given. hub: its id, if not the usual one.
+    codes: languages by how the set writes them, where that is no code and no English name. may_lack: whether some of the languages may
+    be missing.
+
+    An edition (zh-Hant, pt-BR) that is not asked for counts as its language, if the set has that in no other way.
 
     Raises DataError where files or an asked language are missing, which says where to get the set, and for rows in the wrong format.
     """
-    seen: set[str] = set()
     if data is not None:
-        rows = _local(source, data, splits)
+        rows = _local(source, data, splits, codes)
     elif revision is not None:
-        rows = _from_hub(source, hub or source.hub, revision, splits, languages)
+        rows = _from_hub(source, hub or source.hub, revision, splits, languages, codes)
     else:
         raise DataError(f"no data: set `data` to files, or `revision` to a commit of the hub's; {source.where}")
-    others: set[str] = set()
-    for row in rows:
-        if languages is not None and row.language not in languages:
-            others.add(row.language)
-        elif row.split in splits:
+    where = data or hub or source.hub
+    asked = _Asked(languages, where)
+    seen: set[str] = set()
+    for row in asked.rows(rows):
+        if row.split in splits:
             seen.add(row.language)
             yield row
-    where = data or hub or source.hub
     if not seen and languages is None:
         raise DataError(f"{where}: no row of the split {' or '.join(splits)}; {source.where}")
     missing = [language for language in languages or () if language not in seen]
-    if missing:
-        found = ", ".join(sorted(seen | others)) or "no language"
+    if missing and not (may_lack and seen):
+        found = ", ".join(sorted(seen | asked.others)) or "no language"
         raise DataError(f"{where}: no row in {', '.join(missing)}, only in {found}; {source.where}")
+
+
+class _Asked:
+    """Tells which of the languages asked for a row counts as. others: languages of rows that count as none of them.
+
+    Rows of an edition wait until it is known that the language itself does not come.
+    """
+
+    def __init__(self, languages: Sequence[str] | None, where: str) -> None:
+        self.others: set[str] = set()
+        self._languages = languages
+        self._where = where
+        self._editions: dict[str, dict[str, list[Row]]] = {}
+
+    def rows(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Yield the rows asked for, in the languages that they count as."""
+        seen: set[str] = set()
+        for row in rows:
+            language = row.language if self._languages is None else counts_as(row.language, self._languages)
+            if language is None:
+                self.others.add(row.language)
+            elif self._languages is not None and is_edition(row.language, language):
+                self._editions.setdefault(language, {}).setdefault(row.language, []).append(row)
+            else:
+                seen.add(language)
+                yield row._replace(language=language)
+        for language, editions in self._editions.items():
+            if language in seen:
+                self.others |= editions.keys()
+                continue
+            if len(editions) > 1:
+                names = " and ".join(sorted(editions))
+                raise DataError(
+                    f"{self._where}: both {names} could count as '{language}', and items would count twice; name in `languages` which of "
+                    "them are meant"
+                )
+            for waiting in editions.values():
+                yield from (row._replace(language=language) for row in waiting)
 
 
 class TableFile(NamedTuple):
@@ -133,36 +175,45 @@ class _Parts:
         self._source = source
         self._files: dict[tuple[str, ...], Path] = {}
 
-    def check(self, file: Path, language: str | None, split: str, subject: str) -> None:
-        if language is None:
-            return  # a column says it
+    def check(self, file: Path, language: str, split: str, subject: str) -> None:
+        """Raise DataError if another file has given rows of this language and split."""
         key = (language, split, subject) if self._source.by_subject else (language, split)
         other = self._files.setdefault(key, file)
-        if (other.parent, unsharded(other.stem)) != (file.parent, unsharded(file.stem)):
+        if other is not file and whole_of(other) != whole_of(file):
             raise DataError(
                 f"{file} and {other} both hold {self._source.name} in '{language}', split {split}; rows would count twice: let `data` "
                 "name the folder or the files that are meant"
             )
 
 
-def _local(source: Source, data: str, splits: Sequence[str]) -> Iterator[Row]:
+def _local(source: Source, data: str, splits: Sequence[str], codes: Mapping[str, str]) -> Iterator[Row]:
     parts = _Parts(source)
-    for file, inside, around in find_tables(source, data):
-        split = split_of(file.name, inside) or source.split
-        if split not in splits:
-            continue
+    meant = []
+    for table in find_tables(source, data):
+        split = split_of(table.path.name, table.inside) or source.split
+        if split in splits:
+            meant.append((table, split))
+    if not Path(data).is_file():
+        check_shards([table.path for table, _ in meant])
+    for (file, inside, around), split in meant:
         try:
-            language = language_of(file.name, inside + around, own_codes=source.own_codes)
+            language = language_of(file.name, inside + around, own_codes=source.own_codes, codes=codes)
         except DataError as error:
-            raise DataError(f"{file}: {error}") from None
+            raise DataError(f"{file}: {error}; or set `languages` to a map such as {{{file.name}: de}}") from None
         subject = subject_of(file.stem)
-        parts.check(file, language, split, subject)
         for line in READERS[file.suffix](file, source):
-            yield _row(source, line.place, line.number, line.row, language, split, subject)
+            row = _row(source, line.place, line.number, line.row, language, split, subject, codes)
+            parts.check(file, row.language, split, subject)
+            yield row
 
 
 def _from_hub(
-    source: Source, hub: str, revision: str | None, splits: Sequence[str], languages: Sequence[str] | None
+    source: Source,
+    hub: str,
+    revision: str | None,
+    splits: Sequence[str],
+    languages: Sequence[str] | None,
+    codes: Mapping[str, str],
 ) -> Iterator[Row]:
     import datasets
 
@@ -170,31 +221,60 @@ def _from_hub(
         names = datasets.get_dataset_config_names(hub, revision=revision)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise DataError(f"{hub}: cannot be read at the revision {revision} ({error}); {source.where}") from None
-    configs = {name: language_code(name, own_codes=source.own_codes) for name in names}
+    configs = {name: codes.get(name) or language_code(name, own_codes=source.own_codes) for name in names}
     if not any(configs.values()):
         configs = dict.fromkeys(names)
-    elif languages is not None:
-        configs = {name: code for name, code in configs.items() if code in languages}
     else:
-        configs = {name: code for name, code in configs.items() if code}
+        configs = {name: code for name, code in configs.items() if code and _is_asked(code, configs, languages)}
     for config, language in configs.items():
         for split in splits:
             for line in hub_lines(hub, config, split, revision):
-                yield _row(source, line.place, line.number, line.row, language, split, config)
+                yield _row(source, line.place, line.number, line.row, language, split, config, codes)
+
+
+def _is_asked(code: str, configs: Mapping[str, str | None], languages: Sequence[str] | None) -> bool:
+    """Whether a configuration is to be read: one in a language asked for, or in an edition of one that has no configuration itself."""
+    if languages is None:
+        return True
+    language = counts_as(code, languages)
+    return language is not None and (not is_edition(code, language) or plain_language(language) not in configs.values())
 
 
 def _row(
-    source: Source, place: str, number: int, found: Mapping[str, Any], language: str | None, split: str, subject: str
+    source: Source,
+    place: str,
+    number: int,
+    found: Mapping[str, Any],
+    language: str | None,
+    split: str,
+    subject: str,
+    codes: Mapping[str, str],
 ) -> Row:
     values = {source.aliases.get(name, name): value for name, value in found.items()}
     stated = next((values[name] for name in LANGUAGE_COLUMNS if isinstance(values.get(name), str)), None)
     if stated is None and isinstance(values.get("iso_639_3"), str):  # FLORES+ names its script beside it
-        stated = "_".join(str(values[name]) for name in ("iso_639_3", "iso_15924") if values.get(name))
+        parts = (values.get(name) for name in ("iso_639_3", "iso_15924", "variant"))
+        stated = "_".join(str(part) for part in parts if part)
     if stated:
-        language = language_code(stated, own_codes=source.own_codes) or language
+        code = codes.get(stated) or _stated(stated, source)
+        if code is None and language is None:
+            raise DataError(
+                f"{place}: the language is {stated!r:.60}, which is no code of ISO 639 and no English name; say which it is by a "
+                f"map, languages: {{{stated}: de}}"
+            )
+        if code is not None and not (language or "").startswith(f"{code}-"):
+            language = code
     if language is None:
         raise DataError(
             f"{place}: no column says its language, and neither does the file's name; call it or its folder by the language, "
-            f"such as {source.files}"
+            f"such as {source.files}, or set `languages` to a map such as {{{Path(place.rpartition(':')[0]).stem}: de}}"
         )
-    return Row(place, check_language(language), split, subject, number, values)
+    return Row(place, language, split, subject, number, values)
+
+
+def _stated(stated: str, source: Source) -> str | None:
+    """The code of a language that a column states."""
+    if source.own_codes and stated.lower() in OTHER_CODES:
+        return OTHER_CODES[stated.lower()]
+    code = find_language(stated)
+    return None if code is None else plain_language(code)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal, NamedTuple
 
-from aya_core.api import DataError, EvaluatedModel, Field, GenerationRequest, Sampling, user_prompt
-from aya_plugins.benchmarks.language_names import english_name
+from aya_core.api import DataError, EvaluatedModel, Field, GenerationRequest, Sampling, language_name, user_prompt
 from aya_plugins.benchmarks.options import BenchmarkData
 from aya_plugins.benchmarks.sources import FLORES, Source
-from aya_plugins.benchmarks.tables import read_tables
 
 ENGLISH = "en"
 
@@ -101,7 +99,7 @@ class Translation(BenchmarkData):
         )
         template = CONTINUED if is_text else PROMPT
         for one in self.segments():
-            source, target = map(english_name, one.ends)
+            source, target = map(language_name, one.ends)
             text = template.format(source=source, target=target, text=one.source)
             meta = {"direction": one.direction, "source": one.source}
             yield GenerationRequest(user_prompt(one.id, one.language, text, one.reference, meta), sampling)
@@ -123,12 +121,9 @@ class Translation(BenchmarkData):
 
     def _texts(self) -> dict[str, dict[str, str]]:
         """Sentences by language and by what aligns them: FLORES+ numbers them, files of plain lines do by line."""
-        languages = None if self.languages is None else tuple(dict.fromkeys((*self.languages, ENGLISH)))
+        languages = None if self.asked is None else tuple(dict.fromkeys((*self.asked, ENGLISH)))
         texts: dict[str, dict[str, str]] = {}
-        rows = read_tables(
-            self.source, data=self.data, revision=self.revision, hub=self.hub, splits=(self.split,), languages=languages
-        )
-        for row in rows:
+        for row in self.rows_in(languages, self.split):
             key = str(row.values.get("id", row.number))
             of_language = texts.setdefault(row.language, {})
             if key in of_language:
@@ -140,9 +135,9 @@ class Translation(BenchmarkData):
 
     def _asked(self, texts: Mapping[str, Mapping[str, str]]) -> Sequence[str]:
         """The languages to translate from and into; varieties of English are left out unless they are named."""
-        if self.languages is None:
+        if self.asked is None:
             return [language for language in texts if language.split("-")[0] != ENGLISH]
-        return [language for language in dict.fromkeys(self.languages) if language != ENGLISH]
+        return [language for language in self.asked if language != ENGLISH and language in texts]
 
 
 def _first_difference(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from string import Formatter
+from types import MappingProxyType
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, model_validator
@@ -35,12 +37,16 @@ from aya_core.api import (
     Settings,
     check_language,
     did_you_mean,
+    find_language,
+    plain_language,
     stable_hash,
 )
 from aya_plugins.datasets.files import Line
 
 IDS = ("id", "prompt_id", "question_id")
 """Where ids are looked for when no column is named."""
+
+NO_CODES: Mapping[str, str] = MappingProxyType({})
 
 ROLES = ("system", "user", "assistant")
 
@@ -62,8 +68,14 @@ Language = Annotated[
     Field(description="Language of every row, for tables without such a column."),
 ]
 LanguageFromName = Annotated[
-    bool, Field(description="Take the language from the name of the file: ar.jsonl holds Arabic.")
+    bool,
+    Field(
+        description="Take the language from the name of the file or of its folder, ar.jsonl or ar/train.jsonl, where no column says it."
+    ),
 ]
+LANGUAGES = "Languages by how columns or names of files write them, where that is no code of ISO 639 and no English name: {Farsi-IR: fa}."
+"""Describes the setting `languages` of what reads rows."""
+
 IdTemplate = Annotated[
     str,
     AfterValidator(id_template),
@@ -104,9 +116,18 @@ class Columns(Settings):
     id: str | None = Field(
         None, description=f"Ids, unique. By default {', '.join(IDS)}, and rows without are numbered by file."
     )
-    language: str | None = Field(None, description="Language codes. By default language.")
-    prompt: str | None = Field(None, description="What is asked: a text, or a list of messages. By default prompt.")
-    completion: str | None = Field(None, description="The answer to imitate. By default completion.")
+    language: str | None = Field(
+        None,
+        description="Languages, as codes of ISO 639 (en, eng, zh-Hant, pt_BR) or English names. By default language.",
+    )
+    script: str | None = Field(
+        None,
+        description="Scripts (Latn, Hant) that go with the languages. By default script, where it holds such codes.",
+    )
+    prompt: str | None = Field(
+        None, description="What is asked: a text, or a list of messages. By default prompt or inputs."
+    )
+    completion: str | None = Field(None, description="The answer to imitate. By default completion or targets.")
     chosen: str | None = Field(None, description="The better answer. By default chosen.")
     rejected: str | None = Field(None, description="The worse answer. By default rejected.")
     reference: str | None = Field(None, description="The known right answer. By default reference.")
@@ -135,6 +156,7 @@ class Table:
     id_template: str = "{id}"
     limit: int | None = None
     folds: Folds | None = None
+    languages: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self, seed: int = 0) -> Iterator[ExampleRow]:
         """Yield the record of each row, whatever the seed. Raises DataError with file and line."""
@@ -167,7 +189,7 @@ class Table:
         prompt = self._prompt(line)
         chosen = look_up(line, columns.chosen, ("chosen",))
         rejected = look_up(line, columns.rejected, ("rejected",))
-        completion = look_up(line, columns.completion, ("completion",))
+        completion = look_up(line, columns.completion, ("completion", "targets"))
         if (chosen is None) != (rejected is None):
             absent = "rejected" if rejected is None else "chosen"
             raise DataError(f"{line.place}: no {absent} answer; expected chosen and rejected together")
@@ -179,8 +201,10 @@ class Table:
 
     def _prompt(self, line: Line) -> Prompt:
         columns = self.columns
-        language = row_language(line, columns.language, self.language, self.language_from_name)
-        asked = look_up(line, columns.prompt, ("prompt",))
+        language = row_language(
+            line, columns.language, self.language, self.language_from_name, self.languages, columns.script
+        )
+        asked = look_up(line, columns.prompt, ("prompt", "inputs"))
         if asked is None:
             raise DataError(
                 f"{line.place}: no prompt; expected it in column '{columns.prompt or 'prompt'}'{_held(line)}"
@@ -210,23 +234,53 @@ def look_up(line: Line, named: str | None, usual: Sequence[str]) -> Any:
     return line.row[named]
 
 
-def row_language(line: Line, column: str | None, fixed: str | None, from_name: bool) -> str:
-    """Return the language of a row: from its column, its file's name or the settings; they must agree."""
+def row_language(
+    line: Line,
+    column: str | None,
+    fixed: str | None,
+    from_name: bool,
+    codes: Mapping[str, str] = NO_CODES,
+    script: str | None = None,
+) -> str:
+    """Return the language of a row: from its column, its file's name or the settings; they must agree.
+
+    codes: languages by how they are written. script: the column beside that of languages that says their script.
+    """
     stated = look_up(line, column, ("language",))
     if stated is not None and not isinstance(stated, str):
         raise DataError(f"{line.place}: the language is a {type(stated).__name__}; expected a code such as 'en'")
-    expected = line.name if from_name else fixed
+    stated = None if stated is None else _code(line, _with_script(line, stated, script), codes)
+    expected = fixed
+    if from_name and (stated is None or line.name in codes or find_language(line.name) is not None):
+        expected = _code(line, line.name, codes)
+    if stated is None or expected is None:
+        return stated or expected or UNKNOWN_LANGUAGE
+    expected = plain_language(expected)
+    if stated == expected or stated.startswith(f"{expected}-"):
+        return stated
+    if expected.startswith(f"{stated}-"):
+        return expected
+    source = "the name of the file says" if from_name else "the settings say"
+    raise DataError(f"{line.place}: the row is in '{stated}', {source} '{expected}'; expected them to agree")
+
+
+def _code(line: Line, written: str, codes: Mapping[str, str]) -> str:
     try:
-        if expected is not None:
-            check_language(expected)
-        if stated is not None:
-            check_language(stated)
+        return plain_language(codes.get(written) or check_language(written))
     except ValueError as error:
-        raise DataError(f"{line.place}: {error}") from None
-    if stated is not None and expected is not None and stated != expected:
-        source = "the name of the file says" if from_name else "the settings say"
-        raise DataError(f"{line.place}: the row is in '{stated}', {source} '{expected}'; expected them to agree")
-    return stated or expected or UNKNOWN_LANGUAGE
+        raise DataError(
+            f"{line.place}: {error}; say which language it is by a map, languages: {{{written}: de}}"
+        ) from None
+
+
+def _with_script(line: Line, language: str, column: str | None) -> str:
+    """A language with the script that another column says: zho with Hant. One with a script of its own keeps it."""
+    script = look_up(line, column, ("script",))
+    both = f"{language}-{script}"
+    is_script = isinstance(script, str) and re.fullmatch("[A-Za-z]{4}", script) and find_language(both) is not None
+    if column is not None and script is not None and not is_script:
+        raise DataError(f"{line.place}: the script of '{language}' is {script!r:.60}; expected a code such as Latn")
+    return both if is_script else language
 
 
 def row_id(line: Line, column: str | None, language: str, template: str) -> str:

@@ -8,8 +8,17 @@ from typing import Self
 
 from pydantic import model_validator
 
-from aya_core.api import Field, LocalFile, Settings
-from aya_plugins.datasets.columns import Columns, FoldsSetting, IdTemplate, Language, LanguageFromName, Limit, Table
+from aya_core.api import Field, Language as Code, LocalFile, Settings
+from aya_plugins.datasets.columns import (
+    LANGUAGES,
+    Columns,
+    FoldsSetting,
+    IdTemplate,
+    Language,
+    LanguageFromName,
+    Limit,
+    Table,
+)
 from aya_plugins.datasets.files import Line, read_lines
 
 
@@ -26,6 +35,7 @@ class FileOptions(Settings):
     columns: Columns = Field(Columns(), description="Which column holds what, where names are not the usual ones.")
     language: Language = None
     language_from_name: LanguageFromName = False
+    languages: dict[str, Code] = Field({}, description=LANGUAGES)
     id_template: IdTemplate = "{id}"
     limit: Limit = None
     folds: FoldsSetting = None
@@ -46,5 +56,5 @@ def table_of(options: FileOptions, lines: Callable[[], Iterator[Line]]) -> Table
     """Make the data set of rows that are read in a way of their own."""
     return Table(
         lines, options.columns, options.language, options.language_from_name, options.id_template, options.limit,
-        options.folds,
+        options.folds, options.languages,
     )  # fmt: skip

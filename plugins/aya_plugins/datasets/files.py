@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aya_core.api import READERS, DataError, Line, csv_lines, json_lines, parquet_lines
+from aya_plugins.datasets.shards import check_copies, check_shards
 
 __all__ = ["Line", "csv_lines", "find_files", "json_lines", "named", "parquet_lines", "read_lines"]
 
@@ -14,7 +15,7 @@ __all__ = ["Line", "csv_lines", "find_files", "json_lines", "named", "parquet_li
 def find_files(path: str, endings: tuple[str, ...]) -> list[Path]:
     """List the files that a path means, in name order: itself, those of a folder or else of its folders, or the matches of a glob.
 
-    endings: which files of a folder count. Raises DataError when there is none.
+    endings: which files of a folder count. Raises DataError when there is none, when a shard is missing, and when rows would count twice.
     """
     found = Path(path)
     if found.is_file():
@@ -23,11 +24,14 @@ def find_files(path: str, endings: tuple[str, ...]) -> list[Path]:
         files = [file for file in found.iterdir() if file.suffix in endings and file.is_file()]
         files = files or [file for file in found.glob("*/*") if file.suffix in endings and file.is_file()]
     else:
-        files = [Path(match) for match in glob.glob(path, recursive=True) if Path(match).is_file()]
+        files = [Path(match) for match in set(glob.glob(path, recursive=True)) if Path(match).is_file()]
     if not files:
         what = f"no {' or '.join(endings)} file in this folder" if found.is_dir() else "no such file"
         raise DataError(f"{path}: {what}; expected a file, a folder of {' or '.join(endings)} files, or a glob")
-    return sorted(files)
+    files.sort()
+    check_shards(files)
+    check_copies(files)
+    return files
 
 
 def read_lines(path: str, *endings: str) -> Iterator[Line]:

@@ -9,8 +9,8 @@ from typing import Self
 
 from pydantic import model_validator
 
-from aya_core.api import DataError, Dataset, DatasetStrategy, Field, LocalFile
-from aya_plugins.datasets.columns import Columns, FoldsSetting, IdTemplate, Language, Limit, Table
+from aya_core.api import DataError, Dataset, DatasetStrategy, Field, Language as Code, LocalFile
+from aya_plugins.datasets.columns import LANGUAGES, Columns, FoldsSetting, IdTemplate, Language, Limit, Table
 from aya_plugins.datasets.files import Line
 
 
@@ -33,6 +33,7 @@ class Hub(DatasetStrategy):
     split: str = Field("train", description="Split to read, without slices; `limit` takes the first rows.")
     columns: Columns = Field(Columns(), description="Which column holds what, where names are not the usual ones.")
     language: Language = None
+    languages: dict[str, Code] = Field({}, description=LANGUAGES)
     id_template: IdTemplate = "{id}"
     limit: Limit = None
     folds: FoldsSetting = None
@@ -50,7 +51,9 @@ class Hub(DatasetStrategy):
     def build(self) -> Dataset:
         """Make the data set; the hub is asked when rows are."""
         lines = partial(hub_lines, self.name or self.path or "", self.config, self.split, self.revision)
-        return Table(lines, self.columns, self.language, False, self.id_template, self.limit, self.folds)
+        return Table(
+            lines, self.columns, self.language, False, self.id_template, self.limit, self.folds, self.languages
+        )
 
 
 def check_revision(name: str, revision: str | None) -> None:

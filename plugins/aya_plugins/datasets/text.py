@@ -10,7 +10,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from aya_core.api import DataError, Dataset, DatasetStrategy, Field, LocalFile, check_language, language_name
+from aya_core.api import (
+    DataError,
+    Dataset,
+    DatasetStrategy,
+    Field,
+    Language,
+    LocalFile,
+    check_language,
+    language_name,
+    plain_language,
+)
 from aya_plugins.datasets.columns import Columns, FoldsSetting, Limit, Table
 from aya_plugins.datasets.files import Line, find_files
 
@@ -34,8 +44,8 @@ class Text(DatasetStrategy):
     path: LocalFile = Field(
         description="A file, a glob, or a folder, of which the .txt files are read. A file is named by its language: de.txt."
     )
-    languages: dict[str, Annotated[str, AfterValidator(check_language)]] = Field(
-        {}, description="Language of files that have another name, by that name: {zh_hans: zh}."
+    languages: dict[str, Language] = Field(
+        {}, description="Language of files that have another name, by that name: {europarl: de}."
     )
     prompt: Annotated[str, AfterValidator(_template)] = Field(
         "{language_name}", description="What the text is the answer to; holds {language} (a code) or {language_name}."
@@ -50,9 +60,8 @@ class Text(DatasetStrategy):
 
     def _rows(self) -> Iterator[Line]:
         for file in find_files(self.path, (ENDING,)):
-            code = self.languages.get(file.stem, file.stem)
             try:
-                check_language(code)
+                code = plain_language(self.languages.get(file.stem) or check_language(file.stem))
             except ValueError as error:
                 raise DataError(f"{file}: {error}; name it in `languages`, such as {{{file.stem}: en}}") from None
             prompt = self.prompt.format(language=code, language_name=language_name(code))

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import ClassVar, NamedTuple
 
 from aya_core.api import DataError, Evaluator, EvaluatorStrategy, Field
-from aya_plugins.benchmarks.codes import language_code
+from aya_plugins.benchmarks.names import language_code
 from aya_plugins.benchmarks.options import BenchmarkData
 from aya_plugins.benchmarks.sources import GLOBAL_MMLU, Source
 from aya_plugins.benchmarks.tables import Row

@@ -12,6 +12,7 @@ from aya_core.api import (
     Completion,
     DataError,
     Field,
+    Language as Code,
     LocalFile,
     Prompt,
     Sampling,
@@ -22,7 +23,7 @@ from aya_core.api import (
     did_you_mean,
     temporary_database,
 )
-from aya_plugins.datasets.columns import IDS, IdTemplate, LanguageFromName, look_up, row_id, row_language
+from aya_plugins.datasets.columns import IDS, LANGUAGES, IdTemplate, LanguageFromName, look_up, row_id, row_language
 from aya_plugins.datasets.files import Line, read_lines
 from aya_plugins.teachers.answering import ReasoningSettings, said
 from aya_plugins.teachers.recordings import Recording, is_reply, recordings
@@ -44,7 +45,9 @@ class RecordedColumns(Settings):
         None, description="The answers. By default answer, completion, text, generation(s), response or output."
     )
     model: str | None = Field(None, description="Who answered. By default model, teacher or model_name.")
-    language: str | None = Field(None, description="Language codes. By default language.")
+    language: str | None = Field(None, description="Languages, as codes or English names. By default language.")
+    script: str | None = Field(None, description="Scripts that go with the languages. By default script.")
+    languages: dict[str, Code] = Field({}, description=LANGUAGES)
 
 
 class Recorded(ReasoningSettings, TeacherStrategy):
@@ -124,7 +127,10 @@ class _Recorded:
             line = line._replace(row=_with_own_id(line.row))
         if look_up(line, settings.columns.id, IDS) is None:
             raise DataError(f"{line.place}: no prompt id; expected it in column '{settings.columns.id or 'id'}'")
-        language = row_language(line, settings.columns.language, None, settings.language_from_name)
+        columns = settings.columns
+        language = row_language(
+            line, columns.language, None, settings.language_from_name, columns.languages, columns.script
+        )
         return row_id(line, settings.columns.id, language, settings.id_template)
 
     def _answer_column(self, line: Line) -> str | None:

@@ -21,7 +21,7 @@ from itertools import pairwise
 from typing import Any
 
 from aya_core.api import Block, Metric, Picture, Section, StageRecord, Table, Text
-from aya_recipe.evaluate import scores, tables
+from aya_recipe.evaluate import published, scores, tables
 from aya_recipe.evaluate.evaluation import GREEDY
 from aya_recipe.evaluate.scores import Scores
 from aya_recipe.evaluate.tables import models_of, names
@@ -70,6 +70,7 @@ def _blocks(stage: StageRecord, data: Mapping[str, Any]) -> Iterator[Block]:
             number > 0 or len(table.header) > 2
         )  # what one evaluator says of the models is in the main table already
         yield replace(table, level="report" if is_seen else "tables")
+    yield from published.tables_of(stage, joined)
     if data["languages"]:
         yield of_languages(name, data)
     main = next(iter(account["evaluators"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from aya_core.api import (
     Action,
@@ -29,6 +29,7 @@ from aya_core.api import (
 )
 from aya_recipe.arbitrage import sampling
 from aya_recipe.evaluate import contamination, evaluation, replying, report
+from aya_recipe.evaluate.published import published_name
 from aya_recipe.options import defaults
 
 
@@ -57,6 +58,9 @@ class EvaluateStage(Stage):
         {},
         description="Columns of tables: means of several evaluators' main metrics, {discriminative: [xcopa, xwinograd]}, which they "
         "stand in place of; or of other metrics, {xCOMET: [flores.xcomet]}.",
+    )
+    published: Annotated[Name, AfterValidator(published_name)] | None = Field(
+        None, description="Published numbers to show beside these, in columns of the same names: aya-expanse."
     )
 
     @model_validator(mode="after")

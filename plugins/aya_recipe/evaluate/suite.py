@@ -28,8 +28,8 @@ DATA, RIVAL, JUDGE = "$data", "$rival", "$judge"
 """What stands in a suite for the folder of its data, the rival of its win rates and their judge."""
 
 _DOLLY = (
-    "https://huggingface.co/datasets/CohereLabs/aya_evaluation_suite (license: Apache-2.0); expected a file for each language, de.jsonl or "
-    "de.parquet, with columns id and prompt"
+    "https://huggingface.co/datasets/CohereLabs/aya_evaluation_suite (license: Apache-2.0); expected its files, with the columns id, "
+    "inputs and language, or a file for each language, de.jsonl or de.parquet, with the columns id and prompt"
 )
 
 WHERE: Mapping[str, str] = {
@@ -41,6 +41,18 @@ WHERE: Mapping[str, str] = {
     "https://huggingface.co/facebook/xlm-roberta-xl, tokenizer and config, as xcomet-encoder/",
 }
 """Where the prompts of a stage or the files of a nested setting are published, by its name; evaluators say it of their own data."""
+
+PUBLISHED_AS: Mapping[str, Sequence[str]] = {
+    "global-mmlu": ("Global-MMLU",),
+    "xstorycloze": ("xstory_cloze", "XStoryCloze"),
+    "xwinograd": ("crosslingual_winograd",),
+    "include": ("include-base-44",),
+    "flores": ("flores200_dataset", "flores_plus"),
+    "m-arenahard": ("m-ArenaHard",),
+    "dolly-human-edited": ("dolly_human_edited", "aya_evaluation_suite/dolly_human_edited"),
+    "dolly-machine-translated": ("dolly_machine_translated", "aya_evaluation_suite/dolly_machine_translated"),
+}
+"""Folders that hold the same as one that a suite names, as repositories and archives call them."""
 
 
 def load_suite(
@@ -192,7 +204,12 @@ def _own(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _below(text: str, folder: str) -> str:
-    return folder + text.removeprefix(DATA)
+    """The path of a text that begins with `$data`; by the name under which the set is published, where only that is there."""
+    path = folder + text.removeprefix(DATA)
+    name = text.removeprefix(f"{DATA}/")
+    others = [Path(folder, other) for other in PUBLISHED_AS.get(name, ())]
+    found = [str(other) for other in others if folder and other.exists()]
+    return found[0] if found and not Path(path).exists() else path
 
 
 def _texts(settings: Any) -> Iterator[str]:

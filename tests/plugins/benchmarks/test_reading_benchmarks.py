@@ -7,8 +7,7 @@ import pyarrow.parquet
 import pytest
 
 from aya_core.api import DataError
-from aya_plugins.benchmarks.codes import language_code
-from aya_plugins.benchmarks.names import language_of, split_of, subject_of
+from aya_plugins.benchmarks.names import language_code, language_of, split_of, subject_of
 from aya_plugins.benchmarks.sources import FLORES, GLOBAL_MMLU, INCLUDE, MGSM, XCOPA, XSTORYCLOZE, XWINOGRAD
 from aya_plugins.benchmarks.tables import read_tables
 

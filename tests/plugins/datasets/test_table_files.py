@@ -186,8 +186,11 @@ def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path):
         ({"id": "b", "prompt": ["hi"]}, "is not a message"),
         ({"id": "b", "prompt": [{"role": "bot", "content": "?"}]}, "is not a message"),
         ({"id": "b", "prompt": [{"role": "assistant", "content": "?"}]}, "not the user's"),
-        ({"id": "b", "prompt": "?", "language": "English"}, "unknown language code 'English'"),
-        ({"id": "b", "prompt": "?", "language": "EN"}, "unknown language code 'EN'"),
+        (
+            {"id": "b", "prompt": "?", "language": "Englisch"},
+            "unknown language code 'Englisch'; did you mean 'English'",
+        ),
+        ({"id": "b", "prompt": "?", "language": "E"}, "say which language it is by a map, languages: {E: de}"),
         ({"id": "b", "prompt": "?", "language": 3}, "expected a code such as 'en'"),
         ({"id": "b", "prompt": "?", "reference": [1]}, "expected a text or a number"),
         (
@@ -254,7 +257,7 @@ def test_a_damaged_parquet_file_is_an_error(tmp_path: Path):
 @pytest.mark.parametrize(
     "options",
     [
-        {"language": "English"},
+        {"language": "Englisch"},
         {"language": "en", "language_from_name": True},
         {"id_template": "{language}"},
         {"id_template": "{id}{prompt}"},

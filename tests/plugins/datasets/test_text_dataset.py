@@ -44,10 +44,10 @@ def test_folds_part_the_rows(tmp_path: Path):
 
 
 def test_a_file_whose_name_is_no_language_is_named_with_the_remedy(tmp_path: Path):
-    (tmp_path / "zh_hans.txt").write_text("你好\n")
-    with pytest.raises(DataError, match=r"zh_hans.txt: unknown language code 'zh_hans'.*name it in `languages`"):
+    (tmp_path / "europarl.txt").write_text("你好\n")
+    with pytest.raises(DataError, match=r"europarl.txt: unknown language code 'europarl'.*name it in `languages`"):
         list(Text(path=str(tmp_path)).build().rows(0))
-    (row,) = Text(path=str(tmp_path), languages={"zh_hans": "zh"}, prompt="write {language}").build().rows(0)
+    (row,) = Text(path=str(tmp_path), languages={"europarl": "zh"}, prompt="write {language}").build().rows(0)
     assert (row.prompt.language, row.prompt.messages[-1]["content"], row.completion) == ("zh", "write zh", "你好")
 
 

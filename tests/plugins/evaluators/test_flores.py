@@ -5,8 +5,7 @@ import json
 import pytest
 from sacrebleu.metrics import CHRF
 
-from aya_core.api import Completion, CorpusScore, DataError, EvaluatedModel, Replies
-from aya_plugins.benchmarks.language_names import english_name
+from aya_core.api import Completion, CorpusScore, DataError, EvaluatedModel, Replies, language_name
 from aya_plugins.evaluators.flores import Flores
 
 ENGLISH = ["The cat sleeps.", "It rains today, again.", "Who knows?"]
@@ -147,7 +146,7 @@ def test_varieties_of_english_are_left_out(tmp_path):
     ],
 )  # fmt: skip
 def test_languages_are_named_in_english(code, name):
-    assert english_name(code) == name
+    assert language_name(code) == name
 
 
 def test_lines_that_do_not_match_are_refused(flores):
