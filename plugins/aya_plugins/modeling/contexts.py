@@ -74,8 +74,8 @@ def encode(encoder: ChatEncoder, asked: Sequence[Continuation], *, longest: int)
         over = max(0, len(before) + len(after) - longest)
         cut.append(over)
         gatherer.add([*before, *after][over:], max(len(before) - over, 0))
-    counts = (numpy.array(found, dtype=numpy.int64) for found in (cut, tokens))
-    return Continuations(gatherer.encoded(), *counts, numpy.array(can_score, dtype=numpy.bool_))
+    lost, counts = (numpy.array(found, dtype=numpy.int64) for found in (cut, tokens))
+    return Continuations(gatherer.encoded(), lost, counts, numpy.array(can_score, dtype=numpy.bool_))
 
 
 def _written(encoder: ChatEncoder, asked: Sequence[Continuation]) -> list[str]:

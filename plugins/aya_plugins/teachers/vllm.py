@@ -18,7 +18,7 @@ class Vllm(TeacherStrategy):
     """
 
     imports = ("torch", "transformers.modeling_utils", "aya_plugins.modeling.checkpoint")
-    needs = ("vllm",)
+    needs = ("vllm", "accelerate")  # which reads what a checkpoint holds without its weights
     extra = "vllm"
     version = 2  # 2: what has no token, or is longer than the window, has no log-likelihood
     execution_settings = frozenset(
