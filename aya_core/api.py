@@ -206,7 +206,7 @@ from aya_core.contract.strategies import (
 )
 from aya_core.hookspecs import hookimpl as hookimpl
 from aya_core.planning import yaml12 as yaml12
-from aya_core.planning.hub import model_folder as model_folder
+from aya_core.planning.hub import hub_model as hub_model, model_folder as model_folder
 from aya_core.planning.plan import (
     ROWS_KINDS as ROWS_KINDS,
     Builder as Builder,

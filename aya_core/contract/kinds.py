@@ -75,7 +75,7 @@ class LikelihoodTeacher(Teacher, Protocol):
     """A teacher that can also say how likely it finds a given answer."""
 
     def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Sequence[LogLikelihood]:
-        """Score each answer given its prompt, in the order asked; NaN for one that the model cannot read whole."""
+        """Score each answer given its prompt, in the order asked; NaN for one that the model cannot read whole, or without a token."""
 
 
 @runtime_checkable
@@ -87,7 +87,8 @@ class ContinuationTeacher(Teacher, Protocol):
 
         The log-probability is that of the continuation's tokens alone, without an end of turn. Tokens: those of the context
         followed by the text, encoded as one, of which the first as many belong to the context as it has by itself. A context too
-        long for the model loses its start, which `cut` counts.
+        long for the model loses its start, which `cut` counts. NaN for a text without any token, for one that does not fit in the
+        model's window by itself, and where all that the context says is lost: they are not scored as asked, so they do not compete.
         """
 
 

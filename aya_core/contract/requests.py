@@ -31,7 +31,8 @@ class Sampling(Settings):
 
 class LogLikelihood(NamedTuple):
     """Log-probability of a text given what comes before it. nats: summed over the tokens; tokens: how many, of an answer with
-    its end of turn. cut: tokens that were left out at the start of its context, for the model reads no more."""
+    its end of turn. cut: tokens that were left out at the start of its context, for the model reads no more. NaN nats: it could not
+    be scored as asked."""
 
     nats: float
     tokens: int

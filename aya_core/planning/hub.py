@@ -6,6 +6,7 @@ the files of that commit are what the work reads. Offline, what is in the downlo
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from pathlib import Path
@@ -49,7 +50,9 @@ def hub_model(text: str) -> HubModel | None:
 
 
 def cached_commit(model: HubModel) -> str | None:
-    """The commit that the download cache holds for a model; None where it holds none."""
+    """The commit that the download cache holds for a model; None where it holds none, or the hub's library is not installed."""
+    if importlib.util.find_spec("huggingface_hub") is None:
+        return None
     commit = model.revision
     if not COMMIT.fullmatch(commit):
         reference = model.cached / "refs" / model.revision

@@ -28,6 +28,7 @@ class RewardModel(CheckpointSettings, ArbiterStrategy):
         "aya_plugins.arbiters.runtime.reward_model",
     )
     extra = "train"
+    version = 2  # 2: a head of another name is read, and not drawn at random
     pointwise = True
 
     model: ModelRef = Field(description="The reward model, such as one trained by `reward` with `score: head`.")

@@ -80,7 +80,8 @@ class _PreferenceAccuracy:
         theirs = self._reference(pairs)
         divide = self._settings.normalize_by_length
         return [
-            (own.nats - other.nats) / (own.tokens if divide else 1) for own, other in zip(ours, theirs, strict=True)
+            (own.nats - other.nats) / (own.tokens if divide and own.tokens else 1)  # no token, no number
+            for own, other in zip(ours, theirs, strict=True)
         ]
 
     def _reference(self, pairs: Sequence[tuple[Prompt, str]]) -> Sequence[LogLikelihood]:

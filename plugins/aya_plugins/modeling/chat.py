@@ -21,6 +21,9 @@ CHUNK_CHARACTERS = 1 << 18
 PROBE = "7f3a answer"
 """An answer by which is found what a template puts before answers."""
 
+RARE = ("ᚠ", "𐎠", "🜁", "\ue000")
+"""Characters that no vocabulary holds all of: one that has neither bytes nor a token for what is unknown drops them."""
+
 
 class ChatEncoder:
     """Encodes conversations for one tokenizer.
@@ -74,21 +77,45 @@ class ChatEncoder:
         text: str = self.tokenizer.decode(self.start_id)
         return text
 
+    @cached_property
+    def _may_drop_text(self) -> bool:
+        try:
+            return any(not encoding.ids for encoding in self._tokenize(list(RARE)))
+        except Exception:  # of a library that knows no such text at all
+            return True
+
+    def are_dropped(self, texts: Sequence[str]) -> list[bool]:
+        """Say which texts say something, but have no token: the tokenizer drops every character of them."""
+        if not self._may_drop_text:
+            return [False] * len(texts)
+        found = list(self.encode_texts(texts, is_whole=False))
+        return [bool(text.strip()) and not ids for text, ids in zip(texts, found, strict=True)]
+
     def prompts(self, prompts: Sequence[Prompt], *, as_text: bool = False) -> Encoded:
         """Encode prompts as a model reads them before it answers. None is truncated.
 
+        A prompt with a turn of which the tokenizer drops everything is an empty row: it cannot be asked.
         as_text: their turns as they are, without chat template, and the tokenizer's own tokens around them.
         """
         rows = RowGatherer(self.max_tokens)
         for start in range(0, len(prompts), CHUNK):
             chunk = prompts[start : start + CHUNK]
             if as_text:
-                for ids in self.encode_texts(self.plain(prompt) for prompt in chunk):
-                    rows.add(ids or [self.start_id], max(1, len(ids)), may_cut=False)
-                continue
-            for encoding in self._tokenize(self._render_prompts(chunk)):
-                rows.add(encoding.ids, len(encoding.ids), may_cut=False)
+                found = [ids or [self.start_id] for ids in self.encode_texts(self.plain(prompt) for prompt in chunk)]
+            else:
+                found = [encoding.ids for encoding in self._tokenize(self._render_prompts(chunk))]
+            for ids, is_dropped in zip(found, self._have_dropped_turns(chunk), strict=True):
+                kept = [] if is_dropped else ids
+                rows.add(kept, len(kept), may_cut=False)
         return rows.encoded()
+
+    def _have_dropped_turns(self, prompts: Sequence[Prompt]) -> list[bool]:
+        turns = [(place, turn["content"]) for place, prompt in enumerate(prompts) for turn in prompt.messages]
+        dropped = self.are_dropped([text for _, text in turns])
+        found = [False] * len(prompts)
+        for (place, _), is_dropped in zip(turns, dropped, strict=True):
+            found[place] |= is_dropped
+        return found
 
     def plain(self, prompt: Prompt) -> str:
         """A prompt as text to be continued: what its turns say, the system's first."""
@@ -122,7 +149,8 @@ class ChatEncoder:
     def answers(self, pairs: Sequence[tuple[Prompt, str]], *, is_whole: bool = False) -> Encoded:
         """Encode each prompt with its answer.
 
-        is_whole: leave the end as the template writes it, as `conversations` does. Raises DataError for a template that
+        is_whole: leave the end as the template writes it, as `conversations` does. A row whose answer the tokenizer drops ends before
+        it, so that it has no token to learn from or to score. Raises DataError for a template that
         does not keep a prompt as it was, leaves answers out, or has no generation marker where its turns need one.
         """
         if pairs and not is_whole:
@@ -135,8 +163,15 @@ class ChatEncoder:
             for (prompt, _), head, text in zip(chunk, before, texts, strict=True):
                 if not text.startswith(head):
                     raise self._rewritten(prompt, head, text)
-            for (_, answer), head, text, encoding in zip(chunk, before, texts, self._tokenize(texts), strict=True):
+            dropped = self.are_dropped([answer for _, answer in chunk])
+            encodings = self._tokenize(texts)
+            for (_, answer), head, text, encoding, is_dropped in zip(
+                chunk, before, texts, encodings, dropped, strict=True
+            ):
                 first = _first_token_after(encoding, len(head), len(text))
+                if is_dropped:
+                    rows.add(encoding.ids[:first], first)
+                    continue
                 # Templates may strip an answer. What follows it is the template's own.
                 after = _first_token_after(encoding, len(head) + len(answer.strip()), len(text))
                 rows.add(encoding.ids if is_whole else self._with_end(encoding.ids, after), first)
@@ -145,13 +180,19 @@ class ChatEncoder:
     def conversations(self, pairs: Sequence[tuple[Prompt, str]]) -> Encoded:
         """Encode each prompt with its answer exactly as the template renders them, to the last token.
 
-        A reward model is trained on that, and reads its score there. Where answers begin is not marked.
+        A reward model is trained on that, and reads its score there. Where answers begin is not marked. A row whose answer the
+        tokenizer drops is empty.
         """
         rows = RowGatherer(self.max_tokens)
         for start in range(0, len(pairs), CHUNK):
-            turns = [[*prompt.messages, _answer(text)] for prompt, text in pairs[start : start + CHUNK]]
-            for encoding in self._tokenize(self._render(turns, is_complete=True)):
-                rows.add(encoding.ids, len(encoding.ids))
+            chunk = pairs[start : start + CHUNK]
+            turns = [[*prompt.messages, _answer(text)] for prompt, text in chunk]
+            dropped = self.are_dropped([text for _, text in chunk])
+            for encoding, is_dropped in zip(
+                self._tokenize(self._render(turns, is_complete=True)), dropped, strict=True
+            ):
+                ids = [] if is_dropped else encoding.ids
+                rows.add(ids, len(ids))
         return rows.encoded()
 
     def _check_arguments(self) -> None:

@@ -145,12 +145,23 @@ def load_config(where: Where) -> Any:
 
 
 def load_tokenizer(where: Where) -> Any:
-    """Read the tokenizer of a checkpoint. Raises DataError for one that gives no token offsets."""
+    """Read the tokenizer of a checkpoint. Raises DataError for one that gives no token offsets, and for one without vocabulary."""
     with explained(where, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(model_folder(where))
     if not getattr(tokenizer, "is_fast", False):
         raise DataError(f"{where}: its tokenizer has no tokenizer.json, which gives token offsets; {REMEDY}")
+    _check_has_words(tokenizer, where)
     return tokenizer
+
+
+def _check_has_words(tokenizer: Any, where: Where) -> None:
+    """Refuse a tokenizer of special tokens alone: transformers makes one of nothing for some families where the files are missing."""
+    words = set(tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False))
+    if not words - set(tokenizer.all_special_tokens) - set(tokenizer.get_added_vocab()):
+        raise DataError(
+            f"{where}: no tokenizer can be loaded from here: it has no tokens but special ones ({len(tokenizer)}), as its files "
+            f"are missing (tokenizer.json, or vocab.json and merges.txt, or tokenizer.model); {REMEDY}"
+        )
 
 
 def load_encoder(

@@ -69,7 +69,8 @@ class Classifier:
         if values.shape[1] == 1:
             return values[:, 0]
         right = 1 if self._label is None else self._label
-        return values[:, right] - values[:, 1 - right]
+        odds: NDArray[Any] = values[:, right] - values[:, 1 - right]
+        return odds
 
     @property
     def _text_config(self) -> Any:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy
+from numpy.typing import NDArray
 
 from aya_core.api import Context, Continuation
 from aya_plugins.modeling.chat import ChatEncoder
@@ -26,10 +27,16 @@ PART_CHARACTERS = 1 << 21
 @dataclass(frozen=True)
 class Continuations:
     """rows: context and continuation end to end; `answers` says where the continuation begins. cut: (rows,) tokens that were left
-    out at the start of each context."""
+    out at the start of each context. tokens: (rows,) of each continuation.
+
+    can_score: (rows,) whether the continuation can be scored as asked: it has a token, all of it can be read with a token before it,
+    and the tokenizer did not drop all that the context says.
+    """
 
     rows: Encoded
     cut: Ints
+    tokens: Ints
+    can_score: NDArray[numpy.bool_]
 
 
 def parts(asked: Sequence[Continuation]) -> Iterator[Ints]:
@@ -51,6 +58,8 @@ def encode(encoder: ChatEncoder, asked: Sequence[Continuation], *, longest: int)
     whole = encoder.encode_texts(context + one.text for context, one in zip(contexts, asked, strict=True) if context)
     gatherer = RowGatherer(1 << 62)
     cut: list[int] = []
+    tokens: list[int] = []
+    can_score: list[bool] = []
     for context, head in zip(contexts, heads, strict=True):
         if context:
             before = encoded[head]
@@ -59,11 +68,14 @@ def encode(encoder: ChatEncoder, asked: Sequence[Continuation], *, longest: int)
             before, after = [], next(alone)
             if after[:1] == [encoder.start_id]:
                 before, after = after[:1], after[1:]
+        tokens.append(len(after))
+        can_score.append(0 < len(after) < longest and bool(before or not head))
         before = before or [encoder.start_id]  # a first token needs something to follow
         over = max(0, len(before) + len(after) - longest)
         cut.append(over)
         gatherer.add([*before, *after][over:], max(len(before) - over, 0))
-    return Continuations(gatherer.encoded(), numpy.array(cut, dtype=numpy.int64))
+    lost, counts = (numpy.array(found, dtype=numpy.int64) for found in (cut, tokens))
+    return Continuations(gatherer.encoded(), lost, counts, numpy.array(can_score, dtype=numpy.bool_))
 
 
 def _written(encoder: ChatEncoder, asked: Sequence[Continuation]) -> list[str]:

@@ -7,6 +7,7 @@ options of a question, share its pass.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -42,10 +43,10 @@ class ContinuationScorer:
         self._can_share: bool | None = None
 
     def score(self, encoded: Encoded) -> Iterator[tuple[int, float]]:
-        """Yield each row with the summed log-probability of its answer, in nats, as they are found."""
+        """Yield each row with the summed log-probability of its answer, in nats, as they are found; NaN for one without a token."""
         is_empty = encoded.scored_tokens == 0
         for row in numpy.flatnonzero(is_empty).tolist():
-            yield row, 0.0
+            yield row, math.nan
         rows = numpy.flatnonzero(~is_empty)
         if not len(rows):
             return

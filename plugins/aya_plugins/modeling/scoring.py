@@ -47,7 +47,7 @@ def row_sums(table: Tensor) -> Tensor:
 
 
 def answer_logps(module: AnswerLogps, encoded: Encoded, pad_id: int, *, batch_tokens: int) -> Sums:
-    """Sum the log-probabilities of every answer: (rows,) nats, in the order of the rows.
+    """Sum the log-probabilities of every answer: (rows,) nats, in the order of the rows; NaN for one without a token.
 
     batch_tokens: tokens of a batch, padding included; batches shrink where memory runs out.
     """
@@ -55,4 +55,5 @@ def answer_logps(module: AnswerLogps, encoded: Encoded, pad_id: int, *, batch_to
     for batch in score(module, encoded, pad_id, length_sorted(encoded.lengths, batch_tokens)):
         for rows, table in batch:
             sums[rows] = table.sum(1, dtype=numpy.float64)
+    sums[encoded.scored_tokens == 0] = numpy.nan
     return sums

@@ -49,8 +49,10 @@ class ChatSettings(ReasoningSettings):
         return arguments
 
 
-def too_long(context: int, sampling: Sampling) -> str:
-    """Why a prompt is left out that a model cannot read with room for its answer."""
+def why_left_out(tokens: int, context: int, sampling: Sampling) -> str:
+    """Why a prompt of so many tokens is left out: it has none, or leaves no room for its answer."""
+    if not tokens:
+        return "the model's tokenizer makes no token of it"
     return f"longer than the context of {context} tokens, of which max_tokens takes {sampling.max_tokens}"
 
 

@@ -20,8 +20,10 @@ from aya_core.api import (
     SettingsError,
     Strategy,
     flush,
+    hub_model,
     make_folder,
     make_output_folder,
+    model_folder,
     rename,
     write_file,
     yaml12,
@@ -184,10 +186,15 @@ def _input(model: ModelSpec, config: Path) -> MergeInput:
 
 
 def _folder(path: str, config: Path) -> Path:
+    """Where a model of a configuration lies: a folder, or those of a hub id's files. Raises RecipeError where there is neither."""
     folder = merging.checkpoint_folder(str(config.parent / Path(path).expanduser()))
-    if not folder.is_dir():
-        raise RecipeError(f"{config}: no folder {folder}; expected a checkpoint there (download hub models first)")
-    return folder
+    if folder.is_dir():
+        return folder
+    if path.startswith((".", "~")) or hub_model(path) is None:
+        raise RecipeError(
+            f"{config}: no folder {folder}; expected a checkpoint there, or a hub id: owner/name or owner/name@revision"
+        )
+    return model_folder(path)
 
 
 def _show(account: Mapping[str, Any], out: Path, as_json: bool) -> None:

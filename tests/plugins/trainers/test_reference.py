@@ -4,7 +4,6 @@ import gc
 import json
 import shutil
 import weakref
-from pathlib import Path
 
 import numpy
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import given, strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from aya_core.api import DataError, TrainingJob
+from aya_core.api import TrainingJob
 from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder
 from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.modeling.rows import RowGatherer, collate, length_sorted
@@ -23,7 +22,7 @@ from aya_plugins.objectives.ipo import Ipo
 from aya_plugins.trainers.preference import PreferenceTraining
 from aya_plugins.trainers.runtime import reference as module
 from aya_plugins.trainers.runtime.loop import start_accelerator
-from aya_plugins.trainers.runtime.reference import batches, model_content, reference_logps
+from aya_plugins.trainers.runtime.reference import batches, reference_logps
 from aya_plugins.trainers.sft import Sft
 
 SETTINGS = Sft(forward_tokens=64, checkpoint_seconds=0, max_tokens=100)
@@ -294,22 +293,6 @@ def test_what_the_run_knows_of_a_models_content_names_it_and_no_file_is_read(cou
     look_up(counting[:2], contents={"start": "abc", "rows": "def"})
     (key,) = (tmp_path / "store").glob("reference/*/key.json")
     assert json.loads(key.read_text())["model"] == "abc"
-
-
-def test_a_model_of_the_hub_is_named_by_its_commit(monkeypatch, tmp_path):
-    job = TrainingJob(rows=tmp_path, out=tmp_path, work=tmp_path, seed=0)
-
-    class Config:
-        _commit_hash = "1234"
-
-    monkeypatch.setattr(module, "load_config", lambda where: Config)
-    first = model_content(job, Path("lab/model"))
-    assert first != model_content(job, Path("lab/other"))
-    Config._commit_hash = "5678"
-    assert first != model_content(job, Path("lab/model"))
-    Config._commit_hash = None
-    with pytest.raises(DataError, match="lab/model: neither a folder nor a commit"):
-        model_content(job, Path("lab/model"))
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-5], lambda data: data[:-1] + bytes([data[-1] ^ 1])])

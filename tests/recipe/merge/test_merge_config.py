@@ -419,6 +419,12 @@ def with_token(written):
     return changed(TIES, tokenizer={"tokens": {"<s>": written}})
 
 
+def test_a_model_of_the_hub_keeps_its_revision():
+    for model in ("org/a@v1", {"model": {"path": "org/a", "revision": "v1"}}):
+        assert read_merge_config(with_model(model)).models[0].path == "org/a@v1"
+    assert read_merge_config(with_model({"model": "org/a", "lora": "org/l@v1"})).models[0].adapter == "org/l@v1"
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -490,9 +496,6 @@ def with_token(written):
         (changed(LINEAR, models=models("a", "a", weight=1)), r"models\[1\]: 'org/a' stands here twice"),
         (with_model("a+b+c"), "more than one"),
         (with_model("a+"), "'', expected a folder"),
-        (with_model("org/a@main"), "org/a@main: a revision of a hub model; download it first"),
-        (with_model({"model": {"path": "org/a", "revision": "main"}}), "model.model: org/a@main: a revision"),
-        (with_model({"model": "org/a", "lora": "l@v1"}), "model.lora: l@v1: a revision"),
         (with_model({"path": "org/a"}), "unknown key 'path'"),
         (with_model({"model": "org/a", "override_architecture": "X"}), "override_architecture: not supported"),
         (changed(TIES, base_model=None), "ties needs base_model"),

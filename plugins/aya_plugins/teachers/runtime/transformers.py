@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy
@@ -18,7 +19,7 @@ from aya_plugins.modeling.memory import give_back, halving
 from aya_plugins.modeling.rows import Ints, length_sorted
 from aya_plugins.modeling.scoring import answer_logps
 from aya_plugins.modeling.settings import CheckpointSettings
-from aya_plugins.teachers.answering import ChatSettings, said, too_long
+from aya_plugins.teachers.answering import ChatSettings, said, why_left_out
 
 NO_LIMIT = 1 << 30
 
@@ -43,16 +44,16 @@ class TransformersTeacher:
     def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion | Unanswered]:
         """Yield the answers batch by batch, longest prompts first.
 
-        A prompt that leaves no room for `max_tokens` in the model's context is left out. The random numbers of an
-        answer follow from the seed, its prompt's id and its index alone.
+        A prompt that leaves no room for `max_tokens` in the model's context is left out, and so is one without tokens. The random
+        numbers of an answer follow from the seed, its prompt's id and its index alone.
         """
         encoded = self.encoder.prompts(prompts, as_text=sampling.prompting == "text")
         lengths = encoded.lengths
         keys = answer_keys(seed, [prompt.id for prompt in prompts], sampling.n)
-        fits = lengths + sampling.max_tokens <= self.encoder.max_tokens
+        fits = (lengths > 0) & (lengths + sampling.max_tokens <= self.encoder.max_tokens)
         fitting = numpy.flatnonzero(fits)
         for row in numpy.flatnonzero(~fits):
-            yield Unanswered(prompts[row].id, too_long(self.encoder.max_tokens, sampling))
+            yield Unanswered(prompts[row].id, why_left_out(lengths[row], self.encoder.max_tokens, sampling))
 
         def run(rows: Ints) -> list[list[Answer]]:
             return generate(self.model, self.encoder, encoded, rows, sampling, keys[rows])
@@ -68,18 +69,22 @@ class TransformersTeacher:
                         yield what.completion(prompts[row].id, index, int(lengths[row]), answer.tokens)
 
     def continuations(self, asked: Sequence[Continuation]) -> Iterator[tuple[int, LogLikelihood]]:
-        """Yield the log-likelihood of each continuation after its context."""
+        """Yield the log-likelihood of each continuation after its context; NaN where it cannot be scored as asked."""
         for part in parts(asked):
             places = part.tolist()
             longest = self.encoder.max_tokens + 1  # the last is not read
             found = encode(self.encoder, [asked[place] for place in places], longest=longest)
-            tokens, cut = found.rows.scored_tokens.tolist(), found.cut.tolist()
+            tokens, cut = found.tokens.tolist(), found.cut.tolist()
+            for row in numpy.flatnonzero(~found.can_score).tolist():
+                yield places[row], LogLikelihood(math.nan, tokens[row])
+            scored = numpy.flatnonzero(found.can_score)
             give_back()
-            for row, nats in self.scorer.score(found.rows):
+            for number, nats in self.scorer.score(found.rows.take(scored)):
+                row = int(scored[number])
                 yield places[row], LogLikelihood(min(nats, 0.0), tokens[row], cut[row])
 
     def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Sequence[LogLikelihood]:
-        """Score each answer given its prompt, in the order asked. One too long for the context scores NaN."""
+        """Score each answer given its prompt, in the order asked. One too long for the context, or without tokens, scores NaN."""
         encoded = self.encoder.answers(pairs)
         sums = answer_logps(
             AnswerLogps(self.model), encoded, self.encoder.pad_id, batch_tokens=self.settings.batch_tokens

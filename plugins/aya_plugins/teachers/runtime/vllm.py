@@ -37,7 +37,7 @@ from aya_plugins.modeling.draws import answer_keys
 from aya_plugins.modeling.generate import before_stop
 from aya_plugins.modeling.rows import Encoded
 from aya_plugins.modeling.weights import check_whole
-from aya_plugins.teachers.answering import ChatSettings, said, too_long
+from aya_plugins.teachers.answering import ChatSettings, said, why_left_out
 from aya_plugins.teachers.endings import ending
 
 os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # read when vLLM is imported
@@ -95,15 +95,15 @@ class VllmTeacher:
     def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion | Unanswered]:
         """Yield the answers of a prompt as soon as all of them are there.
 
-        A prompt that leaves no room for `max_tokens` in the model's context is left out. Each request has a seed of its
-        own, so an answer depends on those beside it by rounding alone.
+        A prompt that leaves no room for `max_tokens` in the model's context is left out, and so is one without tokens. Each request
+        has a seed of its own, so an answer depends on those beside it by rounding alone.
         """
         encoded = self.encoder.prompts(prompts, as_text=sampling.prompting == "text")
         lengths = encoded.lengths
-        fits = lengths + sampling.max_tokens <= self.encoder.max_tokens
+        fits = (lengths > 0) & (lengths + sampling.max_tokens <= self.encoder.max_tokens)
         fitting = numpy.flatnonzero(fits).tolist()
         for row in numpy.flatnonzero(~fits):
-            yield Unanswered(prompts[row].id, too_long(self.encoder.max_tokens, sampling))
+            yield Unanswered(prompts[row].id, why_left_out(lengths[row], self.encoder.max_tokens, sampling))
         keys = answer_keys(seed, [prompt.id for prompt in prompts], 1)[:, 0].tolist()
         requests = [(encoded.row(row), self._sampling(sampling, keys[row] % SEEDS)) for row in fitting]
         for place, output in self._outputs(requests):
@@ -119,12 +119,13 @@ class VllmTeacher:
     def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Sequence[LogLikelihood]:
         """Score each answer given its prompt, in the order asked.
 
-        One that leaves no room for another token in the context scores NaN: vLLM always makes one.
+        One that leaves no room for another token in the context scores NaN: vLLM always makes one. So does one without tokens.
         """
         encoded = self.encoder.answers(pairs)
         rows = [encoded.row(index) for index in range(len(pairs))]
         sums = [math.nan] * len(pairs)
-        fitting = [index for index, row in enumerate(rows) if len(row) < self.encoder.max_tokens]
+        is_scored = (encoded.scored_tokens > 0) & (encoded.lengths < self.encoder.max_tokens)
+        fitting = numpy.flatnonzero(is_scored).tolist()
         scored = _scoring(prompt_logprobs=0)
         for place, output in self._outputs([(rows[index], scored) for index in fitting]):
             index = fitting[place]
@@ -134,7 +135,7 @@ class VllmTeacher:
         ]
 
     def continuations(self, asked: Sequence[Continuation]) -> Iterator[tuple[int, LogLikelihood]]:
-        """Yield the log-likelihood of each continuation after its context.
+        """Yield the log-likelihood of each continuation after its context; NaN where it cannot be scored as asked.
 
         Single tokens that may follow the same ones, as the letters of options, are one request, which reads the prefix cache. A
         context loses two tokens more than with transformers where it is too long: vLLM always makes one, and reads the last.
@@ -142,20 +143,22 @@ class VllmTeacher:
         for part in parts(asked):
             places = part.tolist()
             found = encode(self.encoder, [asked[place] for place in places], longest=self.encoder.max_tokens - 1)
-            tokens, cut = found.rows.scored_tokens.tolist(), found.cut.tolist()
-            for row, nats in self._scores(found.rows, tokens):
+            tokens, cut = found.tokens.tolist(), found.cut.tolist()
+            for row in numpy.flatnonzero(~found.can_score).tolist():
+                yield places[row], LogLikelihood(math.nan, tokens[row])
+            scored = numpy.flatnonzero(found.can_score)
+            for number, nats in self._scores(found.rows.take(scored), found.tokens[scored].tolist()):
+                row = int(scored[number])
                 yield places[row], LogLikelihood(min(nats, 0.0), tokens[row], cut[row])
 
     def _scores(self, encoded: Encoded, tokens: Sequence[int]) -> Iterator[tuple[int, float]]:
-        """Yield each row with the log-probability of its answer. tokens: of the answers."""
+        """Yield each row with the log-probability of its answer. tokens: of the answers, one at least."""
         letters: dict[tuple[int, ...], list[tuple[int, int]]] = {}
         requests: list[tuple[list[int], Any]] = []
         answers: list[Callable[[Any], Iterator[tuple[int, float]]]] = []
         for row, many in enumerate(tokens):
             ids = encoded.row(row)
-            if many == 0:
-                yield row, 0.0
-            elif many == 1:
+            if many == 1:
                 letters.setdefault(tuple(ids[:-1]), []).append((row, ids[-1]))
             else:
                 requests.append((ids, _scoring(prompt_logprobs=0)))

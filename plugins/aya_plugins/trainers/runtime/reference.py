@@ -17,8 +17,8 @@ import torch
 from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
 
-from aya_core.api import DataError, TrainingJob, content_of, stable_hash
-from aya_plugins.modeling.checkpoint import load_causal_lm, load_config
+from aya_core.api import TrainingJob, content_of, model_folder, stable_hash
+from aya_plugins.modeling.checkpoint import load_causal_lm
 from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.modeling.logps_store import Keys, LogpsStore, row_keys, write_beside
 from aya_plugins.modeling.rows import Encoded, Ints, length_sorted, spans
@@ -129,17 +129,11 @@ def batches(lengths: Ints, has_tokens: NDArray[numpy.bool_], missing: Ints, toke
 
 
 def model_content(job: TrainingJob, where: Path) -> str:
-    """Hash a model with its tokenizer and chat template by content: as the run knows it, or by its files, or by its commit
-    on the hub."""
+    """Hash a model with its tokenizer and chat template by content: as the run knows it, or by its files."""
     for role in ("reference", "start"):
         if getattr(job, role) == where and role in job.contents:
             return job.contents[role]
-    if where.exists():
-        return content_of(where)
-    commit = getattr(load_config(where), "_commit_hash", None)
-    if commit is None:
-        raise DataError(f"{where}: neither a folder nor a commit on the hub, so its content has no name")
-    return stable_hash([where.as_posix(), commit])
+    return content_of(model_folder(where))
 
 
 def _folder(job: TrainingJob, where: Path, accelerator: Any, settings: LoopSettings) -> Path:

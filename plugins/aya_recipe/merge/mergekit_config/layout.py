@@ -162,13 +162,9 @@ def _path(written: Any, where: str) -> str:
     else:
         path, at, revision = written.partition("@") if isinstance(written, str) else (written, "", None)
         revision = revision if at else None
-    if revision is not None:
-        raise RecipeError(
-            f"{where}: {path}@{revision}: a revision of a hub model; download it first, and name its folder"
-        )
     if not isinstance(path, str) or not path:
-        raise RecipeError(f"{where}: {path!r}, expected a folder")
-    return path
+        raise RecipeError(f"{where}: {path!r}, expected a folder or a hub id")
+    return path if revision is None else f"{path}@{revision}"
 
 
 def name_models(models: Iterable[Reference]) -> dict[Reference, ModelSpec]:
