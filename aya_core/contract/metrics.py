@@ -1,6 +1,6 @@
 """What an evaluator says of its metrics: unit, range, and which end is better. Nothing of it is guessed from values.
 
-    metrics = {"accuracy": SHARE, "accuracy/*": SHARE, "unscored": FAULTS, "chrf": Metric(low=0, high=100, better="max")}
+    metrics = {"accuracy": SHARE, "accuracy/*": SHARE, "unscored": FAULTS, "points": Metric(low=0, high=100, better="max")}
 
 The first is the main one. A name that ends in `/*` stands for all that begin so.
 """
