@@ -76,6 +76,15 @@ def metric_named(declared: Mapping[str, Metric], name: str) -> Metric | None:
     return declared[max(patterns, key=len)] if patterns else None
 
 
+def main_metric(declared: Mapping[str, Metric], who: str) -> str:
+    """The main metric: the first that is declared. Raises PluginError where none is."""
+    for name in declared:
+        return name
+    raise PluginError(
+        f"{who} declares no metrics; its author must say `metrics = {{name: Metric(...)}}`, the main one first"
+    )
+
+
 def check_metric(declared: Mapping[str, Metric], name: str, value: float, who: str) -> Metric:
     """Return what is declared of a metric. Raises PluginError for one that is not, and for a value out of its range.
 
