@@ -143,6 +143,7 @@ from aya_core.contract.metrics import (
     Better as Better,
     Metric as Metric,
     check_metric as check_metric,
+    main_metric as main_metric,
     metric_named as metric_named,
 )
 from aya_core.contract.reasons import Reasons as Reasons

@@ -105,7 +105,7 @@ API = (
         [
             "Evaluator", "EvaluatorStrategy", "EvaluatedModel", "RowScore", "CorpusScore", "AskingEvaluator", "Request",
             "ScoringRequest", "GenerationRequest", "Replies", "Scored", "Metric", "Better", "SHARE", "FAULTS", "COUNTED",
-            "metric_named", "check_metric",
+            "metric_named", "main_metric", "check_metric",
         ],
     ),
     Group("A tracker", "Offered by `aya_trackers`.", ["Tracker", "TrackerStrategy", "TrackedRun"]),

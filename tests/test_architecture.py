@@ -22,7 +22,7 @@ PLUGIN_PACKAGES = sorted(path.parent for path in (ROOT / "plugins").glob("*/__in
 CONTRACT = (
     "errors", "explain", "reasons", "records", "id_set", "durable", "journal", "hashes", "artifacts", "source_code",
     "identity", "languages", "lines",
-    "strategies", "requests", "merge_parameters", "merges", "kinds", "checked", "commands", "reports", "stage", "words",
+    "strategies", "requests", "merge_parameters", "merges", "metrics", "kinds", "checked", "commands", "reports", "stage", "words",
 )  # fmt: skip
 RUNNING = (
     "garbage", "work", "asking", "changes", "worker", "record", "reporting", "run_folder", "tracking", "inventory", "pool", "runner",

@@ -1,6 +1,6 @@
 """What an evaluator says of its metrics: unit, range, and which end is better. Nothing of it is guessed from values.
 
-    metrics = {"accuracy": SHARE, "accuracy/*": SHARE, "unscored": FAULTS, "chrf": Metric(low=0, high=100, better="max")}
+    metrics = {"accuracy": SHARE, "accuracy/*": SHARE, "unscored": FAULTS, "points": Metric(low=0, high=100, better="max")}
 
 The first is the main one. A name that ends in `/*` stands for all that begin so.
 """
@@ -74,6 +74,15 @@ def metric_named(declared: Mapping[str, Metric], name: str) -> Metric | None:
         return declared[name]
     patterns = [one for one in declared if one.endswith(ANY) and name.startswith(one[:-1]) and len(name) >= len(one)]
     return declared[max(patterns, key=len)] if patterns else None
+
+
+def main_metric(declared: Mapping[str, Metric], who: str) -> str:
+    """The main metric: the first that is declared. Raises PluginError where none is."""
+    for name in declared:
+        return name
+    raise PluginError(
+        f"{who} declares no metrics; its author must say `metrics = {{name: Metric(...)}}`, the main one first"
+    )
 
 
 def check_metric(declared: Mapping[str, Metric], name: str, value: float, who: str) -> Metric:

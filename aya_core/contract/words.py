@@ -28,6 +28,9 @@ NEAR = 0.75
 """How alike two names are, in [0, 1], of which one is taken for the other misspelled: `gaol` and `goal` are this much alike."""
 
 
+FORMER: Mapping[str, str] = {"headline": "metrics", "goal": "metrics"}
+"""Words of earlier versions, and what says it now."""
+
 PROPERTIES = (property, cached_property)
 """By which a class says a word where settings decide."""
 
@@ -103,6 +106,8 @@ def fault_without_type(error: PydanticUserError) -> str | None:
         return f"{who} says `{name}` without a type, and settings decide it; write a property"
     if name in kinds:
         return f"{who} says `{name}`, a word of {_a(kinds[name])}, and is none; remove or rename it"
+    if name in FORMER:
+        return f"{who} says `{name}`, which is a word no more; `{FORMER[name]}` says it now"
     if near := get_close_matches(name, kinds, 1, NEAR):
         return f"{who} says `{name}`, which is no word; did you mean `{near[0]}`?"
     return f"{who} says `{name}` without a type; a setting is written `{name}: int = Field(3, description=...)`, say"

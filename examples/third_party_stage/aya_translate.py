@@ -15,7 +15,9 @@ def questions(work):
         for code in work.setting("into"):
             if code != prompt.language and len(prompt.messages) == 1:
                 task = f"Translate this into {api.language_name(code)}. Answer with the translation alone."
-                yield api.user_prompt(f"{prompt.id}@{code}", code, f"{task}\n\n{prompt.text}", meta=meta)
+                yield api.user_prompt(
+                    f"{prompt.id}@{code}", code, f"{task}\n\n{prompt.text}", meta=meta, item=prompt.item or prompt.id
+                )
 
 
 def translate(work):
@@ -27,7 +29,9 @@ def translate(work):
             text = next((one.text.strip() for one in answers if one.text.strip() and one.finish_reason != "length"), "")
             counts[question.language]["translated" if text else "failed"] += 1
             if text:
-                rows.write(api.user_prompt(question.id, question.language, text, meta=question.meta))
+                rows.write(
+                    api.user_prompt(question.id, question.language, text, meta=question.meta, item=question.item)
+                )
     return {**measures, "languages": counts}
 
 

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from aya_core.api import COUNTED, FAULTS, SHARE, Metric, PluginError, check_metric, metric_named
+from aya_core.api import COUNTED, FAULTS, SHARE, Metric, PluginError, check_metric, main_metric, metric_named
 from aya_core.planning.registry import Registry
 
 DECLARED = {
@@ -61,3 +61,9 @@ def test_every_bundled_evaluator_says_which_end_of_its_main_metric_is_better():
     said = {name: evaluator.metrics for name, evaluator in offered.items() if isinstance(evaluator.metrics, dict)}
     assert len(said) >= len(offered) - 2  # of the others, settings decide
     assert all(next(iter(metrics.values())).better for metrics in said.values())
+
+
+def test_an_evaluator_without_metrics_is_told_so():
+    assert main_metric(DECLARED, "E") == "accuracy"
+    with pytest.raises(PluginError, match="E declares no metrics; its author must say"):
+        main_metric({}, "E")

@@ -113,6 +113,7 @@ NEAR = {
         "`metrics`, a word of an evaluator, not of an arbiter; remove or rename it",
     ),
     "plain, of another kind": ("    metrics = {}\n", "`metrics`, a word of an evaluator, and is none; remove or rename it"),
+    "plain, of earlier versions": ("    headline = 'x'\n", "`headline`, which is a word no more; `metrics` says it now"),
     "plain, where settings decide": ("    published = 'x'\n", "`published` without a type, and settings decide it; write a property"),
     "plain, far from all words": ("    depth = 3\n", "`depth` without a type; a setting is written `depth: int = Field("),
     "wrong type": ("    pointwise = 'yes'\n", "`pointwise`: input should be a valid boolean, not 'yes'"),

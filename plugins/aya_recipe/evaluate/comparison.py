@@ -18,6 +18,7 @@ from aya_recipe.evaluate.evaluation import GREEDY
 from aya_recipe.evaluate.scores import Scores
 from aya_recipe.numbers import bootstrap, statistics
 from aya_recipe.numbers.statistics import Estimate, Sums
+from aya_recipe.report.blocks import number
 
 
 @dataclass(frozen=True)
@@ -231,12 +232,10 @@ def note(count: int) -> str:
 
 def _numbers(row: Mapping[str, Any], declared: Metric) -> list[str]:
     """Numbers as text; shares in percent."""
-    times, digits = (100, 2) if declared.is_share else (1, 4)
-    a, b, difference, low, high = (
-        None if row[name] is None else times * row[name] for name in ("a", "b", "difference", "low", "high")
-    )
-    interval = "" if low is None else f"{low:+z.{digits}f} to {high:+z.{digits}f}"
-    return [f"{a:z.{digits}f}", f"{b:z.{digits}f}", f"{difference:+z.{digits}f}", interval]
+    ends = [number(row[name], declared, 4, "+") for name in ("low", "high")]
+    interval = "" if row["low"] is None else " to ".join(ends)
+    values = [number(row[name], declared, 4) for name in ("a", "b")]
+    return [*values, number(row["difference"], declared, 4, "+"), interval]
 
 
 def _notes(comparison: Mapping[str, Any], count: int) -> Iterator[str]:

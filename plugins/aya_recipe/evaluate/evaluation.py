@@ -24,6 +24,7 @@ from aya_core.api import (
     Teacher,
     Work,
     check_metric,
+    main_metric,
     metric_named,
     read_rows,
     write_rows,
@@ -101,7 +102,7 @@ def score(
 
 def headline_of(strategy: EvaluatorStrategy, yielded: Collection[str]) -> str:
     """The evaluator's main metric: the first that it declares. Raises PluginError where it yielded others alone."""
-    headline = next(iter(strategy.metrics))
+    headline = main_metric(strategy.metrics, f"the evaluator {type(strategy).__name__}")
     if headline not in yielded:
         raise PluginError(
             f"the evaluator's main metric is '{headline}', it yielded {', '.join(sorted(yielded))}: could nothing be scored by it, as "

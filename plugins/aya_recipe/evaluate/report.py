@@ -29,6 +29,7 @@ from aya_recipe.numbers import statistics
 from aya_recipe.numbers.statistics import Estimate, Sums
 from aya_recipe.report import bars
 from aya_recipe.report.bars import COLORS, Bar
+from aya_recipe.report.blocks import number
 
 Row = dict[str, Any]
 
@@ -60,14 +61,18 @@ def _blocks(stage: StageRecord, data: Mapping[str, Any]) -> Iterator[Block]:
     if data["stages"] or data["controls"]:
         about = f"{data['headline']}, mean over languages; ± is half the 95% interval, n the number of prompts."
         better = BETTER.get(data["goal"], "")
-        paired = "Changes are paired by prompt." if any("gain" in row for row in data["stages"]) else ""
+        paired = (
+            "Changes are paired by prompt, over what both models have."
+            if any("gain" in row for row in data["stages"])
+            else ""
+        )
         yield Text(" ".join(filter(None, (about, paired, better))), level="brief")
         yield of_scores(name, data)
         yield main_table(data)
     joined = _joined(stage, account)
-    for number, table in enumerate(tables.of_stages(joined) if joined else ()):
+    for place, table in enumerate(tables.of_stages(joined) if joined else ()):
         is_seen = (
-            number > 0 or len(table.header) > 2
+            place > 0 or len(table.header) > 2
         )  # what one evaluator says of the models is in the main table already
         yield replace(table, level="report" if is_seen else "tables")
     yield from published.tables_of(stage, joined)
@@ -102,7 +107,7 @@ def main_table(data: Mapping[str, Any]) -> Table:
     kept = [0, *(place for place in range(1, len(COLUMNS)) if any(row[place] for row in rows))]
     body = [[row[place] for place in kept] for row in rows]
     count, header = len(data["stages"]), list(COLUMNS)
-    header[1:2] = [f"score{', %' if metric.is_share else ''}"]
+    header[1] = f"score{Metric(metric.unit).described}"
     if not data.get("are_stages", True):
         header[CHANGE] = f"change from {shown[models[0]['name']]}"
     return Table([header[place] for place in kept], body[:count], controls=body[count:], level="brief")
@@ -124,12 +129,11 @@ def _cells(row: Mapping[str, Any], metric: Metric, shown: Mapping[str, str]) -> 
 
 
 def _number(estimate: Mapping[str, Any] | None, metric: Metric, key: str = "value", sign: str = "") -> str:
-    """A number and half its interval, where that is known; nothing is less than nothing: -0.0001 is 0.000. Shares in percent."""
+    """A number and half its interval, where that is known."""
     if not estimate:
         return ""
-    times, digits = (100, 1) if metric.is_share else (1, 3)
-    half = "" if estimate["high"] is None else f" ± {times * (estimate['high'] - estimate[key]):.{digits}f}"
-    return f"{times * estimate[key]:{sign}z.{digits}f}{half}"
+    half = "" if estimate["high"] is None else f" ± {number(estimate['high'] - estimate[key], metric)}"
+    return f"{number(estimate[key], metric, sign=sign)}{half}"
 
 
 def _change(gain: Mapping[str, Any] | None, metric: Metric) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from aya_core.api import Artifact, Metric, RowScore, RunRecord, StageRecord, read_rows
 from aya_recipe.evaluate.evaluation import GREEDY, PROMPTS, read_corpus
-from aya_recipe.numbers import statistics
+from aya_recipe.numbers import coverage, statistics
 from aya_recipe.numbers.statistics import Estimate, Sums
 
 DOES = "evaluate"
@@ -157,13 +157,6 @@ def _of_rows(name: str, mean: Estimate) -> Estimate:
     return replace(mean, influences=named)
 
 
-def missing(models: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The languages that a model lacks and another has, by model. models: by name what is known in each language."""
-    codes = sorted({code for parts in models.values() for code in parts})
-    lacks = {model: [code for code in codes if code not in parts] for model, parts in models.items()}
-    return {model: lacking for model, lacking in lacks.items() if lacking}
-
-
 def _evaluator(scores: Scores, label: str) -> dict[str, Any]:
     found = scores.artifacts[label]
     return {
@@ -201,7 +194,7 @@ def _group(scores: Scores, members: Sequence[str]) -> dict[str, Any]:
     ]
     models, lacking = {}, {}
     by_model = {one: scores.languages.get(one[0], {}).get(one[1], {}) for one in of}
-    gaps = {one: missing(found) for one, found in by_model.items()}
+    gaps = {one: coverage.missing(found) for one, found in by_model.items()}
     for model in scores.models:
         parts = {one: found[model] for one, found in by_model.items() if model in found}
         if len(parts) < len(of):

@@ -14,6 +14,7 @@ from aya_core.api import (
     Field,
     ModelRef,
     Name,
+    PluginError,
     RowsRef,
     Sampling,
     Section,
@@ -23,6 +24,7 @@ from aya_core.api import (
     Strategy,
     did_you_mean,
     find,
+    main_metric,
     nested,
     nested_for_each_model,
     reference_or_nested,
@@ -80,6 +82,11 @@ class EvaluateStage(Stage):
         """A node per model for its answers, and a node per model and evaluator for its scores."""
         models = {str(model): build.resolve(model, f"models.{i}") for i, model in enumerate(self.models)}
         models |= {str(model): build.resolve(model, f"controls.{i}") for i, model in enumerate(self.controls)}
+        for label, evaluator in self.evaluators.items():
+            try:
+                main_metric(evaluator.metrics, f"'{build.registry.name_of('evaluator', evaluator)}'")
+            except PluginError as error:
+                raise build.error(f"evaluators.{label}", str(error)) from None
         asked = any(evaluator.needs_answers for evaluator in self.evaluators.values())
         prompts = None
         answers: dict[str, str] = {}

@@ -13,7 +13,8 @@ from typing import Any
 
 from aya_core.api import Metric, Table
 from aya_recipe.evaluate.evaluation import GREEDY
-from aya_recipe.evaluate.scores import missing
+from aya_recipe.numbers import coverage
+from aya_recipe.report.blocks import number
 
 Account = Mapping[str, Any]
 
@@ -130,10 +131,9 @@ def cell(estimate: Mapping[str, Any] | None, metric: Metric, over: str = "") -> 
     """
     if estimate is None:
         return ""
-    times = 100 if metric.is_share else 1
-    digits = 1 if metric.is_share or abs(estimate["value"]) >= 10 else 3
-    half = "" if estimate["high"] is None else f" ± {times * (estimate['high'] - estimate['value']):.{digits}f}"
-    return f"{times * estimate['value']:z.{digits}f}{half}" + (f" ({over})" if over else "")
+    digits = 1 if abs(estimate["value"]) >= 10 and not metric.is_share else 3
+    half = "" if estimate["high"] is None else f" ± {number(estimate['high'] - estimate['value'], metric, digits)}"
+    return f"{number(estimate['value'], metric, digits)}{half}" + (f" ({over})" if over else "")
 
 
 def metric_of(account: Account, label: str, name: str) -> Metric:
@@ -144,9 +144,7 @@ def metric_of(account: Account, label: str, name: str) -> Metric:
 
 def over_languages(found: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Over how many languages the mean of a model is, where another model has more. found: by model, with `languages`."""
-    languages = {model: scored["languages"] for model, scored in found.items()}
-    count = len({code for codes in languages.values() for code in codes})
-    return {model: f"{len(languages[model])} of {count} languages" for model in missing(languages)}
+    return coverage.over({model: scored["languages"] for model, scored in found.items()})
 
 
 def names(models: Sequence[str]) -> dict[str, str]:
@@ -213,7 +211,7 @@ def _missing_notes(stages: Mapping[str, Account], shown: Mapping[str, str]) -> I
     """Which languages a mean lacks that another model's has."""
     for stage, account in stages.items():
         for label in account["evaluators"]:
-            lacking = missing({model: scored["languages"] for model, scored in _main(account, label).items()})
+            lacking = coverage.missing({model: scored["languages"] for model, scored in _main(account, label).items()})
             for model, codes in lacking.items():
                 yield f"{title_of(label, stage, stages)}: the mean of {shown[model]} is without {', '.join(codes)}, which others have."
         for name, group in account["groups"].items():

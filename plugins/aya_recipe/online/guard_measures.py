@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from aya_core.api import Completion, LogLikelihood, Prompt, RowScore, Verdict
+from aya_core.api import COUNTED, FAULTS, Completion, LogLikelihood, Metric, Prompt, RowScore, Verdict
 from aya_recipe.numbers import statistics
 from aya_recipe.online.guards import Limits
 
@@ -28,6 +28,12 @@ MISMATCH = "mismatch"
 UNDETERMINED = "undetermined"
 DISTINCT = {f"distinct-{n}": n for n in (1, 2, 3, 4)}
 """The words of an n-gram, by metric."""
+
+METRICS = {
+    KL: Metric(), KL_PER_ANSWER: Metric(), CHARACTERS: Metric(), TOKENS: Metric(), MISMATCH: FAULTS, UNDETERMINED: COUNTED,
+    **dict.fromkeys(DISTINCT, COUNTED),
+}  # fmt: skip
+"""What is measured, with unit and direction; units of numbers that are no shares are in their names."""
 
 OVERALL = "mean over languages"
 
@@ -84,7 +90,7 @@ def row_scores(answers: Sequence[Answer]) -> Iterator[RowScore]:
     for prompt, completion, verdict, model, start in answers:
 
         def row(metric: str, value: float, weight: float = 1.0, prompt: Prompt = prompt) -> RowScore:
-            return RowScore(prompt.id, prompt.language, metric, value, weight)
+            return RowScore(prompt.id, prompt.language, metric, value, weight, prompt.item)
 
         yield row(CHARACTERS, len(completion.text.strip()))
         if completion.completion_tokens:

@@ -12,10 +12,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from aya_core.api import Block, Preference, Section, StageRecord, Text, read_rows
+from aya_core.api import Block, Metric, Preference, Section, StageRecord, Text, read_rows
 from aya_recipe.arbitrage.report import by_reason
-from aya_recipe.online.guard_measures import CHARACTERS, DISTINCT, KL, KL_PER_ANSWER, MISMATCH, TOKENS, UNDETERMINED
-from aya_recipe.report.blocks import number, table_of
+from aya_recipe.numbers import coverage
+from aya_recipe.online.guard_measures import (
+    CHARACTERS,
+    DISTINCT,
+    KL,
+    KL_PER_ANSWER,
+    METRICS,
+    MISMATCH,
+    TOKENS,
+    UNDETERMINED,
+)
+from aya_recipe.report.blocks import PLAIN, number, table_of
 
 Row = dict[str, Any]
 
@@ -127,7 +137,8 @@ def table(account: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     if account["data"] == "groups":
         of_rounds[1] = "rows"
     if account["rounds"] or guards:
-        yield ["round", *of_rounds, *(MEASURES[metric] for metric in metrics)]
+        yield ["round", *of_rounds, *(f"{MEASURES[metric]}{METRICS[metric].described}" for metric in metrics)]
+    over = {metric: _over(account, metric) for metric in metrics}
     rounds = {row["round"]: row for row in account["rounds"]}
     for round in sorted({*guards, *rounds}):
         row = rounds.get(round)
@@ -141,7 +152,22 @@ def table(account: Mapping[str, Any]) -> Iterator[Sequence[str]]:
                 str(sum(row["dropped"].values())),
             ]
         measured = guards.get(round, {})
-        yield [str(round), *cells, *(number(measured.get(metric, {}).get("value")) for metric in metrics)]
+        yield [str(round), *cells, *(_mean(measured, metric, over[metric].get(str(round), "")) for metric in metrics)]
+
+
+def _over(account: Mapping[str, Any], metric: str) -> dict[str, str]:
+    """Over how many languages the mean of a round is, where that of another is over more."""
+    found = {
+        str(guard["round"]): [code for code, row in guard["languages"].items() if metric in row]
+        for guard in account["guards"]
+        if metric in guard["overall"]
+    }
+    return coverage.over(found)
+
+
+def _mean(measured: Mapping[str, Any], metric: str, over: str) -> str:
+    written = number(measured.get(metric, {}).get("value"), METRICS[metric])
+    return f"{written} ({over})" if over else written
 
 
 def dropped(account: Mapping[str, Any]) -> Iterator[Sequence[str]]:
@@ -157,19 +183,20 @@ def by_language(account: Mapping[str, Any]) -> Iterator[tuple[str, Iterator[Sequ
     """For the sampled score and each measure, a table of languages and rounds, the header first."""
     scores = {row["round"]: row["scores"] for row in account["rounds"]}
     if scores:
-        yield "sampled score", _languages(scores)
+        yield "sampled score", _languages(scores, PLAIN)
     for metric in BY_LANGUAGE:
         measured = {
             guard["round"]: {code: row[metric] for code, row in guard["languages"].items() if metric in row}
             for guard in account["guards"]
         }
         if any(measured.values()):
-            yield metric, _languages({round: rows for round, rows in measured.items() if rows})
+            known = {round: rows for round, rows in measured.items() if rows}
+            yield f"{metric}{METRICS[metric].described}", _languages(known, METRICS[metric])
 
 
-def _languages(rounds: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> Iterator[Sequence[str]]:
+def _languages(rounds: Mapping[int, Mapping[str, Mapping[str, Any]]], metric: Metric) -> Iterator[Sequence[str]]:
     """n is that of the last round."""
     yield ["language", *(f"round {round}" for round in rounds), "n"]
     for code in sorted({code for rows in rounds.values() for code in rows}):
         cells = [rows.get(code, {}) for rows in rounds.values()]
-        yield [code, *(number(cell.get("value")) for cell in cells), str(cells[-1].get("n", ""))]
+        yield [code, *(number(cell.get("value"), metric) for cell in cells), str(cells[-1].get("n", ""))]

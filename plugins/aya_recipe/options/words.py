@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,8 @@ def read_row_source(text: str, option: str) -> dict[str, Any] | str:
 
 
 def read_model(text: str) -> str:
-    """Read a model; a folder needs no slash in its name."""
-    return str(Path(text).resolve()) if Path(text).is_dir() else text
+    """Read a model; a folder needs no slash in its name. It keeps the name that was typed, be it that of a link."""
+    return os.path.abspath(text) if Path(text).is_dir() else text
 
 
 def read_named(text: str, option: str) -> tuple[str, dict[str, Any]]:

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
+from aya_core.api import SHARE
+from aya_recipe.report.blocks import number
+
 WIDTH, BAR, GAP, KEY = 640, 16, 6, 22
 """Pixels: longest bar, its height, the space between two, height of a line of the key."""
 
@@ -113,7 +116,7 @@ class _Scale(NamedTuple):
 
     def shown(self, value: float) -> str:
         """A number as text; shares in percent."""
-        return f"{100 * value:z.1f}%" if self.is_share else f"{value:z.3f}"
+        return f"{number(value, SHARE)}%" if self.is_share else number(value)
 
 
 def _svg(title: str, left: int, width: int, height: int, body: str) -> str:

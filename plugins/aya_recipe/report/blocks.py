@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from aya_core.api import Block, Level, Section, Table
+from aya_core.api import Block, Level, Metric, Section, Table
+
+PLAIN = Metric()
+"""A number without a unit."""
 
 LEVELS: Sequence[Level] = ("brief", "report", "tables")
 
@@ -31,9 +34,14 @@ def table_of(rows: Iterable[Sequence[str]], title: str = "", *, level: Level = "
         yield Table(header, body, title, level=level)
 
 
-def number(value: float | None) -> str:
-    """Three decimals, or nothing where there is no value."""
-    return "" if value is None else f"{value:z.3f}"
+def number(value: float | None, metric: Metric = PLAIN, digits: int = 3, sign: str = "") -> str:
+    """A value of a metric with so many decimals, or nothing where there is none; nothing is less than nothing: -0.0001 is 0.000.
+
+    Shares are in percent, with the same precision. sign: "+" also for what is more than 0.
+    """
+    if value is None:
+        return ""
+    return f"{100 * value:{sign}z.{digits - 2}f}" if metric.is_share else f"{value:{sign}z.{digits}f}"
 
 
 def file_name(name: str) -> str:

@@ -28,6 +28,7 @@ from aya_core.api import (
     Teacher,
     Work,
     checked_answers,
+    main_metric,
     read_rows,
     rename,
     write_rows,
@@ -179,7 +180,7 @@ class MergeTrials:
         evaluated = EvaluatedModel(name, self._prompts, answers, [], evaluation.likelihoods(teacher), replies)
         rows = [row for row in evaluation.score(self._strategy, self.evaluator, evaluated) if isinstance(row, RowScore)]
         metrics = {row.metric for row in rows}
-        headline = next(iter(self._strategy.metrics))
+        headline = main_metric(self._strategy.metrics, f"the evaluator {type(self._strategy).__name__}")
         if headline not in metrics:
             raise DataError(f"the evaluator gave no {headline} for any row")
         return [row for row in rows if row.metric == headline]

@@ -5,7 +5,8 @@ import json
 import pytest
 from rivals import evaluate_rivals
 
-from aya_recipe.evaluate import tables
+from aya_core.api import SHARE, EvaluatedModel, EvaluatorStrategy, Field, PluginError, RowScore
+from aya_recipe.evaluate import evaluation, tables
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,32 @@ def test_the_signature_says_how_errors_take_the_rows(section, rivals, aya_here):
 def test_signatures_name_a_rival_alike_for_all(rivals, section):
     against = section["data"]["table"]["evaluators"]["win-rate"]["signature"]["against"]
     assert against == str((rivals / "models" / "rival").resolve())
+
+
+class Surprising(EvaluatorStrategy):
+    """Yield what was not declared."""
+
+    metrics = {"accuracy": SHARE}
+    metric: str = Field("accuracy", description="What to yield.")
+
+    def build(self):
+        return self
+
+    def evaluate(self, evaluated):
+        yield RowScore("p", "de", self.metric, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("points", "the evaluator Surprising yielded the metric 'points', which it does not declare"),
+        ("accuracy", "yielded 1.5 for 'accuracy', whose range it declares as 0 to 1"),
+    ],
+)
+def test_a_metric_that_is_not_as_declared_ends_the_step(metric, message):
+    strategy = Surprising(metric=metric)
+    with pytest.raises(PluginError, match=message):
+        list(evaluation.score(strategy, strategy, EvaluatedModel("m", [], [], [], lambda pairs: [])))
 
 
 def test_a_run_of_an_earlier_version_is_read(rivals, aya_here, tmp_path):
