@@ -52,6 +52,10 @@ class Ensemble(ArbiterStrategy):
     out, as long as another scorer scores: in an order it changes nothing, and under `normalize: language` it counts as
     0, the mean. Under `weighted` without normalization there is no such middle, and the abstention stands.
 
+    Where the gates leave a single answer, as where only one teacher answered in the right language, `alone: wins` lets it win without
+    a comparison: scorers that compare are not asked about it, and it gets the scores of the others, or without any 0 (0.5 in an order).
+    The detail `won_alone` is 1 for it and 0 for every other answer, so the account has its rate.
+
     Every member's score, and its own details, are details of the verdict: `reward`, `reward/raw`.
     """
 
@@ -69,6 +73,11 @@ class Ensemble(ArbiterStrategy):
         "none",
         description="language: each score counts as (score - mean) / standard deviation among the answers in its "
         "language, so that weights mean the same everywhere; for `weighted`.",
+    )
+    alone: Literal["abstains", "wins"] = Field(
+        "abstains",
+        description="What becomes of an answer that the gates leave without another, where a score compares answers: it `abstains` like "
+        "that scorer (see above for exceptions), or it `wins` without a comparison.",
     )
     # The order of a mapping is lost in fingerprints, and here it decides verdicts: it is kept as a setting of its own.
     order: tuple[str, ...] | None = Field(
@@ -98,6 +107,8 @@ class Ensemble(ArbiterStrategy):
                 "`scores` is empty: gates only say which answers may compete, so all would be equal; add a scorer, such "
                 "as {consensus: {use: consensus}}"
             )
+        if "won_alone" in (*self.gates, *self.scores):
+            raise ValueError("'won_alone' cannot name a member: it is a detail of the ensemble's own")
         if both := sorted(self.gates.keys() & self.scores.keys()):
             raise ValueError(f"'{both[0]}' is both a gate and a score; rename one")
         for name, weight in self.weights.items():
@@ -140,7 +151,8 @@ class Ensemble(ArbiterStrategy):
         excused = {name for name, scorer in self.scores.items() if has_middle and not scorer.pointwise}
         needs_sample = any(isinstance(member, CalibratedArbiter) for member in (*gates.values(), *scorers.values()))
         kind = CalibratedEnsemble if needs_sample else EnsembleArbiter
-        return kind(gates, scorers, combine, excused)
+        comparing = {name for name, scorer in self.scores.items() if not scorer.pointwise}
+        return kind(gates, scorers, combine, excused, comparing if self.alone == "wins" else None)
 
 
 def weighted(weights: Mapping[str, float]) -> Combine:
@@ -181,13 +193,14 @@ class Ruling:
     """What the members have said of one candidate so far.
 
     scores: by scorer. details: of all members. stopped: the first verdict without a score. excused: the first one that
-    counts only if no scorer gives a score.
+    counts only if no scorer gives a score. is_alone: whether it is to win without a comparison.
     """
 
     scores: dict[str, float] = field(default_factory=dict)
     details: dict[str, float] = field(default_factory=dict)
     stopped: Verdict | None = None
     excused: Verdict | None = None
+    is_alone: bool = False
 
     @property
     def ended(self) -> Verdict | None:
@@ -215,13 +228,15 @@ Docket = list[tuple[Case, list[Ruling]]]
 class EnsembleArbiter:
     """See `Ensemble`.
 
-    excused: scorers whose abstention on a lone candidate is left out of what `combine` gets.
+    excused: scorers whose abstention on a lone candidate is left out of what `combine` gets. comparing: where a lone candidate wins,
+    the scorers that are not asked about it; else None.
     """
 
     gates: Mapping[str, Arbiter]
     scorers: Mapping[str, Arbiter]
     combine: Combine
     excused: AbstractSet[str]
+    comparing: AbstractSet[str] | None = None
 
     def keep_replies(self, stores: Callable[[Strategy[Any]], ReplyStore]) -> None:
         """Let the members keep theirs."""
@@ -235,12 +250,22 @@ class EnsembleArbiter:
         passed = docket
         for name, gate in self.gates.items():
             passed = _passed(name, gate, passed)
+        met = [(case, rulings) for case, rulings in passed if not self._wins_alone(rulings)]
         for name, scorer in self.scorers.items():
-            self._score(name, scorer, passed)
+            self._score(name, scorer, met if self.comparing and name in self.comparing else passed)
         for _, rulings in docket:
             placed = [ruling.scores for ruling in rulings if ruling.ended is None]
             scores = iter(self.combine(placed) if placed else ())
+            for ruling in rulings if self.comparing else ():
+                ruling.details["won_alone"] = float(ruling.is_alone and ruling.ended is None)
             yield [ruling.verdict(scores) for ruling in rulings]
+
+    def _wins_alone(self, rulings: Sequence[Ruling]) -> bool:
+        """Note and return whether a candidate is to win without a comparison."""
+        is_alone = bool(self.comparing) and len(rulings) == 1
+        for ruling in rulings:
+            ruling.is_alone = is_alone
+        return is_alone
 
     def _score(self, name: str, scorer: Arbiter, docket: Docket) -> None:
         for rulings, verdicts in _verdicts(name, scorer, docket):

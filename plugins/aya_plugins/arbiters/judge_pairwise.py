@@ -1,11 +1,10 @@
-"""Pairwise judging: both orders of every two answers, and what they add up to."""
+"""Pairwise judging: both orders of every two answers, or one that is drawn, and what they add up to."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 
 from aya_core.api import Case, Completion, Prompt, Verdict, stable_hash
 from aya_plugins.arbiters.judge_asking import Reply
@@ -23,7 +22,7 @@ COUNTS = (
 | comparisons | opponents against whom the answer won, lost or tied |
 | ties | those that counted half: the judge saw no difference, the orders disagreed, or the texts were equal |
 | order_disagreements | those in which the two orders gave two verdicts |
-| first_position_wins, second_position_wins | verdicts, two a comparison, for the answer shown first, or second, whichever \
+| first_position_wins, second_position_wins | verdicts, one for each order shown, for the answer shown first, or second, whichever \
 it was; a judge without a liking for a place has as many of one as of the other |
 | failed_comparisons | opponents against whom no verdict could be read in at least one order |
 | unparsable | replies that could not be read, those to a question asked again included |
@@ -44,17 +43,18 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Pairwise:
-    """See `Judge`. Satisfies `Way`."""
+    """See `Judge`. Satisfies `Way`. order_seed: draws the one order of every two answers; None shows both."""
 
     wording: Wording
     opponents: int | None
+    order_seed: int | None = None
 
     def questions(self, case: Case) -> Iterator[Prompt]:
-        """Ask about every two answers that meet, in both orders, unless they are equal."""
+        """Ask about every two answers that meet, unless they are equal."""
         for one, two in self._meetings(case):
             texts = case.candidates[one].text, case.candidates[two].text
             if not _equal(*texts):
-                for first, second in permutations(texts):
+                for first, second in self._orders(case.prompt, *texts):
                     asked = self.wording.compare(case.prompt, first, second)
                     yield Prompt(
                         _id(case.prompt, first, second), case.prompt.language, ({"role": "user", "content": asked},)
@@ -70,7 +70,8 @@ class Pairwise:
         counts = [Counter(dict.fromkeys(COUNTS, 0)) for _ in case.candidates]
         problems = [""] * len(case.candidates)
         for one, two in self._meetings(case):
-            found = compare(case.prompt, case.candidates[one].text, case.candidates[two].text, replies)
+            texts = case.candidates[one].text, case.candidates[two].text
+            found = compare(case.prompt, *texts, self._orders(case.prompt, *texts), replies)
             for place in (one, two):
                 counts[place].update(found.counts)
                 problems[place] = found.problem or problems[place]
@@ -82,34 +83,50 @@ class Pairwise:
             for candidate, won, details, problem in zip(case.candidates, points, counts, problems, strict=True)
         ]
 
+    def _orders(self, prompt: Prompt, one: str, two: str) -> Sequence[tuple[str, str]]:
+        """The orders in which two answers are shown: whichever of them is named first."""
+        if self.order_seed is None:
+            return (one, two), (two, one)
+        return (drawn_order(self.order_seed, prompt.id, one, two),)
+
     def _meetings(self, case: Case) -> Iterator[tuple[int, int]]:
         places = [place for place, candidate in enumerate(case.candidates) if candidate.text.strip()]
         for one, two in meetings([case.candidates[place] for place in places], self.opponents):
             yield places[one], places[two]
 
 
-def compare(prompt: Prompt, one: str, two: str, replies: Mapping[str, Reply[Place]]) -> Comparison:
-    """Bring the verdicts in both orders together."""
+def compare(
+    prompt: Prompt, one: str, two: str, orders: Sequence[tuple[str, str]], replies: Mapping[str, Reply[Place]]
+) -> Comparison:
+    """Bring the verdicts in all orders shown together: where they disagree it is a tie."""
     if _equal(one, two):
         return Comparison(0.5, {"comparisons": 1, "ties": 1})
-    forwards, backwards = replies[_id(prompt, one, two)], replies[_id(prompt, two, one)]
-    counts = {"unparsable": forwards.unparsable + backwards.unparsable}
-    if forwards.read is None or backwards.read is None:
-        return Comparison(None, {**counts, "failed_comparisons": 1}, forwards.problem or backwards.problem)
-    shown = (forwards.read, backwards.read)
-    agree = forwards.read == _TURNED[backwards.read]
-    points = _POINTS[forwards.read] if agree else 0.5
+    found = [replies[_id(prompt, *order)] for order in orders]
+    counts = {"unparsable": sum(reply.unparsable for reply in found)}
+    read = [reply.read for reply in found]
+    if None in read:
+        problem = next(reply.problem for reply in found if reply.problem)
+        return Comparison(None, {**counts, "failed_comparisons": 1}, problem)
+    shown = [place for place in read if place is not None]
+    won = {_POINTS[place if first == one else _TURNED[place]] for place, (first, _) in zip(shown, orders, strict=True)}
+    points = next(iter(won)) if len(won) == 1 else 0.5
     return Comparison(
         points,
         {
             **counts,
             "comparisons": 1,
             "ties": int(points == 0.5),
-            "order_disagreements": int(not agree),
+            "order_disagreements": int(len(won) > 1),
             "first_position_wins": shown.count("first"),
             "second_position_wins": shown.count("second"),
         },
     )
+
+
+def drawn_order(seed: int, prompt: str, one: str, two: str) -> tuple[str, str]:
+    """Draw the order of two answers to a prompt by hash: each first in half of all cases, and the same order each time."""
+    first, second = sorted((one, two))
+    return (first, second) if int(stable_hash([seed, prompt, first, second])[:8], 16) % 2 else (second, first)
 
 
 def _verdict(text: str, points: Sequence[float], counts: Mapping[str, int], problem: str) -> Verdict:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from aya_core.api import (
     COUNTED,
@@ -26,6 +29,7 @@ from aya_core.api import (
     checked_verdicts,
     nested,
 )
+from aya_plugins.arbiters.judge_pairwise import drawn_order
 from aya_plugins.evaluators.signatures import settings_of, versions
 
 
@@ -33,17 +37,18 @@ class WinRate(EvaluatorStrategy):
     """Judge each answer against a rival's answer to the same prompt, and count wins, losses and ties.
 
     Sample i meets the rival's sample i. An arbiter that compares sees both answers in both orders; where the orders disagree it
-    is a tie, which is counted. It sees no names. Equal answers tie unasked, and an empty one loses unasked to any
-    other. One that scores answers by themselves gives the win to the higher score, and equal scores are a tie. A verdict that
-    failed is never guessed, and never kept: it is asked for again when the evaluator runs again.
+    is a tie, which is counted. With `orders: drawn` it sees them once, as in papers of the Aya family (docs/win-rates.md). It sees
+    no names. Equal answers tie unasked, and an empty one loses unasked to any other. An arbiter that scores answers by themselves
+    gives the win to the higher score, and equal scores are a tie. A verdict that failed is never guessed, and never kept: it is
+    asked for again when the evaluator runs again.
 
     | metric | of |
     |---|---|
-    | win, loss, tie | shares of the battles that were judged |
+    | win, loss, tie | shares of the battles that were judged; they add up to 1, so ties are in the denominator of `win` |
     | unjudged | share of all battles without a result: the judge abstained or failed, or a side gave no answer |
     | failed | share of all battles in which the judge gave no verdict that could be read, in either order |
     | empty | share of all battles in which the model's answer was empty |
-    | order_disagreement | share of the judged battles in which the two orders disagreed |
+    | order_disagreement | share of the judged battles in which the two orders disagreed; only where both were shown |
     | first_position | share of verdicts with a winner that went to the answer shown first; 0.5 without a liking for a place |
     | length | mean length of the model's answers, in characters |
     | length_difference | mean of that less the rival's |
@@ -64,6 +69,28 @@ class WinRate(EvaluatorStrategy):
     judge: nested("arbiter") = Field(  # type: ignore[valid-type]
         description="The arbiter who decides, such as {use: judge, teacher: ...}."
     )
+    orders: Literal["both", "drawn"] | None = Field(
+        None,
+        description="For an arbiter that compares: show each battle in both orders, or once, in an order that a hash draws. None means "
+        "what a `judge` says itself (its own `orders`), and both for others.",
+    )
+    order_seed: int = Field(0, description="`orders: drawn`: another seed draws other orders; a `judge` has its own.")
+
+    @model_validator(mode="after")
+    def _orders_are_the_judges(self) -> Self:
+        judge: ArbiterStrategy = self.judge
+        own = dict(judge).get("orders")
+        if self.orders is not None and judge.pointwise:
+            raise ValueError("orders changes nothing for a judge that scores answers by themselves; leave it out")
+        if self.orders is not None and judge.orderless and self.orders != (own or "both"):
+            raise ValueError(
+                f"this judge shows answers in its own manner; set judge.orders: {self.orders}, and leave this out"
+            )
+        if self.order_seed and (self.orders != "drawn" or judge.orderless):
+            raise ValueError(
+                "order_seed draws the orders of `orders: drawn` here; a judge with orders has its own order_seed"
+            )
+        return self
 
     def build(self) -> Evaluator:
         """Make the evaluator; the judge is built when a model is scored."""
@@ -75,12 +102,14 @@ class _WinRate:
         self._settings = settings
         judge: ArbiterStrategy = settings.judge
         self._compares = not judge.pointwise
-        self._shows_both = self._compares and not judge.orderless
+        self._draws = settings.orders == "drawn" and not judge.orderless
+        self._shows_both = self._compares and not judge.orderless and not self._draws
+        self._sees_both = self._compares and "drawn" not in (settings.orders, dict(judge).get("orders"))
 
     def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore]:
         battles = list(_battles(evaluated))
         asked = [battle for battle in battles if battle.is_met and self._outcome_unasked(battle) is None]
-        cases = [case for battle in asked for case in battle.cases(self._shows_both)]
+        cases = [case for battle in asked for case in self._cases(battle)]
         verdicts: Iterator[Sequence[Verdict]] = iter(())
         if cases:
             arbiter: Arbiter = evaluated.arbiter(self._settings.judge)
@@ -90,14 +119,39 @@ class _WinRate:
         for battle in battles:
             outcome = self._outcome_unasked(battle) if battle.is_met else Outcome()
             if outcome is None:
-                outcome = both_orders(next(verdicts), next(verdicts)) if self._shows_both else one_order(next(verdicts))
+                outcome = self._outcome(battle, verdicts)
             yield from self._rows(battle, outcome)
 
     def signature(self) -> Mapping[str, str]:
         against = self._settings.against
         named = settings_of(against) if isinstance(against, Strategy) else str(against)
         orders = {True: "both", False: "the arbiter's own"}[self._shows_both] if self._compares else "none"
+        if self._draws:
+            orders = f"drawn, seed {self._settings.order_seed}"
         return {"against": named, "judge": settings_of(self._settings.judge), "orders": orders, **versions()}
+
+    def _cases(self, battle: Battle) -> Iterator[Case]:
+        """What is judged of a battle."""
+        ahead, behind = battle.cases()
+        if self._draws:
+            yield ahead if self._is_ahead(battle) else behind
+        else:
+            yield ahead
+            if self._shows_both:
+                yield behind
+
+    def _outcome(self, battle: Battle, verdicts: Iterator[Sequence[Verdict]]) -> Outcome:
+        if self._shows_both:
+            return both_orders(next(verdicts), next(verdicts))
+        if self._draws:
+            return drawn(next(verdicts), is_ahead=self._is_ahead(battle))
+        return one_order(next(verdicts))
+
+    def _is_ahead(self, battle: Battle) -> bool:
+        """Draw whether the model's answer is shown first."""
+        ahead, _ = battle.cases()
+        own, rival = (candidate.text for candidate in ahead.candidates)
+        return drawn_order(self._settings.order_seed, battle.prompt.id, own, rival) == (own, rival)
 
     def _outcome_unasked(self, battle: Battle) -> Outcome | None:
         return decided(battle) if self._compares else None
@@ -114,7 +168,7 @@ class _WinRate:
             yield row("win", outcome.points == 1)
             yield row("loss", outcome.points == 0)
             yield row("tie", outcome.points == 0.5)
-            if self._compares:
+            if self._sees_both:
                 yield row("order_disagreement", outcome.disagrees)
         if shown := outcome.first_wins + outcome.second_wins:
             yield row("first_position", outcome.first_wins / shown, shown)
@@ -153,12 +207,11 @@ class Battle:
         """Whether both sides answered."""
         return self.own is not None and self.rival is not None
 
-    def cases(self, both: bool) -> Iterator[Case]:
-        """What is judged: the model's answer first, and where both orders are wanted, the rival's first, too."""
-        if self.own is not None and self.rival is not None:
-            yield Case(self.prompt, (self.own, self.rival))
-            if both:
-                yield Case(self.prompt, (self.rival, self.own))
+    def cases(self) -> tuple[Case, Case]:
+        """Both orders of a battle that is met: the model's answer first, and the rival's first."""
+        assert self.own is not None
+        assert self.rival is not None
+        return Case(self.prompt, (self.own, self.rival)), Case(self.prompt, (self.rival, self.own))
 
 
 @dataclass(frozen=True)
@@ -193,6 +246,13 @@ def one_order(verdicts: Sequence[Verdict]) -> Outcome:
     }  # both answers' details tell of one comparison
     first, second, disagreements = counts.values()
     return Outcome(_points(ours, theirs), _has_failed(verdicts), disagreements > 0, first, second)
+
+
+def drawn(verdicts: Sequence[Verdict], *, is_ahead: bool) -> Outcome:
+    """Read the verdicts on the answers in the one order shown. is_ahead: whether the model's answer was shown first."""
+    first = _points(*verdicts)
+    points = first if first is None or is_ahead else 1 - first
+    return Outcome(points, _has_failed(verdicts), False, float(first == 1), float(first == 0))
 
 
 def both_orders(ahead: Sequence[Verdict], behind: Sequence[Verdict]) -> Outcome:

@@ -115,7 +115,7 @@ def stretches(script: str) -> Mapping[str, re.Pattern[str]]:
 
 
 _GAP = r"[^\w\n]{0,3}"
-_LATIN_GAP = r"[ .,;:!?'’\-–—]{0,3}"
+_LATIN_GAP = r"[ .,;:!?'’\-–—]{0,6}"
 """What may stand between two words of a passage; terms in Latin letters stand in brackets and between quotation marks."""
 
 

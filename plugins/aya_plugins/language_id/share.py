@@ -36,7 +36,7 @@ IN_A_ROW = 80
 STRETCH = 30
 """Letters of a lapse into another script, at the least: names and terms are shorter."""
 
-LATIN_STRETCH = 120
+LATIN_STRETCH = 100
 """The same of Latin letters, in which titles, products and terms stand in every language."""
 
 
