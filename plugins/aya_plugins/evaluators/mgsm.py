@@ -46,6 +46,7 @@ class Mgsm(BenchmarkData, EvaluatorStrategy):
     Source: Shi et al. 2022, arXiv 2210.03057; lm-evaluation-harness 0.4.13, tasks mgsm_native_cot_*; 5 examples in arXiv 2412.04261.
     """
 
+    version = 2
     asks = True
     headline = "exact_match"
     goal = "max"
@@ -106,7 +107,7 @@ class _Mgsm:
             values = {
                 "exact_match": is_same(strict, problem.gold),
                 "exact_match/flexible": is_same(flexible(text), problem.gold),
-                "exact_match/number": means(text, problem.gold),
+                "exact_match/number": means(text, problem.gold, problem.language),
                 "unanswered": not answers,
             }
             if answers:
@@ -122,7 +123,7 @@ class _Mgsm:
         return {
             **settings.data_signature(), "template": TEMPLATE, "shots": shown, "exemplars": content_of(file) if file else "split train",
             "prompting": settings.prompting, "decoding": f"greedy, {settings.max_tokens} tokens",
-            "extraction": "strict-match, flexible-extract, last number by value", **versions(),
+            "extraction": "strict-match, flexible-extract, last number by value in the language's manner", **versions(),
         }  # fmt: skip
 
     def _problems(self) -> Iterator[_Problem]:

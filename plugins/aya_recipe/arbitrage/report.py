@@ -20,6 +20,7 @@ from typing import Any
 
 from aya_core.api import Alert, Block, Picture, Section, StageRecord, Text
 from aya_recipe.arbitrage.account import warnings
+from aya_recipe.data import left_out
 from aya_recipe.report import bars
 from aya_recipe.report.bars import COLORS, Bar
 from aya_recipe.report.blocks import number, table_of
@@ -78,7 +79,7 @@ def gather(stage: StageRecord) -> Row:
         "wins": dict(sorted(wins.items())),
         "dropped": best["dropped"],
         "pairs": pairs,
-        "warnings": [*_left_out(stage), *warnings(account)],
+        "warnings": [*left_out.sentences(stage), *warnings(account)],
     }
 
 
@@ -145,16 +146,6 @@ def _picture(name: str, account: Mapping[str, Any]) -> Picture:
         rows.append(Bar(language, won, labels, str(total)))
     title = f"{name}: whose answer won where"
     return Picture(name, title, bars.shares(title, colors, rows))
-
-
-def _left_out(stage: StageRecord) -> list[str]:
-    """Say which rows of the prompts' data set were left out for their language."""
-    id = stage.steps[f"{stage.name}.routes"].inputs.get("prompts")
-    left_out = stage.run.standing[id].measures.get("left_out") if id is not None else None
-    if not left_out:
-        return []
-    counts = ", ".join(f"{code} {count}" for code, count in left_out.items())
-    return [f"prompts in languages that the recipe does not name were left out: {counts}"]
 
 
 def by_reason(dropped: Iterable[Mapping[str, Any]]) -> dict[str, int]:
