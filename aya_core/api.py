@@ -216,7 +216,12 @@ from aya_core.planning.plan import (
     fill_paths as fill_paths,
     make_plan as make_plan,
 )
-from aya_core.planning.reading import ROW_RECORDS as ROW_RECORDS, prompt_of as prompt_of, read_data as read_data
+from aya_core.planning.reading import (
+    ROW_RECORDS as ROW_RECORDS,
+    language_sentences as language_sentences,
+    prompt_of as prompt_of,
+    read_data as read_data,
+)
 from aya_core.planning.recipe import LoadedRecipe as LoadedRecipe, validate_recipe as validate_recipe
 from aya_core.planning.registry import Registry as Registry
 from aya_core.running.asking.asked import (

@@ -115,7 +115,7 @@ API = (
         "`Builder`; an action gets `Work`.",
         [
             "Stage", "Action", "Builder", "Node", "Plan", "Work", "Report", "ask_teacher", "answers_to", "chunk_size",
-            "read_data", "ROWS_KINDS", "ROW_RECORDS", "fill_paths", "LOG",
+            "read_data", "language_sentences", "ROWS_KINDS", "ROW_RECORDS", "fill_paths", "LOG",
         ],
     ),
     Group(

@@ -139,7 +139,7 @@ def _others(left_out: Mapping[str, int], languages: Collection[str]) -> str:
     return others
 
 
-def sentences_of(measures: Mapping[str, Any]) -> Sequence[str]:
+def language_sentences(measures: Mapping[str, Any]) -> Sequence[str]:
     """Say which rows a step left out for their language, or counted as another, by what `read_data` measured."""
     found = []
     if left_out := measures.get("left_out"):
@@ -156,5 +156,5 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
-ACTIONS: Mapping[str, Action] = {"read": Action(read_data)}
+ACTIONS: Mapping[str, Action] = {"read": Action(read_data, version=2)}
 """The actions of the core, by name."""

@@ -15,6 +15,7 @@ class Verifier(CheckOptions, ArbiterStrategy):
     Abstains where the prompt has no reference. A check that raises, or gives NaN, fails that answer alone.
     """
 
+    version = 2
     pointwise = True
 
     def build(self) -> Arbiter:

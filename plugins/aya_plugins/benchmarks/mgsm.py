@@ -89,9 +89,9 @@ def is_same(answer: str, gold: str) -> bool:
     return _plain(answer) == _plain(gold)
 
 
-def means(text: str, gold: str) -> bool:
-    """Whether the last number of a text has the value of the gold answer, in the digits and the punctuation of any language."""
-    return bool(last_number(text) & readings(gold.replace(",", "")))
+def means(text: str, gold: str, language: str | None = None) -> bool:
+    """Whether the last number of a text has the value of the gold answer, in the digits and the punctuation of its language."""
+    return bool(last_number(text, language) & readings(gold.replace(",", ""), "en"))
 
 
 def written(examples: Sequence[tuple[str, str]], asked: str) -> str:

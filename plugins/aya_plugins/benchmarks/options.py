@@ -78,6 +78,7 @@ class BenchmarkData(Settings):
             splits=splits,
             languages=languages,
             codes=self.codes,
+            may_lack=self.may_lack_languages,
         )
 
     @property

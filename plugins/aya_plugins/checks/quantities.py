@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from aya_core.api import PluginError
-from aya_plugins.numerals import NUMBER, SEPARATORS, readings
+from aya_plugins.numerals import next_number, prepared
 
 ROUNDING = Decimal("1e-20")
 """What converting may lose of 28 digits, as a share, for some factors (5/9 for °F) are no finite decimals."""
@@ -64,8 +64,8 @@ def last_quantity(text: str) -> Quantity | None:
     """Read the last number of a text and the unit behind it."""
     text = _compatible(text)
     found, place = None, 0
-    while match := NUMBER.search(text, place):
-        values, place = readings(match[0]), match.end()
+    while number := next_number(text, place):
+        values, place = number
         if ten := _TEN.match(text, place):
             factor = Decimal(10) ** int(ten[1].replace("−", "-"))
             values, place = frozenset(value * factor for value in values), ten.end()
@@ -133,5 +133,7 @@ def registry() -> Any:
 def _compatible(text: str) -> str:
     """Write signs that stand for others (㎞, ℃, full-width letters) as those, and superscripts as powers."""
     text = _SUPERSCRIPTS.sub(lambda found: "^" + unicodedata.normalize("NFKC", found[0]), text)
-    text = "".join(mark if mark in SEPARATORS else unicodedata.normalize("NFKC", mark) for mark in text)
+    text = "".join(
+        mark if mark in ".,'’٫٬" or mark.isspace() else unicodedata.normalize("NFKC", mark) for mark in prepared(text)
+    )
     return _TWO_WORDS.sub(lambda found: f"{found[1]}_{found[2]}".lower(), _DEGREES.sub("", text))

@@ -15,12 +15,12 @@ _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d+)-of-(?P<count>\d+)")
 
 
 class Whole(NamedTuple):
-    """The table that a file is, or is a shard of. count: of its shards; 0 where the file is all of it."""
+    """The table that a file is, or is a shard of. shards: how many; 0 where the file is all of it."""
 
     folder: Path
     stem: str
     ending: str
-    count: int
+    shards: int
 
 
 def whole_of(file: Path) -> Whole:
@@ -37,11 +37,11 @@ def check_shards(files: Iterable[Path]) -> None:
         if match := _SHARD.fullmatch(file.stem):
             tables.setdefault(whole_of(file), {})[int(match["number"])] = file
     for whole, shards in tables.items():
-        numbers = range(1, whole.count + 1) if whole.count in shards else range(whole.count)
+        numbers = range(1, whole.shards + 1) if whole.shards in shards else range(whole.shards)
         missing = [number for number in numbers if number not in shards]
         if missing:
             raise DataError(
-                f"{next(iter(shards.values()))}: shard {', '.join(map(str, missing[:5]))} of {whole.count} is missing beside it; get all "
+                f"{next(iter(shards.values()))}: shard {', '.join(map(str, missing[:5]))} of {whole.shards} is missing beside it; get all "
                 "shards, or name the files that are meant one by one"
             )
 

@@ -48,6 +48,7 @@ class Mgsm(BenchmarkData, EvaluatorStrategy):
     Source: Shi et al. 2022, arXiv 2210.03057; lm-evaluation-harness 0.4.13, tasks mgsm_native_cot_*; 5 examples in arXiv 2412.04261.
     """
 
+    version = 2
     asks = True
     metrics = {
         "exact_match": SHARE, "exact_match/*": SHARE, "unanswered": FAULTS, "unread": FAULTS, "cut_short": FAULTS,
@@ -112,7 +113,7 @@ class _Mgsm:
             values = {
                 "exact_match": is_same(strict, problem.gold),
                 "exact_match/flexible": is_same(flexible(text), problem.gold),
-                "exact_match/number": means(text, problem.gold),
+                "exact_match/number": means(text, problem.gold, problem.language),
                 "unanswered": not answers,
             }
             if answers:
@@ -128,7 +129,7 @@ class _Mgsm:
         return {
             **settings.data_signature(), "template": TEMPLATE, "shots": shown, "exemplars": content_of(file) if file else "split train",
             "prompting": settings.prompting, "decoding": f"greedy, {settings.max_tokens} tokens",
-            "extraction": "strict-match, flexible-extract, last number by value", **versions(),
+            "extraction": "strict-match, flexible-extract, last number by value in the language's manner", **versions(),
         }  # fmt: skip
 
     def _problems(self) -> Iterator[_Problem]:

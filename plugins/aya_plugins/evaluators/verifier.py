@@ -17,6 +17,7 @@ class VerifierEvaluator(CheckOptions, EvaluatorStrategy):
     `unverified` is their share of all answers.
     """
 
+    version = 2
     needs_answers = True
 
     @property

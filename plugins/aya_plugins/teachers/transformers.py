@@ -19,7 +19,6 @@ class Transformers(ChatSettings, CheckpointSettings, TeacherStrategy):
         "aya_plugins.teachers.runtime.transformers",
     )
     extra = "train"
-    version = 2  # 2: what has no token, or is longer than the window, has no log-likelihood
 
     model: ModelRef = Field(description="The checkpoint that answers.")
     system: str | None = Field(None, description="A system message put before every prompt.")

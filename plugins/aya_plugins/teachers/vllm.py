@@ -22,7 +22,6 @@ class Vllm(ChatSettings, TeacherStrategy):
     imports = ("torch", "transformers.modeling_utils", "aya_plugins.modeling.checkpoint")
     needs = ("vllm", "accelerate")  # which reads what a checkpoint holds without its weights
     extra = "vllm"
-    version = 2  # 2: what has no token, or is longer than the window, has no log-likelihood
     execution_settings = frozenset(
         {"tensor_parallel_size", "pipeline_parallel_size", "gpu_memory_utilization", "enable_prefix_caching"}
     )

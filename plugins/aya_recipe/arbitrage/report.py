@@ -25,6 +25,7 @@ from typing import Any
 from aya_core.api import Alert, Block, Picture, Reasons, Section, StageRecord, Text
 from aya_recipe.arbitrage import costs
 from aya_recipe.arbitrage.account import warnings
+from aya_recipe.data import left_out
 from aya_recipe.report import bars
 from aya_recipe.report.bars import COLORS, Bar
 from aya_recipe.report.blocks import number, table_of
@@ -99,7 +100,7 @@ def gather(stage: StageRecord) -> Row:
         "judge": {"tokens": judge, "cost": judge_cost},
         "cost": costs.total([*(row["cost"] for row in teachers.values()), judge_cost]),
         "warnings": [
-            *_left_out(stage),
+            *left_out.sentences(stage),
             *_unanswered(teachers, by_language),
             *warnings(account),
             *_unpriced(teachers, prices),
@@ -185,16 +186,6 @@ def _picture(name: str, account: Mapping[str, Any]) -> Picture:
         rows.append(Bar(language, won, labels, str(total)))
     title = f"{name}: whose answer won where"
     return Picture(name, title, bars.shares(title, colors, rows))
-
-
-def _left_out(stage: StageRecord) -> list[str]:
-    """Say which rows of the prompts' data set were left out for their language."""
-    id = stage.steps[f"{stage.name}.routes"].inputs.get("prompts")
-    left_out = stage.run.standing[id].measures.get("left_out") if id is not None else None
-    if not left_out:
-        return []
-    counts = ", ".join(f"{code} {count}" for code, count in left_out.items())
-    return [f"prompts in languages that the recipe does not name were left out: {counts}"]
 
 
 def _because(measures: Mapping[str, Any]) -> dict[str, dict[str, int]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from aya_core.api import Action, Builder, Field, Stage, nested
-from aya_recipe.data import selecting
+from aya_core.api import Action, Alert, Builder, Field, Section, Stage, StageRecord, nested
+from aya_recipe.data import left_out, selecting
 
 
 class DataStage(Stage):
@@ -22,3 +22,9 @@ class DataStage(Stage):
     def unroll(self, build: Builder) -> None:
         """One step that holds the rows."""
         build.name(self.name, build.rows(self.rows, "rows", self.kind, self.name))
+
+    @classmethod
+    def section(cls, stage: StageRecord) -> Section | None:
+        """Which rows were left out for their language; None where none was."""
+        alerts = [Alert(sentence) for sentence in left_out.sentences(stage)]
+        return Section(f"{stage.name}: rows left out", {}, alerts) if alerts else None

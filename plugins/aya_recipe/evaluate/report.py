@@ -20,7 +20,8 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from aya_core.api import Block, Metric, Picture, Section, StageRecord, Table, Text
+from aya_core.api import Alert, Block, Metric, Picture, Section, StageRecord, Table, Text
+from aya_recipe.data import left_out
 from aya_recipe.evaluate import published, scores, tables
 from aya_recipe.evaluate.evaluation import GREEDY
 from aya_recipe.evaluate.scores import Scores
@@ -58,6 +59,7 @@ def _title(data: Mapping[str, Any]) -> str:
 
 def _blocks(stage: StageRecord, data: Mapping[str, Any]) -> Iterator[Block]:
     name, account = stage.name, data["table"]
+    yield from (Alert(sentence) for sentence in left_out.sentences(stage))
     if data["stages"] or data["controls"]:
         about = f"{data['headline']}, mean over languages; ± is half the 95% interval, n the number of prompts."
         better = BETTER.get(data["goal"], "")

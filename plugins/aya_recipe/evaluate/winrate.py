@@ -16,6 +16,7 @@ from aya_recipe.numbers.bootstrap import RESAMPLES
 from aya_recipe.numbers.winrates.battles import Battles
 from aya_recipe.numbers.winrates.rates import Rate, Rates, mean_of, rates
 from aya_recipe.numbers.winrates.reading import read_battles
+from aya_recipe.options.words import read_languages
 from aya_recipe.report import terminal
 
 
@@ -24,11 +25,23 @@ from aya_recipe.report import terminal
 @click.option("--baseline", metavar="MODEL", help="Whom to compare with; by default the model that is in every battle.")
 @click.option("--style", is_flag=True, help="Control for style: length, headers, lists and bold type.")
 @click.option("--by-language", is_flag=True, help="Each language by itself, too, and their mean.")
+@click.option(
+    "--languages",
+    metavar="MAP",
+    help="Languages by how FILE writes them, where that is no code and no English name: '{Farsi-IR: fa}'.",
+)
 @click.option("--resamples", type=click.IntRange(2), default=RESAMPLES, show_default=True, help="Of the bootstrap.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
-    file: Path, baseline: str | None, style: bool, by_language: bool, resamples: int, seed: int, as_json: bool
+    file: Path,
+    baseline: str | None,
+    style: bool,
+    by_language: bool,
+    languages: str | None,
+    resamples: int,
+    seed: int,
+    as_json: bool,
 ) -> None:
     """Show the win rate of every model in FILE, with its standard error and 95% interval.
 
@@ -36,6 +49,8 @@ def command(
     (generator_1, generator_2, preference), or a table of preferences with a column for each model. See docs/win-rates.md.
     """
     battles = read_battles(file).against(baseline)
+    if by_language or languages:
+        battles = battles.in_codes(read_languages(languages, "--languages"))
     found = rates(battles, style=style, resamples=resamples, seed=seed)
     parts = {
         language: rates(part, style=style, resamples=resamples, seed=seed)

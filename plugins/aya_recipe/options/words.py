@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from aya_core.api import MANIFEST, LoadedRecipe, RecipeError, Stage, did_you_mean, read_strategy
+from aya_core.api import MANIFEST, LoadedRecipe, RecipeError, Stage, check_language, did_you_mean, read_strategy, yaml12
 
 USES = {".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
 """The data set that reads files with each ending."""
@@ -28,6 +28,17 @@ def read_dataset(text: str, option: str) -> dict[str, Any]:
     if ending in USES and "," not in text and not text.lstrip().startswith("{"):
         return {"use": USES[ending], "path": text}
     return read_strategy(text, option)
+
+
+def read_languages(text: str | None, option: str) -> dict[str, str]:
+    """Read a map of languages by how data writes them: '{Farsi-IR: fa}'."""
+    found = {} if text is None else yaml12.parse(text, option)
+    if not isinstance(found, dict):
+        raise RecipeError(f"{option} {text}: expected a map, such as '{{Farsi-IR: fa}}'")
+    try:
+        return {str(written): check_language(str(code)) for written, code in found.items()}
+    except ValueError as error:
+        raise RecipeError(f"{option}: {error}") from None
 
 
 def read_row_source(text: str, option: str) -> dict[str, Any] | str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aya_core.api import DataError, did_you_mean
+from aya_core.api import UNKNOWN_LANGUAGE, DataError, did_you_mean, find_language, plain_language
 from aya_recipe.numbers import statistics
 from aya_recipe.numbers.statistics import Observation
 from aya_recipe.numbers.winrates.style import Style
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+UNKNOWN = ("", "unknown", "undetermined", UNKNOWN_LANGUAGE)
+"""How files write that they do not know the language."""
 
 
 class Battle(NamedTuple):
@@ -71,6 +74,11 @@ class Battles:
         """What is drawn with a battle."""
         return statistics.observation(row.language, row.prompt, row.item if self.pool else None)
 
+    def in_codes(self, codes: Mapping[str, str]) -> Battles:
+        """Name languages by their codes, however the file writes them. codes: what is no code and no English name. Raises DataError."""
+        rows = [row._replace(language=_code(row, codes)) for row in self.rows]
+        return replace(self, rows=rows)
+
     def by_language(self) -> dict[str, Battles]:
         """Part the battles by language."""
         parts: dict[str, list[Battle]] = {}
@@ -89,6 +97,18 @@ def _shared(rows: Iterable[Battle]) -> Sequence[str]:
         if row.item is not None:
             languages.setdefault(row.item, set()).add(row.language)
     return sorted(languages) if any(len(found) > 1 for found in languages.values()) else ()
+
+
+def _code(row: Battle, codes: Mapping[str, str]) -> str:
+    if row.language.strip().lower() in UNKNOWN:
+        return UNKNOWN_LANGUAGE
+    code = codes.get(row.language) or find_language(row.language)
+    if code is None:
+        raise DataError(
+            f"{row.place}: the language is {row.language!r:.60}, no code of ISO 639 and no English name; say which it is, such as "
+            f"--languages '{{{row.language}: de}}'"
+        )
+    return plain_language(code)
 
 
 def _center(rows: Iterable[Battle]) -> str | None:
