@@ -16,6 +16,7 @@ from aya_core.api import (
     Strategy,
     Teacher,
     TeacherStrategy,
+    Unanswered,
     Verdict,
     prompt_key,
     stable_hash,
@@ -99,6 +100,9 @@ class Questioner:
                 raise PluginError(
                     f"the teacher of 'judge' answered '{answer.prompt_id}' {often}; expected one reply each"
                 )
+            if isinstance(answer, Unanswered):
+                yield question, Reply(problem=f"{LEFT_OUT}: {answer.reason}")
+                continue
             try:
                 if answer.finish_reason == "length":
                     raise UnreadableError(f"the judge's reply was cut at {sampling.max_tokens} tokens")

@@ -14,6 +14,7 @@ from rich.console import Console
 from aya_core.api import Table
 from aya_recipe.numbers.bootstrap import RESAMPLES
 from aya_recipe.numbers.winrates.battles import Battles
+from aya_recipe.numbers.winrates.length_rates import length_controlled as length_rates
 from aya_recipe.numbers.winrates.rates import Rate, Rates, mean_of, rates
 from aya_recipe.numbers.winrates.reading import read_battles
 from aya_recipe.options.words import read_languages
@@ -24,6 +25,19 @@ from aya_recipe.report import terminal
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
 @click.option("--baseline", metavar="MODEL", help="Whom to compare with; by default the model that is in every battle.")
 @click.option("--style", is_flag=True, help="Control for style: length, headers, lists and bold type.")
+@click.option("--length-controlled", is_flag=True, help="At equal length of both answers, as AlpacaEval 2.")
+@click.option(
+    "--difficulty",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --length-controlled, how hard each prompt is: AlpacaEval's instruction_difficulty.csv.",
+)
+@click.option(
+    "--gamed",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --length-controlled, preferences between lengths of one model: AlpacaEval's df_gamed.csv.",
+)
 @click.option("--by-language", is_flag=True, help="Each language by itself, too, and their mean.")
 @click.option(
     "--languages",
@@ -37,6 +51,9 @@ def command(
     file: Path,
     baseline: str | None,
     style: bool,
+    length_controlled: bool,
+    difficulty: Path | None,
+    gamed: Path | None,
     by_language: bool,
     languages: str | None,
     resamples: int,
@@ -48,14 +65,21 @@ def command(
     FILE (JSONL, JSON, CSV, TSV or Parquet) holds verdicts (model_a, model_b, winner, and perhaps count), AlpacaEval's annotations
     (generator_1, generator_2, preference), or a table of preferences with a column for each model. See docs/win-rates.md.
     """
+    if style and length_controlled:
+        raise click.UsageError("--style and --length-controlled are two models of the same verdicts; give one")
+    if (difficulty or gamed) and not length_controlled:
+        raise click.UsageError("--difficulty and --gamed belong to --length-controlled; give that, too")
     battles = read_battles(file).against(baseline)
     if by_language or languages:
         battles = battles.in_codes(read_languages(languages, "--languages"))
-    found = rates(battles, style=style, resamples=resamples, seed=seed)
-    parts = {
-        language: rates(part, style=style, resamples=resamples, seed=seed)
-        for language, part in (battles.by_language().items() if by_language else ())
-    }
+
+    def rated(battles: Battles) -> Rates:
+        if length_controlled:
+            return length_rates(battles, difficulty=difficulty, gamed=gamed, resamples=resamples, seed=seed)
+        return rates(battles, style=style, resamples=resamples, seed=seed)
+
+    found = rated(battles)
+    parts = {language: rated(part) for language, part in (battles.by_language().items() if by_language else ())}
     if as_json:
         click.echo(json.dumps(_as_json(battles, found, parts), ensure_ascii=False))
         return
@@ -70,6 +94,9 @@ def command(
     if found.style:
         written = ", ".join(f"{name} {value:+.3f}" for name, value in found.style.items())
         console.print(f"style (nats for a usual difference): {written}", soft_wrap=True, markup=False)
+    for model, coefficients in found.control.items():
+        written = ", ".join(f"{name} {value:+.3f}" for name, value in coefficients.items())
+        console.print(f"{model}, length control (nats): {written}", soft_wrap=True, markup=False)
     if battles.left_out:
         left_out = ", ".join(f"{name} {count}" for name, count in battles.left_out.items())
         console.print(f"without a verdict: {left_out}", soft_wrap=True, markup=False)
@@ -89,7 +116,8 @@ def _as_json(battles: Battles, found: Rates, parts: dict[str, Rates]) -> dict[st
 
 def _title(found: Rates) -> str:
     against = f"against {found.baseline}" if found.baseline else "against the other models, each counting alike"
-    return f"win rate {against}" + (" (Bradley-Terry)" if found.method != "mean" else "")
+    how = {"mean": "", "length-controlled": " at equal length"}.get(found.method, " (Bradley-Terry)")
+    return f"win rate {against}{how}"
 
 
 def _items_note(battles: Battles) -> Sequence[str]:

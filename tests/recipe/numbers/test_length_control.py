@@ -1,9 +1,13 @@
 """Length-controlled win rates: what the fit recovers, and what it must not depend on."""
 
+import json
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from aya_core.api import DataError
+from aya_recipe.evaluate.winrate import command
 from aya_recipe.numbers.winrates.length_control import Gamed, fit
 
 PROMPTS = 805
@@ -71,3 +75,46 @@ def test_resamples_spread_as_the_mean_of_other_prompts_would(judged):
 def test_equal_differences_cannot_be_controlled():
     with pytest.raises(DataError, match="length cannot be controlled"):
         fit(np.array([0.2, 0.7]), np.array([3.0, 3.0]))
+
+
+@pytest.fixture
+def annotations(tmp_path, judged):
+    """AlpacaEval's annotations of a model, and how hard their prompts are."""
+    difficulty, shorter, _, biased = judged
+    rows = [
+        {
+            "instruction": f"prompt {place}", "generator_1": "base", "generator_2": "model", "preference": 1 + biased[place],
+            "output_1": "a" * int(2500 + max(shorter[place], -2499) // 2), "output_2": "b" * int(2500 - max(shorter[place], -2499) // 2),
+        }
+        for place in range(300)
+    ]  # fmt: skip
+    (tmp_path / "annotations.json").write_text(json.dumps(rows))
+    hard = "".join(f"{place},{difficulty[place]}\n" for place in range(300))
+    (tmp_path / "difficulty.csv").write_text(f",instruction_difficulty\n{hard}")
+    return tmp_path
+
+
+def winrate(*words):
+    return CliRunner().invoke(command, [*map(str, words), "--length-controlled", "--resamples", "20", "--json"])
+
+
+def test_the_command_rates_at_equal_length(annotations, judged):
+    _, _, equal, biased = judged
+    done = winrate(annotations / "annotations.json", "--difficulty", annotations / "difficulty.csv")
+    found = json.loads(done.stdout)
+    (model,) = found["models"]
+    assert model["win_rate"] == pytest.approx(100 * equal[:300].mean(), abs=0.6)
+    assert abs(model["win_rate"] - 100 * biased[:300].mean()) > 5
+    assert model["low"] < model["win_rate"] < model["high"]
+    assert found["length_control"]["model"]["difficulty"] == pytest.approx(0.8, abs=0.1)
+
+
+def test_what_is_missing_is_named(annotations):
+    short = annotations / "short.csv"
+    short.write_text("index,instruction_difficulty\n0,1.5\n")
+    done = winrate(annotations / "annotations.json", "--difficulty", short)
+    assert "no difficulty is known of this prompt" in str(done.exception)
+    verdicts = annotations / "verdicts.jsonl"
+    verdicts.write_text('{"question_id": 1, "model_a": "a", "model_b": "b", "winner": "model_a"}\n')
+    done = winrate(verdicts, "--baseline", "a")
+    assert "no length of the answers" in str(done.exception)

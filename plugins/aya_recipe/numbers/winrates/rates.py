@@ -66,20 +66,21 @@ class Rate:
 @dataclass(frozen=True)
 class Rates:
     """The win rates of a file's models, best first. style: the coefficient of each measure of style, where it was controlled.
-    is_shared: whether languages share their questions."""
+    is_shared: whether languages share their questions. control: under length control, the coefficients of each model's fit."""
 
     models: Sequence[Rate]
     baseline: str | None
     method: str
     style: dict[str, float]
     is_shared: bool = False
+    control: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """For `aya winrate --json`."""
         found: dict[str, Any] = {"models": [one.as_row() for one in self.models]}
-        return (
-            found | {"baseline": self.baseline, "method": self.method} | ({"style": self.style} if self.style else {})
-        )
+        extra = {"style": self.style, "length_control": self.control}
+        found |= {"baseline": self.baseline, "method": self.method}
+        return found | {name: value for name, value in extra.items() if value}
 
 
 def rates(battles: Battles, *, style: bool = False, resamples: int = bootstrap.RESAMPLES, seed: int = 0) -> Rates:
@@ -103,7 +104,7 @@ def rates(battles: Battles, *, style: bool = False, resamples: int = bootstrap.R
         coefficients = dict(zip(Style._fields, fitted[len(arrays.models) :].tolist(), strict=True)) if style else {}
     found = []
     for place in shown:
-        counted = _Counted(battles, arrays.models[place])
+        counted = Counted(battles, arrays.models[place])
         spread = drawn[:, place]
         is_known = counted.prompts > 1 and resamples > 1
         is_mean = method == "mean"
@@ -148,7 +149,7 @@ def _error_of_mean(mine: Sequence[Rate], *, is_shared: bool) -> float:
     return 100 * float(np.mean(drawn, axis=0).std(ddof=1))
 
 
-class _Counted:
+class Counted:
     """What a model's battles add up to."""
 
     def __init__(self, battles: Battles, model: str) -> None:
@@ -238,12 +239,12 @@ def _drawn(
 
     found = [
         _chances(_fit(arrays, style, arrays.weight * drawn[arrays.prompt], fitted), arrays, base)
-        for drawn in _all_counts(arrays, resamples, seed)
+        for drawn in all_counts(arrays, resamples, seed)
     ]
     return np.array(found)
 
 
-def _all_counts(arrays: Arrays, resamples: int, seed: int) -> Iterator[NDArray[Any]]:
+def all_counts(arrays: Arrays, resamples: int, seed: int) -> Iterator[NDArray[Any]]:
     """How often each prompt is drawn, resample by resample."""
     import numpy as np
 
