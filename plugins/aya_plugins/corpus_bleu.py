@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aya_core.api import AyaError
-from aya_plugins.corpus_draws import drawn_sums
+from aya_plugins.corpus_metric import CorpusMetric
 
 if TYPE_CHECKING:
     import numpy
@@ -22,7 +22,7 @@ TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 """How sacrebleu makes words of a language; of any other, `13a`."""
 
 
-class CorpusBleu:
+class CorpusBleu(CorpusMetric):
     """sacrebleu's corpus BLEU (4-grams, exponential smoothing, case kept), in [0, 100].
 
     Source: Papineni et al. 2002 (P02-1040); Post 2018 (W18-6319), whose words, formula and numbers these are.
@@ -57,9 +57,9 @@ class CorpusBleu:
         """Score a corpus by its segments' counts."""
         return float(self._metric._compute_score_from_stats(statistics.sum(0).tolist()).score)
 
-    def resampled(self, statistics: Ints, resamples: int, seed: int = 0) -> Floats:
-        """Score corpora of as many segments, drawn with replacement: (resamples,). Equal seeds and sizes draw equal segments."""
-        return corpus_scores(drawn_sums(statistics, resamples, seed))
+    def scores(self, sums: Floats) -> Floats:
+        """Score many corpora at once, see `corpus_scores`."""
+        return corpus_scores(sums)
 
 
 class CorpusSpBleu(CorpusBleu):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from aya_plugins.corpus_draws import drawn_sums
+from aya_plugins.corpus_metric import CorpusMetric
 
 if TYPE_CHECKING:
     import numpy
@@ -29,7 +29,7 @@ BATCH, PAIRS = 1 << 18, 1 << 12
 its text then fit into 63 bits."""
 
 
-class CorpusChrf:
+class CorpusChrf(CorpusMetric):
     """sacrebleu's corpus chrF++ (character order 6, word order 2, beta 2), in [0, 100], from counts of n-grams.
 
     The counts of a corpus are the sums of its segments', and its score is a function of them.
@@ -56,18 +56,9 @@ class CorpusChrf:
         """Score a corpus by its segments' counts."""
         return float(self._metric._compute_f_score(statistics.sum(0).tolist()))
 
-    def resampled(self, statistics: Ints, resamples: int, seed: int = 0) -> Floats:
-        """Score corpora of as many segments, drawn with replacement: (resamples,).
-
-        Equal seeds and sizes draw equal segments, so that scores of aligned corpora can be compared or averaged.
-        """
-        return corpus_scores(drawn_sums(statistics, resamples, seed))
-
-    def influences(self, statistics: Ints) -> Floats:
-        """By how much each segment moves the score of the corpus, as the jackknife estimates it: (segments,), see `CorpusScore`."""
-        without = corpus_scores((statistics.sum(0) - statistics).astype(float))
-        found: Floats = (without.mean() - without) * (len(without) - 1) / len(without)
-        return found
+    def scores(self, sums: Floats) -> Floats:
+        """Score many corpora at once, see `corpus_scores`."""
+        return corpus_scores(sums)
 
 
 def corpus_scores(sums: Floats, beta: float = 2) -> Floats:

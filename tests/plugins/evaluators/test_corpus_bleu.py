@@ -1,6 +1,5 @@
 """BLEU and spBLEU of corpora: sacrebleu's numbers, many corpora at a time."""
 
-import io
 import random
 
 import numpy
@@ -46,23 +45,6 @@ def test_a_missing_tokenizer_is_named(monkeypatch):
     monkeypatch.setattr("sacrebleu.metrics.bleu._get_tokenizer", missing)
     with pytest.raises(AyaError, match=r"ja-mecab.*sacrebleu\[ja\]"):
         CorpusBleu("ja")
-
-
-@pytest.fixture(scope="module")
-def pieces(tmp_path_factory):
-    import sentencepiece
-
-    draw = random.Random(0)
-    text = [" ".join(draw.choices(["katze", "hund", "maus", "läuft", "schläft", "猫が走る"], k=8)) for _ in range(300)]
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(text), model_writer=model, vocab_size=60, hard_vocab_limit=False, minloglevel=2
-    )
-    folder = tmp_path_factory.mktemp("pieces") / "models"
-    folder.mkdir()
-    file = folder / "flores200sacrebleuspm"
-    file.write_bytes(model.getvalue())
-    return file
 
 
 def test_spbleu_is_sacrebleu_with_the_same_pieces(pieces, monkeypatch):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from sacrebleu.metrics import CHRF
+from sacrebleu.metrics import BLEU, CHRF
 
 from aya_core.api import Completion, CorpusScore, DataError, EvaluatedModel, Replies, language_name
 from aya_plugins.evaluators.flores import Flores
@@ -88,6 +88,24 @@ def test_scores_are_sacrebleu_s_of_each_corpus_and_their_mean(flores):
         assert mean.value == pytest.approx(sum(values) / 2, abs=1e-9)
         assert (mean.n, found[language, "chrf++/en-xx"].n) == (6, 3)
         assert mean.standard_error > 0
+
+
+def test_bleu_takes_the_words_of_the_target_and_spbleu_the_pieces_of_its_model(flores, pieces):
+    (flores / "devtest" / "zho_Hans.devtest").write_text("猫在睡觉。\n今天又下雨了。\n谁知道呢？\n", encoding="utf-8")
+    settings = Flores(data=str(flores), languages=("zh", "fr"), bleu=True, spbleu=str(pieces), resamples=20)
+    rows = scored(settings, lambda prompt: prompt.reference[1:])
+    found = corpora(rows)
+    chinese = ["猫在睡觉。", "今天又下雨了。", "谁知道呢？"]
+    for direction, lines, words in (("xx-en", ENGLISH, "13a"), ("en-xx", chinese, "zh")):
+        value = BLEU(tokenize=words).corpus_score([line[1:] for line in lines], [lines]).score
+        assert found["zh", f"bleu/{direction}"].value == pytest.approx(value)
+    assert found["zh", "bleu"].value == pytest.approx(
+        (found["zh", "bleu/xx-en"].value + found["zh", "bleu/en-xx"].value) / 2
+    )
+    assert 0 < found["fr", "spbleu"].value < 100
+    assert found["fr", "spbleu"].standard_error > 0
+    assert {metric.split("/")[0] for _, metric in found} <= settings.metrics.keys()
+    assert {"bleu", "spbleu"} <= settings.build().signature().keys()
 
 
 def test_the_error_of_a_mean_holds_that_its_directions_share_segments(tmp_path):
