@@ -115,7 +115,7 @@ _STEMS = {
 """How the 23 languages are called in each other, by the beginning of the word, in small letters; `_` is a space."""
 
 _TRANSLATE = """
-    translat traduc traduz tradui übersetz vertaal vertal tradur traduz tłumacz przetłumacz přelož překlad tradu çevir tercüme
+    translat tradúc tradúz traduc traduz tradui übersetz vertaal vertal tradur traduz tłumacz przetłumacz přelož překlad tradu çevir tercüme
     terjemah перевед перевод переклад μετάφρασ μετέφρασ μεταφράσ ترجم תרגם תרגום अनुवाद 翻訳 翻译 翻譯 번역 dịch_sang bản_dịch
     dịch_câu dịch_đoạn dịch_văn dịch_sau dịch_thuật biên_dịch phiên_dịch
     """

@@ -36,6 +36,12 @@ IN_A_ROW = 80
 STRETCH = 30
 """Letters of a lapse into another script, at the least: names and terms are shorter."""
 
+OPENING, CLOSING = "\"“„”«»「『《‹‘'（([【", "\"”“»«」』》›’'）)]】"
+"""What stands around a quotation, of which an answer may hold any."""
+
+SEEN = 20
+"""Characters of a piece by which it is found again in the text."""
+
 LATIN_STRETCH = 100
 """The same of Latin letters, in which titles, products and terms stand in every language."""
 
@@ -84,7 +90,7 @@ def share(identifier: Identifier, prose: str, labels: frozenset[str], script: st
     strangers = letters(strange)
     own = pattern.sub(" ", prose) if strangers else prose
     asked, other = 0, strangers
-    lapses = list(foreign_lapses(prose, script, strange)) if strangers >= STRETCH else []
+    lapses = list(foreign_lapses(prose, script, strange)) if 2 * strangers >= STRETCH else []
     row: list[tuple[int, str, str]] = []
     for piece in pieces(own, PIECE // letters_per_character(script)):
         if count := letters(piece):
@@ -96,13 +102,22 @@ def share(identifier: Identifier, prose: str, labels: frozenset[str], script: st
             likely = identifier.probability(piece, labels) if found.probability < 1 else 0.0
             if found.probability >= SURE or likely < UNLIKELY:
                 other += count
-            if found.probability >= CERTAIN and likely < IMPOSSIBLE:
+            if found.probability >= CERTAIN and likely < IMPOSSIBLE and not is_quoted(prose, _start_of(piece, prose)):
                 row.append((count, found.label, piece))
-                if sum(size for size, _, _ in row) >= IN_A_ROW:
+                if sum(size for size, _, _ in row) >= IN_A_ROW and not is_quoted(
+                    prose, prose.find(row[0][2].strip()[:SEEN])
+                ):
                     lapses.append(_joined(row))
             else:
                 row = []
     return Share(asked, other, strangers, tuple(lapses))
+
+
+def _start_of(piece: str, text: str) -> int:
+    """Where a piece begins in the text that it was cut from; below 0 where its beginning was changed."""
+    beginning = piece.strip()
+    start = text.find(beginning[:SEEN])
+    return start if start >= 0 else text.find(beginning.split(" ")[0])
 
 
 def _joined(row: list[tuple[int, str, str]]) -> Lapse:
@@ -110,13 +125,23 @@ def _joined(row: list[tuple[int, str, str]]) -> Lapse:
     return Lapse(sum(size for size, _, _ in row), labels.most_common(1)[0][0], row[0][2].strip())
 
 
+def is_quoted(text: str, start: int, end: int | None = None) -> bool:
+    """Whether a passage begins after a quotation mark or a bracket, and where its end is known, ends before one."""
+    before = text[max(0, start - 3) : max(0, start)].rstrip(" *_")[-1:]
+    after = '"' if end is None else text[end : end + 6].lstrip(" .,;:!?。，！？…*_")[:1]
+    return before in OPENING and before != "" and after in CLOSING and after != ""
+
+
 def foreign_lapses(prose: str, script: str, strangers: str) -> Iterator[Lapse]:
     """Yield the passages of a line in another script, without a letter of its own in between. strangers: all letters of other scripts."""
     for other, pattern in stretches(script).items():
         shortest = LATIN_STRETCH if other == "Latn" else STRETCH
-        if letters("".join(pattern.findall(strangers))) >= shortest:
+        if 2 * letters("".join(pattern.findall(strangers))) >= shortest:  # at most half of Hindi's characters are signs
             for found in pattern.finditer(prose):
-                if (count := letters(found[0])) >= shortest:
+                count = max(
+                    letters(found[0]), len(found[0].replace(" ", ""))
+                )  # signs of vowels are no letters of their own
+                if count >= shortest and not is_quoted(prose, *found.span()):
                     yield Lapse(count, other, found[0])
 
 

@@ -232,6 +232,39 @@ def test_who_alone_would_have_scored_and_cannot_leaves_an_abstention():
     assert judge(ordered, "a")[0].reason == "rank: nothing to compare with"
 
 
+@pytest.mark.parametrize("combine", ["weighted", "lexicographic"])
+def test_the_one_answer_that_passes_the_gates_can_win_without_a_comparison(combine):
+    settings = {
+        "gates": {"short": Short()},
+        "scores": {"a": Counts(), "rank": Rank()},
+        "combine": combine,
+        "alone": "wins",
+    }
+    arbiter = Ensemble(**settings).build()
+    Rank.asked.clear()
+    [[kept, gated], pair] = arbiter.judge([case("aa", "aaaaaaaaa"), case("a", "aaa")])
+    assert (kept.status, gated.status) == ("scored", "abstained")
+    assert kept.score == (0.5 if combine == "lexicographic" else 2)
+    assert [verdict.details["won_alone"] for verdict in (kept, gated, *pair)] == [1, 0, 0, 0]
+    assert Rank.asked == [[["a", "aaa"]]]  # it is not asked about who is alone
+    assert scores(pair) == scores(judge(Ensemble(**settings | {"alone": "abstains"}), "a", "aaa"))
+
+
+def test_who_is_alone_wins_even_where_no_scorer_judges_by_itself_and_loses_where_one_refuses():
+    only_compared = Ensemble(gates={"short": Short()}, scores={"agreement": Consensus()}, alone="wins")
+    assert scores(judge(only_compared, "aa", "aaaaaaaaa", "aaaaaaaab")) == [0, None, None]
+    refused = Ensemble(gates={"short": Short()}, scores={"a": Counts(), "rank": Rank()}, alone="wins")
+    kept, _ = judge(refused, "a?", "aaaaaaaaa")
+    assert (kept.status, kept.reason, kept.details["won_alone"]) == ("abstained", "a: cannot tell", 0)
+    [nobody] = judge(refused, "aaaaaaaaa")
+    assert nobody.status == "abstained"
+
+
+def test_nothing_is_counted_where_every_scorer_judges_by_itself():
+    [kept] = judge(Ensemble(gates={"short": Short()}, scores={"a": Counts()}, alone="wins"), "aa")
+    assert (kept.score, "won_alone" in kept.details) == (2, False)
+
+
 def test_members_that_need_a_sample_get_what_passes_the_gates_before_them():
     Sampled.samples.clear()
     inner = Ensemble(scores={"sampled": Sampled(letter="b")}, normalize="language")

@@ -252,6 +252,8 @@ def test_instructions_and_rubric_of_ones_own_are_what_the_judge_reads():
         ({"mode": "score", "scale": (5, 1)}, "scale runs from 5 to 1"),
         ({"sampling": Sampling(n=2)}, "a judge replies once"),
         ({"mode": "listwise"}, "pairwise"),
+        ({"mode": "score", "orders": "drawn"}, "orders is about comparisons"),
+        ({"order_seed": 1}, "order_seed draws orders"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any], message: str):
@@ -324,7 +326,9 @@ def test_a_limit_saves_questions_and_finds_nearly_the_same_order():
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"opponents": 2}, {"mode": "score"}, {"rubric": "Be kind."}], ids=["all", "two", "score", "rubric"]
+    "settings",
+    [{}, {"opponents": 2}, {"mode": "score"}, {"rubric": "Be kind."}, {"orders": "drawn"}],
+    ids=["all", "two", "score", "rubric", "drawn"],
 )
 def test_a_judge_conforms(settings: dict[str, Any]):
     def script(first: str, second: str) -> str:
@@ -338,6 +342,75 @@ def test_a_judge_conforms(settings: dict[str, Any]):
         verdict.status for row in Judge(teacher=teacher, **settings).build().judge(sample_cases()) for verdict in row
     ]
     assert Counter(found)["scored"] >= 16
+
+
+def _first_place(first: str, second: str) -> str:
+    """Like the first place, three times of four; the better answer otherwise."""
+    return larger(first, second) if int(stable_hash([first, second])[0], 16) < 4 else FIRST
+
+
+def test_a_drawn_order_is_one_question_and_the_same_whichever_answer_is_named_first():
+    asked: list[Any] = []
+    arbiter = judge(larger, asked, orders="drawn")
+    (found,) = arbiter.judge([case("1", "2", "3")])
+    assert [verdict.score for verdict in found] == [0, 0.5, 1]
+    assert [len(prompts) for prompts, _, _ in asked] == [3]
+    (turned,) = judge(larger, asked, orders="drawn").judge([case("3", "2", "1")])
+    assert [verdict.score for verdict in turned] == [1, 0.5, 0]
+    assert {prompt.id for prompt in asked[0][0]} == {prompt.id for prompt in asked[1][0]}
+    other = judge(larger, asked, orders="drawn", order_seed=1)
+    list(other.judge([case(str(n), str(n + 1), id=f"p{n}") for n in range(50)]))
+    list(judge(larger, asked, orders="drawn").judge([case(str(n), str(n + 1), id=f"p{n}") for n in range(50)]))
+    same = {prompt.id for prompt in asked[-1][0]} & {prompt.id for prompt in asked[-2][0]}
+    assert 10 < len(same) < 40
+
+
+def test_a_liking_for_a_place_is_fair_on_average_where_orders_are_drawn_and_is_ties_where_both_are_shown():
+    cases = [case(f"a{n}", f"b{n}", id=f"p{n}") for n in range(2000)]
+    likes_first: dict[Any, list[Any]] = {"drawn": [], "both": []}
+    for orders, won in likes_first.items():
+        for one, _ in judge(always(FIRST), orders=orders).judge(cases):
+            won.append(one.score)
+    assert set(likes_first["both"]) == {0.5}
+    assert set(likes_first["drawn"]) == {0.0, 1.0}
+    assert abs(sum(likes_first["drawn"]) / 2000 - 0.5) < 3 * 0.5 / 2000**0.5
+
+
+def test_the_better_answer_wins_in_both_manners_and_a_drawn_order_leaves_fewer_ties():
+    cases = [case(str(n), str(n + 1), id=f"p{n}") for n in range(1000)]
+    drawn, both = (
+        [two.score for _, two in judge(_first_place, orders=orders).judge(cases)] for orders in ("drawn", "both")
+    )
+    assert drawn.count(0.5) == 0
+    assert both.count(0.5) > 500
+    assert both.count(0) == 0
+    # a quarter is decided by the answer; of the rest, half is won by each
+    assert abs(drawn.count(1) / 1000 - 0.625) < 0.05
+    assert abs((both.count(1) + both.count(0.5) / 2) / 1000 - 0.5 - 0.25 / 2) < 0.1
+
+
+@pytest.mark.parametrize("orders", [None, "both", "drawn"])
+def test_win_loss_and_tie_add_up_to_all_that_was_judged(orders: Any):
+    prompts = [user_prompt(f"p{n}", "en", "?") for n in range(40)]
+    own, rival = ([Completion(one.id, "m", 0, str(n * k % 7)) for n, one in enumerate(prompts)] for k in (3, 5))
+    arbiter = Judge(teacher=Scripted(script=larger, asked=[]), orders=orders or "both")
+    rows = list(
+        WinRate(against="rival", judge=arbiter, orders=orders)
+        .build()
+        .evaluate(EvaluatedModel("m", prompts, own, rival, lambda pairs: []))
+    )
+    found = {name: [row.value for row in rows if row.metric == name] for name in ("win", "loss", "tie")}
+    assert {len(values) for values in found.values()} == {40}
+    assert sum(map(sum, found.values())) == 40
+    assert sum(found["win"]) == sum(int(a.text) > int(b.text) for a, b in zip(own, rival, strict=True))
+    assert any(row.metric == "order_disagreement" for row in rows) == (orders != "drawn")
+
+
+def test_who_shows_the_orders_is_who_draws_them():
+    drawn = Judge(teacher=Scripted(script=larger, asked=[]), orders="drawn")
+    for judge_orders, orders in (("both", "drawn"), ("drawn", "both")):
+        with pytest.raises(ValidationError, match=f"set judge.orders: {orders}"):
+            WinRate(against="r", judge=drawn.model_copy(update={"orders": judge_orders}), orders=orders)
 
 
 def test_the_language_of_a_prompt_reaches_a_teacher_that_wants_it():

@@ -2,6 +2,8 @@
 
 import itertools
 import random
+import re
+import unicodedata
 from functools import cache
 
 import pytest
@@ -13,7 +15,7 @@ from aya_plugins.arbiters.language import Language
 from aya_plugins.language_id.han import sides
 from aya_plugins.language_id.identifier import LABELS, Identifier
 from aya_plugins.language_id.prose import prose
-from aya_plugins.language_id.scripts import letters, script_of
+from aya_plugins.language_id.scripts import RANGES, letters, script_of
 from aya_plugins.language_id.share import pieces
 
 TEXTS = {
@@ -109,6 +111,91 @@ def test_the_share_that_must_be_in_the_language_is_a_setting():
     assert verdict(half, "de", min_share=0.9).reason.startswith(("only 5", "only 4", "in English"))
 
 
+LONG = {language: f"{text} {text}" for language, text in TEXTS.items()}
+CLOSE = {("id", "ms"), ("zh", "ja"), ("ja", "zh")}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_answer_that_changes_half_way_does_not_pass(language: str):
+    """Into each of the other 22 languages: two sentences between ten of the right one and one more."""
+    answer = "\n".join([LONG[language]] * 5)
+    assert verdict(answer, language).score == pytest.approx(1)
+    for other in LANGUAGES:
+        if other != language:
+            found = verdict(f"{answer}\n{LONG[other]}\n{LONG[language]}", language)
+            assert (found.status, found.details["lapsed"]) == ("abstained", 1), (other, found)
+            assert "for a passage" in found.reason
+            assert verdict(f"{answer}\n{LONG[other]}\n{LONG[language]}", language, lapses="pass").status == "scored"
+
+
+PASSAGES = {
+    "zh": "以及安全性和合规性等方面的问题",
+    "ru": "и поэтому все эти правила нужно соблюдать", "ar": "ولذلك يجب على الجميع احترام هذه القواعد",
+
+    "hi": "इसलिए सभी लोगों को इन सभी नियमों का पालन करना चाहिए", "ko": "그래서 모두가 이 모든 규칙을 지켜야 합니다",
+    "el": "και γι αυτό πρέπει όλοι να τηρούν τους κανόνες",
+    "he": "ולכן כולם חייבים לשמור על כל הכללים האלה", "ja": "そのため、すべての規則を守らなければなりません",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("into", PASSAGES)
+def test_a_passage_in_another_script_is_noticed_inside_of_a_line(into: str):
+    for language in LANGUAGES:
+        if script_of(language) != script_of(into) and {language, into} != {"zh", "ja"}:
+            answer = f"{LONG[language]} {LONG[language]} {PASSAGES[into]} {LONG[language]}"
+            assert verdict(answer, language).details["lapsed"] == 1, language
+
+
+def _prompted(prompt: str, answer: str, language: str) -> Verdict:
+    case = Case(user_prompt("p", language, prompt), (Completion("p", "t", 0, answer),))
+    ((found,),) = built().judge([case])
+    return found
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Translate into every language that you know: good morning.", "How does one say that in Chinese?", "Teach me some Mandarin.",
+        f"What does this mean: {TEXTS['zh']}?", "Tradúcelo",
+        "Wie sagt man das auf Chinesisch?", "Przetłumacz to na chiński", "كيف أقولها بالصينية؟",
+    ],
+)  # fmt: skip
+def test_a_prompt_that_speaks_of_another_language_may_be_answered_with_it(prompt: str):
+    answer = f"{LONG['en']}\n{TEXTS['zh']}\n{LONG['en']}"
+    assert _prompted(prompt, answer, "en").status == "scored"
+    assert _prompted("Speak of integrity.", answer, "en").details["lapsed"] == 1
+    assert _prompted("How does one say that in Russian?", answer, "en").details["lapsed"] == 1
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_names_terms_titles_code_and_quotations_are_no_lapse(language: str):
+    titles = "\n".join(
+        f"{n}. {title}" for n, title in enumerate([
+            "Weapons of Math Destruction: How Big Data Increases Inequality and Threatens Democracy", "Life 3.0 (Max Tegmark)",
+            "《红楼梦》", "北京大学出版社", "Лев Толстой, «Война и мир»", "كليلة ودمنة",
+            "| React | Kubernetes | PyTorch | TensorFlow | JavaScript |",
+        ], 1)
+    )  # fmt: skip
+    code = "```\n# 这里我们计算所有数字的总和并且打印出来\nprint(total)\n```\nhttps://例え.jp/これはとても長いアドレスですから読まないでください"
+    answer = f"{LONG[language]}\n{LONG[language]}\n{titles}\n{code}\n“{TEXTS['zh']}”\n{LONG[language]}"
+    assert verdict(answer, language).status == "scored"
+
+
+def test_letters_of_a_script_are_of_that_script_and_of_no_other():
+    """The range of Hebrew once ran from a vowel to the presentation forms, Chinese included, so Hebrew answers could change into it."""
+    names = {
+        "ARABIC": "Arab", "CYRILLIC": "Cyrl", "DEVANAGARI": "Deva", "CJK": "Hani", "HANGUL": "Hang", "HIRAGANA": "Hira",
+        "KATAKANA": "Kana", "LATIN": "Latn", "HEBREW": "Hebr", "THAI": "Thai", "ARMENIAN": "Armn", "GEORGIAN": "Geor",
+    }  # fmt: skip
+    patterns = {script: re.compile(f"[{letters}]") for script, letters in RANGES.items()}
+    for character in filter(str.isalpha, map(chr, range(0x30000))):
+        found = [script for script, pattern in patterns.items() if pattern.match(character)]
+        name = unicodedata.name(character, "").split(" ")[0]
+        assert len(found) <= 1, (character, found)
+        if found and "SMALL CAPITAL" not in unicodedata.name(character, ""):  # of phonetics
+            assert names.get(name, found[0]) == found[0], (character, found)
+
+
 @pytest.mark.parametrize("language", ["ru", "ja", "hi", "zh", "he"])
 def test_foreign_words_inside_a_sentence_do_not_hide_its_language(language: str):
     assert verdict(f"PyTorch {TEXTS[language]} Machine learning, Hugging Face.", language).status == "scored"
@@ -118,7 +205,8 @@ def test_foreign_words_inside_a_sentence_do_not_hide_its_language(language: str)
     "text", ["", "42", "OK", "3.14 = π", "\U0001f600\U0001f600", CODE, "https://example.org", "Да."]
 )
 def test_too_little_text_passes_as_undetermined_or_abstains(text: str):
-    assert verdict(text, "de") == Verdict(1.0, details={"wrong_language": 0, "wrong_script": 0, "undetermined": 1})
+    details = {"wrong_language": 0, "wrong_script": 0, "lapsed": 0, "undetermined": 1}
+    assert verdict(text, "de") == Verdict(1.0, details=details)
     found = verdict(text, "de", undetermined="abstain")
     assert (found.status, found.reason) == ("abstained", "too little text to tell its language")
     assert found.details["undetermined"] == 1

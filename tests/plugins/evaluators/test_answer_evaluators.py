@@ -166,6 +166,33 @@ def test_a_judge_without_a_liking_for_a_place_has_no_position_bias():
     assert (found["first_position"], found["order_disagreement"]) == (0.5, 0.0)
 
 
+def test_a_drawn_order_shows_a_battle_once_and_a_liking_for_a_place_is_fair_on_average():
+    prompts = [user_prompt(f"p{n}", "en", "?") for n in range(1000)]
+    own, rival = (answers([name] * 1000, prompts) for name in ("x", "y"))
+
+    def fought(
+        judge: ArbiterStrategy, ours: Sequence[Completion], theirs: Sequence[Completion], **more: Any
+    ) -> dict[str, float]:
+        evaluator = WinRate(against="rival", judge=judge, orders="drawn", **more).build()
+        return means(evaluator.evaluate(evaluated(ours, theirs, prompts)))
+
+    found = fought(First(), own, rival)
+    assert abs(found["win"] - 0.5) < 0.05
+    assert found["win"] + found["loss"] + found["tie"] == 1
+    assert (found["tie"], found["first_position"], "order_disagreement" in found) == (0, 1.0, False)
+    assert fought(First(), rival, own)["win"] == found["loss"]
+    assert fought(First(), own, rival, order_seed=1)["win"] != found["win"]
+    assert fought(Length(), answers(["xx"] * 1000, prompts), rival)["win"] == 1
+    assert fought(Refuses(), own, rival)["failed"] == 1
+
+
+def test_orders_are_refused_where_none_are_shown():
+    with pytest.raises(ValidationError, match="orders changes nothing"):
+        WinRate(against="rival", judge=Alone(seen=[]), orders="drawn")
+    with pytest.raises(ValidationError, match="order_seed draws"):
+        WinRate(against="rival", judge=First(), order_seed=1)
+
+
 def test_an_arbiter_that_scores_alone_is_shown_no_order():
     judged = []
     scores = list(WinRate(against="rival", judge=Alone(seen=judged)).build().evaluate(
