@@ -19,7 +19,7 @@ def section(stage: StageRecord) -> Section | None:
 def sentences(account: Mapping[str, Any]) -> str:
     """Say which merge was best of how many, and whether it beats the uniform one. account: the measures of the node."""
     tried = f"{account['tried']} merges" + (f", of which {account['failed']} failed" if account["failed"] else "")
-    better = " (lower is better)" if account["goal"] == "min" else ""
+    better = " (lower is better)" if account.get("goal") == "min" else ""
     scored = f"{account['metric']}{better} {account['score']:.4f}, uniform {account['uniform']:.4f} (n {account['n']})"
     if account["best"] == 0:
         return f"{tried}: none scored better than the uniform one. {scored}."
