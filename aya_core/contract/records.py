@@ -67,7 +67,7 @@ class Prompt(Columns):
     reference: the known right answer, or None.
     meta: whatever else the source knows (task, category, ...), as text.
     item: what the same question is called in every language that it is asked in, so that errors take it for one; None where that
-    is not known. It is no part of what is asked.
+    is not known. It is no part of what is asked, and prompts that differ in it alone are equal.
     """
 
     id: str
@@ -75,7 +75,7 @@ class Prompt(Columns):
     messages: tuple[Message, ...]
     reference: str | None = None
     meta: Mapping[str, str] = field(default_factory=dict)
-    item: str | None = None
+    item: str | None = field(default=None, compare=False)
 
     columns: ClassVar[Mapping[str, str]] = {
         "prompt_id": "string", "language": "string", "prompt": "messages", "reference": "string", "meta": "string",

@@ -92,7 +92,7 @@ def command(
         for model in _left_out(found, parts):
             console.print(f"{model}: in no mean, for it has no battle in some languages", soft_wrap=True, markup=False)
     if found.style:
-        written = ", ".join(f"{name} {value:+.3f}" for name, value in found.style.items())
+        written = ", ".join(f"{name} {value:+z.3f}" for name, value in found.style.items())
         console.print(f"style (nats for a usual difference): {written}", soft_wrap=True, markup=False)
     for model, coefficients in found.control.items():
         written = ", ".join(f"{name} {value:+.3f}" for name, value in coefficients.items())

@@ -43,7 +43,7 @@ def _blocks(account: Mapping[str, Any]) -> Iterator[Block]:
     yield from table_of(table(account), "Rounds; what guards measured is the mean over languages")
     yield from table_of(dropped(account))
     for metric, rows in by_language(account):
-        yield from table_of(rows, f"{metric} by language", level="tables")
+        yield from table_of(rows, f"{metric} by language", level="tables", notes=_unit(METRICS.get(metric, PLAIN)))
 
 
 def gather(stage: StageRecord) -> Row:
@@ -155,6 +155,12 @@ def table(account: Mapping[str, Any]) -> Iterator[Sequence[str]]:
         yield [str(round), *cells, *(_mean(measured, metric, over[metric].get(str(round), "")) for metric in metrics)]
 
 
+def _unit(metric: Metric) -> Sequence[str]:
+    """What a table of one measure says below it."""
+    said = [*(["in percent"] if metric.is_share else []), *(["lower is better"] if metric.better == "min" else [])]
+    return ["; ".join(said).capitalize() + "."] if said else []
+
+
 def _over(account: Mapping[str, Any], metric: str) -> dict[str, str]:
     """Over how many languages the mean of a round is, where that of another is over more."""
     found = {
@@ -191,7 +197,7 @@ def by_language(account: Mapping[str, Any]) -> Iterator[tuple[str, Iterator[Sequ
         }
         if any(measured.values()):
             known = {round: rows for round, rows in measured.items() if rows}
-            yield f"{metric}{METRICS[metric].described}", _languages(known, METRICS[metric])
+            yield metric, _languages(known, METRICS[metric])
 
 
 def _languages(rounds: Mapping[int, Mapping[str, Mapping[str, Any]]], metric: Metric) -> Iterator[Sequence[str]]:

@@ -27,11 +27,13 @@ def has_tables(section: Section) -> bool:
     return any(isinstance(block, Table) for block in section.blocks)
 
 
-def table_of(rows: Iterable[Sequence[str]], title: str = "", *, level: Level = "report") -> Iterator[Table]:
+def table_of(
+    rows: Iterable[Sequence[str]], title: str = "", *, level: Level = "report", notes: Sequence[str] = ()
+) -> Iterator[Table]:
     """A table of rows, the header first; nothing where there are none."""
     header, *body = list(rows) or [()]
     if header:
-        yield Table(header, body, title, level=level)
+        yield Table(header, body, title, notes, level=level)
 
 
 def number(value: float | None, metric: Metric = PLAIN, digits: int = 3, sign: str = "") -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aya_core.api import Section, StageRecord, Text
+from aya_core.api import Metric, Section, StageRecord, Text
+from aya_recipe.report.blocks import number
 
 
 def section(stage: StageRecord) -> Section | None:
@@ -19,23 +20,24 @@ def section(stage: StageRecord) -> Section | None:
 def sentences(account: Mapping[str, Any]) -> str:
     """Say which merge was best of how many, and whether it beats the uniform one. account: the measures of the node."""
     tried = f"{account['tried']} merges" + (f", of which {account['failed']} failed" if account["failed"] else "")
-    better = " (lower is better)" if account["goal"] == "min" else ""
-    scored = f"{account['metric']}{better} {account['score']:.4f}, uniform {account['uniform']:.4f} (n {account['n']})"
+    metric = Metric(account.get("unit", ""), better=account.get("goal"))
+    score, uniform = (number(account[name], metric, 4) for name in ("score", "uniform"))
+    scored = f"{account['metric']}{metric.described} {score}, uniform {uniform} (n {account['n']})"
     if account["best"] == 0:
         return f"{tried}: none scored better than the uniform one. {scored}."
     weights = ", ".join(
         f"{name} {value:.3g}" for name, value in (*account["weights"].items(), *account["settings"].items())
     )
-    return f"{tried}: the best is number {account['best']} ({weights}). {scored}. {_verdict(account)}"
+    return f"{tried}: the best is number {account['best']} ({weights}). {scored}. {_verdict(account, metric)}"
 
 
-def _verdict(account: Mapping[str, Any]) -> str:
+def _verdict(account: Mapping[str, Any], metric: Metric) -> str:
     difference = account["difference"]
     if difference is None or difference["low"] is None:
         return "With so few rows the difference has no interval."
     paired = (
-        f"{difference['value']:+.4f}, 95% interval {_interval(difference, '')}, or {_interval(difference, '_of_best')} as it is "
-        "the best of many"
+        f"{number(difference['value'], metric, 4, '+')}, 95% interval {_interval(difference, '', metric)}, or "
+        f"{_interval(difference, '_of_best', metric)} as it is the best of many"
     )
     if account["beats_uniform"]:
         return f"It beats the uniform one by more than the paired interval: {paired}."
@@ -44,5 +46,5 @@ def _verdict(account: Mapping[str, Any]) -> str:
     )
 
 
-def _interval(difference: Mapping[str, float], which: str) -> str:
-    return f"{difference[f'low{which}']:+.4f} to {difference[f'high{which}']:+.4f}"
+def _interval(difference: Mapping[str, float], which: str, metric: Metric) -> str:
+    return " to ".join(number(difference[f"{end}{which}"], metric, 4, "+") for end in ("low", "high"))

@@ -35,7 +35,7 @@ def search(work: Work) -> Mapping[str, Any]:
     best = best_of(tried, goal)
     difference = _difference(trials, best, sum(one.failed is None for one in tried[1:]))
     measures = {
-        "score": best.score, "uniform": tried[0].score, "n": best.n, "metric": trials.headline, "goal": goal,
+        "score": best.score, "uniform": tried[0].score, "n": best.n, "metric": trials.headline, "unit": trials.unit, "goal": goal,
         "tried": len(tried), "failed": sum(one.failed is not None for one in tried), "best": best.candidate.number,
         "generation": best.candidate.generation, "weights": best.candidate.weights, "settings": best.candidate.settings,
         "difference": difference, "beats_uniform": beats(difference, goal), "optimizer": optimizer.signature(),

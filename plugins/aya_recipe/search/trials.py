@@ -64,6 +64,11 @@ class MergeTrials:
         """The metric that decides."""
         return self.rows(0)[0].metric
 
+    @property
+    def unit(self) -> str:
+        """Of that metric."""
+        return self._strategy.metrics[self.headline].unit
+
     def prepare(self, batch: Sequence[Candidate], best: Candidate | None) -> None:
         """Merge a generation in one call, so that the models are read once; where that fails, one by one.
 

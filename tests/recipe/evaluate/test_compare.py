@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from aya_core.api import FAULTS
 from aya_core.contract.artifacts import Artifact
 from aya_core.contract.durable import read_sealed, write_sealed
 from aya_core.contract.records import RowScore
@@ -15,9 +16,11 @@ from aya_recipe.numbers import statistics
 from aya_recipe.numbers.statistics import Estimate
 
 
-def side(model, rows=(), corpus=None, facts=None, texts=None):
+def side(model, rows=(), corpus=None, facts=None, texts=None, metric=None):
     """A model with the scores of its rows, each (prompt, language, value)."""
-    artifact = Artifact(None, "", "", "", "", {}, {}, {}, 0, 0.0, {"headline": "accuracy" if rows else "chrf"}, {})
+    headline = "accuracy" if rows else "chrf"
+    measures = {"headline": headline, **({"metrics": {headline: metric.as_row()}} if metric else {})}
+    artifact = Artifact(None, "", "", "", "", {}, {}, {}, 0, 0.0, measures, {})
     measured = Scores(stage=None, artifacts={"task": {model: artifact}})
     measured.sums["task"], measured.languages["task"] = {}, {}
     if rows:
@@ -130,6 +133,28 @@ def test_tables_have_the_main_metric_and_languages():
     assert main.rows[0][5] == "**"
     assert [row[0] for row in languages.rows] == ["de", "en"]
     assert all(len(row) == len(table.header) for table in (main, languages) for row in table.rows)
+
+
+def test_shares_are_in_percent_and_where_less_is_better_a_difference_says_so():
+    rows = answers(0, 0.5)
+    sides = side("a", rows, metric=FAULTS), side("b", better(rows, 1, 0.3), metric=FAULTS)
+    main, _ = compared_tables(compare(*sides), ("old", "new"))
+    row = main.rows[0]
+    assert row[0] == "task: accuracy, % (lower is better)"
+    assert 50 < float(row[2]) < 80
+    assert row[5] == "** worse"
+    back, _ = compared_tables(compare(*reversed(sides)), ("new", "old"))
+    assert back.rows[0][5] == "** better"
+
+
+def test_corpora_are_paired_by_item_where_their_influences_are_known():
+    draw = random.Random(0)
+    moved = {("", f"{n}"): draw.gauss(0, 0.1) for n in range(50)}
+    one = side("a", corpus={"de": Estimate(50.0, 0.7, 50, moved), "tr": Estimate(40.0, 0.7, 50, moved)})
+    other = side("b", corpus={"de": Estimate(52.0, 0.7, 50, moved), "tr": Estimate(41.0, 0.7, 50, moved)})
+    found = compare(one, other)["evaluators"]["task"]["metrics"]["chrf"]
+    assert (found["difference"], found["standard_error"], found["paired"]) == (1.5, 0, True)
+    assert found["items"] == 50
 
 
 def test_two_models_of_a_run_are_compared(evaluated, aya_here):

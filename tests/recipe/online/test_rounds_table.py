@@ -1,6 +1,7 @@
 """The table of rounds: what guards measured, with its unit, over the languages in which it is known."""
 
-from aya_recipe.online.report import by_language, table
+from aya_recipe.online.guard_measures import METRICS
+from aya_recipe.online.report import _unit, by_language, table
 
 
 def guard(round, **languages):
@@ -19,5 +20,6 @@ def test_a_mean_over_fewer_languages_than_that_of_another_round_says_so():
     assert header[-1] == "mismatch, % (lower is better)"
     assert (start[-1], after[-1]) == ("25.0", "25.0 (2 of 3 languages)")
     ((title, rows),) = by_language(account)
-    assert title == "mismatch, % (lower is better)"
+    assert title == "mismatch"
+    assert _unit(METRICS[title]) == ["In percent; lower is better."]
     assert list(rows)[3] == ["tr", "25.0", "", ""]
