@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
-from aya_core.api import Case, PluginError, Prompt, Sampling, Teacher, Verdict, stable_hash
+from aya_core.api import Case, PluginError, Prompt, Sampling, Teacher, Unanswered, Verdict, stable_hash
 from aya_plugins.arbiters.judge_replies import UnreadableError
 
 WINDOW_QUESTIONS = 8192
@@ -22,11 +22,13 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True)
 class Reply(Generic[Read]):
-    """What became of a question: what was read, or why nothing was, and how many replies could not be read."""
+    """What became of a question: what was read, or why nothing was, how many replies could not be read, and the tokens of all."""
 
     read: Read | None = None
     problem: str = ""
     unparsable: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
 
 
 class Way(Protocol[Read]):
@@ -59,9 +61,12 @@ class Questioner:
                 break
             found = self._attempt(open, attempt, read)
             for question in open:
-                before = replies.get(question.id, Reply[Read]()).unparsable
+                before = replies.get(question.id, Reply[Read]())
                 now = found.get(question.id, Reply(problem=LEFT_OUT, unparsable=1))
-                replies[question.id] = Reply(now.read, now.problem, before + now.unparsable)
+                replies[question.id] = Reply(
+                    now.read, now.problem, before.unparsable + now.unparsable, before.prompt_tokens + now.prompt_tokens,
+                    before.answer_tokens + now.answer_tokens,
+                )  # fmt: skip
         return replies
 
     def _attempt(self, open: Sequence[Prompt], attempt: int, read: Callable[[str], Read]) -> Mapping[str, Reply[Read]]:
@@ -78,12 +83,18 @@ class Questioner:
                 raise PluginError(
                     f"the teacher of 'judge' answered '{answer.prompt_id}' {often}; expected one reply each"
                 )
+            if isinstance(answer, Unanswered):
+                found[answer.prompt_id] = Reply(
+                    problem=f"the judge left the question out: {answer.reason}", unparsable=1
+                )
+                continue
+            tokens = {"prompt_tokens": answer.prompt_tokens, "answer_tokens": answer.completion_tokens}
             try:
                 if answer.finish_reason == "length":
                     raise UnreadableError(f"the judge's reply was cut at {sampling.max_tokens} tokens")
-                found[answer.prompt_id] = Reply(read(answer.text))
+                found[answer.prompt_id] = Reply(read(answer.text), **tokens)
             except UnreadableError as error:
-                found[answer.prompt_id] = Reply(problem=str(error), unparsable=1)
+                found[answer.prompt_id] = Reply(problem=str(error), unparsable=1, **tokens)
         return found
 
 
@@ -108,5 +119,20 @@ class AskingArbiter(Generic[Read]):
 
     def _judge(self, cases: Sequence[Case], questions: Mapping[str, Prompt]) -> Iterator[Sequence[Verdict]]:
         replies = self.questioner.ask(questions, self.way.read)
+        counted: set[str] = set()
         for case in cases:
-            yield self.way.verdicts(case, replies)
+            asked = {question.id for question in self.way.questions(case)} - counted
+            counted |= asked
+            yield with_tokens(self.way.verdicts(case, replies), [replies[id] for id in asked])
+
+
+def with_tokens(verdicts: Sequence[Verdict], replies: Sequence[Reply[Read]]) -> Sequence[Verdict]:
+    """Say with the first verdict on a case what its questions took, where that is known. A question that several ask counts once."""
+    tokens = {
+        "judge_prompt_tokens": float(sum(reply.prompt_tokens for reply in replies)),
+        "judge_answer_tokens": float(sum(reply.answer_tokens for reply in replies)),
+    }
+    if not verdicts or not any(tokens.values()):
+        return verdicts
+    first, *others = verdicts
+    return [replace(first, details={**first.details, **tokens}), *others]
