@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from aya_plugins.reasoning import MARKS, ends_open
+from aya_plugins.answers.reasoning import MARKS, ends_open
 
 LAST_TOKENS = 24
 """Of a prompt, which hold a mark that opens reasoning and what may follow it."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy
 
 from aya_core.api import Completion, Continuation, LogLikelihood, Prompt, Sampling, Unanswered
+from aya_plugins.answers.said import ChatSettings, said, too_long
 from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder, load_model
 from aya_plugins.modeling.contexts import encode, parts
 from aya_plugins.modeling.continuations import ContinuationScorer
@@ -18,7 +19,6 @@ from aya_plugins.modeling.memory import give_back, halving
 from aya_plugins.modeling.rows import Ints, length_sorted
 from aya_plugins.modeling.scoring import answer_logps
 from aya_plugins.modeling.settings import CheckpointSettings
-from aya_plugins.teachers.answering import ChatSettings, said, too_long
 
 NO_LIMIT = 1 << 30
 

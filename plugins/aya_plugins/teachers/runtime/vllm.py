@@ -30,14 +30,14 @@ from aya_core.api import (
     Unanswered,
     did_you_mean,
 )
+from aya_plugins.answers.endings import ending
+from aya_plugins.answers.said import ChatSettings, said, too_long
 from aya_plugins.modeling.checkpoint import load_encoder
 from aya_plugins.modeling.contexts import encode, parts
 from aya_plugins.modeling.decoding import decode_answers, is_open
 from aya_plugins.modeling.draws import answer_keys
 from aya_plugins.modeling.generate import before_stop
 from aya_plugins.modeling.rows import Encoded
-from aya_plugins.teachers.answering import ChatSettings, said, too_long
-from aya_plugins.teachers.endings import ending
 
 os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # read when vLLM is imported
 
