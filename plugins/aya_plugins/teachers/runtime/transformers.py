@@ -11,7 +11,6 @@ from aya_plugins.answers.said import ChatSettings, said, too_long
 from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder, load_model
 from aya_plugins.modeling.contexts import encode, parts
 from aya_plugins.modeling.continuations import ContinuationScorer
-from aya_plugins.modeling.decoding import is_open
 from aya_plugins.modeling.draws import answer_keys
 from aya_plugins.modeling.generate import Answer, forget_suggestions, generate
 from aya_plugins.modeling.head import AnswerLogps
@@ -61,7 +60,7 @@ class TransformersTeacher:
         for batch in length_sorted(samples * (lengths[fitting] + sampling.max_tokens), self.settings.batch_tokens):
             for rows, answers in halving(fitting[batch], run):
                 for row, samples_of_row in zip(rows, answers, strict=True):
-                    begun = is_open(self.encoder.tokenizer, encoded.row(row))
+                    begun = self.encoder.decoder.is_open(encoded.row(row))
                     for index, answer in enumerate(samples_of_row):
                         ended = "length" if answer.was_cut else "stop"
                         what = said(answer.text, "", ended, keep=self.chat.reasoning == "keep", is_open=begun)
