@@ -1,6 +1,7 @@
 """Docs and code agree, both ways, and the code blocks of the docs run."""
 
 import inspect
+import json
 import re
 import shlex
 import subprocess
@@ -194,3 +195,29 @@ def test_quick_commands_of_the_readme_run(aya_command, tmp_path):
     for line in found:
         done = aya_command(*shlex.split(line, comments=True)[1:], cwd=tmp_path)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+def test_the_commands_about_arbitrage_run_as_they_stand_one_after_the_other(aya_command, tmp_path):
+    def write(path, rows):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    ids = [f"q{number}" for number in range(6)]
+    write("prompts.jsonl", [{"id": id, "language": "en", "prompt": f"What is {id}?"} for id in ids])
+    write("prompts/en.jsonl", [{"id": id, "prompt": f"What is {id}?"} for id in ids])
+    write("ana.jsonl", [{"id": id, "answer": f"{id} is a question that has many answers."} for id in ids])
+    write("bo.jsonl", [{"id": id, "answer": f"It may be that {id} is a question."} for id in ids])
+    teachers = {name: {"use": "recorded", "path": f"{name}.jsonl"} for name in ("ana", "bo")}
+    stage = {
+        "name": "arbitrage",
+        "do": "arbitrage",
+        "prompts": {"use": "jsonl", "path": "prompts.jsonl"},
+        "teachers": teachers,
+    }
+    recipe = {"name": "pool", "languages": ["en"], "stages": [{**stage, "arbiter": {"use": "consensus"}}]}
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
+    (block,) = [block for block in blocks(ROOT / "docs" / "arbitrage.md", "sh") if block.startswith("aya arbitrate")]
+    for line in block.splitlines():
+        done = aya_command(*shlex.split(line, comments=True)[1:], cwd=tmp_path)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+    assert len((tmp_path / "pairs.jsonl").read_text().splitlines()) == 6

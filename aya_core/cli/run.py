@@ -23,7 +23,9 @@ from aya_core.running.runner import Runner
     "--out", type=click.Path(path_type=Path), help="Run folder; runs/NAME by default. The same folder goes on."
 )
 @click.option("--until", metavar="STAGE", help="Stop when this stage is done.")
-@click.option("--ask-again", is_flag=True, help="Ask again what had no answer, and judge again what failed.")
+@click.option(
+    "--ask-again", is_flag=True, help="Ask again what had no answer or an empty one, and judge again what failed."
+)
 @changed_code_options
 @track_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout; progress goes to stderr.")

@@ -21,14 +21,16 @@ _GAP = "\0"
 
 
 class Reasons:
-    """Counts reasons. "88% of it is repetition" and "90% of it is repetition" are one, "N% of it is repetition"; a number that is the same
-    in all of them stays.
+    """Counts reasons. "88% of it is repetition" and "90% of it is repetition" are one, "N% of it is repetition".
+
+    keep_equal: a number that is the same in all of them stays, as in "longer than the context of 2048 tokens".
 
     Counts are exact while there are no more than `MOST_PATTERNS` kinds of reason. Beyond, one that was let go and came again counts from
     then on, and the rest of it is among `OTHER`: the sum stays right.
     """
 
-    def __init__(self, counts: Mapping[str, int] | None = None) -> None:
+    def __init__(self, counts: Mapping[str, int] | None = None, *, keep_equal: bool = False) -> None:
+        self._keep_equal = keep_equal
         self._counts: dict[str, int] = {}
         self._numbers: dict[str, list[str]] = {}
         self._other = 0
@@ -56,10 +58,11 @@ class Reasons:
         known = self._numbers.get(pattern)
         if known is None:
             self._make_room()
-            self._counts[pattern], self._numbers[pattern] = count, numbers
+            self._counts[pattern] = count
+            self._numbers[pattern] = numbers if self._keep_equal else [ANY] * len(numbers)
             return
         self._counts[pattern] += count
-        if known != numbers:
+        if self._keep_equal and known != numbers:
             self._numbers[pattern] = [one if one == other else ANY for one, other in zip(known, numbers, strict=True)]
 
     def counts(self, most: int = MOST_PATTERNS) -> dict[str, int]:

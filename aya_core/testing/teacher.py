@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from aya_core.contract.kinds import ContinuationTeacher, LikelihoodTeacher, TeacherStrategy
-from aya_core.contract.records import Completion, Prompt
+from aya_core.contract.records import Completion, Prompt, Unanswered
 from aya_core.contract.requests import Continuation, LogLikelihood, Sampling
 from aya_core.testing.samples import sample_prompts
 from aya_core.testing.strategy import Rules, check_strategy
@@ -27,13 +27,20 @@ def check_teacher(
     prompts = sample_prompts() if prompts is None else prompts
     sampling = sampling or Sampling(n=2, max_tokens=8)
     teacher = strategy.build()
-    answers = list(teacher.answer(prompts, sampling, 0))
-    expect(bool(answers), "answer() left every prompt out")
+    came = list(teacher.answer(prompts, sampling, 0))
     asked = {prompt.id for prompt in prompts}
+    left_out = {one.prompt_id for one in came if isinstance(one, Unanswered)}
+    for one in came:
+        if isinstance(one, Unanswered):
+            expect(one.prompt_id in asked, f"answer() left '{one.prompt_id}' out, which was not asked")
+            expect(bool(one.reason.strip()), "an Unanswered must say why")
+    answers = [one for one in came if not isinstance(one, Unanswered)]
+    expect(bool(answers), "answer() left every prompt out")
     for answer in answers:
         expect(isinstance(answer, Completion), f"answer() yielded {type(answer).__name__}; expected Completion")
         expect(answer.prompt_id in asked, f"answer() yielded '{answer.prompt_id}', which was not asked")
         expect(isinstance(answer.text, str), "the text of a completion must be a string")
+        expect(isinstance(answer.reasoning, str), "the reasoning of a completion must be a string")
         expect(bool(answer.finish_reason), "a completion must say why it ended (finish_reason)")
         expect(
             answer.prompt_tokens >= 0 and answer.completion_tokens >= 0,
@@ -42,8 +49,12 @@ def check_teacher(
     for id in sorted({answer.prompt_id for answer in answers}):
         found = sorted(answer.index for answer in answers if answer.prompt_id == id)
         expect(
-            found == list(range(sampling.n)),
-            f"prompt '{id}' got samples {found}; expected one each of {list(range(sampling.n))}, or none at all",
+            found == list(range(sampling.n)) or (id in left_out and found == list(range(len(found)))),
+            f"prompt '{id}' got samples {found}; expected one each of {list(range(sampling.n))}, or fewer and an Unanswered",
+        )
+        expect(
+            id not in left_out or len(found) < sampling.n,
+            f"prompt '{id}' got all its samples and an Unanswered as well",
         )
     expect(not list(teacher.answer([], sampling, 0)), "answer() answered although nothing was asked")
     expect(
@@ -100,5 +111,5 @@ def _check_likelihoods(expect: Rules, teacher: LikelihoodTeacher, prompts: Seque
     )
 
 
-def _by_sample(answers: Iterable[Completion]) -> dict[tuple[str, int], str]:
-    return {(answer.prompt_id, answer.index): answer.text for answer in answers}
+def _by_sample(answers: Iterable[Completion | Unanswered]) -> dict[tuple[str, int], str]:
+    return {(one.prompt_id, one.index): one.text for one in answers if isinstance(one, Completion)}

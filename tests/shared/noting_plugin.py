@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from aya_core.api import ArbiterStrategy, Completion, Field, TeacherStrategy, Verdict, hookimpl, stable_hash
+from aya_core.api import ArbiterStrategy, Completion, Field, TeacherStrategy, Unanswered, Verdict, hookimpl, stable_hash
 
 
 def note(path, line):
@@ -20,6 +20,10 @@ class Noting(TeacherStrategy):
     notes: str = Field(description="File of the prompts asked.")
     word: str = Field("", description="Said before each answer.")
     leaves_out: str = Field("", description="Prompts whose id ends so are not answered while `stop` is there.")
+    why: str = Field("", description="Said of what is left out.")
+    silent: str = Field("", description="Prompts whose id ends so get an empty answer while `stop` is there.")
+    ends: str = Field("stop", description="How answers end.")
+    thinks: str = Field("", description="Reasoning beside each answer.")
     breaks: bool = Field(False, description="Answers end in half a character.")
     halves: str = Field("", description="Prompts whose id ends so get one sample while `stop` is there.")
     stop: str = Field("", description="While this file is there, the teacher hangs after `most` answers.")
@@ -36,21 +40,28 @@ class Noting(TeacherStrategy):
                 raise RuntimeError("the engine is gone")
             if self.stop and Path(self.stop).exists():
                 if self.leaves_out and prompt.id.endswith(self.leaves_out):
+                    if self.why:
+                        yield Unanswered(prompt.id, self.why)
                     continue
                 if number == 1:
                     time.sleep(0.6)  # longer than the journal's patience
                 while number >= self.most and Path(self.stop).exists():
                     time.sleep(0.01)
             note(self.notes, prompt.id)
+            is_silent = bool(self.silent) and prompt.id.endswith(self.silent) and Path(self.stop).exists()
             is_half = bool(self.halves) and prompt.id.endswith(self.halves) and Path(self.stop).exists()
             for index in [0] if is_half else reversed(range(sampling.n)):
                 yield Completion(
                     prompt.id,
                     "?",
                     index,
-                    self.word + stable_hash([seed, prompt.id, index])[:8] + "\ud83d" * self.breaks,
+                    "\u200b\n"
+                    if is_silent
+                    else self.word + stable_hash([seed, prompt.id, index])[:8] + "\ud83d" * self.breaks,
                     3,
                     2,
+                    self.ends,
+                    self.thinks,
                 )
 
 
@@ -66,6 +77,14 @@ class Judging(ArbiterStrategy):
         for case in cases:
             note(self.notes, f"{case.prompt.id} {len(case.candidates)}")
             yield [Verdict(int(stable_hash(c.text)[:4], 16) / 1000, details={"odd": 1.0}) for c in case.candidates]
+
+
+class Paid(Judging):
+    """Judge, and say what it took."""
+
+    def judge(self, cases):
+        for first, *others in super().judge(cases):
+            yield [Verdict(first.score, details={"judge_prompt_tokens": 10.0, "judge_answer_tokens": 1.0}), *others]
 
 
 class JudgingAlone(Judging):
@@ -143,6 +162,7 @@ def aya_arbiters():
     return {
         "judging": Judging,
         "judging-alone": JudgingAlone,
+        "paid": Paid,
         "scaled": Scaled,
         "failing": Failing,
         "language-shy": LanguageShy,

@@ -17,7 +17,7 @@ class LeftOut:
     def __init__(self, scratch: Path, subfolder: str) -> None:
         self._journal = Journal(scratch / f"left-out-{subfolder}.jsonl")
         self.shards: dict[str, dict[str, dict[str, int]]] = self._journal.read()
-        self._reasons: dict[str, Reasons] = defaultdict(Reasons)
+        self._reasons: dict[str, Reasons] = defaultdict(_reasons)
 
     def note(self, prompt: Prompt, reason: str) -> None:
         """Count a prompt of the shard that is being made."""
@@ -35,8 +35,8 @@ class LeftOut:
 def unanswered_because(*counted: LeftOut) -> dict[str, list[dict[str, Any]]]:
     """The measure that says why prompts have no answer, a table of reason, language and count, the commonest first; none where all
     have."""
-    by_language: dict[str, Reasons] = defaultdict(Reasons)
-    everywhere = Reasons()
+    by_language: dict[str, Reasons] = defaultdict(_reasons)
+    everywhere = _reasons()
     for one in counted:
         for shard in one.shards.values():
             for language, counts in shard.items():
@@ -48,3 +48,8 @@ def unanswered_because(*counted: LeftOut) -> dict[str, list[dict[str, Any]]]:
         for reason, count in reasons.counts().items()
     ]
     return {"unanswered_because": sorted(rows, key=lambda row: -row["count"])} if rows else {}
+
+
+def _reasons() -> Reasons:
+    """Numbers stay that all prompts have in common: how long a context is, or the status of a reply."""
+    return Reasons(keep_equal=True)

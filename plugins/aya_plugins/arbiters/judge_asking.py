@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from aya_core.api import (
@@ -36,11 +36,20 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True)
 class Reply(Generic[Read]):
-    """What became of a question: what was read, or why nothing was, and how many replies could not be read."""
+    """What became of a question: what was read, or why nothing was, how many replies could not be read, and the tokens of all."""
 
     read: Read | None = None
     problem: str = ""
     unparsable: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+
+    def after(self, other: Reply[Read]) -> Reply[Read]:
+        """This reply, with what an earlier one to the same question took."""
+        return replace(
+            self, unparsable=self.unparsable + other.unparsable, prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            answer_tokens=self.answer_tokens + other.answer_tokens,
+        )  # fmt: skip
 
 
 class Way(Protocol[Read]):
@@ -74,19 +83,21 @@ class Questioner:
                 open[id] = question
             else:
                 yield id, known
-        failures: Counter[str] = Counter()
+        before: dict[str, Reply[Read]] = {}
         for attempt in range(1 + self.retries):
             asked, open = open, {}
-            for question, reply in self._attempt(asked, attempt, read) if asked else ():
-                failures[question.id] += bool(reply.problem)
-                if reply.problem and attempt < self.retries:
+            for question, text, reply in self._attempt(asked, attempt, read) if asked else ():
+                total = before[question.id] = reply.after(before.get(question.id, Reply[Read]()))
+                if not total.problem:
+                    self._keep(question, text, total)
+                elif attempt < self.retries:
                     open[question.id] = question
                     continue
-                yield question.id, Reply(reply.read, reply.problem, failures[question.id])
+                yield question.id, total
 
     def _attempt(
         self, asked: Mapping[str, Prompt], attempt: int, read: Callable[[str], Read]
-    ) -> Iterator[tuple[Prompt, Reply[Read]]]:
+    ) -> Iterator[tuple[Prompt, str, Reply[Read]]]:
         sampling, seed = self.sampling, self.sampling.seed or 0
         if attempt:
             seed = int(stable_hash([seed, attempt])[:8], 16) >> 1
@@ -101,34 +112,33 @@ class Questioner:
                     f"the teacher of 'judge' answered '{answer.prompt_id}' {often}; expected one reply each"
                 )
             if isinstance(answer, Unanswered):
-                yield question, Reply(problem=f"{LEFT_OUT}: {answer.reason}")
+                yield question, "", Reply(problem=f"the judge left the question out: {answer.reason}", unparsable=1)
                 continue
+            tokens = {"prompt_tokens": answer.prompt_tokens, "answer_tokens": answer.completion_tokens}
             try:
                 if answer.finish_reason == "length":
                     raise UnreadableError(f"the judge's reply was cut at {sampling.max_tokens} tokens")
-                found = Reply(read(answer.text))
+                found = Reply(read(answer.text), **tokens)
             except UnreadableError as error:
-                found = Reply(problem=str(error))
-            else:
-                self._keep(question, answer.text, attempt)
-            yield question, found
+                found = Reply(problem=str(error), unparsable=1, **tokens)
+            yield question, answer.text, found
         for question in left.values():
-            yield question, Reply(problem=LEFT_OUT)
+            yield question, "", Reply(problem=LEFT_OUT, unparsable=1)
 
     def _known(self, question: Prompt, read: Callable[[str], Read]) -> Reply[Read] | None:
-        """What was said of a question before, if it can be read; `unparsable` counts as it did then."""
+        """What was said of a question before, if it can be read; what it took counts as it did then."""
         kept = None if self.store is None else self.store.find(self._key(question))
         if kept is None:
             return None
-        text, unparsable = kept
+        text, *taken = kept
         try:
-            return Reply(read(text), unparsable=unparsable)
+            return Reply(read(text), "", *taken)
         except UnreadableError:  # of code that read more
             return None
 
-    def _keep(self, question: Prompt, text: str, unparsable: int) -> None:
+    def _keep(self, question: Prompt, text: str, reply: Reply[Read]) -> None:
         if self.store is not None:
-            self.store.add(self._key(question), [text, unparsable])
+            self.store.add(self._key(question), [text, reply.unparsable, reply.prompt_tokens, reply.answer_tokens])
 
     def _key(self, question: Prompt) -> str:
         """Name all that decides a reply beside the teacher."""
@@ -165,9 +175,28 @@ class AskingArbiter(Generic[Read]):
     ) -> Iterator[Sequence[Verdict]]:
         """Yield the verdicts on each case as soon as its questions, and those of the cases before it, are settled."""
         settled: dict[str, Reply[Read]] = {}
+        counted: set[str] = set()
+
+        def verdicts(case: Case, asked: Sequence[str]) -> Sequence[Verdict]:
+            new = [id for id in asked if id not in counted]
+            counted.update(new)
+            return with_tokens(self.way.verdicts(case, settled), [settled[id] for id in new])
+
         for id, reply in self.questioner.ask(questions, self.way.read):
             settled[id] = reply
             while window and all(one in settled for one in window[0][1]):
-                yield self.way.verdicts(window.popleft()[0], settled)
-        for case, _ in window:
-            yield self.way.verdicts(case, settled)
+                yield verdicts(*window.popleft())
+        for case, asked in window:
+            yield verdicts(case, asked)
+
+
+def with_tokens(verdicts: Sequence[Verdict], replies: Sequence[Reply[Read]]) -> Sequence[Verdict]:
+    """Say with the first verdict on a case what its questions took, where that is known. A question that several ask counts once."""
+    tokens = {
+        "judge_prompt_tokens": float(sum(reply.prompt_tokens for reply in replies)),
+        "judge_answer_tokens": float(sum(reply.answer_tokens for reply in replies)),
+    }
+    if not verdicts or not any(tokens.values()):
+        return verdicts
+    first, *others = verdicts
+    return [replace(first, details={**first.details, **tokens}), *others]

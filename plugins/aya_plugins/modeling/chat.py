@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 
 from aya_core.api import Context, DataError, Message, Prompt
+from aya_plugins.modeling.decoding import AnswerDecoder
 from aya_plugins.modeling.rows import Encoded, RowGatherer
 
 CHUNK = 4096
@@ -59,6 +60,11 @@ class ChatEncoder:
         self._check_arguments()
         self._is_checked = False
         self.system: tuple[Message, ...] = () if system is None else ({"role": "system", "content": system},)
+
+    @cached_property
+    def decoder(self) -> AnswerDecoder:
+        """What makes texts of the answers."""
+        return AnswerDecoder(self.tokenizer)
 
     @property
     def pad_id(self) -> int:

@@ -22,7 +22,6 @@ from transformers import (
 
 from aya_core.api import Sampling
 from aya_plugins.modeling.chat import ChatEncoder
-from aya_plugins.modeling.decoding import decode_answers
 from aya_plugins.modeling.draws import Draw, Keys
 from aya_plugins.modeling.rows import Encoded, Ints
 
@@ -124,7 +123,7 @@ def read_answers(encoder: ChatEncoder, made: NDArray[numpy.int64], sampling: Sam
     has_ended = numpy.asarray(is_end.any(1))
     ends = numpy.where(has_ended, is_end.argmax(1) + 1, made.shape[1])
     rows = [row[:end].tolist() for row, end in zip(made, ends, strict=True)]
-    texts = decode_answers(encoder.tokenizer, rows)
+    texts = encoder.decoder.texts(rows)
     answers = []
     for row, ended, text in zip(rows, has_ended, texts, strict=True):
         kept = before_stop(text, sampling.stop)

@@ -23,9 +23,9 @@ from aya_core.api import (
     did_you_mean,
     temporary_database,
 )
+from aya_plugins.answers.said import ReasoningSettings, said
 from aya_plugins.datasets.columns import IDS, LANGUAGES, IdTemplate, LanguageFromName, look_up, row_id, row_language
 from aya_plugins.datasets.files import Line, read_lines
-from aya_plugins.teachers.answering import ReasoningSettings, said
 from aya_plugins.teachers.recordings import Recording, is_reply, recordings
 
 MODELS = ("model", "teacher", "model_name")

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aya_core.api import DataError
+from aya_plugins.answers.endings import ending
 from aya_plugins.datasets.files import Line
-from aya_plugins.teachers.endings import ending
 from aya_plugins.teachers.runtime.openai_reply import Choice, NotACompletionError, read_reply
 
 RECORDED = "recorded"

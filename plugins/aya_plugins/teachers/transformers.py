@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from aya_core.api import Field, ModelRef, Teacher, TeacherStrategy
+from aya_plugins.answers.said import ChatSettings
 from aya_plugins.modeling.settings import CheckpointSettings
-from aya_plugins.teachers.answering import ChatSettings
 
 
 class Transformers(ChatSettings, CheckpointSettings, TeacherStrategy):

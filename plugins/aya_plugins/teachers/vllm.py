@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import field_validator
 
 from aya_core.api import Field, ModelRef, Teacher, TeacherStrategy
-from aya_plugins.teachers.answering import ChatSettings
+from aya_plugins.answers.said import ChatSettings
 
 
 class Vllm(ChatSettings, TeacherStrategy):

@@ -30,7 +30,9 @@ from aya_recipe.report import terminal
 @click.option("--arbiter", metavar="SPEC", help="Who judges.")
 @click.option("--router", metavar="SPEC", help="Who is asked; all by default.")
 @click.option("--jsonl", "as_jsonl", is_flag=True, help="Write best.jsonl and pairs.jsonl into the run folder, too.")
-@click.option("--ask-again", is_flag=True, help="Ask again what had no answer, and judge again what failed.")
+@click.option(
+    "--ask-again", is_flag=True, help="Ask again what had no answer or an empty one, and judge again what failed."
+)
 @run_options("arbitrage", as_json="the account", shown="the account is")
 def command(
     recipe: str | None, stage: str | None, prompts: str | None, teachers: tuple[str, ...], arbiter: str | None,

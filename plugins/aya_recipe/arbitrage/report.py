@@ -257,14 +257,14 @@ def _total(rows: Iterable[Row], seconds: float | None) -> Row:
         "details": {name: _mean(pairs) for name, pairs in details.items()},
         "reasons": _added([row["reasons"] for row in rows]),
         "endings": _added([row["endings"] for row in rows]),
-        "unanswered_because": _added([row["unanswered_because"] for row in rows]),
+        "unanswered_because": _added([row["unanswered_because"] for row in rows], keep_equal=True),
         "cost": costs.total(row["cost"] for row in rows) or None,
         "seconds": seconds,
     }
 
 
-def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total = Reasons()
+def _added(counts: Iterable[Mapping[str, int]], *, keep_equal: bool = False) -> dict[str, int]:
+    total = Reasons(keep_equal=keep_equal)
     for count in counts:
         total.update(count)
     return total.counts()

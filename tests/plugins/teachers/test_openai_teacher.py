@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from faulty_server import FAULTS, FaultyServer, broken, busy, chat_completion, cut, malformed, now_and_then, stall
 
-from aya_core.api import AyaError, Completion, DataError, Sampling, user_prompt
+from aya_core.api import AyaError, Completion, DataError, Registry, Sampling, Unanswered, user_prompt
 from aya_core.testing import check_teacher
 from aya_plugins.teachers.openai import OpenAI
 from aya_plugins.teachers.runtime.openai_trouble import QUOTED, Diagnosis
@@ -129,6 +129,226 @@ def test_what_may_pass_is_tried_again(fault):
 def test_a_busy_or_broken_server_is_asked_again(status):
     with FaultyServer(once(replying(status))).running() as url:
         assert len(answers(url, questions(1))) == 1
+
+
+class Limited(FaultyServer):
+    """Answers so many requests a second, and tells others to come back."""
+
+    def __init__(self, per_second, status=429, headers=None):
+        super().__init__(self.limit)
+        self.per_second, self.status, self.headers = per_second, status, headers or {}
+        self.level, self.seen, self.in_vain = per_second, time.monotonic(), 0
+
+    async def limit(self, server, request, body, attempt):
+        now = time.monotonic()
+        self.level, self.seen = min(self.per_second, self.level + (now - self.seen) * self.per_second), now
+        if self.level >= 1:
+            self.level -= 1
+            return None
+        self.in_vain += 1
+        return web.json_response({"error": {"message": "slow down"}}, status=self.status, headers=self.headers)
+
+
+@pytest.mark.parametrize("limits", [(429, {"Retry-After": "0.2"}), (503, {"Retry-After": "0.2"}), (429, {})])
+def test_a_limit_of_the_server_costs_no_prompt_and_no_retry(limits):
+    server = Limited(50, *limits)
+    with server.running() as url:
+        found = answers(url, questions(150), retries=0, max_failures=0)
+    assert len(found) == 150
+    assert server.in_vain < 75  # 64 in flight, each tried again and again, would be hundreds
+
+
+def test_a_server_that_is_busy_for_ever_stops_the_run_after_a_while():
+    expected = r"has been busy for \d+ s without one answer \(429: slow down\).*patience_seconds"
+    with FaultyServer(always(busy)).running() as url, pytest.raises(AyaError, match=expected):
+        answers(url, questions(5), patience_seconds=0.5)
+
+
+def test_several_servers_share_the_work_and_say_the_same():
+    one, other = FaultyServer(seconds=0.01), FaultyServer(seconds=0.01)
+    with one.running() as first, other.running() as second:
+        shared = answers((first, second), questions(200), WARM)
+        alone = answers(first, questions(200), WARM)
+    assert shared == alone
+    assert len(other.requests) > 60
+    assert len(one.requests) - 200 > 60
+
+
+def test_the_work_of_a_server_that_dies_goes_to_the_others():
+    one = FaultyServer(seconds=0.01)
+    with one.running() as first:
+        with FaultyServer(seconds=0.01).running() as second:
+            built = teacher((first, second), retries=0, max_failures=0)
+            assert len(list(built.answer(questions(20), WARM, 0))) == 20
+        assert len(list(built.answer(questions(200), WARM, 0))) == 200
+
+
+def test_the_work_of_a_server_that_is_busy_goes_to_the_others():
+    with (
+        FaultyServer(always(replying(429, headers={"Retry-After": "30"}))).running() as first,
+        FaultyServer().running() as second,
+    ):
+        started = time.monotonic()
+        assert len(answers((first, second), questions(200))) == 200
+        assert time.monotonic() - started < 25
+
+
+def test_where_the_servers_are_is_no_part_of_what_a_result_is_called():
+    registry = Registry()
+    dumped = {
+        json.dumps(registry.dump("teacher", OpenAI(base_url=url, model="m"), essential=True))
+        for url in ("http://a/v1", ("http://a/v1", "http://b/v1"))
+    }
+    assert len(dumped) == 1
+
+
+def test_settings_that_came_later_name_nothing_anew_at_their_default():
+    registry = Registry()
+
+    def named(**settings):
+        return registry.dump("teacher", OpenAI(base_url="http://a/v1", model="m", **settings), essential=True)
+
+    assert set(named()) == {"use", "model", "system", "extra_body"}
+    assert named(price={"prompt": 1, "answer": 2}) == named()
+    assert named(reasoning="keep")["reasoning"] == "keep"
+    assert named(chat_template_kwargs={"enable_thinking": False})["chat_template_kwargs"] == {"enable_thinking": False}
+
+
+def said(content, finish_reason="stop", **message):
+    async def respond(server, request, body, attempt):
+        reply = chat_completion(body)
+        reply["choices"][0] |= {
+            "message": {"role": "assistant", "content": content, **message},
+            "finish_reason": finish_reason,
+        }
+        return web.json_response(reply)
+
+    return respond
+
+
+@pytest.mark.parametrize("content", [None, "", "  \n\u200b"])
+def test_an_empty_answer_is_asked_for_again_with_another_seed(content):
+    server = FaultyServer(once(said(content)))
+    with server.running() as url:
+        found = answers(url, questions(3), WARM)
+    assert not any(one.is_empty for one in found.values())
+    assert len({body["seed"] for body in server.bodies}) == 6
+
+
+def test_an_answer_that_stays_empty_stands_as_empty_and_stops_nothing():
+    server = FaultyServer(always(said(None)))
+    with server.running() as url:
+        found = answers(url, questions(20), retries=2, max_failures=0)
+    assert [one.is_empty for one in found.values()] == [True] * 20
+    assert len(server.requests) == 60
+
+
+def test_an_empty_sample_among_others_is_asked_for_again():
+    async def one_empty(server, request, body, attempt):
+        reply = chat_completion(body)
+        if attempt == 0:
+            reply["choices"][1]["message"]["content"] = None
+        return web.json_response(reply)
+
+    with FaultyServer(one_empty).running() as url:
+        found = answers(url, questions(2), Sampling(temperature=1, n=3))
+    assert len({one.text for one in found.values()}) == 6
+    assert not any(one.is_empty for one in found.values())
+
+
+@pytest.mark.parametrize(
+    ("respond", "text", "reasoning", "ended"),
+    [
+        (said("<think>hm</think>\n\n42"), "42", "hm", "stop"),
+        (said("hm\n</think>\n\n42"), "42", "hm", "stop"),
+        (said("<think>hm", "length"), "", "hm", "length"),
+        (said("<think>hm"), "", "hm", "length"),
+        (said("42", reasoning_content="hm"), "42", "hm", "stop"),
+        (said(None, "length", reasoning="hm"), "", "hm", "length"),
+        (
+            said("<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>42"),
+            "42",
+            "hm",
+            "stop",
+        ),
+        (said("4", "content_filter"), "4", "", "filtered"),
+        (said(None, refusal="No."), "No.", "", "refused"),
+    ],
+)
+def test_reasoning_is_apart_and_how_an_answer_ended_is_told(respond, text, reasoning, ended):
+    server = FaultyServer(respond)
+    with server.running() as url:
+        (found,) = answers(url, questions(1)).values()
+    assert (found.text, found.reasoning, found.finish_reason) == (text, reasoning, ended)
+    assert len(server.requests) == 1
+
+
+def test_reasoning_can_be_left_in_the_answer():
+    with FaultyServer(said("<think>hm</think>42")).running() as url:
+        (found,) = answers(url, questions(1), reasoning="keep").values()
+    assert (found.text, found.reasoning) == ("<think>hm</think>42", "")
+
+
+def test_arguments_of_the_chat_template_are_sent():
+    server = FaultyServer()
+    with server.running() as url:
+        answers(url, questions(1), chat_template_kwargs={"enable_thinking": False})
+        answers(url, questions(1), Sampling(prompting="text"), chat_template_kwargs={"enable_thinking": False})
+    chat, text = server.bodies
+    assert chat["chat_template_kwargs"] == {"enable_thinking": False}
+    assert "chat_template_kwargs" not in text
+
+
+async def web_page(server, request, body, attempt):
+    return web.Response(text="<!DOCTYPE html><html><title>Login</title></html>", content_type="text/html")
+
+
+async def giant(server, request, body, attempt):
+    return web.json_response({**chat_completion(body), "more": "x" * 2**21})
+
+
+def written(body):
+    async def respond(server, request, asked, attempt):
+        return web.Response(body=body, content_type="application/json")
+
+    return respond
+
+
+ODD = {
+    "page": web_page,
+    "giant": giant,
+    "null": written(b"null"),
+    "number": written(b"7"),
+    "deep": written(b"[" * 100_000),
+    "choices null": written(b'{"choices": null}'),
+    "choice null": written(b'{"choices": [null]}'),
+    "message number": written(b'{"choices": [{"message": 7}]}'),
+    "content number": written(b'{"choices": [{"message": {"content": 7}}]}'),
+    "error": written(b'{"error": {"message": "Provider returned error", "code": 502}}'),
+    "events": written(b'data: {"choices": [{"delta": {"content": "x"}}]}\n\ndata: [DONE]\n\n'),
+    "latin-1": written(b'{"choices": [{"message": {"content": "caf\xe9"}}]}'),
+    "long count": written(
+        b'{"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": ' + b"9" * 5000 + b"}}"
+    ),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_reply_is_a_failed_reply(odd, caplog):
+    async def one_of_twenty(server, request, body, attempt):
+        return (
+            await ODD[odd](server, request, body, attempt) if body["messages"][-1]["content"] == "question 7" else None
+        )
+
+    with FaultyServer(once(ODD[odd])).running() as url:
+        assert len(answers(url, questions(3), retries=1, max_failures=0)) == 3
+    server = FaultyServer(one_of_twenty)
+    with server.running() as url:
+        came = list(teacher(url, retries=1, concurrency=1).answer(questions(20), GREEDY, 0))
+    assert len(came) == 20
+    (left_out,) = [one for one in came if isinstance(one, Unanswered)]
+    assert left_out.prompt_id == "p7"
+    assert "at the last of 2 attempts" in left_out.reason
 
 
 @pytest.mark.parametrize("header", [{"Retry-After": "0.2"}, {"retry-after-ms": "200"}])

@@ -1,5 +1,6 @@
 """The transformers teacher answers as transformers does, in any batch, and says how likely answers are."""
 
+import json
 import shutil
 
 import numpy
@@ -7,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from aya_core.api import Continuation, DataError, LikelihoodTeacher, Sampling, user_prompt
+from aya_core.api import Completion, Continuation, DataError, LikelihoodTeacher, Sampling, Unanswered, user_prompt
 from aya_plugins.modeling import generate as generation
 from aya_plugins.teachers.transformers import Transformers
 
@@ -16,7 +17,8 @@ WARM = Sampling(temperature=1.0, max_tokens=12, n=3)
 
 
 def answers(teacher, prompts, sampling=GREEDY, seed=0):
-    return {(one.prompt_id, one.index): one for one in teacher.answer(prompts, sampling, seed)}
+    came = teacher.answer(prompts, sampling, seed)
+    return {(one.prompt_id, one.index): one for one in came if isinstance(one, Completion)}
 
 
 @pytest.fixture(scope="module")
@@ -141,11 +143,61 @@ def test_a_cut_answer_says_so(teacher, prompts):
     assert "length" in {one.finish_reason for one in cut.values()}
 
 
-def test_a_prompt_that_leaves_no_room_is_left_out(checkpoint, prompts):
+def test_a_prompt_that_leaves_no_room_is_left_out_and_says_why(checkpoint, prompts):
     short = Transformers(model=str(checkpoint(max_position_embeddings=21))).build()
-    assert {key for key, _ in answers(short, prompts)} == {
-        prompt.id for prompt in prompts if len(prompt.text.split()) + 6 + 12 <= 21
-    }
+    fitting = {prompt.id for prompt in prompts if len(prompt.text.split()) + 6 + 12 <= 21}
+    assert {key for key, _ in answers(short, prompts)} == fitting
+    left_out = [one for one in short.answer(prompts, GREEDY, 0) if isinstance(one, Unanswered)]
+    assert {one.prompt_id for one in left_out} == {prompt.id for prompt in prompts} - fitting
+    assert {one.reason for one in left_out} == {"longer than the context of 21 tokens, of which max_tokens takes 12"}
+
+
+THINKING = "{% if enable_thinking is not defined or enable_thinking %}<think>{% endif %}"
+
+
+@pytest.fixture(scope="module", params=["words", "special tokens"])
+def thinker(checkpoint, tmp_path_factory, request):
+    """A checkpoint whose template opens reasoning, and which now and then writes what closes it."""
+    folder = shutil.copytree(checkpoint(), tmp_path_factory.mktemp("thinker") / "checkpoint")
+    file = folder / "tokenizer.json"
+    made = json.loads(file.read_text())
+    words = made["model"]["vocab"]
+    marks = {"three": "<think>", "nine": "</think>"}
+    made["model"]["vocab"] = {marks.get(word, word): id for word, id in words.items()}
+    if request.param == "special tokens":
+        blank = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+        made["added_tokens"] += [{"id": words[word], "content": mark, **blank} for word, mark in marks.items()]
+    file.write_text(json.dumps(made))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = tokenizer.chat_template.removesuffix("{% endif %}") + THINKING + "{% endif %}"
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def test_reasoning_that_the_template_opens_ends_where_the_answer_closes_it(thinker, prompts):
+    found = answers(Transformers(model=thinker).build(), prompts, WARM)
+    raw = answers(Transformers(model=thinker, reasoning="keep").build(), prompts, WARM)
+    closed = [key for key, one in raw.items() if "</think>" in one.text]
+    assert 0 < len(closed) < len(raw)
+    for key, one in found.items():
+        thought, _, said = raw[key].text.partition("</think>")
+        assert (one.reasoning, one.text) == (thought.strip().removeprefix("<think>").strip(), said.strip())
+        assert one.completion_tokens == raw[key].completion_tokens
+        if key not in closed:
+            assert (one.text, one.finish_reason) == ("", "length")
+
+
+def test_arguments_of_the_chat_template_are_handed_to_it(thinker, prompts):
+    short, long = (
+        answers(Transformers(model=thinker, chat_template_kwargs=kwargs).build(), prompts)
+        for kwargs in ({"enable_thinking": False}, {})
+    )
+    assert {long[key].prompt_tokens - short[key].prompt_tokens for key in short} == {1}
+    assert {one.reasoning for key, one in short.items() if "</think>" not in one.text} == {""}
+    with pytest.raises(DataError, match="its chat template names no argument 'enable_thinkin'"):
+        Transformers(model=thinker, chat_template_kwargs={"enable_thinkin": False}).build()
+    with pytest.raises(ValueError, match="no argument of a template"):
+        Transformers(model=thinker, chat_template_kwargs={"tokenize": True})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from aya_core.api import Completion, Message, Prompt, Sampling, Unanswered, stable_hash, user_prompt
-from aya_plugins.teachers.answering import Said, said
+from aya_plugins.answers.said import Said, said
 from aya_plugins.teachers.runtime.background import Give, in_background
 from aya_plugins.teachers.runtime.openai_reply import Reply
 from aya_plugins.teachers.runtime.openai_servers import Limits, Servers

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from aya_plugins.teachers.endings import ending
+from aya_plugins.answers.endings import ending
 
 MOST_TOKENS = 2**40
 """A count above is nobody's."""

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, field_validator
 
 from aya_core.api import Field
-from aya_plugins.teachers.answering import ChatSettings
+from aya_plugins.answers.said import ChatSettings
 
 REMOVABLE = frozenset({"seed", "temperature", "top_p"})
 """Fields of a request that `extra_body` may take out, for servers that refuse them."""

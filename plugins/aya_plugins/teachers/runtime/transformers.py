@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 import numpy
 
 from aya_core.api import Completion, Continuation, LogLikelihood, Prompt, Sampling, Unanswered
+from aya_plugins.answers.said import ChatSettings, said, why_left_out
 from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder, load_model
 from aya_plugins.modeling.contexts import encode, parts
 from aya_plugins.modeling.continuations import ContinuationScorer
-from aya_plugins.modeling.decoding import is_open
 from aya_plugins.modeling.draws import answer_keys
 from aya_plugins.modeling.generate import Answer, forget_suggestions, generate
 from aya_plugins.modeling.head import AnswerLogps
@@ -19,7 +19,6 @@ from aya_plugins.modeling.memory import give_back, halving
 from aya_plugins.modeling.rows import Ints, length_sorted
 from aya_plugins.modeling.scoring import answer_logps
 from aya_plugins.modeling.settings import CheckpointSettings
-from aya_plugins.teachers.answering import ChatSettings, said, why_left_out
 
 NO_LIMIT = 1 << 30
 
@@ -62,7 +61,7 @@ class TransformersTeacher:
         for batch in length_sorted(samples * (lengths[fitting] + sampling.max_tokens), self.settings.batch_tokens):
             for rows, answers in halving(fitting[batch], run):
                 for row, samples_of_row in zip(rows, answers, strict=True):
-                    begun = is_open(self.encoder.tokenizer, encoded.row(row))
+                    begun = self.encoder.decoder.is_open(encoded.row(row))
                     for index, answer in enumerate(samples_of_row):
                         ended = "length" if answer.was_cut else "stop"
                         what = said(answer.text, "", ended, keep=self.chat.reasoning == "keep", is_open=begun)

@@ -30,15 +30,14 @@ from aya_core.api import (
     Unanswered,
     did_you_mean,
 )
+from aya_plugins.answers.endings import ending
+from aya_plugins.answers.said import ChatSettings, said, why_left_out
 from aya_plugins.modeling.checkpoint import load_encoder
 from aya_plugins.modeling.contexts import encode, parts
-from aya_plugins.modeling.decoding import decode_answers, is_open
 from aya_plugins.modeling.draws import answer_keys
 from aya_plugins.modeling.generate import before_stop
 from aya_plugins.modeling.rows import Encoded
 from aya_plugins.modeling.weights import check_whole
-from aya_plugins.teachers.answering import ChatSettings, said, why_left_out
-from aya_plugins.teachers.endings import ending
 
 os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # read when vLLM is imported
 
@@ -109,8 +108,8 @@ class VllmTeacher:
         for place, output in self._outputs(requests):
             row = fitting[place]
             made = [output.outputs[0]] * sampling.n if sampling.temperature == 0 else output.outputs
-            texts = decode_answers(self.encoder.tokenizer, [list(one.token_ids) for one in made])
-            begun = is_open(self.encoder.tokenizer, encoded.row(row))
+            texts = self.encoder.decoder.texts([list(one.token_ids) for one in made])
+            begun = self.encoder.decoder.is_open(encoded.row(row))
             for index, (one, text) in enumerate(zip(made, texts, strict=True)):
                 ended, is_kept = ending(one.finish_reason, "unknown"), self.chat.reasoning == "keep"
                 what = said(before_stop(text, sampling.stop), "", ended, keep=is_kept, is_open=begun)

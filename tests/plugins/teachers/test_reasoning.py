@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from aya_plugins.reasoning import PAIRS, apart, ends_open
+from aya_plugins.answers.reasoning import PAIRS, apart, ends_open
 
 BOTH = [*PAIRS]
 

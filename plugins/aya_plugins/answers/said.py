@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from pydantic import field_validator
 
 from aya_core.api import Completion, Field, Sampling, Settings
-from aya_plugins.reasoning import apart
+from aya_plugins.answers.reasoning import apart
 
 DECIDED = frozenset(
     {"add_generation_prompt", "chat_template", "continue_final_message", "conversation", "messages", "tokenize"}

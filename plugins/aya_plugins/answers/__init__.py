@@ -1,0 +1,1 @@
+"""What models write: reasoning and answer, and how an answer ended."""
