@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+from aya_core.contract.languages import counts_as
 from aya_core.contract.merges import MergeStrategy
 from aya_core.contract.records import Case, Completion, CorpusScore, ExampleRow, Prompt, RowScore, Verdict
 from aya_core.contract.requests import Continuation, LogLikelihood, Replies, Request, Sampling
@@ -99,8 +100,10 @@ class Pool(tuple[str, ...]):
         return pool
 
     def speaking(self, language: str) -> tuple[str, ...]:
-        """The teachers that are asked in a language."""
-        return tuple([name for name, codes in self.languages.items() if codes is None or language in codes])
+        """The teachers that are asked in a language; one that is asked in zh is asked in zh-Hant, too."""
+        return tuple(
+            [name for name, codes in self.languages.items() if codes is None or counts_as(language, codes) is not None]
+        )
 
 
 class Router(Protocol):
