@@ -70,7 +70,8 @@ _OTHERS_CODES = {"jp": "ja", "kr": "ko", "cn": "zh", "ua": "uk", "gr": "el", "cz
 
 _CODE = re.compile(
     r"(?:zh[-_](?=cmn|yue|wuu|nan|hak))?(?P<language>[a-z]{2,3})(?:[-_](?P<script>[a-z]{4}))?(?:[-_](?P<region>[a-z]{2}|[0-9]{3}))?"
-    r"(?P<variants>(?:[-_](?:[a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*)",
+    # a variety by its Glottolog code, as in FLORES+, or a variant of BCP 47 that data sets have; other words (de_train) are none
+    r"(?P<variants>(?:[-_](?:[a-z]{4}[0-9]{4}|valencia|tarask|radical|ekavsk|ijekavsk|oxendict|pinyin|1901|1994|1996))*)",
     re.IGNORECASE,
 )
 

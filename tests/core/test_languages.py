@@ -48,7 +48,9 @@ def test_a_name_is_the_language_that_it_names(code):
         ("Brazilian Portuguese", "pt-BR"), ("Portuguese (Brazil)", "pt-BR"), ("Iranian Persian", "fa"),
         ("Serbian (Latin script)", "sr-Latn"),
         ("norwegian bokmal", "nb"), ("Ta'izzi-Adeni Arabic", "acq"), ("Kurdish (Sorani)", "ckb"),
-        ("xx", None), ("qqq", None), ("", None), ("de-Qqqq", None), ("de-QQ", None), ("Deutsch", None), ("jp", None), ("e", None),
+        ("xx", None), ("qqq", None), ("", None), ("de-Qqqq", None), ("de-QQ", None),
+        ("de_train", None), ("no_robots", None), ("en_1000", None), ("it_test", None),
+        ("is_valid", None), ("Deutsch", None), ("jp", None), ("e", None),
     ],
 )  # fmt: skip
 def test_codes_and_names_are_read_as_people_write_them(written, code):

@@ -57,6 +57,7 @@ def test_names_of_files_and_folders_are_read_as_codes_are(files):
 def test_a_column_goes_where_the_name_says_no_language(files):
     folder = files(**{"test-00000-of-00001": [{"id": 0, "inputs": "?", "language": "hin", "script": "Deva"}]})
     assert languages(folder, language_from_name=True) == ["hi"]
+    assert languages(files(x__dev=[{"prompt": "?", "language": "hin"}]) / "x", language_from_name=True) == ["hi"]
 
 
 def test_name_and_column_agree_if_one_is_an_edition_of_the_other(files):
