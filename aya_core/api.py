@@ -103,7 +103,6 @@ from aya_core.contract.languages import (
     is_edition as is_edition,
     language_name as language_name,
     plain_language as plain_language,
-    row_language_code as row_language_code,
 )
 from aya_core.contract.lines import (
     READERS as READERS,

@@ -150,7 +150,7 @@ API = (
         [
             "Prompt", "Message", "user_prompt", "prompt_of", "Demonstration", "Preference", "Completion", "Judged", "Columns",
             "read_rows", "write_rows", "RowsWriter", "ROW_GROUP", "count_rows", "LANGUAGES", "UNKNOWN_LANGUAGE",
-            "check_language", "find_language", "row_language_code", "counts_as", "is_edition", "plain_language", "language_name",
+            "check_language", "find_language", "counts_as", "is_edition", "plain_language", "language_name",
             "normalize", "IdSet", "temporary_database",
         ],
     ),

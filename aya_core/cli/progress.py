@@ -16,7 +16,7 @@ from rich.table import Table
 from aya_core.cli.amounts import counted, duration
 from aya_core.contract.stage import Action
 from aya_core.hookspecs import hookimpl
-from aya_core.planning.reading import ACTIONS, language_sentences
+from aya_core.planning.reading import language_sentences
 
 MEASURES = 3
 """How many measures of a node fit a line, where nobody knows which of them matter."""
@@ -129,7 +129,7 @@ class Progress:
         """Close the line."""
         self.done += 1
         at_work = self.at_work.pop(node, None)
-        for sentence in language_sentences(measures) if at_work is None or at_work.name in ACTIONS else ():
+        for sentence in language_sentences(measures):
             self.console.print(f"[yellow]{escape(node)}: {escape(sentence)}[/yellow]", soft_wrap=True)
         if reused:
             self.reused += 1

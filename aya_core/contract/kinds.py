@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, 
 
 from pydantic import Field
 
+from aya_core.contract.languages import counts_as
 from aya_core.contract.merges import MergeStrategy
 from aya_core.contract.metrics import Metric
 from aya_core.contract.records import (
@@ -127,8 +128,10 @@ class Pool(tuple[str, ...]):
         return pool
 
     def speaking(self, language: str) -> tuple[str, ...]:
-        """The teachers that are asked in a language."""
-        return tuple([name for name, codes in self.languages.items() if codes is None or language in codes])
+        """The teachers that are asked in a language; one that is asked in zh is asked in zh-Hant, too."""
+        return tuple(
+            [name for name, codes in self.languages.items() if codes is None or counts_as(language, codes) is not None]
+        )
 
 
 class Router(Protocol):

@@ -70,7 +70,8 @@ _OTHERS_CODES = {"jp": "ja", "kr": "ko", "cn": "zh", "ua": "uk", "gr": "el", "cz
 
 _CODE = re.compile(
     r"(?:zh[-_](?=cmn|yue|wuu|nan|hak))?(?P<language>[a-z]{2,3})(?:[-_](?P<script>[a-z]{4}))?(?:[-_](?P<region>[a-z]{2}|[0-9]{3}))?"
-    r"(?P<variants>(?:[-_](?:[a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*)",
+    # a variety by its Glottolog code, as in FLORES+, or a variant of BCP 47 that data sets have; other words (de_train) are none
+    r"(?P<variants>(?:[-_](?:[a-z]{4}[0-9]{4}|valencia|tarask|radical|ekavsk|ijekavsk|oxendict|pinyin|1901|1994|1996))*)",
     re.IGNORECASE,
 )
 
@@ -111,7 +112,7 @@ def _key(name: str) -> str:
 @cache
 def find_language(written: str) -> str | None:
     """Return the code of a language, however it is written: a code of ISO 639 with script and region, or an English name; None if it
-    is no language. Simplified Chinese is zh-Hans here; see `row_language_code`."""
+    is no language. Simplified Chinese is zh-Hans here; see `plain_language`."""
     if written == UNKNOWN_LANGUAGE:
         return written
     match = _CODE.fullmatch(written.strip())
@@ -160,13 +161,8 @@ def check_language(written: str) -> str:
     return code
 
 
-def row_language_code(written: str) -> str:
-    """Return the code that a row of a language has: as `check_language`, but zh for simplified Chinese, as most data writes it."""
-    return plain_language(check_language(written))
-
-
 def plain_language(code: str) -> str:
-    """Leave out of a code the script that goes without saying: zh-Hans is zh."""
+    """Return the code that a row has: zh for simplified Chinese, as most data writes it; any other stays."""
     return "zh" if code == "zh-Hans" else code
 
 

@@ -73,7 +73,7 @@ class _Chosen:
     def __init__(self, languages: Sequence[str], *, is_grouped: bool) -> None:
         self.left_out: Counter[str] = Counter()
         self.counted_as: Counter[str] = Counter()
-        self._languages = languages
+        self._languages = frozenset(languages)
         self._is_grouped = is_grouped
         self._seen = IdSet()
         self._before: Prompt | None = None
@@ -142,12 +142,13 @@ def _others(left_out: Mapping[str, int], languages: Collection[str]) -> str:
 def language_sentences(measures: Mapping[str, Any]) -> Sequence[str]:
     """Say which rows a step left out for their language, or counted as another, by what `read_data` measured."""
     found = []
-    if left_out := measures.get("left_out"):
+    left_out, counted_as = (measures.get(name) for name in ("left_out", "counted_as"))
+    if isinstance(left_out, Mapping) and left_out:
         rows = measures["rows"] + sum(left_out.values())
         found.append(
             f"{sum(left_out.values()):,} of {rows:,} rows are left out, in languages that the recipe does not name: {_counts(left_out)}"
         )
-    if counted_as := measures.get("counted_as"):
+    if isinstance(counted_as, Mapping) and counted_as:
         found.append(f"rows counted as another language: {_counts(counted_as)}")
     return found
 

@@ -114,13 +114,13 @@ class Questioner:
             if isinstance(answer, Unanswered):
                 yield question, "", Reply(problem=f"the judge left the question out: {answer.reason}", unparsable=1)
                 continue
-            tokens = {"prompt_tokens": answer.prompt_tokens, "answer_tokens": answer.completion_tokens}
+            tokens = (answer.prompt_tokens, answer.completion_tokens)
             try:
                 if answer.finish_reason == "length":
                     raise UnreadableError(f"the judge's reply was cut at {sampling.max_tokens} tokens")
-                found = Reply(read(answer.text), **tokens)
+                found = Reply(read(answer.text), "", 0, *tokens)
             except UnreadableError as error:
-                found = Reply(problem=str(error), unparsable=1, **tokens)
+                found = Reply(None, str(error), 1, *tokens)
             yield question, answer.text, found
         for question in left.values():
             yield question, "", Reply(problem=LEFT_OUT, unparsable=1)

@@ -251,7 +251,7 @@ def row_language(
         raise DataError(f"{line.place}: the language is a {type(stated).__name__}; expected a code such as 'en'")
     stated = None if stated is None else _code(line, _with_script(line, stated, script), codes)
     expected = fixed
-    if from_name and (stated is None or line.name in codes or find_language(line.name) is not None):
+    if from_name and (stated is None or line.name in codes or _is_language(line.name)):
         expected = _code(line, line.name, codes)
     if stated is None or expected is None:
         return stated or expected or UNKNOWN_LANGUAGE
@@ -262,6 +262,12 @@ def row_language(
         return expected
     source = "the name of the file says" if from_name else "the settings say"
     raise DataError(f"{line.place}: the row is in '{stated}', {source} '{expected}'; expected them to agree")
+
+
+def _is_language(name: str) -> bool:
+    """Whether a file's name says its language, beside a column that does; words such as dev and all are codes of rare ones."""
+    code = find_language(name)
+    return code is not None and not len(name) == len(code) == 3
 
 
 def _code(line: Line, written: str, codes: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ from aya_core.api import (
     Demonstration,
     ExampleRow,
     Field,
+    Language,
     Prompt,
     did_you_mean,
     user_prompt,
@@ -36,7 +37,7 @@ class MicroWorld(DatasetStrategy):
 
     split: Split = Field(description="Which problems to draw: four splits to train on, one to tune on, one held out.")
     per_language: int = Field(1000, ge=1, le=20_000, description="Problems in each language.")
-    languages: tuple[str, ...] = Field(LANGUAGES, min_length=1, description="Languages to ask in, by code.")
+    languages: tuple[Language, ...] = Field(LANGUAGES, min_length=1, description="Languages to ask in, by code.")
     seed: int | None = Field(None, ge=0, description="Seed of the problems drawn; the run's own by default.")
     corrupt: float = Field(
         0.0, ge=0, le=1, description="Share of answers that are given in another language than asked."

@@ -58,7 +58,7 @@ def check_copies(files: Sequence[Path]) -> None:
         other = by_name.setdefault((whole.folder, whole.stem), file)
         if whole_of(other) != whole:
             raise DataError(_twice(other, file, "are one table twice, by their names"))
-        if (size := file.stat().st_size) and find_language(file.stem) is None:
+        if not whole.shards and (size := file.stat().st_size) and find_language(file.stem) is None:
             by_size.setdefault((file.parent, size), []).append(file)
     for alike in by_size.values():
         for one, other in combinations(alike, 2):

@@ -13,11 +13,13 @@ from aya_core.api import (
     AyaError,
     Field,
     Judged,
+    Language,
     Pool,
     Prompt,
     Router,
     RouterStrategy,
     RowsRef,
+    counts_as,
     did_you_mean,
     read_rows,
 )
@@ -31,7 +33,7 @@ class Fixed(RouterStrategy):
     language.
     """
 
-    teachers: Mapping[str, str] = Field({}, description="Teacher of each language, by language code.")
+    teachers: Mapping[Language, str] = Field({}, description="Teacher of each language, by language code.")
     default: str | None = Field(None, description="Teacher of all languages not named.")
     verdicts: RowsRef | None = Field(None, description="Verdicts that choose the teachers of languages not named.")
     prompts: RowsRef | None = Field(
@@ -64,7 +66,7 @@ class _Fixed:
 
     def _teacher_of(self, prompt: Prompt) -> str:
         chosen = self._chosen or {}
-        teacher = chosen.get(prompt.language, self._settings.default)
+        teacher = chosen.get(counts_as(prompt.language, chosen) or "", self._settings.default)
         if teacher is None:
             near = did_you_mean(prompt.language, chosen)
             raise AyaError(f"router 'fixed': no teacher for '{prompt.language}' and no default ({near})")

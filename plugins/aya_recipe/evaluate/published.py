@@ -40,7 +40,7 @@ def read(name: str) -> Published:
 
 
 def tables_of(stage: StageRecord, accounts: Mapping[str, Account]) -> Iterator[Table]:
-    """The tables of the stages that are shown together with one: their numbers, and below a rule the published ones."""
+    """The tables of the stages that are shown together with one: their numbers, and below them the published ones."""
     for name, account in accounts.items():
         settings = stage.run.stage(name).settings
         if settings.get("published") is None:
@@ -70,7 +70,7 @@ def _by_tasks(account: Account, published: Published, ours: Table) -> Iterator[T
         *_lacking(account, published, names),
         "Template, prompting and decoding of ours are in the signatures; what the authors did not publish may differ.",
     ]
-    yield Table(["model", *names], rows, "Beside published numbers", notes, controls=others)
+    yield Table(["model", *names], [*rows, *others], "Beside published numbers", notes)
 
 
 def _lacking(account: Account, published: Published, names: Sequence[str]) -> Iterator[str]:
@@ -127,7 +127,7 @@ def _win_rates(name: str, account: Account, published: Published) -> Iterator[Ta
         if text := _difference(found, theirs["languages"]):
             notes.append(f"Differs from the published set-up: the mean {text}.")
         title = f"{name}: {label} beside published win rates, %"
-        yield Table(["model", "rival", *RESULTS], rows, title, notes, controls=others)
+        yield Table(["model", "rival", *RESULTS], [*rows, *others], title, notes)
         if "by_language" in theirs:
             yield _by_language(
                 title, theirs["by_language"], metrics, {model: shown[model] for model in models}, published

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import click
+
 from aya_core.api import MANIFEST, LoadedRecipe, RecipeError, Stage, check_language, did_you_mean, read_strategy, yaml12
 
 USES = {".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
@@ -28,6 +30,14 @@ def read_dataset(text: str, option: str) -> dict[str, Any]:
     if ending in USES and "," not in text and not text.lstrip().startswith("{"):
         return {"use": USES[ending], "path": text}
     return read_strategy(text, option)
+
+
+def read_language(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    """Read a language, as a code or by its English name, for an option of click."""
+    try:
+        return None if text is None else check_language(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def read_languages(text: str | None, option: str) -> dict[str, str]:

@@ -20,6 +20,7 @@ from aya_core.api import (
     TrainerStrategy,
     TrainingJob,
     Work,
+    counts_as,
     file_name,
     fill_paths,
     prompt_of,
@@ -49,7 +50,7 @@ class FirstRows(Work):
         left = self.most
         for row in super().strategy("dataset").build().rows(seed):
             yield row
-            left -= prompt_of(row).language in self.languages
+            left -= counts_as(prompt_of(row).language, self.languages) is not None
             if not left:
                 return
 

@@ -174,6 +174,8 @@ def row_phrases(account: Mapping[str, Any]) -> list[str]:
     if left_out := read.get("left_out"):
         languages = ", ".join(f"{language} {count:,}" for language, count in left_out.items())
         phrases.append(f"{sum(left_out.values()):,} left out in other languages ({languages})")
+    if counted_as := read.get("counted_as"):
+        phrases.append(", ".join(f"{count:,} {editions}" for editions, count in counted_as.items()))
     for name, value in measures.items():
         if name.endswith("_rows"):  # truncated_rows, dropped_rows
             phrases.append(f"{value:,.0f} {name.removesuffix('_rows').replace('_', ' ')}")

@@ -33,6 +33,7 @@ from aya_core.api import (
     override_option,
 )
 from aya_recipe.options.alone import load_given, recipe_or_options, run_folder
+from aya_recipe.options.words import read_language
 from aya_recipe.train.job_preview import JobPreview
 from aya_recipe.train.options import NAME, stage_from_options, stage_options
 
@@ -46,7 +47,7 @@ COUNTED = 1000
 @override_option
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder of RECIPE; runs/NAME by default.")
 @click.option("-n", "many", default=3, show_default=True, type=click.IntRange(0), help="Rows that are shown.")
-@click.option("--language", metavar="CODE", help="Only rows in this language.")
+@click.option("--language", metavar="CODE", callback=read_language, help="Only rows in this language.")
 @click.option("--ids", is_flag=True, help="Show the id of each token after it.")
 @click.option("--plain", is_flag=True, help="No color: what is learned stands in brackets, token by token.")
 def command(

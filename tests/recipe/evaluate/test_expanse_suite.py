@@ -99,3 +99,70 @@ def test_all_numbers_files_can_be_read():
 def test_an_unknown_name_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="did you mean 'aya-expanse'"):
         published.published_name("aya-expanze")
+
+
+class Stage:
+    """A stage of a run that shows the published numbers."""
+
+    def __init__(self, **settings):
+        self.settings = settings
+        self.run = self
+
+    def stage(self, name):
+        return self
+
+
+def scored(value, *languages):
+    estimate = {"value": value, "standard_error": 0.01, "low": value - 0.02, "high": value + 0.02, "n": 4}
+    return {"mean": estimate, "languages": dict.fromkeys(languages, estimate)}
+
+
+def account(headline, against=None, **metrics):
+    evaluator = {
+        "headline": headline,
+        "goal": "max",
+        "against": against,
+        "signature": {"judge": "ours"},
+        "unanswered": {},
+    }
+    return {
+        "models": ["mine", "rival"], "controls": [], "groups": {}, "contamination": None, "sampling": None,
+        "evaluators": {"mgsm" if against is None else "win-rate": evaluator},
+        "scores": {"mgsm" if against is None else "win-rate": metrics},
+    }  # fmt: skip
+
+
+def test_published_numbers_stand_below_ours_and_say_where_the_set_up_differs():
+    ours = account("exact_match", exact_match={"mine": scored(0.5, "de", "en"), "rival": scored(0.25, "de", "en")})
+    (table,) = published.tables_of(Stage(published="aya-expanse"), {"academic": ours})
+    assert table.header == ["model", "mgsm"]
+    assert [row[0] for row in table.rows[:3]] == ["mine", "rival", "Aya-23-8B (published)"]
+    assert table.rows[0][1].startswith("50.0")
+    assert ["Aya-Expanse-8B (published)", "67.0"] in table.rows
+    assert all(name.endswith("(published)") for name, *_ in table.rows[2:])
+    assert any("mgsm is over 2 languages here, 7 there: it lacks es, fr, ja, ru, zh" in note for note in table.notes)
+    assert any("arXiv 2412.04261" in note for note in table.notes)
+
+
+def test_columns_that_nobody_published_and_stages_that_ask_for_none_have_no_table():
+    ours = account("exact_match", exact_match={"mine": scored(0.5, "de")})
+    assert not list(published.tables_of(Stage(published=None), {"academic": ours}))
+    assert not list(published.tables_of(Stage(), {"academic": ours}))
+    others = {**ours, "evaluators": {"quiz": ours["evaluators"]["mgsm"]}, "scores": {"quiz": ours["scores"]["mgsm"]}}
+    assert not list(published.tables_of(Stage(published="aya-expanse"), {"academic": others}))
+
+
+def test_published_win_rates_name_judge_and_rival():
+    battles = {
+        result: {"mine": scored(share, "en", "tr")}
+        for result, share in zip(published.RESULTS, (0.5, 0.3, 0.2), strict=True)
+    }
+    ours = account("win", "rival", **battles)
+    whole, by_language = published.tables_of(Stage(published="aya-expanse"), {"m-arenahard": ours})
+    assert whole.rows[0] == ["mine", "rival", "50.0", "30.0", "20.0"]
+    assert ["Aya-Expanse-8B (published)", "Gemma-2-9B", "60.4", "37.4", "2.2"] in whole.rows
+    assert ["Aya-Expanse-8B after SFT and merging (published)", "Gemma-2-9B", "53.3", "", ""] in whole.rows
+    assert any("judge gpt-4o-2024-08-06" in note for note in whole.notes)
+    assert any("judge ours" in note and "2 languages (en, tr)" in note for note in whole.notes)
+    assert ["tr", "50.0", "60.4", "38.6", "1.0"] in by_language.rows
+    assert ["ar", "", "69.0", "29.0", "2.0"] in by_language.rows

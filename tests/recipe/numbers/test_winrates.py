@@ -417,3 +417,14 @@ def test_without_numpy_the_extra_is_named(tmp_path, monkeypatch):
     done = CliRunner().invoke(command, [str(write(tmp_path / "v.jsonl", ROWS))])
     assert isinstance(done.exception, AyaError)
     assert 'pip install "aya-core[eval]"' in str(done.exception)
+
+
+def test_languages_are_named_in_any_way_and_a_map_says_the_rest(tmp_path):
+    codes = ("English", "eng", "zho_Hans", "unknown", "Denglish")
+    rows = [{"model_a": "x", "model_b": "y", "winner": "model_a", "language": code} for code in codes]
+    file = write(tmp_path / "v.jsonl", rows)
+    assert "v.jsonl:5: the language is 'Denglish'" in winrate(file, "--by-language", code=1)
+    found = winrate(file, "--by-language", "--languages", "{Denglish: de}")
+    counts = {language: models[0]["n"] for language, models in found["languages"].items()}
+    assert counts == {"en": 2, "zh": 1, "und": 1, "de": 1}
+    assert winrate(file)["models"]
