@@ -63,9 +63,9 @@ class AtWork:
 
 def phrases_of(action: Action | None, measures: Mapping[str, Any]) -> list[str]:
     """The measures that are told: in the action's own words, or else the first few."""
-    numbers = {name: value for name, value in measures.items() if isinstance(value, (int, float))}
-    if action is not None and action.phrases is not None and (described := action.phrases(numbers)):
+    if action is not None and action.phrases is not None and (described := action.phrases(measures)):
         return list(described)
+    numbers = {name: value for name, value in measures.items() if isinstance(value, (int, float))}
     return [
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in list(numbers.items())[:MEASURES]
@@ -123,7 +123,7 @@ class Progress:
         described = phrases_of(at_work.action if at_work else None, measures)
         clock = time.monotonic() - self.started
         self.console.print(
-            f"[dim]{clock:6.1f} s  {self.done:3d}/{self.total}[/dim]  {node}  [dim]{seconds:.1f} s  {', '.join(described)}[/dim]",
+            f"[dim]{clock:6.1f} s  {self.done:3d}/{self.total}[/dim]  {node}  [dim]{seconds:.1f} s  {escape(', '.join(described))}[/dim]",
             soft_wrap=True,
         )
 

@@ -6,12 +6,13 @@ A stage gets such a step from `Builder.rows`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aya_core.contract.artifacts import write_rows
 from aya_core.contract.errors import DataError, PluginError
 from aya_core.contract.id_set import IdSet
+from aya_core.contract.kinds import AccountingDataset
 from aya_core.contract.records import UNKNOWN_LANGUAGE, Demonstration, ExampleRow, Preference, Prompt
 from aya_core.contract.stage import Action
 
@@ -67,7 +68,7 @@ def read_data(work: Work) -> Mapping[str, Any]:
             else:
                 raise DataError(
                     f"row '{prompt.id}' is a {type(row).__name__.lower()}; expected {kind} "
-                    f"(columns: {', '.join(record.columns)})"
+                    f"(columns: {', '.join(record.columns)}){_read_as(dataset)}"
                 )
 
     count = write_rows(work.out, record, wanted())
@@ -81,8 +82,29 @@ def read_data(work: Work) -> Mapping[str, Any]:
             elif any(code.split("-")[0] in languages for code in left_out):
                 others += "; write the code as the recipe does, or add it to the recipe's `languages`"
         raise DataError(f"the data set has no rows in the recipe's languages{others}")
-    return {"rows": count, **({"left_out": dict(sorted(left_out.items()))} if left_out else {})}
+    account = dataset.account() if isinstance(dataset, AccountingDataset) else {}
+    return {"rows": count, **({"left_out": dict(sorted(left_out.items()))} if left_out else {}), **account}
 
 
-ACTIONS: Mapping[str, Action] = {"read": Action(read_data)}
+def _read_as(dataset: Any) -> str:
+    """From which columns a data set reads its rows, for messages."""
+    ways = dataset.account().get("columns", {}) if isinstance(dataset, AccountingDataset) else {}
+    return f"; read as: {'; '.join(ways)}" if ways else ""
+
+
+def phrases(measures: Mapping[str, Any]) -> Sequence[str]:
+    """Say how many rows were read from which columns, and how many were left out."""
+    if "rows" not in measures:
+        return ()
+    said = [f"{measures['rows']:,} rows"]
+    ways = measures.get("columns") or {}
+    said += [way if len(ways) == 1 else f"{way} ({count:,})" for way, count in ways.items()]
+    said += [f"{count:,} left out: {reason}" for reason, count in (measures.get("without_pair") or {}).items()]
+    if left_out := measures.get("left_out"):
+        codes = ", ".join(f"{code} {count:,}" for code, count in left_out.items())
+        said.append(f"{sum(left_out.values()):,} left out in other languages ({codes})")
+    return said
+
+
+ACTIONS: Mapping[str, Action] = {"read": Action(read_data, phrases=phrases)}
 """The actions of the core, by name."""

@@ -9,11 +9,12 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aya_core.api import DataError, check_language
+from aya_core.api import DataError, check_language, ending_of, stem_of
 from aya_plugins.benchmarks.codes import language_code
 from aya_plugins.benchmarks.formats import LINES, READERS
 from aya_plugins.benchmarks.names import language_of, split_of, subject_of, unsharded
 from aya_plugins.benchmarks.sources import Source
+from aya_plugins.datasets.files import ABOUT
 from aya_plugins.datasets.hub import hub_lines
 
 LANGUAGE_COLUMNS = ("language", "lang")
@@ -107,7 +108,7 @@ def find_tables(source: Source, data: str) -> list[TableFile]:
         fixed = takewhile(lambda part: not glob.has_magic(part), path.parts)
         start = Path(*fixed)
     endings = [ending for ending in READERS if ending not in LINES or source.known == ("text",)]
-    tables = sorted(file for file in files if file.suffix in endings and not _is_beside(file, start, source))
+    tables = sorted(file for file in files if ending_of(file) in endings and not _is_beside(file, start, source))
     if not tables:
         what = f"no file that ends in {', '.join(endings)}" if files else "no such file"
         raise DataError(f"{data}: {what}; {source.where}")
@@ -118,6 +119,8 @@ def find_tables(source: Source, data: str) -> list[TableFile]:
 def _is_beside(file: Path, start: Path, source: Source) -> bool:
     """Whether a file, or a folder that it is in, holds no rows of the benchmark."""
     names = file.relative_to(start).parts
+    if file.name in ABOUT or fnmatch(file.name, "cache-*.arrow"):  # beside the rows of a saved data set
+        return True
     return any(fnmatch(name, pattern) for name in names for pattern in source.beside)
 
 
@@ -133,7 +136,7 @@ class _Parts:
             return  # a column says it
         key = (language, split, subject) if self._source.by_subject else (language, split)
         other = self._files.setdefault(key, file)
-        if (other.parent, unsharded(other.stem)) != (file.parent, unsharded(file.stem)):
+        if (other.parent, unsharded(stem_of(other))) != (file.parent, unsharded(stem_of(file))):
             raise DataError(
                 f"{file} and {other} both hold {self._source.name} in '{language}', split {split}; rows would count twice: let `data` "
                 "name the folder or the files that are meant"
@@ -150,9 +153,9 @@ def _local(source: Source, data: str, splits: Sequence[str]) -> Iterator[Row]:
             language = language_of(file.name, inside + around, own_codes=source.own_codes)
         except DataError as error:
             raise DataError(f"{file}: {error}") from None
-        subject = subject_of(file.stem)
+        subject = subject_of(stem_of(file))
         parts.check(file, language, split, subject)
-        for line in READERS[file.suffix](file, source):
+        for line in READERS[ending_of(file)](file, source):
             yield _row(source, line.place, line.number, line.row, language, split, subject)
 
 

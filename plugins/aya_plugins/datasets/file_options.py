@@ -37,9 +37,9 @@ class FileOptions(Settings):
         return self
 
 
-def table(options: FileOptions, ending: str) -> Table:
+def table(options: FileOptions, *endings: str) -> Table:
     """Make the data set of these files; they are opened when rows are asked for."""
-    return table_of(options, partial(read_lines, options.path, ending))
+    return table_of(options, partial(read_lines, options.path, *endings))
 
 
 def table_of(options: FileOptions, lines: Callable[[], Iterator[Line]]) -> Table:

@@ -10,7 +10,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from aya_core.api import DataError, Dataset, DatasetStrategy, Field, LocalFile, check_language, language_name
+from aya_core.api import (
+    DataError,
+    Dataset,
+    DatasetStrategy,
+    Field,
+    LocalFile,
+    check_language,
+    language_name,
+    opened_text,
+    stem_of,
+)
 from aya_plugins.datasets.columns import Columns, FoldsSetting, Limit, Table
 from aya_plugins.datasets.files import Line, find_files
 
@@ -32,7 +42,8 @@ class Text(DatasetStrategy):
     """
 
     path: LocalFile = Field(
-        description="A file, a glob, or a folder, of which the .txt files are read. A file is named by its language: de.txt."
+        description="A file, a glob, or a folder, of which the .txt files are read, compressed or not. A file is named by its language: "
+        "de.txt."
     )
     languages: dict[str, Annotated[str, AfterValidator(check_language)]] = Field(
         {}, description="Language of files that have another name, by that name: {zh_hans: zh}."
@@ -50,22 +61,22 @@ class Text(DatasetStrategy):
 
     def _rows(self) -> Iterator[Line]:
         for file in find_files(self.path, (ENDING,)):
-            code = self.languages.get(file.stem, file.stem)
+            code = self.languages.get(stem_of(file), stem_of(file))
             try:
                 check_language(code)
             except ValueError as error:
-                raise DataError(f"{file}: {error}; name it in `languages`, such as {{{file.stem}: en}}") from None
+                raise DataError(f"{file}: {error}; name it in `languages`, such as {{{stem_of(file)}: en}}") from None
             prompt = self.prompt.format(language=code, language_name=language_name(code))
             lines = _lines(file)
             number = 0
             while text := "\n".join(islice(lines, self.lines)):
                 number += 1
                 row = {"language": code, "prompt": prompt, "completion": text}
-                yield Line(f"{file}, row {number}", f"{file.parent.name}-{file.stem}", number, row)
+                yield Line(f"{file}, row {number}", f"{file.parent.name}-{stem_of(file)}", number, row)
 
 
 def _lines(file: Path) -> Iterator[str]:
-    with file.open(encoding="utf-8-sig", newline=None) as stream:
+    with opened_text(file) as stream:
         try:
             yield from filter(None, map(str.strip, stream))
         except UnicodeDecodeError as error:

@@ -19,8 +19,9 @@ from aya_core.api import (
     did_you_mean,
     temporary_database,
 )
-from aya_plugins.datasets.columns import IDS, IdTemplate, LanguageFromName, look_up, row_id, row_language
+from aya_plugins.datasets.columns import IDS, IdTemplate, LanguageFromName, row_id, row_language
 from aya_plugins.datasets.files import Line, read_lines
+from aya_plugins.datasets.forms import look_up
 
 
 class RecordedColumns(Settings):
@@ -85,7 +86,7 @@ class _Recorded:
 
     def _rows(self, models: set[str | None]) -> Iterator[tuple[str, str]]:
         settings = self._settings
-        for line in read_lines(settings.path, ".jsonl", ".parquet"):
+        for line in read_lines(settings.path, ".jsonl", ".json", ".parquet", ".csv"):
             model = look_up(line, settings.columns.model, ("model", "teacher"))
             models.add(model)
             if settings.model is None or model == settings.model:

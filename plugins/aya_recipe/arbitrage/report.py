@@ -78,12 +78,15 @@ def gather(stage: StageRecord) -> Row:
         "wins": dict(sorted(wins.items())),
         "dropped": best["dropped"],
         "pairs": pairs,
+        "read": _columns_read(stage),
         "warnings": [*_left_out(stage), *warnings(account)],
     }
 
 
 def _blocks(name: str, account: Mapping[str, Any]) -> Iterator[Block]:
     yield Text(summary(account))
+    if account["read"]:
+        yield Text(f"Prompts were read so: {'; '.join(account['read'])}.")
     yield Text(MARGINS)
     yield from table_of(account_table(account))
     yield from table_of(details_table(account), "The arbiter's details")
@@ -147,10 +150,21 @@ def _picture(name: str, account: Mapping[str, Any]) -> Picture:
     return Picture(name, title, bars.shares(title, colors, rows))
 
 
+def _reading(stage: StageRecord) -> Mapping[str, Any]:
+    """The measures of the step that made the prompts."""
+    id = stage.steps[f"{stage.name}.routes"].inputs.get("prompts")
+    return {} if id is None else stage.run.standing[id].measures
+
+
+def _columns_read(stage: StageRecord) -> list[str]:
+    """From which columns the prompts' data set was read, with rows where these differ."""
+    ways = _reading(stage).get("columns", {})
+    return [way if len(ways) == 1 else f"{way} ({count:,} rows)" for way, count in ways.items()]
+
+
 def _left_out(stage: StageRecord) -> list[str]:
     """Say which rows of the prompts' data set were left out for their language."""
-    id = stage.steps[f"{stage.name}.routes"].inputs.get("prompts")
-    left_out = stage.run.standing[id].measures.get("left_out") if id is not None else None
+    left_out = _reading(stage).get("left_out")
     if not left_out:
         return []
     counts = ", ".join(f"{code} {count}" for code, count in left_out.items())

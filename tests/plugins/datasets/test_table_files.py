@@ -240,7 +240,7 @@ def test_a_file_whose_name_is_no_language_is_an_error(tmp_path: Path):
 def test_a_missing_file_and_an_empty_folder_are_errors(tmp_path: Path):
     with pytest.raises(DataError, match=r"none\.jsonl: no such file"):
         read(tmp_path / "none.jsonl")
-    with pytest.raises(DataError, match=r"no \.jsonl file in this folder"):
+    with pytest.raises(DataError, match=r"no \.jsonl or \.json file in this folder"):
         read(tmp_path)
 
 
