@@ -89,8 +89,8 @@ def _delimited(file: Path, source: Source, **dialect: Any) -> Iterator[Line]:
 
 
 def _is_header(cells: Sequence[str], source: Source) -> bool:
-    """Whether a file's first row names columns: at least two of those that the set has."""
-    return len({source.aliases.get(cell, cell) for cell in cells} & set(source.known)) > 1
+    """Whether a file's first row names columns: at least two of those that the set has, if they are known."""
+    return not source.known or len({source.aliases.get(cell, cell) for cell in cells} & set(source.known)) > 1
 
 
 def _text(file: Path) -> str:

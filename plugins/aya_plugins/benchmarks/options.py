@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import AfterValidator, model_validator
 
 from aya_core.api import Field, LocalFile, Settings, check_language, content_of, stable_hash
+from aya_plugins.benchmarks.drawn import drawn
 from aya_plugins.benchmarks.sources import Source
 from aya_plugins.benchmarks.tables import Row, find_tables, read_tables
 from aya_plugins.datasets.hub import check_revision
@@ -32,6 +33,12 @@ class BenchmarkData(Settings):
     hub: str | None = Field(None, description="Id of the data set on the hub, if another than the usual one.")
     languages: tuple[Annotated[str, AfterValidator(check_language)], ...] | None = Field(
         None, min_length=1, description="Languages to evaluate; None takes all that the data has."
+    )
+
+    limit: int | None = Field(
+        None,
+        ge=1,
+        description="For a quick look: so many rows of each language, drawn by a hash; the same ones in every language.",
     )
 
     @model_validator(mode="after")
@@ -63,6 +70,10 @@ class BenchmarkData(Settings):
             self.source, data=self.data, revision=self.revision, hub=self.hub, splits=splits, languages=self.languages
         )
 
+    def asked(self, split: str) -> Iterator[Row]:
+        """Stream the rows of a split that are asked: all, or those that the limit draws."""
+        return drawn(self.rows(split), self.limit)
+
     def data_signature(self) -> dict[str, str]:
         """Name the data that is read: the hub's commit, or the content of the files."""
         if self.data is None:
@@ -70,4 +81,15 @@ class BenchmarkData(Settings):
         else:
             files = find_tables(self.source, self.data)
             content = stable_hash([[*file.inside, file.path.name, content_of(file.path)] for file in files])
-        return {"benchmark": self.source.name, "data": content, "languages": " ".join(self.languages or ("all",))}
+        limit = {} if self.limit is None else {"limit": limit_signature(self.limit)}
+        return {
+            "benchmark": self.source.name,
+            "data": content,
+            "languages": " ".join(self.languages or ("all",)),
+            **limit,
+        }
+
+
+def limit_signature(limit: int) -> str:
+    """Say what a limit does, for signatures."""
+    return f"{limit} rows of each language, drawn by hash"

@@ -55,20 +55,22 @@ def read_tables(
     hub: str | None = None,
     splits: Sequence[str],
     languages: Sequence[str] | None = None,
+    language: str | None = None,
 ) -> Iterator[Row]:
     """Stream the rows of a benchmark, of the splits and languages asked for; None asks for all languages.
 
     data: a file, a folder (searched at any depth) or a glob, of JSONL, JSON, Parquet, CSV, TSV or plain lines. A row's language is
     in its column `language` or `lang`, else in the name of its file or of a folder above. A file whose name says no split holds the
-    set's usual one. revision: reads the hub's data set at this commit, where no data is given. hub: its id, if not the usual one.
+    set's usual one. language: of rows without such a column, whatever names say. revision: reads the hub's data set at this commit,
+    where no data is given. hub: its id, if not the usual one.
 
     Raises DataError where files or an asked language are missing, which says where to get the set, and for rows in the wrong format.
     """
     seen: set[str] = set()
     if data is not None:
-        rows = _local(source, data, splits)
+        rows = _local(source, data, splits, language)
     elif revision is not None:
-        rows = _from_hub(source, hub or source.hub, revision, splits, languages)
+        rows = _from_hub(source, hub or source.hub, revision, splits, languages, language)
     else:
         raise DataError(f"no data: set `data` to files, or `revision` to a commit of the hub's; {source.where}")
     others: set[str] = set()
@@ -143,14 +145,14 @@ class _Parts:
             )
 
 
-def _local(source: Source, data: str, splits: Sequence[str]) -> Iterator[Row]:
+def _local(source: Source, data: str, splits: Sequence[str], fixed: str | None) -> Iterator[Row]:
     parts = _Parts(source)
     for file, inside, around in find_tables(source, data):
         split = split_of(file.name, inside) or source.split
         if split not in splits:
             continue
         try:
-            language = language_of(file.name, inside + around, own_codes=source.own_codes)
+            language = fixed or language_of(file.name, inside + around, own_codes=source.own_codes)
         except DataError as error:
             raise DataError(f"{file}: {error}") from None
         subject = subject_of(stem_of(file))
@@ -160,7 +162,12 @@ def _local(source: Source, data: str, splits: Sequence[str]) -> Iterator[Row]:
 
 
 def _from_hub(
-    source: Source, hub: str, revision: str | None, splits: Sequence[str], languages: Sequence[str] | None
+    source: Source,
+    hub: str,
+    revision: str | None,
+    splits: Sequence[str],
+    languages: Sequence[str] | None,
+    fixed: str | None,
 ) -> Iterator[Row]:
     import datasets
 
@@ -178,7 +185,7 @@ def _from_hub(
     for config, language in configs.items():
         for split in splits:
             for line in hub_lines(hub, config, split, revision):
-                yield _row(source, line.place, line.number, line.row, language, split, config)
+                yield _row(source, line.place, line.number, line.row, language or fixed, split, config)
 
 
 def _row(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal, NamedTuple
 
 from aya_core.api import DataError, EvaluatedModel, Field, GenerationRequest, Sampling, user_prompt
+from aya_plugins.benchmarks.drawn import hash_of
 from aya_plugins.benchmarks.language_names import english_name
 from aya_plugins.benchmarks.options import BenchmarkData
 from aya_plugins.benchmarks.sources import FLORES, Source
@@ -77,6 +78,7 @@ class Translation(BenchmarkData):
         asked = self._asked(texts)
         if not asked:
             raise DataError(f"{self.data or self.hub or self.source.hub}: English alone; {self.source.where}")
+        kept = frozenset(english if self.limit is None else sorted(english, key=hash_of)[: self.limit])
         for language in asked:
             lines = texts[language]
             if lines.keys() != english.keys():
@@ -86,6 +88,8 @@ class Translation(BenchmarkData):
                 )
             for direction in dict.fromkeys(self.directions):
                 for key, text in lines.items():
+                    if key not in kept:
+                        continue
                     ends = (text, english[key])
                     source, reference = ends if direction == INTO_ENGLISH else ends[::-1]
                     yield Segment(f"{language}:{direction}:{key}", language, direction, source, reference)

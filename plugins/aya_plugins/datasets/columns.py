@@ -38,9 +38,7 @@ from aya_core.api import (
 from aya_plugins.datasets.conversations import refuse_more
 from aya_plugins.datasets.files import Line
 from aya_plugins.datasets.forms import look_up, read_row
-
-IDS = ("id", "prompt_id", "question_id")
-"""Where ids are looked for when no column is named."""
+from aya_plugins.datasets.names import IDS, Columns
 
 
 def id_template(value: str) -> str:
@@ -94,32 +92,6 @@ FoldsSetting = Annotated[
     Folds | None,
     Field(description="Read only some folds of the rows, as for training and held-out data; `limit` counts these."),
 ]
-
-
-class Columns(Settings):
-    """Which column holds what. One that is named must be in every row; others are used where found."""
-
-    id: str | None = Field(
-        None, description=f"Ids, unique. By default {', '.join(IDS)}, and rows without are numbered by file."
-    )
-    language: str | None = Field(None, description="Language codes. By default language.")
-    prompt: str | None = Field(
-        None,
-        description="What is asked: a text, or a list of messages. By default prompt; else messages, conversations, instruction or inputs.",
-    )
-    completion: str | None = Field(
-        None, description="The answer to imitate. By default completion; else what goes with the prompt's column."
-    )
-    chosen: str | None = Field(None, description="The better answer. By default chosen.")
-    rejected: str | None = Field(None, description="The worse answer. By default rejected.")
-    reference: str | None = Field(None, description="The known right answer. By default reference.")
-    score: str | None = Field(
-        None,
-        description="Scores of completions, higher for better. Answers to one prompt, one after the other, then share its id.",
-    )
-    meta: tuple[str, ...] = Field(
-        (), description="Columns to keep with each prompt, under their own names and as text; every row must have them."
-    )
 
 
 @dataclass

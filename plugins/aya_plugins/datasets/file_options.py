@@ -9,8 +9,9 @@ from typing import Self
 from pydantic import model_validator
 
 from aya_core.api import Field, LocalFile, Settings
-from aya_plugins.datasets.columns import Columns, FoldsSetting, IdTemplate, Language, LanguageFromName, Limit, Table
+from aya_plugins.datasets.columns import FoldsSetting, IdTemplate, Language, LanguageFromName, Limit, Table
 from aya_plugins.datasets.files import Line, read_lines
+from aya_plugins.datasets.names import Columns
 
 
 class FileOptions(Settings):

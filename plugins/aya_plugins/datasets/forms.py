@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from aya_core.api import DataError, Line, Message, did_you_mean
 from aya_plugins.datasets.conversations import is_turns, turns
+from aya_plugins.datasets.names import Columns
 
 CONVERSATIONS = ("messages", "conversations", "conversation")
 INSTRUCTIONS = (("instruction", "input", "output"), ("instruction", "context", "response"), ("inputs", None, "targets"))
@@ -33,17 +34,6 @@ RATINGS = ("overall_score", "score", "rating")
 """Where the scores of UltraFeedback's completions are, and of sets made like it."""
 
 Messages = tuple[Message, ...]
-
-
-class Names(Protocol):
-    """The columns that settings name."""
-
-    prompt: str | None
-    completion: str | None
-    chosen: str | None
-    rejected: str | None
-    score: str | None
-    meta: tuple[str, ...]
 
 
 class Found(NamedTuple):
@@ -64,7 +54,7 @@ class Asked(NamedTuple):
     how: str
 
 
-def read_row(line: Line, names: Names) -> Found:
+def read_row(line: Line, names: Columns) -> Found:
     """Read a row in the form that its columns say. Raises DataError that names the columns found."""
     chosen = look_up(line, names.chosen, ("chosen",))
     rejected = look_up(line, names.rejected, ("rejected",))
@@ -102,7 +92,7 @@ def look_up(line: Line, named: str | None, usual: Sequence[str]) -> Any:
     return line.row[named]
 
 
-def _asked(line: Line, names: Names) -> Asked | None:
+def _asked(line: Line, names: Columns) -> Asked | None:
     """The prompt in a column of its own, or None where there is none."""
     column = names.prompt or "prompt"
     if (found := look_up(line, names.prompt, ("prompt",))) is not None:
@@ -116,7 +106,7 @@ def _asked(line: Line, names: Names) -> Asked | None:
     return None
 
 
-def _no_prompt(line: Line, names: Names) -> Asked:
+def _no_prompt(line: Line, names: Columns) -> Asked:
     found = f"columns found: {', '.join(map(str, line.row))}" if line.row else "the row is empty"
     others = "" if names.prompt else ", or in messages, conversations, instruction or inputs"
     raise DataError(f"{line.place}: no prompt; expected it in column '{names.prompt or 'prompt'}'{others}; {found}")
@@ -163,7 +153,7 @@ def _answer(line: Line, name: str, value: Any) -> tuple[Messages, str]:
     )
 
 
-def _whole(line: Line, name: str, asked: Asked | None, before: Messages, names: Names) -> Asked:
+def _whole(line: Line, name: str, asked: Asked | None, before: Messages, names: Columns) -> Asked:
     """Bring a prompt in a column of its own together with the turns that stand before the answer."""
     if not before:
         return asked or _no_prompt(line, names)
@@ -180,7 +170,7 @@ def _whole(line: Line, name: str, asked: Asked | None, before: Messages, names: 
     )
 
 
-def _demonstration(line: Line, names: Names, value: Any) -> Found:
+def _demonstration(line: Line, names: Columns, value: Any) -> Found:
     name = names.completion or "completion"
     if isinstance(line.row.get("label"), bool) and "label" not in names.meta and names.score is None:
         raise DataError(
@@ -192,7 +182,7 @@ def _demonstration(line: Line, names: Names, value: Any) -> Found:
     return Found(f"{asked.how}, completion from '{name}'{', its last turn' if before else ''}", asked.messages, (text,))
 
 
-def _preference(line: Line, names: Names, chosen: Any, rejected: Any) -> Found:
+def _preference(line: Line, names: Columns, chosen: Any, rejected: Any) -> Found:
     name, other = names.chosen or "chosen", names.rejected or "rejected"
     before, better = _answer(line, "chosen", chosen)
     also, worse = _answer(line, "rejected", rejected)
@@ -220,7 +210,7 @@ def _conversation(line: Line, name: str) -> Found:
     return Found(how, found[:-1], (found[-1]["content"],))
 
 
-def _rated(line: Line, names: Names, rated: Sequence[Mapping[str, Any]]) -> Found:
+def _rated(line: Line, names: Columns, rated: Sequence[Mapping[str, Any]]) -> Found:
     """The best and the worst of scored answers; of equals the first."""
     asked = _asked(line, names) or _no_prompt(line, names)
     rating = next((name for name in RATINGS if any(one.get(name) is not None for one in rated)), None)

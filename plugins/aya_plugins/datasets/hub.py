@@ -11,8 +11,9 @@ from typing import Self
 from pydantic import model_validator
 
 from aya_core.api import DataError, Dataset, DatasetStrategy, Field, LocalFile, is_saved, saved_lines, splits_of
-from aya_plugins.datasets.columns import Columns, FoldsSetting, IdTemplate, Language, Limit, Table
+from aya_plugins.datasets.columns import FoldsSetting, IdTemplate, Language, Limit, Table
 from aya_plugins.datasets.files import Line
+from aya_plugins.datasets.names import Columns
 
 
 class Hub(DatasetStrategy):

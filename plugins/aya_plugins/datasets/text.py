@@ -21,8 +21,9 @@ from aya_core.api import (
     opened_text,
     stem_of,
 )
-from aya_plugins.datasets.columns import Columns, FoldsSetting, Limit, Table
+from aya_plugins.datasets.columns import FoldsSetting, Limit, Table
 from aya_plugins.datasets.files import Line, find_files
+from aya_plugins.datasets.names import Columns
 
 ENDING = ".txt"
 

@@ -19,9 +19,10 @@ from aya_core.api import (
     did_you_mean,
     temporary_database,
 )
-from aya_plugins.datasets.columns import IDS, IdTemplate, LanguageFromName, row_id, row_language
+from aya_plugins.datasets.columns import IdTemplate, LanguageFromName, row_id, row_language
 from aya_plugins.datasets.files import Line, read_lines
 from aya_plugins.datasets.forms import look_up
+from aya_plugins.datasets.names import IDS
 
 
 class RecordedColumns(Settings):

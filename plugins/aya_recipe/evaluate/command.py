@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +13,14 @@ from rich.console import Console
 
 from aya_core.api import (
     LoadedRecipe,
+    RecipeError,
     Registry,
     Runner,
     find_recipe,
     make_plan,
     read_strategy,
     run_plan,
+    yaml12,
 )
 from aya_recipe.evaluate.stage import EvaluateStage
 from aya_recipe.evaluate.suite import load_suite
@@ -33,7 +36,8 @@ NAME = "evaluate"
 @click.argument("models", nargs=-1, metavar="MODEL... | RECIPE")
 @click.option("--stage", metavar="NAME", help="Which evaluate stage of RECIPE; all of them by default.")
 @click.option(
-    "--evaluator", "evaluators", metavar="SPEC|NAME=SPEC", multiple=True, help="What to measure; repeat it. The first leads."
+    "--evaluator", "evaluators", metavar="SPEC|NAME=SPEC|FILE", multiple=True,
+    help="What to measure, or a YAML file that says it; repeat it. The first leads.",
 )  # fmt: skip
 @click.option("--suite", metavar="NAME|FILE", help="What to measure: a suite, such as expanse, or a file of one.")
 @click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="Where the suite's data is.")
@@ -100,6 +104,25 @@ def _evaluate(
     console.print(message, soft_wrap=True)
 
 
+def _settings_in(file: Path) -> dict[str, Any]:
+    """Read an evaluator's settings from a file; its data is relative to the file."""
+    if not file.is_file():
+        raise RecipeError(
+            f"--evaluator {file}: no such file; expected YAML such as {{use: choice, data: ..., question: ...}}"
+        )
+    found = yaml12.read(file)
+    if not isinstance(found, dict) or "use" not in found:
+        raise RecipeError(f"--evaluator {file}: expected a mapping with `use`, the evaluator's name, and its settings")
+    if isinstance(found.get("data"), str):
+        found["data"] = str(file.parent / found["data"])
+    return found
+
+
+def _name_of(file: Path) -> str:
+    """A file's name as a name of a recipe."""
+    return "-".join(re.findall(r"[a-z0-9]+", file.stem.lower())) or "benchmark"
+
+
 def _is_recipe(words: Sequence[str]) -> bool:
     return len(words) == 1 and (
         words[0].endswith((".yaml", ".yml")) or (words[0] in Registry().recipes and not Path(words[0]).is_dir())
@@ -125,9 +148,15 @@ def _from_options(
     return recipe_of(stage, overrides, command="evaluate")
 
 
+FILES = (".yaml", ".yml")
+"""Endings of files that hold an evaluator's settings, such as a benchmark of one's own."""
+
+
 def _evaluator(text: str) -> tuple[str, dict[str, Any]]:
-    """Read `strategy`, whose name is then its own, or `name=strategy`."""
-    name, equals, _ = text.partition("=")
+    """Read `strategy`, whose name is then its own, or `name=strategy`; or a YAML file of one, by whose name it is called."""
+    name, equals, rest = text.partition("=")
+    if text.endswith(FILES) and not text.lstrip().startswith("{") and "," not in text:
+        return (name, _settings_in(Path(rest))) if equals else (_name_of(Path(text)), _settings_in(Path(text)))
     if equals and "," not in name and not text.lstrip().startswith("{"):
         label, found = read_named(text, "--evaluator")
     else:

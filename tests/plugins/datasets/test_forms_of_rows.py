@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from aya_core.api import DataError, Demonstration, Preference, Prompt, user_prompt
-from aya_plugins.datasets.columns import Columns
 from aya_plugins.datasets.jsonl import Jsonl
+from aya_plugins.datasets.names import Columns
 
 
 def says(role: str, content: Any, **more: Any) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from aya_core.api import DataError, Demonstration, Preference, Prompt, user_prompt
 from aya_core.contract.artifacts import write_rows
-from aya_plugins.datasets.columns import Columns
 from aya_plugins.datasets.delimited import Csv
 from aya_plugins.datasets.jsonl import Jsonl
+from aya_plugins.datasets.names import Columns
 from aya_plugins.datasets.parquet import Parquet
 from aya_recipe.options.words import read_dataset
 
