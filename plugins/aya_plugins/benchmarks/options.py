@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import AfterValidator, model_validator
 
 from aya_core.api import Field, LocalFile, Settings, check_language, content_of, stable_hash
-from aya_plugins.benchmarks.drawn import drawn
+from aya_plugins.benchmarks.drawn import drawn, limit_signature
 from aya_plugins.benchmarks.sources import Source
 from aya_plugins.benchmarks.tables import Row, find_tables, read_tables
 from aya_plugins.datasets.hub import check_revision
@@ -81,15 +81,7 @@ class BenchmarkData(Settings):
         else:
             files = find_tables(self.source, self.data)
             content = stable_hash([[*file.inside, file.path.name, content_of(file.path)] for file in files])
-        limit = {} if self.limit is None else {"limit": limit_signature(self.limit)}
         return {
-            "benchmark": self.source.name,
-            "data": content,
-            "languages": " ".join(self.languages or ("all",)),
-            **limit,
-        }
-
-
-def limit_signature(limit: int) -> str:
-    """Say what a limit does, for signatures."""
-    return f"{limit} rows of each language, drawn by hash"
+            "benchmark": self.source.name, "data": content, "languages": " ".join(self.languages or ("all",)),
+            **limit_signature(self.limit),
+        }  # fmt: skip

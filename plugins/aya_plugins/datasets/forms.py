@@ -67,7 +67,8 @@ def read_row(line: Line, names: Columns) -> Found:
     if completion is not None:
         return _demonstration(line, names, completion)
     if names.prompt is None and names.completion is None:
-        if is_turns(rated := line.row.get("completions")) and all(isinstance(one, Mapping) for one in rated):
+        rated: Any = line.row.get("completions")
+        if is_turns(rated) and all(isinstance(one, Mapping) for one in rated):
             return _rated(line, names, rated)
         for name in CONVERSATIONS:
             if is_turns(line.row.get(name)):

@@ -68,12 +68,19 @@ class _Choice(MultipleChoice):
     """As the bundled benchmarks, with accuracy by length beside."""
 
     def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore]:
-        yield from super().evaluate(evaluated)
-        unscored = {row.prompt_id for row in super().evaluate(evaluated) if row.metric == "unscored" and row.value}
+        counted: dict[str, bool] = {}
+        for row in super().evaluate(evaluated):
+            if row.metric in (ACCURACY, "unscored"):
+                counted[row.prompt_id] = counted.get(row.prompt_id, True) and not (
+                    row.metric == "unscored" and row.value
+                )
+            yield row
         for id, question in self._numbered():
-            nats = [one.nats for one in evaluated.replies.log_likelihoods[id]]
-            means = [one / len(option) for one, option in zip(nats, question.options, strict=True)]
-            right = id not in unscored and means.index(max(means)) == question.answer
+            means = [
+                one.nats / len(option)
+                for one, option in zip(evaluated.replies.log_likelihoods[id], question.options, strict=True)
+            ]
+            right = counted[id] and means.index(max(means)) == question.answer
             yield RowScore(id, question.language, NORMALIZED, float(right))
 
 
@@ -108,7 +115,7 @@ class _Reader:
         answer = self._answer(row).strip()
         ways: Mapping[str, Callable[[], int]] = {
             "index": lambda: [str(place) for place in range(len(options))].index(answer),
-            "letter": lambda: LETTERS[: len(options)].index(answer.upper()) if len(answer) == 1 else [].index(answer),
+            "letter": lambda: list(LETTERS[: len(options)]).index(answer.upper()),
             "text": lambda: [option.strip() for option in options].index(answer),
         }
         try:

@@ -141,7 +141,8 @@ class _Generate:
             chrf = {CHRF: f"corpus|{CorpusChrf().signature()}", "standard_error": f"bootstrap of {RESAMPLES}, seed 0"}
         return {
             **settings.own_signature(prompting=settings.prompting), "decoding": f"greedy, {settings.max_tokens} tokens",
-            "metric": settings.metric, "stop": " ".join(map(repr, settings.stop)) or "none", "filter": taken, "ignored": " ".join(ignored) or "nothing",
+            "metric": settings.metric, "stop": " ".join(map(repr, settings.stop)) or "none", "filter": taken,
+            "ignored": " ".join(ignored) or "nothing",
             **chrf, **versions(*(("sacrebleu",) if chrf else ())),
         }  # fmt: skip
 

@@ -18,7 +18,15 @@ from aya_core.api import (
 )
 from aya_recipe.arbitrage.stage import ArbitrageStage
 from aya_recipe.data.export import write_jsonl
-from aya_recipe.options.alone import load_given, recipe_of, recipe_or_options, run_folder, run_options
+from aya_recipe.options.alone import (
+    limit_option,
+    limited,
+    load_given,
+    recipe_of,
+    recipe_or_options,
+    run_folder,
+    run_options,
+)
 from aya_recipe.options.words import by_name, choose_stage, read_dataset, read_named
 from aya_recipe.report import terminal
 
@@ -30,11 +38,12 @@ from aya_recipe.report import terminal
 @click.option("--arbiter", metavar="SPEC", help="Who judges.")
 @click.option("--router", metavar="SPEC", help="Who is asked; all by default.")
 @click.option("--jsonl", "as_jsonl", is_flag=True, help="Write best.jsonl and pairs.jsonl into the run folder, too.")
+@limit_option("N prompts of each language, drawn by a hash of their ids")
 @click.option("--ask-again", is_flag=True, help="Ask again what had no answer, and judge again what failed.")
 @run_options("arbitrage", as_json="the account", shown="the account is")
 def command(
     recipe: str | None, stage: str | None, prompts: str | None, teachers: tuple[str, ...], arbiter: str | None,
-    router: str | None, overrides: tuple[str, ...], out: Path | None, as_jsonl: bool, ask_again: bool,
+    router: str | None, overrides: tuple[str, ...], out: Path | None, as_jsonl: bool, limit: int | None, ask_again: bool,
     changed_code: Literal["keep", "redo"] | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Ask a pool of teachers, judge their answers, and pick the best ones and pairs: one stage, and what it needs.
@@ -46,6 +55,7 @@ def command(
     options = {"--prompts": prompts, "--teacher": teachers, "--arbiter": arbiter, "--router": router}
     loaded = load_given(recipe, options, overrides) or _from_options(prompts, teachers, arbiter, router, overrides)
     stage = choose_stage(loaded, stage, ArbitrageStage)
+    loaded = limited(loaded, [stage], limit)
     plan = make_plan(loaded).only(stage)
     folder = run_folder(loaded, out)
     runner = Runner(loaded, plan, folder, ask_again=ask_again, changed_code=changed_code)

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aya_core.api import Alert, Block, Picture, Section, StageRecord, Text
+from aya_recipe.arbitrage import drawing_prompts
 from aya_recipe.arbitrage.account import warnings
 from aya_recipe.report import bars
 from aya_recipe.report.bars import COLORS, Bar
@@ -79,7 +80,7 @@ def gather(stage: StageRecord) -> Row:
         "dropped": best["dropped"],
         "pairs": pairs,
         "read": _columns_read(stage),
-        "warnings": [*_left_out(stage), *warnings(account)],
+        "warnings": [*_limited(stage), *_left_out(stage), *warnings(account)],
     }
 
 
@@ -151,8 +152,10 @@ def _picture(name: str, account: Mapping[str, Any]) -> Picture:
 
 
 def _reading(stage: StageRecord) -> Mapping[str, Any]:
-    """The measures of the step that made the prompts."""
+    """The measures of the step that read the prompts."""
     id = stage.steps[f"{stage.name}.routes"].inputs.get("prompts")
+    if id == f"{stage.name}.drawn":
+        id = stage.steps[id].inputs["prompts"]
     return {} if id is None else stage.run.standing[id].measures
 
 
@@ -160,6 +163,11 @@ def _columns_read(stage: StageRecord) -> list[str]:
     """From which columns the prompts' data set was read, with rows where these differ."""
     ways = _reading(stage).get("columns", {})
     return [way if len(ways) == 1 else f"{way} ({count:,} rows)" for way, count in ways.items()]
+
+
+def _limited(stage: StageRecord) -> list[str]:
+    limit = stage.settings.get("limit")
+    return [] if limit is None else [f"made with a limit: {drawing_prompts.sentence(limit)}"]
 
 
 def _left_out(stage: StageRecord) -> list[str]:

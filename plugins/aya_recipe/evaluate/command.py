@@ -24,7 +24,7 @@ from aya_core.api import (
 )
 from aya_recipe.evaluate.stage import EvaluateStage
 from aya_recipe.evaluate.suite import load_suite
-from aya_recipe.options.alone import recipe_of, run_folder, run_options
+from aya_recipe.options.alone import limit_option, limited, recipe_of, run_folder, run_options
 from aya_recipe.options.words import by_name, choose_stage, read_model, read_named, read_row_source
 from aya_recipe.report import terminal
 
@@ -45,10 +45,11 @@ NAME = "evaluate"
 @click.option("--teacher", metavar="SPEC", help="How each model is run; transformers by default.")
 @click.option("--against", metavar="MODEL|SPEC", help="The rival of a suite's win rates: a model, or a teacher.")
 @click.option("--judge", metavar="SPEC", help="The judge of a suite's win rates: an arbiter.")
+@limit_option("N rows or prompts of each language, drawn by a hash")
 @run_options(NAME, as_json="all numbers", shown="the tables are")
 def command(
     models: tuple[str, ...], stage: str | None, evaluators: tuple[str, ...], suite: str | None, data: Path | None,
-    prompts: str | None, teacher: str | None, against: str | None, judge: str | None, overrides: tuple[str, ...],
+    prompts: str | None, teacher: str | None, against: str | None, judge: str | None, limit: int | None, overrides: tuple[str, ...],
     out: Path | None, changed_code: Literal["keep", "redo"] | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Evaluate models: folders or hub ids, without a recipe, or the evaluate stages of a RECIPE and what they need.
@@ -77,6 +78,8 @@ def command(
     console = Console(stderr=True, highlight=False)
     for line in left_out:
         console.print(line, style="yellow", soft_wrap=True, markup=False)
+    chosen = [one.name for one in loaded.recipe.stages if isinstance(one, EvaluateStage) and stage in (None, one.name)]
+    loaded = limited(loaded, chosen, limit)
     _evaluate(loaded, stage, run_folder(loaded, out), console, changed_code, as_json=as_json, quiet=quiet)
 
 

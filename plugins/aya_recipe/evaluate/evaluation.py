@@ -26,7 +26,7 @@ from aya_core.api import (
     read_rows,
     write_rows,
 )
-from aya_recipe.arbitrage import sampling
+from aya_recipe.arbitrage import drawing_prompts, sampling
 from aya_recipe.evaluate import replying
 from aya_recipe.evaluate.verdict_cache import VerdictCache
 
@@ -35,6 +35,9 @@ GREEDY = "greedy "
 
 SCORES, COMPLETIONS = "replies.scores", "replies.completions"
 """The inputs of a node that hold a model's replies to its evaluator."""
+
+LIMIT = "limit"
+"""The setting that takes a part of the rows, and what signatures call it."""
 
 PROMPTS = "stage.prompts"
 """What the stage's prompts are called among what models are evaluated on; no evaluator can have this name."""
@@ -108,6 +111,8 @@ def headline_of(strategy: EvaluatorStrategy, metrics: set[str]) -> str:
 def signature_of(work: Work, evaluator: Evaluator) -> dict[str, str]:
     """What the evaluator says moved its numbers, with steps of the run named instead of where their folders are."""
     signature = dict(evaluator.signature())
+    if (limit := work.node.settings.get(LIMIT)) is not None:
+        signature[LIMIT] = drawing_prompts.sentence(limit)
     for role, path in work.inputs.items():
         name = work.node.inputs.get(role, path.name)
         signature = {key: str(value).replace(str(path), name) for key, value in signature.items()}
