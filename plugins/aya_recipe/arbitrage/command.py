@@ -17,7 +17,7 @@ from aya_core.api import (
     run_plan,
 )
 from aya_recipe.arbitrage.stage import ArbitrageStage
-from aya_recipe.data.export import write_jsonl
+from aya_recipe.data.writing import write_artifact
 from aya_recipe.options.alone import (
     limit_option,
     limited,
@@ -63,7 +63,7 @@ def command(
     section = report.sections[stage]
     if as_jsonl:
         for rows in ("best", "pairs"):
-            write_jsonl(made[f"{stage}.{rows}"], folder / f"{rows}.jsonl")
+            write_artifact(made[f"{stage}.{rows}"], folder / f"{rows}.jsonl")
     if as_json:
         click.echo(json.dumps(section.data, ensure_ascii=False))
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,12 +17,15 @@ from aya_core.api import (
     RecipeError,
     Registry,
     Runner,
+    RunRecord,
     find_recipe,
     make_plan,
     read_strategy,
     run_plan,
     yaml12,
 )
+from aya_recipe.data.writing import write_records
+from aya_recipe.evaluate.samples import JSON_COLUMNS, Sample, samples as samples_of
 from aya_recipe.evaluate.stage import EvaluateStage
 from aya_recipe.evaluate.suite import load_suite
 from aya_recipe.options.alone import limit_option, limited, recipe_of, run_folder, run_options
@@ -45,11 +49,18 @@ NAME = "evaluate"
 @click.option("--teacher", metavar="SPEC", help="How each model is run; transformers by default.")
 @click.option("--against", metavar="MODEL|SPEC", help="The rival of a suite's win rates: a model, or a teacher.")
 @click.option("--judge", metavar="SPEC", help="The judge of a suite's win rates: an arbiter.")
+@click.option(
+    "--samples",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write every sample (prompt, answer or options, gold, scores) to FILE: Parquet if it ends in .parquet, else JSONL.",
+)
 @limit_option("N rows or prompts of each language, drawn by a hash")
 @run_options(NAME, as_json="all numbers", shown="the tables are")
 def command(
     models: tuple[str, ...], stage: str | None, evaluators: tuple[str, ...], suite: str | None, data: Path | None,
-    prompts: str | None, teacher: str | None, against: str | None, judge: str | None, limit: int | None, overrides: tuple[str, ...],
+    prompts: str | None, teacher: str | None, against: str | None, judge: str | None,
+    samples: Path | None, limit: int | None, overrides: tuple[str, ...],
     out: Path | None, changed_code: Literal["keep", "redo"] | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Evaluate models: folders or hub ids, without a recipe, or the evaluate stages of a RECIPE and what they need.
@@ -80,7 +91,9 @@ def command(
         console.print(line, style="yellow", soft_wrap=True, markup=False)
     chosen = [one.name for one in loaded.recipe.stages if isinstance(one, EvaluateStage) and stage in (None, one.name)]
     loaded = limited(loaded, chosen, limit)
-    _evaluate(loaded, stage, run_folder(loaded, out), console, changed_code, as_json=as_json, quiet=quiet)
+    _evaluate(
+        loaded, stage, run_folder(loaded, out), console, changed_code, samples=samples, as_json=as_json, quiet=quiet
+    )
 
 
 def _evaluate(
@@ -90,6 +103,7 @@ def _evaluate(
     console: Console,
     changed_code: Literal["keep", "redo"] | None,
     *,
+    samples: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -98,6 +112,11 @@ def _evaluate(
         names = [choose_stage(loaded, stage, EvaluateStage)]
     plan = make_plan(loaded).only(*names)
     _, report = run_plan(Runner(loaded, plan, folder, changed_code=changed_code), quiet=quiet)
+    if samples is not None:
+        run = RunRecord.read(folder)
+        rows = chain.from_iterable(samples_of(run.stage(name)) for name in names)
+        count = write_records(rows, Sample, samples, JSON_COLUMNS)
+        console.print(f"{samples}: {count:,} samples", soft_wrap=True, markup=False)
     if as_json:
         click.echo(json.dumps({name: report.sections[name].data.get("table") for name in names}, ensure_ascii=False))
         return

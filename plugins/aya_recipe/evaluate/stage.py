@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import model_validator
 
@@ -82,7 +82,9 @@ class EvaluateStage(Stage):
         """A node per model for its answers, and a node per model and evaluator for its scores."""
         models = {str(model): build.resolve(model, f"models.{i}") for i, model in enumerate(self.models)}
         models |= {str(model): build.resolve(model, f"controls.{i}") for i, model in enumerate(self.controls)}
-        evaluators = {label: _limited(build, label, one, self.limit) for label, one in self.evaluators.items()}
+        evaluators: dict[str, EvaluatorStrategy] = {
+            label: _limited(build, label, one, self.limit) for label, one in self.evaluators.items()
+        }
         asked = any(evaluator.needs_answers for evaluator in evaluators.values())
         prompts = None
         answers: dict[str, str] = {}
@@ -131,7 +133,7 @@ class EvaluateStage(Stage):
                         evaluation.COMPLETIONS: replying.completions_of(label),
                     }
                     inputs |= dict.fromkeys(subpaths, replies[name])
-                strategies = {"evaluator": ("evaluator", evaluator)}
+                strategies: dict[str, tuple[str, Strategy[Any]]] = {"evaluator": ("evaluator", evaluator)}
                 if defaults.has_teacher(build, self.teacher):
                     strategies["teacher"] = ("teacher", defaults.teacher(build, self.teacher))
                 build.add(
