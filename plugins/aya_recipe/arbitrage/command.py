@@ -68,7 +68,7 @@ def command(
         click.echo(json.dumps(section.data, ensure_ascii=False))
         return
     console = Console(stderr=True, highlight=False)
-    terminal.show(stage, section, console, "report")
+    terminal.show(stage, section, Console(highlight=False), "report")
     console.print(
         f"{folder / 'report.html'}, {folder / 'pictures' / f'{stage}.svg'}; rows: aya export {folder} {stage}.best",
         soft_wrap=True,

@@ -120,8 +120,9 @@ def _evaluate(
     if as_json:
         click.echo(json.dumps({name: report.sections[name].data.get("table") for name in names}, ensure_ascii=False))
         return
+    results = Console(highlight=False)
     for name in names:
-        terminal.show(name, report.sections[name], console, "tables")
+        terminal.show(name, report.sections[name], results, "tables")
     message = f"{folder / 'tables'}: the same as Markdown, LaTeX, HTML and JSON; figures: {folder / 'pictures'}"
     console.print(message, soft_wrap=True)
 

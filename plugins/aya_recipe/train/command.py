@@ -66,7 +66,7 @@ def command(
         click.echo(json.dumps(results, ensure_ascii=False))
         return
     console = Console(stderr=True, highlight=False)
-    terminal.show(stage, report.sections[stage], console, "report")
+    terminal.show(stage, report.sections[stage], Console(highlight=False), "report")
     _say_where(links, folder, console)
 
 
