@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,6 +35,36 @@ def turns(line: Line, value: Any) -> tuple[Message, ...]:
 def is_turns(value: Any) -> bool:
     """Whether a cell holds a list that is not empty."""
     return isinstance(value, (list, tuple)) and len(value) > 0
+
+
+def listed(line: Line, value: Any) -> Any:
+    """A conversation as a list of turns, where a table holds it as JSON text or as a list of roles and one of contents.
+
+    Anything else is returned as it is. Raises DataError for text that is no JSON.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise DataError(
+                f"{line.place}: {value!r:.60} is no conversation as JSON ({error}); expected a list of messages"
+            ) from None
+    if isinstance(value, Mapping) and value and all(is_turns(one) for one in value.values()):
+        return [dict(zip(value, turn, strict=True)) for turn in zip(*value.values(), strict=True)]
+    return value
+
+
+TRANSCRIPT = re.compile(r"\n\n(Human|Assistant):")
+"""What begins a turn of a conversation written as one text, as in Anthropic's sets."""
+
+
+def transcript(text: Any) -> list[dict[str, str]] | None:
+    """The turns of a conversation written as one text; None for any other text."""
+    if not isinstance(text, str) or not text.startswith("\n\nHuman:"):
+        return None
+    _, *parts = TRANSCRIPT.split(text)
+    roles = {"Human": "user", "Assistant": "assistant"}
+    return [{"role": roles[who], "content": said.strip()} for who, said in zip(parts[::2], parts[1::2], strict=True)]
 
 
 def refuse_more(line: Line, kept: Sequence[str]) -> None:

@@ -8,6 +8,7 @@
 | instruction, output (Alpaca, with input) | a demonstration |
 | instruction, response (Dolly, with context) | a demonstration |
 | inputs, targets (Aya) | a demonstration |
+| question, response (OpenOrca, with system_prompt) | a demonstration |
 | instruction, completions with scores (UltraFeedback) | a preference: the best answer and the worst |
 | prompt, instruction or inputs alone | a prompt |
 """
@@ -19,13 +20,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aya_core.api import DataError, Line, Message, did_you_mean
-from aya_plugins.datasets.conversations import is_turns, turns
+from aya_plugins.datasets.conversations import is_turns, listed, transcript, turns
 from aya_plugins.datasets.names import Columns
 
 CONVERSATIONS = ("messages", "conversations", "conversation")
-INSTRUCTIONS = (("instruction", "input", "output"), ("instruction", "context", "response"), ("inputs", None, "targets"))
+INSTRUCTIONS = (
+    ("instruction", "input", "output"),
+    ("instruction", "context", "response"),
+    ("inputs", None, "targets"),
+    ("question", None, "response"),
+)
 """Column of the task, of what it is about, and of its answer."""
 
+SYSTEMS = ("system", "system_prompt")
 SCORES = (
     ("chosen_score", "rejected_score"), ("score_chosen", "score_rejected"), ("chosen_rating", "rejected_rating"),
     ("chosen-rating", "rejected-rating"),
@@ -71,8 +78,8 @@ def read_row(line: Line, names: Columns) -> Found:
         if is_turns(rated) and all(isinstance(one, Mapping) for one in rated):
             return _rated(line, names, rated)
         for name in CONVERSATIONS:
-            if is_turns(line.row.get(name)):
-                return _conversation(line, name)
+            if is_turns(conversation := listed(line, line.row.get(name))):
+                return _conversation(line, name, turns(line, conversation))
         for task, about, answer in INSTRUCTIONS:
             if isinstance(line.row.get(task), str) and isinstance(text := line.row.get(answer), str):
                 asked = _instruction(line, task, (about,) if about else ())
@@ -109,6 +116,8 @@ def _asked(line: Line, names: Columns) -> Asked | None:
 
 def _no_prompt(line: Line, names: Columns) -> Asked:
     found = f"columns found: {', '.join(map(str, line.row))}" if line.row else "the row is empty"
+    if isinstance(line.row.get(names.chosen or "chosen"), str) and not names.prompt:
+        found = f"where chosen and rejected are texts, their common beginning may be part of the answer; {found}"
     others = "" if names.prompt else ", or in messages, conversations, instruction or inputs"
     raise DataError(f"{line.place}: no prompt; expected it in column '{names.prompt or 'prompt'}'{others}; {found}")
 
@@ -125,8 +134,10 @@ def _instruction(line: Line, task: str, about: Sequence[str]) -> Asked:
 
 def _system(line: Line) -> Messages:
     """A system prompt in a column of its own, as beside ShareGPT's conversations."""
-    text = line.row.get("system")
-    return ({"role": "system", "content": text},) if isinstance(text, str) and text.strip() else ()
+    texts = (line.row.get(name) for name in SYSTEMS)
+    return next(
+        (({"role": "system", "content": text},) for text in texts if isinstance(text, str) and text.strip()), ()
+    )
 
 
 def _and_system(system: Messages) -> str:
@@ -185,6 +196,7 @@ def _demonstration(line: Line, names: Columns, value: Any) -> Found:
 
 def _preference(line: Line, names: Columns, chosen: Any, rejected: Any) -> Found:
     name, other = names.chosen or "chosen", names.rejected or "rejected"
+    chosen, rejected = transcript(chosen) or chosen, transcript(rejected) or rejected
     before, better = _answer(line, "chosen", chosen)
     also, worse = _answer(line, "rejected", rejected)
     if before != also:
@@ -199,8 +211,7 @@ def _preference(line: Line, names: Columns, chosen: Any, rejected: Any) -> Found
     return Found(f"{asked.how}, answers from {of}{more}", asked.messages, (better, worse), scores)
 
 
-def _conversation(line: Line, name: str) -> Found:
-    found = turns(line, line.row[name])
+def _conversation(line: Line, name: str, found: Messages) -> Found:
     system = _system(line) if found[0]["role"] != "system" else ()
     found = (*system, *found)
     if found[-1]["role"] != "assistant":

@@ -79,6 +79,18 @@ FORMS: dict[str, tuple[dict[str, Any], Any, str]] = {
         {"instruction": "Who?", "context": "Ana came.", "response": "Ana", "category": "qa"},
         Demonstration(user_prompt("x-1", "und", "Who?\n\nAna came."), "Ana"), "completion from 'response'",
     ),
+    "messages as JSON": ({"messages": json.dumps([HI, HELLO])}, DEMONSTRATION, "prompt from 'messages'"),
+    "messages as lists": (
+        {"messages": {"role": ["user", "assistant"], "content": ["Hi", "Hello"]}}, DEMONSTRATION, "prompt from 'messages'",
+    ),
+    "transcripts": (
+        {"chosen": "\n\nHuman: Hi\n\nAssistant: Hello", "rejected": "\n\nHuman: Hi\n\nAssistant: Go"}, PREFERENCE,
+        "prompt from 'chosen', all turns but the last",
+    ),
+    "orca": (
+        {"system_prompt": "Be kind", "question": "Hi", "response": "Hello"}, Demonstration(WITH_SYSTEM, "Hello"),
+        "prompt from 'question' after 'system'",
+    ),
     "aya": ({"inputs": "Hi", "targets": "Hello"}, DEMONSTRATION, "prompt from 'inputs', completion from 'targets'"),
     "alpaca eval without answers": ({"instruction": "Hi"}, PROMPT, "prompt from 'instruction'"),
 }  # fmt: skip
@@ -114,6 +126,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "answers to two questions": ({"chosen": [HI, HELLO], "rejected": [says("user", "Ho"), GO]}, "differ before their last turn"),
     "another prompt": ({"prompt": "Ho", "chosen": [HI, HELLO], "rejected": [HI, GO]}, "does not begin as the prompt does"),
     "a conversation without a question": ({"messages": [HELLO]}, "'messages' holds an answer and no question"),
+    "an implicit prompt in texts": ({"chosen": "The sky is blue", "rejected": "The sky is green"}, "common beginning may be part"),
+    "messages that are no JSON": ({"messages": "[{'role'"}, "is no conversation as JSON"),
     "plain text": ({"text": "Some"}, "instruction or inputs; columns found: text"),
     "ratings that are missing": ({"instruction": "Hi", "completions": [{"response": "a"}]}, "completions hold response; expected"),
     "a rating that is no number": (
