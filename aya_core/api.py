@@ -34,6 +34,13 @@ from aya_core.contract.artifacts import (
 )
 from aya_core.contract.checked import checked_answers as checked_answers, checked_verdicts as checked_verdicts
 from aya_core.contract.commands import Command as Command
+from aya_core.contract.compressed import (
+    COMPRESSED as COMPRESSED,
+    ending_of as ending_of,
+    opened as opened,
+    opened_text as opened_text,
+    stem_of as stem_of,
+)
 from aya_core.contract.durable import (
     flush as flush,
     make_folder as make_folder,
@@ -59,6 +66,7 @@ from aya_core.contract.hashes import file_hash as file_hash, named_by_hash as na
 from aya_core.contract.id_set import IdSet as IdSet, temporary_database as temporary_database
 from aya_core.contract.journal import Journal as Journal
 from aya_core.contract.kinds import (
+    AccountingDataset as AccountingDataset,
     AnyObjective as AnyObjective,
     Arbiter as Arbiter,
     ArbiterStrategy as ArbiterStrategy,
@@ -107,6 +115,7 @@ from aya_core.contract.languages import (
 from aya_core.contract.lines import (
     READERS as READERS,
     Line as Line,
+    arrow_lines as arrow_lines,
     csv_lines as csv_lines,
     json_array as json_array,
     json_lines as json_lines,
@@ -187,6 +196,7 @@ from aya_core.contract.requests import (
     Scored as Scored,
     ScoringRequest as ScoringRequest,
 )
+from aya_core.contract.saved_folders import is_saved as is_saved, saved_lines as saved_lines, splits_of as splits_of
 from aya_core.contract.stage import Action as Action, Language as Language, Name as Name, Stage as Stage
 from aya_core.contract.strategies import (
     EACH as EACH,

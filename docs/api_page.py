@@ -61,7 +61,7 @@ API = (
             "nested_for_each_model", "reference_or_nested", "EACH", "short_schema", "find", "MergeParameter", "Rule",
         ],
     ),
-    Group("A data set", "Offered by `aya_datasets`.", ["Dataset", "DatasetStrategy", "ExampleRow"]),
+    Group("A data set", "Offered by `aya_datasets`.", ["Dataset", "AccountingDataset", "DatasetStrategy", "ExampleRow"]),
     Group(
         "A teacher",
         "Offered by `aya_teachers`. A teacher that can also score texts lets evaluators measure likelihoods.",
@@ -157,7 +157,10 @@ API = (
     Group(
         "Files of others",
         "Rows as other people store them.",
-        ["READERS", "Line", "json_lines", "json_array", "csv_lines", "parquet_lines"],
+        [
+            "READERS", "Line", "json_lines", "json_array", "csv_lines", "parquet_lines", "arrow_lines", "is_saved", "saved_lines",
+            "splits_of", "opened", "opened_text", "ending_of", "stem_of", "COMPRESSED",
+        ],
     ),
     Group(
         "Artifacts and durable writes",

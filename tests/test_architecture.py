@@ -21,7 +21,7 @@ PLUGIN_PACKAGES = sorted(path.parent for path in (ROOT / "plugins").glob("*/__in
 
 CONTRACT = (
     "errors", "explain", "reasons", "records", "id_set", "durable", "journal", "hashes", "artifacts", "source_code",
-    "identity", "languages", "lines",
+    "identity", "languages", "compressed", "lines", "saved_folders",
     "strategies", "requests", "merge_parameters", "merges", "metrics", "kinds", "checked", "commands", "reports", "stage", "words",
 )  # fmt: skip
 RUNNING = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -52,21 +53,35 @@ class AtWork:
             return None
         return max(0.0, (reported - began) * (self.total - done) / (done - before) - (now - reported))
 
-    def described(self, now: float) -> str:
-        """Say how it goes."""
+    def per_second(self) -> float | None:
+        """At what pace it was done since the first report; None while nobody knows."""
+        if self.first is None:
+            return None
+        (began, before), (reported, done) = self.first, self.last
+        if done == before:
+            began, before = self.started, 0
+        return (done - before) / (reported - began) if done > before and reported > began else None
+
+    def described(self, now: float, *, with_pace: bool = False) -> str:
+        """Say how it goes. with_pace: also how many a second, and which share is done."""
         phrases = phrases_of(self.action, self.measures)
         if self.total:
             left = self.seconds_left(now)
             when = "" if left is None else f", {duration(left)} left"
-            phrases.insert(0, f"{self.last[1]:,}/{self.total:,}{when}")
+            share, pace = "", ""
+            if with_pace:
+                share = f" ({100 * self.last[1] / self.total:.0f}%)"
+                speed = self.per_second()
+                pace = "" if speed is None else f", {speed:,.3g}/s" if speed < 1000 else f", {speed:,.0f}/s"
+            phrases.insert(0, f"{self.last[1]:,}/{self.total:,}{share}{pace}{when}")
         return ", ".join(phrases)
 
 
 def phrases_of(action: Action | None, measures: Mapping[str, Any]) -> list[str]:
     """The measures that are told: in the action's own words, or else the first few."""
-    numbers = {name: value for name, value in measures.items() if isinstance(value, (int, float))}
-    if action is not None and action.phrases is not None and (described := action.phrases(numbers)):
+    if action is not None and action.phrases is not None and (described := action.phrases(measures)):
         return list(described)
+    numbers = {name: value for name, value in measures.items() if isinstance(value, (int, float))}
     return [
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in list(numbers.items())[:MEASURES]
@@ -84,13 +99,19 @@ def unanswered(measures: Mapping[str, Any]) -> list[str]:
     ]
 
 
-class Progress:
-    """A live line for each node at work; a line for each finished one where the output is not a terminal.
+EVERY_SECONDS = 60.0
+"""How often a step at work is told of where there is no terminal."""
 
-    total: steps. actions: what they do, by name, for their words.
+
+class Progress:
+    """A live line for each node at work. Where the output is not a terminal, a line a minute for each, and one for each that is finished.
+
+    total: steps. actions: what they do, by name, for their words. every_seconds: how often lines are written without a terminal.
     """
 
-    def __init__(self, total: int, actions: Mapping[str, Action], *, quiet: bool = False) -> None:
+    def __init__(
+        self, total: int, actions: Mapping[str, Action], *, quiet: bool = False, every_seconds: float = EVERY_SECONDS
+    ) -> None:
         self.actions = actions
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self.total = total
@@ -100,15 +121,22 @@ class Progress:
         self.at_work: dict[str, AtWork] = {}
         self.started = time.monotonic()
         self.live = Live(console=self.console, refresh_per_second=4, transient=True, get_renderable=self._lines)
+        self.ended = threading.Event()
+        self.ticker = threading.Thread(target=self._tick, args=(every_seconds,), daemon=True)
 
     def __enter__(self) -> Progress:
         if self.console.is_terminal:
             self.live.start()
+        elif not self.console.quiet:
+            self.ticker.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         if self.live.is_started:
             self.live.stop()
+        if self.ticker.is_alive():
+            self.ended.set()
+            self.ticker.join()
         if self.reused:
             self.console.print(f"{self.reused} of {self.total} steps stood already and were reused")
 
@@ -137,7 +165,7 @@ class Progress:
         described = phrases_of(at_work.action if at_work else None, measures)
         clock = time.monotonic() - self.started
         self.console.print(
-            f"[dim]{clock:6.1f} s  {self.done:3d}/{self.total}[/dim]  {node}  [dim]{seconds:.1f} s  {', '.join(described)}[/dim]",
+            f"[dim]{clock:6.1f} s  {self.done:3d}/{self.total}[/dim]  {node}  [dim]{seconds:.1f} s  {escape(', '.join(described))}[/dim]",
             soft_wrap=True,
         )
         for sentence in unanswered(measures):
@@ -160,6 +188,24 @@ class Progress:
         self.at_work.pop(node, None)
         others = f"; at work still: {escape(', '.join(self.at_work))}" if self.at_work else ""
         self.console.print(f"[red]{escape(node)} failed[/red]{others}", soft_wrap=True)
+
+    def _tick(self, every_seconds: float) -> None:
+        """Tell of the nodes at work every so often, until the run ends."""
+        while not self.ended.wait(every_seconds):
+            self.tell(every_seconds)
+
+    def tell(self, least_seconds: float) -> None:
+        """Write a line for each node that has been at work for so long."""
+        now = time.monotonic()
+        for node, at_work in list(self.at_work.items()):
+            if now - at_work.started >= least_seconds:
+                described = (
+                    at_work.described(now, with_pace=True)
+                    or f"{at_work.name}, {duration(now - at_work.started)} so far"
+                )
+                self.console.print(
+                    f"[dim]{now - self.started:6.1f} s[/dim]  {node}  {escape(described)}", soft_wrap=True
+                )
 
     def _lines(self) -> Table:
         table = Table.grid(padding=(0, 2))

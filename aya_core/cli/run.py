@@ -53,6 +53,6 @@ def command(
     console = Console(stderr=True, quiet=quiet, highlight=False)
     reporter = reporter_of(loaded.registry)
     if reporter is not None:
-        reporter.show(report, console)
+        reporter.show(report, Console(quiet=quiet, highlight=False))
     files = folder / ("report.html" if reporter is not None else REPORT)
     console.print(f"{report.seconds} s. Report: {files}", soft_wrap=True, markup=False)

@@ -51,6 +51,15 @@ class Dataset(Protocol):
         """
 
 
+@runtime_checkable
+class AccountingDataset(Dataset, Protocol):
+    """A data set that says how it read its rows, which a run records and prints."""
+
+    def account(self) -> Mapping[str, Any]:
+        """Say what came of the last `rows()`: under `columns`, from which columns rows were read (`prompt from 'messages'`), with their
+        number; under `without_pair`, how many rows gave none, by reason."""
+
+
 @base_of(Dataset)
 class DatasetStrategy(Strategy[Dataset]):
     """Settings of a data set."""

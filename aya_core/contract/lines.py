@@ -1,4 +1,7 @@
-"""Rows of JSONL, JSON, CSV, TSV and Parquet files, each with its place, so that an error can point at it."""
+"""Rows of JSONL, JSON, CSV, TSV, Parquet and Arrow files, each with its place, so that an error can point at it.
+
+Files of text may be compressed (.gz, .zst). All are streamed.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
+from aya_core.contract.compressed import ending_of, opened, opened_text, stem_of
 from aya_core.contract.errors import DataError
 
 BATCH = 1024
@@ -35,7 +39,8 @@ class Line(NamedTuple):
 
 def json_lines(file: Path) -> Iterator[Line]:
     """Stream the objects of a JSONL file; blank lines hold no row. Raises DataError with file and line."""
-    with file.open("rb") as stream:  # bytes: text mode would lose the number of a line that is not UTF-8
+    name = stem_of(file)
+    with opened(file) as stream:  # bytes: text mode would lose the number of a line that is not UTF-8
         for number, raw in enumerate(stream, start=1):
             place = f"{file}:{number}"
             try:
@@ -53,8 +58,11 @@ def json_lines(file: Path) -> Iterator[Line]:
             if "\\u" in text and "\\ud" in text.lower() and not _is_text(row):
                 raise DataError(f"{place}: {HALF}")
             if not isinstance(row, dict):
-                raise DataError(f"{place}: a JSON {type(row).__name__}; expected one object on each line")
-            yield Line(place, file.stem, number, row)
+                hint = ""
+                if isinstance(row, list):
+                    hint = "; a file that is one JSON array is read if its name ends in .json"
+                raise DataError(f"{place}: a JSON {type(row).__name__}; expected one object on each line{hint}")
+            yield Line(place, name, number, row)
 
 
 def _is_text(row: Any) -> bool:
@@ -67,26 +75,78 @@ def _is_text(row: Any) -> bool:
 
 
 def json_array(file: Path) -> Iterator[Line]:
-    """Read the objects of a JSON array, numbered from 1; a file of one object on each line is read as JSONL."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}: not UTF-8 ({error.reason} at byte {error.start}); save the file as UTF-8") from None
-    if not text.lstrip().startswith("["):
-        yield from json_lines(file)
+    """Stream the objects of a JSON array, numbered from 1; a file of one object on each line is read as JSONL."""
+    name, number = stem_of(file), 0
+    with opened_text(file) as stream:
+        elements = _elements(file, stream)
+        if next(elements) is _NO_ARRAY:
+            yield from json_lines(file)
+            return
+        for row in elements:
+            number += 1
+            place = f"{file}: element {number}"
+            if not isinstance(row, dict):
+                raise DataError(f"{place}: a JSON {type(row).__name__}; expected an object")
+            if not _is_text(row):
+                raise DataError(f"{place}: {HALF}")
+            yield Line(place, name, number, row)
+
+
+CHUNK = 1 << 16
+"""Characters of a JSON array that are read at once; more where one element is longer."""
+
+_NO_ARRAY, _ARRAY = object(), object()
+
+
+def _elements(file: Path, stream: TextIO) -> Iterator[Any]:
+    """Yield whether the text is an array, then its elements, holding one at a time."""
+    parse = json.JSONDecoder().raw_decode
+    text = ""
+    while not text and (more := _more(file, stream, "", CHUNK)):
+        text = more.lstrip()
+    if not text.startswith("["):
+        yield _NO_ARRAY
         return
+    yield _ARRAY
+    rest, number, size, is_whole = text[1:], 1, CHUNK, False
+    while True:
+        rest = rest.lstrip()
+        if rest.startswith("]"):
+            if (rest[1:] + _more(file, stream, "", CHUNK)).strip():
+                raise DataError(f"{file}: more text after the end of the array; expected one array of objects")
+            return
+        try:
+            found, end = parse(rest)
+            # what ends with the text that is held may go on: a number, or the comma after it
+            is_known = is_whole or end < len(rest)
+            problem = ""
+        except RecursionError as error:  # lists in lists, thousands deep
+            is_known, problem = True, str(error)
+        except ValueError as error:
+            is_known, problem = is_whole, str(error)
+        if not is_known:
+            longer = _more(file, stream, rest, size)
+            is_whole, rest, size = len(longer) == len(rest), longer, 2 * size
+            continue
+        if problem:
+            raise DataError(f"{file}: element {number}: not JSON ({problem}); expected an array of objects")
+        yield found
+        rest, number, size = rest[end:].lstrip(), number + 1, CHUNK
+        if not rest:
+            rest = _more(file, stream, "", CHUNK).lstrip()
+        if rest.startswith(","):
+            rest = rest[1:]
+        elif not rest.startswith("]"):
+            raise DataError(
+                f"{file}: the array does not go on after element {number - 1} with a comma, nor does it end; is the file whole?"
+            )
+
+
+def _more(file: Path, stream: TextIO, text: str, size: int) -> str:
     try:
-        rows = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{file}: not JSON ({error}); expected an array of objects") from None
-    is_doubtful = "\\u" in text and "\\ud" in text.lower()
-    for number, row in enumerate(rows, start=1):
-        place = f"{file}: element {number}"
-        if not isinstance(row, dict):
-            raise DataError(f"{place}: a JSON {type(row).__name__}; expected an object")
-        if is_doubtful and not _is_text(row):
-            raise DataError(f"{place}: {HALF}")
-        yield Line(place, file.stem, number, row)
+        return text + stream.read(size)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: not UTF-8 ({error.reason}); save the file as UTF-8") from None
 
 
 def csv_lines(file: Path, delimiter: str | None = None) -> Iterator[Line]:
@@ -95,8 +155,9 @@ def csv_lines(file: Path, delimiter: str | None = None) -> Iterator[Line]:
     delimiter: a tab for .tsv and a comma for all others, unless given. Raises DataError with the line at which a row starts.
     """
     csv.field_size_limit(LONGEST_CELL)
-    cut = delimiter or ("\t" if file.suffix.lower() == ".tsv" else ",")
-    with file.open(encoding="utf-8-sig", newline="") as stream:
+    cut = delimiter or ("\t" if ending_of(file) == ".tsv" else ",")
+    name = stem_of(file)
+    with opened_text(file, newline="") as stream:
         reader = csv.reader(stream, delimiter=cut, strict=True)
         header: list[str] | None = None
         number, start = 0, 1
@@ -124,7 +185,7 @@ def csv_lines(file: Path, delimiter: str | None = None) -> Iterator[Line]:
             if len(cells) != len(header):
                 raise DataError(f"{place}: {len(cells)} cells; expected {len(header)}, as in the header")
             number += 1
-            yield Line(place, file.stem, number, dict(zip(header, cells, strict=True)))
+            yield Line(place, name, number, dict(zip(header, cells, strict=True)))
 
 
 def parquet_lines(file: Path) -> Iterator[Line]:
@@ -143,7 +204,30 @@ def parquet_lines(file: Path) -> Iterator[Line]:
         raise DataError(f"{file}: not a whole Parquet file ({error}); make it again") from None
 
 
+def arrow_lines(file: Path) -> Iterator[Line]:
+    """Stream the rows of an Arrow file, as `datasets` saves them, numbered from 1. Raises DataError for one that is not whole."""
+    import pyarrow
+    import pyarrow.ipc
+
+    number, name = 0, file.stem
+    try:
+        with pyarrow.memory_map(str(file)) as source:
+            try:
+                batches: Any = pyarrow.ipc.open_stream(source)
+            except pyarrow.ArrowInvalid:
+                held = pyarrow.ipc.open_file(source)
+                batches = (held.get_batch(place) for place in range(held.num_record_batches))
+            for batch in batches:
+                for start in range(0, batch.num_rows, BATCH):
+                    for row in batch.slice(start, BATCH).to_pylist():
+                        number += 1
+                        yield Line(f"{file}:{number}", name, number, row)
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise DataError(f"{file}: not a whole Arrow file ({error}); make it again") from None
+
+
 READERS: Mapping[str, Callable[[Path], Iterator[Line]]] = {
     ".jsonl": json_lines, ".json": json_array, ".csv": csv_lines, ".tsv": csv_lines, ".parquet": parquet_lines,
+    ".arrow": arrow_lines,
 }  # fmt: skip
-"""How a file is read, by its ending."""
+"""How a file is read, by the ending that `ending_of` gives."""

@@ -55,13 +55,15 @@ class Continuation(NamedTuple):
 class ScoringRequest(Columns):
     """Continuations whose log-probability is asked, such as the options of a multiple-choice question.
 
-    id: unique among the scoring requests of its evaluator. Continuations of one request or of neighbors that begin alike cost what
+    id: unique among the scoring requests of its evaluator. gold: the place of the right continuation, where there is one; it is kept
+    beside the request, for samples, and no model sees it. Continuations of one request or of neighbors that begin alike cost what
     they have in common once.
     """
 
     id: str
     language: str
     continuations: tuple[Continuation, ...]
+    gold: int | None = field(default=None, compare=False)
 
     columns: ClassVar[Mapping[str, str]] = {"request_id": "string", "language": "string", "continuations": "string"}
 

@@ -62,7 +62,7 @@ class Action:
     resumes: bool = False
     version: int = 1
     asks: bool = False
-    phrases: Callable[[Mapping[str, float]], Sequence[str]] | None = None
+    phrases: Callable[[Mapping[str, Any]], Sequence[str]] | None = None
 
 
 class Stage(Settings):

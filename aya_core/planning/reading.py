@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aya_core.contract.artifacts import write_rows
 from aya_core.contract.errors import DataError, PluginError
 from aya_core.contract.id_set import IdSet
+from aya_core.contract.kinds import AccountingDataset
 from aya_core.contract.languages import counts_as, is_edition, plain_language
 from aya_core.contract.records import UNKNOWN_LANGUAGE, Demonstration, ExampleRow, Preference, Prompt
 from aya_core.contract.stage import Action
@@ -53,14 +54,19 @@ def read_data(work: Work) -> Mapping[str, Any]:
             else:
                 raise DataError(
                     f"row '{prompt.id}' is a {type(row).__name__.lower()}; expected {kind} "
-                    f"(columns: {', '.join(record.columns)})"
+                    f"(columns: {', '.join(record.columns)}){_read_as(dataset)}"
                 )
 
     count = write_rows(work.out, record, wanted())
     if count == 0:
         raise DataError(f"the data set has no rows in the recipe's languages{_others(chosen.left_out, languages)}")
     measures = {"left_out": chosen.left_out, "counted_as": chosen.counted_as}
-    return {"rows": count, **{name: dict(sorted(counts.items())) for name, counts in measures.items() if counts}}
+    account = dataset.account() if isinstance(dataset, AccountingDataset) else {}
+    return {
+        "rows": count,
+        **{name: dict(sorted(counts.items())) for name, counts in measures.items() if counts},
+        **account,
+    }
 
 
 class _Chosen:
@@ -157,5 +163,22 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
-ACTIONS: Mapping[str, Action] = {"read": Action(read_data, version=2)}
+def _read_as(dataset: Any) -> str:
+    """From which columns a data set reads its rows, for messages."""
+    ways = dataset.account().get("columns", {}) if isinstance(dataset, AccountingDataset) else {}
+    return f"; read as: {'; '.join(ways)}" if ways else ""
+
+
+def phrases(measures: Mapping[str, Any]) -> Sequence[str]:
+    """Say how many rows were read from which columns, and how many gave no pair."""
+    if "rows" not in measures:
+        return ()
+    said = [f"{measures['rows']:,} rows"]
+    ways = measures.get("columns") or {}
+    said += [way if len(ways) == 1 else f"{way} ({count:,})" for way, count in ways.items()]
+    said += [f"{count:,} left out: {reason}" for reason, count in (measures.get("without_pair") or {}).items()]
+    return said
+
+
+ACTIONS: Mapping[str, Action] = {"read": Action(read_data, phrases=phrases, version=2)}
 """The actions of the core, by name."""

@@ -47,7 +47,7 @@ def aya_commands() -> Mapping[str, Command]:
         "evaluate": Command("Evaluate models, without a recipe or as one says, and write tables.", "aya_recipe.evaluate.command:command"),
         "compare": Command("Compare two evaluated models, prompt by prompt.", "aya_recipe.evaluate.compare:command"),
         "winrate": Command("Show win rates from a file of verdicts or preferences.", "aya_recipe.evaluate.winrate:command"),
-        "export": Command("Write rows of a run as JSONL.", "aya_recipe.data.export:command"),
+        "export": Command("Write rows of a run, or the samples of an evaluation.", "aya_recipe.export.command:command"),
         "merge": Command("Merge checkpoints as a mergekit-style YAML file says.", "aya_recipe.merge.command:command"),
     }  # fmt: skip
 

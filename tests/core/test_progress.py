@@ -1,12 +1,14 @@
 """The live line of the terminal: what is told of a node at work."""
 
 import io
+import threading
+import time
 
 import pytest
 from rich.console import Console
 
 from aya_core.cli.amounts import duration
-from aya_core.cli.progress import AtWork, Progress
+from aya_core.cli.progress import AtWork, Progress, phrases_of
 from aya_core.planning.registry import Registry
 from aya_recipe.train.report import quantity
 
@@ -110,3 +112,55 @@ def test_a_finished_training_is_told_by_meaning_too_and_nodes_at_work_have_a_lin
         "sft@west  2.0 s  loss 0.512, margin 0.834, accuracy 71%, 12.3k tokens/s, 1.9 GiB"
     )
     assert progress.reused == 1
+
+
+def quiet_terminal(**options):
+    progress = Progress(2, ACTIONS, **options)
+    progress.console = Console(file=io.StringIO(), width=40)
+    return progress
+
+
+def test_without_a_terminal_a_step_at_work_says_how_far_it_is_at_what_pace_and_how_long_it_takes():
+    progress = quiet_terminal()
+    progress.aya_step_started(node="arbitrage.answers@[a]", action="sample", inputs={})
+    at_work = progress.at_work["arbitrage.answers@[a]"]
+    at_work.started -= 100
+    progress.tell(60.0)
+    at_work.report(time.monotonic() - 50, 200, 1000, {})
+    at_work.report(time.monotonic(), 300, 1000, {})
+    progress.tell(60.0)
+    first, second = progress.console.file.getvalue().splitlines()
+    assert first.endswith("sample, 100 s so far")
+    assert second.endswith("300/1,000 (30%), 2/s, 6 min left")
+
+
+def test_steps_that_just_began_are_not_told_of():
+    progress = quiet_terminal()
+    progress.aya_step_started(node="read", action="read", inputs={})
+    progress.tell(60.0)
+    assert progress.console.file.getvalue() == ""
+
+
+def test_lines_come_by_themselves_and_end_with_the_run(monkeypatch):
+    told = threading.Event()
+    progress = quiet_terminal(every_seconds=0.001)
+    monkeypatch.setattr(progress, "tell", lambda seconds: told.set())
+    with progress:
+        assert told.wait(10)
+    assert not progress.ticker.is_alive()
+
+
+def test_how_rows_were_read_is_told_with_what_was_left_out():
+    measures = {
+        "rows": 1200,
+        "columns": {"prompt from 'messages'": 1200},
+        "without_pair": {"a single answer": 3},
+        "left_out": {"sw": 4},
+    }
+    said = ", ".join(phrases_of(ACTIONS["read"], measures))
+    assert (
+        said == "1,200 rows, prompt from 'messages', 3 left out: a single answer, 4 left out in other languages (sw 4)"
+    )
+    assert "prompt from 'prompt' (7)" in phrases_of(
+        ACTIONS["read"], {"rows": 9, "columns": {"prompt from 'prompt'": 7, "x": 2}}
+    )

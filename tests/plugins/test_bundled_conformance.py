@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from types import SimpleNamespace
 
+import datasets
 import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
@@ -82,6 +83,7 @@ def data(tmp_path_factory):
     (folder / "tables" / "train.jsonl").write_text("\n".join(map(json.dumps, table)))
     (folder / "answers.jsonl").write_text("\n".join(map(json.dumps, twice)))
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(table), folder / "train.parquet")
+    datasets.Dataset.from_list(table).save_to_disk(folder / "saved")
     pyarrow.csv.write_csv(pyarrow.Table.from_pylist(table), folder / "train.csv")
     prompts = sample_prompts()
     verdicts = [
@@ -130,7 +132,8 @@ def test_data_sets_conform(name: str, data: Path):
         "parquet": [{"path": f"{data}/train.parquet"}],
         "csv": [{"path": f"{data}/train.csv"}],
         "text": [{"path": f"{data}/texts", "lines": lines} for lines in (1, 2)],
-        "hub": [{"path": f"{data}/tables"}],
+        "save-to-disk": [{"path": f"{data}/saved"}],
+        "hub": [{"path": f"{data}/tables"}, {"path": f"{data}/saved"}],
         "micro-world": [{"split": "dev", "per_language": 5, "as_prompts": as_prompts} for as_prompts in (False, True)],
     }
     for options in settings[name]:

@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 from pydantic import model_validator
 
 from aya_core.api import Field, Language, LocalFile, Settings, content_of, stable_hash
+from aya_plugins.benchmarks.drawn import drawn, limit_signature
 from aya_plugins.benchmarks.sources import Source
 from aya_plugins.benchmarks.tables import Row, find_tables, read_tables
 from aya_plugins.datasets.hub import check_revision
@@ -41,6 +42,12 @@ class BenchmarkData(Settings):
         description="Evaluate those of `languages` that the data has; otherwise it is an error if one is missing.",
     )
 
+    limit: int | None = Field(
+        None,
+        ge=1,
+        description="For a quick look: so many rows of each language, drawn by a hash; the same ones in every language.",
+    )
+
     @model_validator(mode="after")
     def _pinned(self) -> Self:
         if (self.data is None) == (self.revision is None):
@@ -66,7 +73,7 @@ class BenchmarkData(Settings):
 
     def rows(self, *splits: str) -> Iterator[Row]:
         """Stream the rows of these splits; see `read_tables`."""
-        return self.rows_in(self.asked, *splits)
+        return self.rows_in(self.asked_languages, *splits)
 
     def rows_in(self, languages: Sequence[str] | None, *splits: str) -> Iterator[Row]:
         """Stream the rows of these splits in some languages."""
@@ -82,7 +89,7 @@ class BenchmarkData(Settings):
         )
 
     @property
-    def asked(self) -> tuple[str, ...] | None:
+    def asked_languages(self) -> tuple[str, ...] | None:
         """The languages to evaluate, each once; None for all."""
         if self.languages is None:
             return None
@@ -93,6 +100,10 @@ class BenchmarkData(Settings):
         """Languages by how the set writes them, where `languages` says so."""
         return self.languages if isinstance(self.languages, dict) else {}
 
+    def asked(self, split: str) -> Iterator[Row]:
+        """Stream the rows of a split that are asked: all, or those that the limit draws."""
+        return drawn(self.rows(split), self.limit)
+
     def data_signature(self) -> dict[str, str]:
         """Name the data that is read: the hub's commit, or the content of the files."""
         if self.data is None:
@@ -100,4 +111,7 @@ class BenchmarkData(Settings):
         else:
             files = find_tables(self.source, self.data)
             content = stable_hash([[*file.inside, file.path.name, content_of(file.path)] for file in files])
-        return {"benchmark": self.source.name, "data": content, "languages": " ".join(self.asked or ("all",))}
+        return {
+            "benchmark": self.source.name, "data": content, "languages": " ".join(self.asked_languages or ("all",)),
+            **limit_signature(self.limit),
+        }  # fmt: skip

@@ -9,10 +9,11 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aya_core.api import DataError, counts_as, find_language, is_edition, plain_language
+from aya_core.api import DataError, counts_as, ending_of, find_language, is_edition, plain_language, stem_of
 from aya_plugins.benchmarks.formats import LINES, READERS
 from aya_plugins.benchmarks.names import NO_CODES, OTHER_CODES, language_code, language_of, split_of, subject_of
 from aya_plugins.benchmarks.sources import Source
+from aya_plugins.datasets.files import ABOUT
 from aya_plugins.datasets.hub import hub_lines
 from aya_plugins.datasets.shards import check_shards, whole_of
 
@@ -60,24 +61,25 @@ def read_tables(
     splits: Sequence[str],
     languages: Sequence[str] | None = None,
     codes: Mapping[str, str] = NO_CODES,
+    language: str | None = None,
     may_lack: bool = False,
 ) -> Iterator[Row]:
     """Stream the rows of a benchmark, of the splits and languages asked for; None asks for all languages.
 
     data: a file, a folder (searched at any depth) or a glob, of JSONL, JSON, Parquet, CSV, TSV or plain lines. A row's language is
     in its column `language` or `lang`, else in the name of its file or of a folder above. A file whose name says no split holds the
-    set's usual one. revision: reads the hub's data set at this commit, where no data is given. hub: its id, if not the usual one.
-    codes: languages by how the set writes them, where that is no code and no English name. may_lack: whether some of the languages may
-    be missing.
+    set's usual one. language: of rows without such a column, whatever names say. revision: reads the hub's data set at this commit,
+    where no data is given. hub: its id, if not the usual one. codes: languages by how the set writes them, where that is no code and no
+    English name. may_lack: whether some of the languages may be missing.
 
     An edition (zh-Hant, pt-BR) that is not asked for counts as its language, if the set has that in no other way.
 
     Raises DataError where files or an asked language are missing, which says where to get the set, and for rows in the wrong format.
     """
     if data is not None:
-        rows = _local(source, data, splits, codes)
+        rows = _local(source, data, splits, codes, language)
     elif revision is not None:
-        rows = _from_hub(source, hub or source.hub, revision, splits, languages, codes)
+        rows = _from_hub(source, hub or source.hub, revision, splits, languages, codes, language)
     else:
         raise DataError(f"no data: set `data` to files, or `revision` to a commit of the hub's; {source.where}")
     where = data or hub or source.hub
@@ -154,7 +156,7 @@ def find_tables(source: Source, data: str) -> list[TableFile]:
         fixed = takewhile(lambda part: not glob.has_magic(part), path.parts)
         start = Path(*fixed)
     endings = [ending for ending in READERS if ending not in LINES or source.known == ("text",)]
-    tables = sorted(file for file in files if file.suffix in endings and not _is_beside(file, start, source))
+    tables = sorted(file for file in files if ending_of(file) in endings and not _is_beside(file, start, source))
     if not tables:
         what = f"no file that ends in {', '.join(endings)}" if files else "no such file"
         raise DataError(f"{data}: {what}; {source.where}")
@@ -165,6 +167,8 @@ def find_tables(source: Source, data: str) -> list[TableFile]:
 def _is_beside(file: Path, start: Path, source: Source) -> bool:
     """Whether a file, or a folder that it is in, holds no rows of the benchmark."""
     names = file.relative_to(start).parts
+    if file.name in ABOUT or fnmatch(file.name, "cache-*.arrow"):  # beside the rows of a saved data set
+        return True
     return any(fnmatch(name, pattern) for name in names for pattern in source.beside)
 
 
@@ -186,7 +190,9 @@ class _Parts:
             )
 
 
-def _local(source: Source, data: str, splits: Sequence[str], codes: Mapping[str, str]) -> Iterator[Row]:
+def _local(
+    source: Source, data: str, splits: Sequence[str], codes: Mapping[str, str], fixed: str | None
+) -> Iterator[Row]:
     parts = _Parts(source)
     meant = []
     for table in find_tables(source, data):
@@ -197,11 +203,11 @@ def _local(source: Source, data: str, splits: Sequence[str], codes: Mapping[str,
         check_shards([table.path for table, _ in meant])
     for (file, inside, around), split in meant:
         try:
-            language = language_of(file.name, inside + around, own_codes=source.own_codes, codes=codes)
+            language = fixed or language_of(file.name, inside + around, own_codes=source.own_codes, codes=codes)
         except DataError as error:
             raise DataError(f"{file}: {error}; or set `languages` to a map such as {{{file.name}: de}}") from None
-        subject = subject_of(file.stem)
-        for line in READERS[file.suffix](file, source):
+        subject = subject_of(stem_of(file))
+        for line in READERS[ending_of(file)](file, source):
             row = _row(source, line.place, line.number, line.row, language, split, subject, codes)
             parts.check(file, row.language, split, subject)
             yield row
@@ -214,6 +220,7 @@ def _from_hub(
     splits: Sequence[str],
     languages: Sequence[str] | None,
     codes: Mapping[str, str],
+    fixed: str | None,
 ) -> Iterator[Row]:
     import datasets
 
@@ -229,7 +236,7 @@ def _from_hub(
     for config, language in configs.items():
         for split in splits:
             for line in hub_lines(hub, config, split, revision):
-                yield _row(source, line.place, line.number, line.row, language, split, config, codes)
+                yield _row(source, line.place, line.number, line.row, language or fixed, split, config, codes)
 
 
 def _is_asked(code: str, configs: Mapping[str, str | None], languages: Sequence[str] | None) -> bool:

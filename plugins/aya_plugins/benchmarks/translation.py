@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal, NamedTuple
 
 from aya_core.api import DataError, EvaluatedModel, Field, GenerationRequest, Sampling, language_name, user_prompt
+from aya_plugins.benchmarks.drawn import hash_of
 from aya_plugins.benchmarks.options import BenchmarkData
 from aya_plugins.benchmarks.sources import FLORES, Source
 
@@ -78,6 +79,7 @@ class Translation(BenchmarkData):
         asked = self._asked(texts)
         if not asked:
             raise DataError(f"{self.data or self.hub or self.source.hub}: English alone; {self.source.where}")
+        kept = frozenset(english if self.limit is None else sorted(english, key=hash_of)[: self.limit])
         for language in asked:
             lines = texts[language]
             if lines.keys() != english.keys():
@@ -87,6 +89,8 @@ class Translation(BenchmarkData):
                 )
             for direction in dict.fromkeys(self.directions):
                 for key, text in lines.items():
+                    if key not in kept:
+                        continue
                     ends = (text, english[key])
                     source, reference = ends if direction == INTO_ENGLISH else ends[::-1]
                     yield Segment(f"{language}:{direction}:{key}", key, language, direction, source, reference)
@@ -121,7 +125,7 @@ class Translation(BenchmarkData):
 
     def _texts(self) -> dict[str, dict[str, str]]:
         """Sentences by language and by what aligns them: FLORES+ numbers them, files of plain lines do by line."""
-        languages = None if self.asked is None else tuple(dict.fromkeys((*self.asked, ENGLISH)))
+        languages = None if self.asked_languages is None else tuple(dict.fromkeys((*self.asked_languages, ENGLISH)))
         texts: dict[str, dict[str, str]] = {}
         for row in self.rows_in(languages, self.split):
             key = str(row.values.get("id", row.number))
@@ -135,9 +139,9 @@ class Translation(BenchmarkData):
 
     def _asked(self, texts: Mapping[str, Mapping[str, str]]) -> Sequence[str]:
         """The languages to translate from and into; varieties of English are left out unless they are named."""
-        if self.asked is None:
+        if self.asked_languages is None:
             return [language for language in texts if language.split("-")[0] != ENGLISH]
-        return [language for language in self.asked if language != ENGLISH and language in texts]
+        return [language for language in self.asked_languages if language != ENGLISH and language in texts]
 
 
 def _first_difference(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:

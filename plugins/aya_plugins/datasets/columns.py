@@ -6,8 +6,7 @@
 | completion | Demonstration; with `columns.score`, one answer of a group |
 | neither | Prompt |
 
-A prompt is a text or a list of messages that ends with the user's; an answer is a text or a list of one
-assistant message. Every row of a data set must give the same record.
+These and the other forms in which rows lie around are read in `forms.py`. Every row of a data set must give the same record.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from string import Formatter
@@ -31,24 +31,20 @@ from aya_core.api import (
     ExampleRow,
     Field,
     IdSet,
-    Message,
     Preference,
     Prompt,
     Settings,
     check_language,
-    did_you_mean,
     find_language,
     plain_language,
     stable_hash,
 )
+from aya_plugins.datasets.conversations import refuse_more
 from aya_plugins.datasets.files import Line
-
-IDS = ("id", "prompt_id", "question_id")
-"""Where ids are looked for when no column is named."""
+from aya_plugins.datasets.forms import look_up, read_row
+from aya_plugins.datasets.names import IDS, Columns
 
 NO_CODES: Mapping[str, str] = MappingProxyType({})
-
-ROLES = ("system", "user", "assistant")
 
 
 def id_template(value: str) -> str:
@@ -110,39 +106,12 @@ FoldsSetting = Annotated[
 ]
 
 
-class Columns(Settings):
-    """Which column holds what. One that is named must be in every row; others are used where found."""
+@dataclass
+class Reading:
+    """What came of reading rows. ways: from which columns, with how many rows each. without: rows that gave no pair, by reason."""
 
-    id: str | None = Field(
-        None, description=f"Ids, unique. By default {', '.join(IDS)}, and rows without are numbered by file."
-    )
-    language: str | None = Field(
-        None,
-        description="Languages, as codes of ISO 639 (en, eng, zh-Hant, pt_BR) or English names. By default language.",
-    )
-    script: str | None = Field(
-        None,
-        description="Scripts (Latn, Hant) that go with the languages. By default script, where it holds such codes.",
-    )
-    prompt: str | None = Field(
-        None, description="What is asked: a text, or a list of messages. By default prompt or inputs."
-    )
-    completion: str | None = Field(None, description="The answer to imitate. By default completion or targets.")
-    chosen: str | None = Field(None, description="The better answer. By default chosen.")
-    rejected: str | None = Field(None, description="The worse answer. By default rejected.")
-    reference: str | None = Field(None, description="The known right answer. By default reference.")
-    score: str | None = Field(
-        None,
-        description="Scores of completions, higher for better. Answers to one prompt, one after the other, then share its id.",
-    )
-    item: str | None = Field(
-        None,
-        description="By what a question is named in all languages: errors take its rows for one observation. By default item; or the id, "
-        "where `id_template` tells languages apart.",
-    )
-    meta: tuple[str, ...] = Field(
-        (), description="Columns to keep with each prompt, under their own names and as text; every row must have them."
-    )
+    ways: Counter[str] = field(default_factory=Counter)
+    without: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -157,14 +126,24 @@ class Table:
     limit: int | None = None
     folds: Folds | None = None
     languages: Mapping[str, str] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading, compare=False)
+
+    def account(self) -> Mapping[str, Any]:
+        """Say from which columns rows were read so far, and how many gave no pair."""
+        said: dict[str, Any] = {"columns": dict(self.reading.ways)}
+        return {**said, "without_pair": dict(self.reading.without)} if self.reading.without else said
 
     def rows(self, seed: int = 0) -> Iterator[ExampleRow]:
         """Yield the record of each row, whatever the seed. Raises DataError with file and line."""
         seen = IdSet()
         kind: type | None = None
         before: Prompt | None = None
+        self.reading.ways.clear()
+        self.reading.without.clear()
         for line in islice(filter(self._is_kept, self.lines()), self.limit):
             row = self._record(line)
+            if row is None:
+                continue
             kind = kind or type(row)
             if type(row) is not kind:
                 raise DataError(
@@ -184,54 +163,40 @@ class Table:
         folds = self.folds
         return folds is None or fold_of(line, folds.by, self.columns.id, folds.count) in folds.keep
 
-    def _record(self, line: Line) -> ExampleRow:
+    def _record(self, line: Line) -> ExampleRow | None:
         columns = self.columns
-        prompt = self._prompt(line)
-        chosen = look_up(line, columns.chosen, ("chosen",))
-        rejected = look_up(line, columns.rejected, ("rejected",))
-        completion = look_up(line, columns.completion, ("completion", "targets"))
-        if (chosen is None) != (rejected is None):
-            absent = "rejected" if rejected is None else "chosen"
-            raise DataError(f"{line.place}: no {absent} answer; expected chosen and rejected together")
-        if chosen is not None:
-            return Preference(prompt, _answer(line, "chosen", chosen), _answer(line, "rejected", rejected))
-        if completion is not None:
-            return Demonstration(prompt, _answer(line, "completion", completion), score=_score(line, columns.score))
-        return prompt
-
-    def _prompt(self, line: Line) -> Prompt:
-        columns = self.columns
+        refuse_more(line, columns.meta)
+        found = read_row(line, columns)
+        if found.without:
+            self.reading.without[found.without] += 1
+            return None
+        self.reading.ways[found.how] += 1
         language = row_language(
             line, columns.language, self.language, self.language_from_name, self.languages, columns.script
         )
-        asked = look_up(line, columns.prompt, ("prompt", "inputs"))
-        if asked is None:
-            raise DataError(
-                f"{line.place}: no prompt; expected it in column '{columns.prompt or 'prompt'}'{_held(line)}"
-            )
         reference = look_up(line, columns.reference, ("reference",))
         if reference is not None and (isinstance(reference, bool) or not isinstance(reference, (str, int, float))):
             raise DataError(f"{line.place}: the reference is a {type(reference).__name__}; expected a text or a number")
-        return Prompt(
+        last = found.prompt[-1]
+        if last["role"] != "user":
+            raise DataError(f"{line.place}: the last message of the prompt is the {last['role']}'s, not the user's")
+        if not last["content"].strip():
+            raise DataError(f"{line.place}: the prompt is empty; expected a question")
+        prompt = Prompt(
             row_id(line, columns.id, language, self.id_template),
             language,
-            _messages(line, asked),
+            found.prompt,
             None if reference is None else str(reference),
             {name: _meta(line, name) for name in columns.meta},
             row_item(line, columns.item, columns.id, self.id_template),
         )
-
-
-def look_up(line: Line, named: str | None, usual: Sequence[str]) -> Any:
-    """Return what the column named holds, or else the first usual one that is filled; None for nothing."""
-    if named is None:
-        for name in usual:
-            if (found := line.row.get(name)) is not None:
-                return found
-        return None
-    if named not in line.row:
-        raise DataError(f"{line.place}: no column '{named}'; {did_you_mean(named, line.row)}")
-    return line.row[named]
+        match found.answers:
+            case (chosen, rejected):
+                better, worse = found.scores or (None, None)
+                return Preference(prompt, chosen, rejected, chosen_score=better, rejected_score=worse)
+            case (completion,):
+                return Demonstration(prompt, completion, score=_score(line, columns.score))
+        return prompt
 
 
 def row_language(
@@ -336,36 +301,6 @@ def _meta(line: Line, name: str) -> str:
         ) from None
 
 
-def _messages(line: Line, asked: Any) -> tuple[Message, ...]:
-    turns = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
-    if not isinstance(turns, (list, tuple)) or not turns:
-        raise DataError(f"{line.place}: the prompt is {turns!r:.80}; expected a text or a list of messages")
-    messages = tuple(_message(line, turn) for turn in turns)
-    if messages[-1]["role"] != "user":
-        raise DataError(f"{line.place}: the last message of the prompt is the {messages[-1]['role']}'s, not the user's")
-    if not messages[-1]["content"].strip():
-        raise DataError(f"{line.place}: the prompt is empty; expected a question")
-    return messages
-
-
-def _message(line: Line, turn: Any) -> Message:
-    if not isinstance(turn, dict) or turn.get("role") not in ROLES or not isinstance(turn.get("content"), str):
-        raise DataError(
-            f"{line.place}: {turn!r:.80} is not a message; expected a role ({', '.join(ROLES)}) and a content"
-        )
-    return {"role": turn["role"], "content": turn["content"]}
-
-
-def _answer(line: Line, name: str, value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (list, tuple)) and len(value) == 1:
-        message = _message(line, value[0])
-        if message["role"] == "assistant":
-            return message["content"]
-    raise DataError(f"{line.place}: {name} is {value!r:.80}; expected a text or a list of one assistant message")
-
-
 def _score(line: Line, column: str | None) -> float | None:
     if column is None:
         return None
@@ -373,7 +308,3 @@ def _score(line: Line, column: str | None) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise DataError(f"{line.place}: the score is {value!r:.80}; expected a finite number")
     return float(value)
-
-
-def _held(line: Line) -> str:
-    return f"; the row holds {', '.join(sorted(line.row))}" if line.row else "; the row is empty"

@@ -11,11 +11,14 @@ from aya_plugins.datasets.files import Line, csv_lines, find_files, named
 
 
 class Csv(FileOptions, DatasetStrategy):
-    """Read rows from CSV and TSV files with a header, UTF-8, quoted as spreadsheets and pandas quote them.
+    """Read rows from CSV and TSV files with a header, UTF-8, quoted as spreadsheets and pandas quote them; also compressed
+    (.gz, .zst).
 
     A cell without text holds nothing. The columns present say what a row is: chosen and rejected make a preference,
     completion a demonstration, neither a prompt.
     """
+
+    version = 2
 
     delimiter: str | None = Field(
         None, min_length=1, max_length=1, description="What parts cells; by default a tab in .tsv files, else a comma."

@@ -11,7 +11,6 @@ from pydantic import model_validator
 from aya_core.api import Field, Language as Code, LocalFile, Settings
 from aya_plugins.datasets.columns import (
     LANGUAGES,
-    Columns,
     FoldsSetting,
     IdTemplate,
     Language,
@@ -20,6 +19,7 @@ from aya_plugins.datasets.columns import (
     Table,
 )
 from aya_plugins.datasets.files import Line, read_lines
+from aya_plugins.datasets.names import Columns
 
 
 class FileOptions(Settings):
@@ -47,9 +47,9 @@ class FileOptions(Settings):
         return self
 
 
-def table(options: FileOptions, ending: str) -> Table:
+def table(options: FileOptions, *endings: str) -> Table:
     """Make the data set of these files; they are opened when rows are asked for."""
-    return table_of(options, partial(read_lines, options.path, ending))
+    return table_of(options, partial(read_lines, options.path, *endings))
 
 
 def table_of(options: FileOptions, lines: Callable[[], Iterator[Line]]) -> Table:

@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from aya_core.api import READERS, DataError, Line, csv_lines, json_lines, parquet_lines
+from aya_core.api import (
+    COMPRESSED,
+    READERS,
+    DataError,
+    Line,
+    csv_lines,
+    ending_of,
+    is_saved,
+    json_lines,
+    parquet_lines,
+    saved_lines,
+)
 from aya_plugins.datasets.shards import check_copies, check_shards
 
 __all__ = ["Line", "csv_lines", "find_files", "json_lines", "named", "parquet_lines", "read_lines"]
 
 
+ABOUT = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
+"""Files that lie beside rows and hold none."""
+
+
 def find_files(path: str, endings: tuple[str, ...]) -> list[Path]:
     """List the files that a path means, in name order: itself, those of a folder or else of its folders, or the matches of a glob.
 
-    endings: which files of a folder count. Raises DataError when there is none, when a shard is missing, and when rows would count twice.
+    endings: which files of a folder count, compressed ones too. Raises DataError when there is none, when a shard is missing, and when
+    rows would count twice.
     """
     found = Path(path)
     if found.is_file():
         return [found]
     if found.is_dir():
-        files = [file for file in found.iterdir() if file.suffix in endings and file.is_file()]
-        files = files or [file for file in found.glob("*/*") if file.suffix in endings and file.is_file()]
+        files = _of_rows(found.iterdir(), endings) or _of_rows(found.glob("*/*"), endings)
     else:
         files = [Path(match) for match in set(glob.glob(path, recursive=True)) if Path(match).is_file()]
     if not files:
@@ -34,10 +49,33 @@ def find_files(path: str, endings: tuple[str, ...]) -> list[Path]:
     return files
 
 
+def _of_rows(files: Iterable[Path], endings: Sequence[str]) -> list[Path]:
+    return [file for file in files if ending_of(file) in endings and file.name not in ABOUT and file.is_file()]
+
+
 def read_lines(path: str, *endings: str) -> Iterator[Line]:
-    """Stream the rows of every file that a path means; one of another ending is read like the first."""
+    """Stream the rows of every file that a path means; one of another ending is read like the first.
+
+    A folder that `datasets.save_to_disk` wrote is read as such, and so are several in a folder, which name their rows.
+    """
+    if folders := saved_folders(Path(path)):
+        for folder in folders:
+            yield from (line._replace(name=folder.name) for line in saved_lines(folder))
+        return
     for file in find_files(path, endings):
-        yield from named(READERS[file.suffix if file.suffix in endings else endings[0]](file), file, path)
+        ending = ending_of(file)
+        if ending not in READERS and file.suffix.lower() in COMPRESSED:
+            raise DataError(
+                f"{file}: its name does not say what is inside; expected one such as {file.stem}{endings[0]}{file.suffix}"
+            )
+        yield from named(READERS[ending if ending in READERS else endings[0]](file), file, path)
+
+
+def saved_folders(folder: Path) -> list[Path]:
+    """The saved data sets that a folder is or holds, in name order."""
+    if not folder.is_dir():
+        return []
+    return [folder] if is_saved(folder) else sorted(inner for inner in folder.iterdir() if is_saved(inner))
 
 
 def named(lines: Iterator[Line], file: Path, path: str) -> Iterator[Line]:

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Self
 
 from pydantic import model_validator
 
-from aya_core.api import DataError, Dataset, DatasetStrategy, Field, Language as Code, LocalFile
-from aya_plugins.datasets.columns import LANGUAGES, Columns, FoldsSetting, IdTemplate, Language, Limit, Table
+from aya_core.api import (
+    DataError,
+    Dataset,
+    DatasetStrategy,
+    Field,
+    Language as Code,
+    LocalFile,
+    is_saved,
+    saved_lines,
+    splits_of,
+)
+from aya_plugins.datasets.columns import LANGUAGES, FoldsSetting, IdTemplate, Language, Limit, Table
 from aya_plugins.datasets.files import Line
+from aya_plugins.datasets.names import Columns
 
 
 class Hub(DatasetStrategy):
     """Stream rows of a Hugging Face data set, at a pinned commit or from a local folder.
 
     The columns present say what a row is: chosen and rejected make a preference, completion a demonstration,
-    neither a prompt.
+    neither a prompt. Messages, ShareGPT's conversations and other usual forms are read, too.
     """
 
+    version = 2
     imports = ("datasets",)
     extra = "hub"
 
@@ -28,7 +41,9 @@ class Hub(DatasetStrategy):
     revision: str | None = Field(
         None, description="Commit of the data set, 40 hexadecimal digits; required with a name."
     )
-    path: LocalFile | None = Field(None, description="Local folder of a data set, in place of a name.")
+    path: LocalFile | None = Field(
+        None, description="Local folder of a data set, in place of a name; also one that `save_to_disk` wrote."
+    )
     config: str | None = Field(None, description="Configuration of the data set, often a language.")
     split: str = Field("train", description="Split to read, without slices; `limit` takes the first rows.")
     columns: Columns = Field(Columns(), description="Which column holds what, where names are not the usual ones.")
@@ -50,7 +65,11 @@ class Hub(DatasetStrategy):
 
     def build(self) -> Dataset:
         """Make the data set; the hub is asked when rows are."""
-        lines = partial(hub_lines, self.name or self.path or "", self.config, self.split, self.revision)
+        lines: Callable[[], Iterator[Line]]
+        if self.path is not None and is_saved(folder := Path(self.path)):
+            lines = partial(saved_lines, folder, self.split if splits_of(folder) else None)
+        else:
+            lines = partial(hub_lines, self.name or self.path or "", self.config, self.split, self.revision)
         return Table(
             lines, self.columns, self.language, False, self.id_template, self.limit, self.folds, self.languages
         )

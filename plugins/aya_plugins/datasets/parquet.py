@@ -10,8 +10,10 @@ class Parquet(FileOptions, DatasetStrategy):
     """Read rows from Parquet files.
 
     The columns present say what a row is: chosen and rejected make a preference, completion a demonstration,
-    neither a prompt.
+    neither a prompt. Messages, ShareGPT's conversations and other usual forms are read, too.
     """
+
+    version = 2
 
     def build(self) -> Dataset:
         """Make the data set; files are opened when rows are asked for."""

@@ -19,10 +19,13 @@ from aya_core.api import (
     LocalFile,
     check_language,
     language_name,
+    opened_text,
     plain_language,
+    stem_of,
 )
-from aya_plugins.datasets.columns import Columns, FoldsSetting, Limit, Table
+from aya_plugins.datasets.columns import FoldsSetting, Limit, Table
 from aya_plugins.datasets.files import Line, find_files
+from aya_plugins.datasets.names import Columns
 
 ENDING = ".txt"
 
@@ -42,7 +45,8 @@ class Text(DatasetStrategy):
     """
 
     path: LocalFile = Field(
-        description="A file, a glob, or a folder, of which the .txt files are read. A file is named by its language: de.txt."
+        description="A file, a glob, or a folder, of which the .txt files are read, compressed or not. A file is named by its language: "
+        "de.txt."
     )
     languages: dict[str, Language] = Field(
         {}, description="Language of files that have another name, by that name: {europarl: de}."
@@ -61,20 +65,20 @@ class Text(DatasetStrategy):
     def _rows(self) -> Iterator[Line]:
         for file in find_files(self.path, (ENDING,)):
             try:
-                code = plain_language(self.languages.get(file.stem) or check_language(file.stem))
+                code = plain_language(self.languages.get(stem_of(file)) or check_language(stem_of(file)))
             except ValueError as error:
-                raise DataError(f"{file}: {error}; name it in `languages`, such as {{{file.stem}: en}}") from None
+                raise DataError(f"{file}: {error}; name it in `languages`, such as {{{stem_of(file)}: en}}") from None
             prompt = self.prompt.format(language=code, language_name=language_name(code))
             lines = _lines(file)
             number = 0
             while text := "\n".join(islice(lines, self.lines)):
                 number += 1
                 row = {"language": code, "prompt": prompt, "completion": text}
-                yield Line(f"{file}, row {number}", f"{file.parent.name}-{file.stem}", number, row)
+                yield Line(f"{file}, row {number}", f"{file.parent.name}-{stem_of(file)}", number, row)
 
 
 def _lines(file: Path) -> Iterator[str]:
-    with file.open(encoding="utf-8-sig", newline=None) as stream:
+    with opened_text(file) as stream:
         try:
             yield from filter(None, map(str.strip, stream))
         except UnicodeDecodeError as error:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aya_core.api import EvaluatorStrategy, hookimpl
+from aya_plugins.evaluators.choice import Choice
 from aya_plugins.evaluators.chrf import Chrf
 from aya_plugins.evaluators.flores import Flores
+from aya_plugins.evaluators.generate import Generate
 from aya_plugins.evaluators.global_mmlu import GlobalMmlu
 from aya_plugins.evaluators.include import Include
 from aya_plugins.evaluators.language_fidelity import LanguageFidelity
@@ -39,4 +41,6 @@ def aya_evaluators() -> Mapping[str, type[EvaluatorStrategy]]:
         "include": Include,
         "language-fidelity": LanguageFidelity,
         "reward": Reward,
+        "choice": Choice,
+        "generate": Generate,
     }

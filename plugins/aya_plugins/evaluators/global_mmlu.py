@@ -82,7 +82,7 @@ class GlobalMmlu(BenchmarkData, EvaluatorStrategy):
     def _questions(self) -> Iterator[Question]:
         """Questions of a language and subject follow one another, for what comes before them is the same."""
         examples = self._examples()
-        for language, rows in groupby(self.rows("test"), key=lambda row: row.language):
+        for language, rows in groupby(self.asked("test"), key=lambda row: row.language):
             for exam in sorted(map(exam_of, rows), key=lambda exam: exam.subject):
                 before = self._before(exam, examples.get((language, exam.subject), ()))
                 yield Question(

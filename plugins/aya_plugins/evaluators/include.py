@@ -101,7 +101,7 @@ class _Include:
         }  # fmt: skip
 
     def _questions(self) -> Iterator[_Question]:
-        for row in self._settings.rows("test"):
+        for row in self._settings.asked("test"):
             options = tuple(_option(row, column) for column in COLUMNS)
             id = f"{row.language}:{row.subject}:{row.number}"
             domain = str(row.values.get("domain") or "")

@@ -133,7 +133,7 @@ class _Mgsm:
         }  # fmt: skip
 
     def _problems(self) -> Iterator[_Problem]:
-        for row in self._settings.rows("test"):
+        for row in self._settings.asked("test"):
             if row.language not in WORDINGS:
                 raise DataError(
                     f"{row.place}: no words for steps in the language '{row.language}'; MGSM has {', '.join(WORDINGS)}"

@@ -91,7 +91,7 @@ class MultipleChoice:
     def requests(self) -> Iterator[ScoringRequest]:
         """Ask for the continuations of each question."""
         for id, question in self._numbered():
-            yield ScoringRequest(id, question.language, question.continuations)
+            yield ScoringRequest(id, question.language, question.continuations, question.answer)
 
     def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore]:
         """Compare the likeliest option with the right one."""

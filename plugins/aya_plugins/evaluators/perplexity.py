@@ -19,6 +19,7 @@ from aya_core.api import (
     RowsRef,
     read_rows,
 )
+from aya_plugins.benchmarks.drawn import LIMIT, drawn, limit_signature
 from aya_plugins.evaluators.signatures import versions
 
 
@@ -35,18 +36,20 @@ class Perplexity(EvaluatorStrategy):
     metrics = {"bits_per_byte": Metric("bits per byte", 0.0, None, "min"), "unscored": FAULTS}
 
     rows: RowsRef = Field(description="Demonstrations whose answers are to be predicted.")
+    limit: int | None = Field(None, ge=1, description=LIMIT)
 
     def build(self) -> Evaluator:
         """Make the evaluator; rows are read when a model is scored."""
-        return _Perplexity(self.rows)
+        return _Perplexity(self.rows, self.limit)
 
 
 class _Perplexity:
-    def __init__(self, rows: str) -> None:
+    def __init__(self, rows: str, limit: int | None) -> None:
         self._rows = rows
+        self._limit = limit
 
     def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore]:
-        rows = list(read_rows(Path(self._rows), Demonstration))
+        rows = list(drawn(read_rows(Path(self._rows), Demonstration), self._limit))
         likelihoods = evaluated.log_likelihoods([(row.prompt, row.completion) for row in rows])
         for row, likelihood in zip(rows, likelihoods, strict=True):
             size = len(row.completion.encode())
@@ -61,4 +64,4 @@ class _Perplexity:
             yield RowScore(row.prompt.id, row.prompt.language, "bits_per_byte", value, weight, row.prompt.item)
 
     def signature(self) -> Mapping[str, str]:
-        return {"unit": "bits per UTF-8 byte, end of turn included", **versions()}
+        return {"unit": "bits per UTF-8 byte, end of turn included", **limit_signature(self._limit), **versions()}

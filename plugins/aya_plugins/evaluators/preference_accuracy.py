@@ -25,6 +25,7 @@ from aya_core.api import (
     nested,
     read_rows,
 )
+from aya_plugins.benchmarks.drawn import LIMIT, drawn, limit_signature
 from aya_plugins.evaluators.signatures import settings_of, versions
 
 
@@ -44,6 +45,7 @@ class PreferenceAccuracy(EvaluatorStrategy):
     reference: nested("teacher") | None = Field(  # type: ignore[valid-type]
         None, description="Teacher that gives the reference's log-likelihoods; none compares the model's own."
     )
+    limit: int | None = Field(None, ge=1, description=LIMIT)
     normalize_by_length: bool = Field(False, description="Divide by tokens before comparing, end of turn included.")
 
     def build(self) -> Evaluator:
@@ -56,7 +58,7 @@ class _PreferenceAccuracy:
         self._settings = settings
 
     def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore]:
-        rows = list(read_rows(Path(self._settings.rows), Preference))
+        rows = list(drawn(read_rows(Path(self._settings.rows), Preference), self._settings.limit))
         chosen = self._rewards(evaluated, [(row.prompt, row.chosen) for row in rows])
         rejected = self._rewards(evaluated, [(row.prompt, row.rejected) for row in rows])
         for row, better, worse in zip(rows, chosen, rejected, strict=True):
@@ -72,6 +74,7 @@ class _PreferenceAccuracy:
         return {
             "reference": "none" if reference is None else settings_of(reference),
             "normalize_by_length": str(self._settings.normalize_by_length).lower(),
+            **limit_signature(self._settings.limit),
             **versions(),
         }
 

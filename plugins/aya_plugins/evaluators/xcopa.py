@@ -56,7 +56,7 @@ class Xcopa(BenchmarkData, EvaluatorStrategy):
         return {**self.data_signature(), "template": "lm-eval xcopa 1.0", "prompting": self.prompting}
 
     def _questions(self) -> Iterator[Question]:
-        for row in self.rows("test"):
+        for row in self.asked("test"):
             connectors = CONNECTORS.get(row.language)
             if connectors is None:
                 known = ", ".join(CONNECTORS)

@@ -41,7 +41,7 @@ class Xstorycloze(BenchmarkData, EvaluatorStrategy):
         return {**self.data_signature(), "template": "lm-eval xstorycloze 1.0", "prompting": self.prompting}
 
     def _questions(self) -> Iterator[Question]:
-        for row in self.rows("eval"):
+        for row in self.asked("eval"):
             context = " ".join(row.text(f"input_sentence_{number}") for number in range(1, 5))
             options = (row.text("sentence_quiz1"), row.text("sentence_quiz2"))
             answer = label_of(row, "answer_right_ending", ("1", "2"))

@@ -52,7 +52,7 @@ class Xwinograd(BenchmarkData, EvaluatorStrategy):
         return {**self.data_signature(), "template": "lm-eval xwinograd 1.0", "prompting": self.prompting}
 
     def _questions(self) -> Iterator[Question]:
-        for row in self.rows("test"):
+        for row in self.asked("test"):
             schema = schema_of(row)
             before, blank, after = schema.sentence.partition("_")
             if not blank:

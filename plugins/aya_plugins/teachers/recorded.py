@@ -24,8 +24,10 @@ from aya_core.api import (
     temporary_database,
 )
 from aya_plugins.answers.said import ReasoningSettings, said
-from aya_plugins.datasets.columns import IDS, LANGUAGES, IdTemplate, LanguageFromName, look_up, row_id, row_language
+from aya_plugins.datasets.columns import LANGUAGES, IdTemplate, LanguageFromName, row_id, row_language
 from aya_plugins.datasets.files import Line, read_lines
+from aya_plugins.datasets.forms import look_up
+from aya_plugins.datasets.names import IDS
 from aya_plugins.teachers.recordings import Recording, is_reply, recordings
 
 MODELS = ("model", "teacher", "model_name")
@@ -113,7 +115,7 @@ class _Recorded:
 
     def _rows(self, models: set[str | None]) -> Iterator[tuple[str, str | None, str | None]]:
         settings = self._settings
-        for line in read_lines(settings.path, ".jsonl", ".parquet"):
+        for line in read_lines(settings.path, ".jsonl", ".json", ".parquet", ".csv"):
             model = look_up(line, settings.columns.model, MODELS)
             models.add(model)
             if settings.model is None or model == settings.model:

@@ -17,8 +17,16 @@ from aya_core.api import (
     run_plan,
 )
 from aya_recipe.arbitrage.stage import ArbitrageStage
-from aya_recipe.data.export import write_jsonl
-from aya_recipe.options.alone import load_given, recipe_of, recipe_or_options, run_folder, run_options
+from aya_recipe.data.writing import write_artifact
+from aya_recipe.options.alone import (
+    limit_option,
+    limited,
+    load_given,
+    recipe_of,
+    recipe_or_options,
+    run_folder,
+    run_options,
+)
 from aya_recipe.options.words import by_name, choose_stage, read_dataset, read_named
 from aya_recipe.report import terminal
 
@@ -30,13 +38,14 @@ from aya_recipe.report import terminal
 @click.option("--arbiter", metavar="SPEC", help="Who judges.")
 @click.option("--router", metavar="SPEC", help="Who is asked; all by default.")
 @click.option("--jsonl", "as_jsonl", is_flag=True, help="Write best.jsonl and pairs.jsonl into the run folder, too.")
+@limit_option("N prompts of each language, drawn by a hash of their ids")
 @click.option(
     "--ask-again", is_flag=True, help="Ask again what had no answer or an empty one, and judge again what failed."
 )
 @run_options("arbitrage", as_json="the account", shown="the account is")
 def command(
     recipe: str | None, stage: str | None, prompts: str | None, teachers: tuple[str, ...], arbiter: str | None,
-    router: str | None, overrides: tuple[str, ...], out: Path | None, as_jsonl: bool, ask_again: bool,
+    router: str | None, overrides: tuple[str, ...], out: Path | None, as_jsonl: bool, limit: int | None, ask_again: bool,
     changed_code: Literal["keep", "redo"] | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Ask a pool of teachers, judge their answers, and pick the best ones and pairs: one stage, and what it needs.
@@ -48,6 +57,7 @@ def command(
     options = {"--prompts": prompts, "--teacher": teachers, "--arbiter": arbiter, "--router": router}
     loaded = load_given(recipe, options, overrides) or _from_options(prompts, teachers, arbiter, router, overrides)
     stage = choose_stage(loaded, stage, ArbitrageStage)
+    loaded = limited(loaded, [stage], limit)
     plan = make_plan(loaded).only(stage)
     folder = run_folder(loaded, out)
     runner = Runner(loaded, plan, folder, ask_again=ask_again, changed_code=changed_code)
@@ -55,12 +65,12 @@ def command(
     section = report.sections[stage]
     if as_jsonl:
         for rows in ("best", "pairs"):
-            write_jsonl(made[f"{stage}.{rows}"], folder / f"{rows}.jsonl")
+            write_artifact(made[f"{stage}.{rows}"], folder / f"{rows}.jsonl")
     if as_json:
         click.echo(json.dumps(section.data, ensure_ascii=False))
         return
     console = Console(stderr=True, highlight=False)
-    terminal.show(stage, section, console, "report")
+    terminal.show(stage, section, Console(highlight=False), "report")
     console.print(
         f"{folder / 'report.html'}, {folder / 'pictures' / f'{stage}.svg'}; rows: aya export {folder} {stage}.best",
         soft_wrap=True,

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aya_core.api import Alert, Block, Picture, Reasons, Section, StageRecord, Text
-from aya_recipe.arbitrage import costs
+from aya_recipe.arbitrage import costs, drawing_prompts
 from aya_recipe.arbitrage.account import warnings
 from aya_recipe.data import left_out
 from aya_recipe.report import bars
@@ -97,9 +97,11 @@ def gather(stage: StageRecord) -> Row:
         "wins": dict(sorted(wins.items())),
         "dropped": best["dropped"],
         "pairs": pairs,
+        "read": _columns_read(stage),
         "judge": {"tokens": judge, "cost": judge_cost},
         "cost": costs.total([*(row["cost"] for row in teachers.values()), judge_cost]),
         "warnings": [
+            *_limited(stage),
             *left_out.sentences(stage),
             *_unanswered(teachers, by_language),
             *warnings(account),
@@ -110,6 +112,8 @@ def gather(stage: StageRecord) -> Row:
 
 def _blocks(name: str, account: Mapping[str, Any]) -> Iterator[Block]:
     yield Text(summary(account))
+    if account["read"]:
+        yield Text(f"Prompts were read so: {'; '.join(account['read'])}.")
     yield Text(MARGINS)
     yield from table_of(account_table(account))
     yield from table_of(details_table(account), "The arbiter's details")
@@ -211,6 +215,25 @@ def _unpriced(teachers: Mapping[str, Row], prices: Mapping[str, Any]) -> Iterato
     for teacher, row in teachers.items():
         if prices.get(teacher) is not None and row["answers"] and row["cost"] is None:
             yield f"{teacher}: has a price, but how many tokens its answers took is not known, so its cost is in no sum"
+
+
+def _reading(stage: StageRecord) -> Mapping[str, Any]:
+    """The measures of the step that read the prompts."""
+    id = stage.steps[f"{stage.name}.routes"].inputs.get("prompts")
+    if id == f"{stage.name}.drawn":
+        id = stage.steps[id].inputs["prompts"]
+    return {} if id is None else stage.run.standing[id].measures
+
+
+def _columns_read(stage: StageRecord) -> list[str]:
+    """From which columns the prompts' data set was read, with rows where these differ."""
+    ways = _reading(stage).get("columns", {})
+    return [way if len(ways) == 1 else f"{way} ({count:,} rows)" for way, count in ways.items()]
+
+
+def _limited(stage: StageRecord) -> list[str]:
+    limit = stage.settings.get("limit")
+    return [] if limit is None else [f"made with a limit: {drawing_prompts.sentence(limit)}"]
 
 
 def by_reason(dropped: Iterable[Mapping[str, Any]]) -> dict[str, int]:

@@ -30,7 +30,7 @@ from aya_core.api import (
     reference_or_nested,
     short_schema,
 )
-from aya_recipe.arbitrage import judging, picking, report, routing, sampling
+from aya_recipe.arbitrage import drawing_prompts, judging, picking, report, routing, sampling
 from aya_recipe.arbitrage.picking import Pick
 
 TEACHING = ("languages", "sampling", "limit")
@@ -78,6 +78,7 @@ class ArbitrageStage(Stage):
         "pick-best": Action(picking.pick_best, version=2),
         "pick-pairs": Action(picking.pick_pairs, version=2),
         "pick-groups": Action(picking.pick_groups, version=2),
+        drawing_prompts.DRAW: drawing_prompts.ACTION,
     }
 
     prompts: reference_or_nested(RowsRef, "dataset") | None = Field(None, description="What is asked.")  # type: ignore[valid-type]
@@ -89,11 +90,14 @@ class ArbitrageStage(Stage):
     sampling: Sampling = Field(Sampling(), description="How teachers are asked.")
     arbiter: nested("arbiter") = Field(description="Who judges.")  # type: ignore[valid-type]
     pick: Pick = Field(Pick(), description="What is kept.")
+    limit: int | None = Field(
+        None, ge=1, description="For a quick look: so many prompts of each language, drawn by a hash of their ids."
+    )
 
     @model_validator(mode="after")
     def _asks_or_reuses(self) -> ArbitrageStage:
         asks = self.prompts is not None and bool(self.teachers)
-        asks_at_all = bool({"prompts", "teachers", "sampling"} & self.model_fields_set)
+        asks_at_all = bool({"prompts", "teachers", "sampling", "limit"} & self.model_fields_set)
         if (self.answers is None and not asks) or (self.answers is not None and asks_at_all):
             raise ValueError("expected either `prompts` and `teachers`, or `answers` of an earlier arbitrage stage")
         return self
@@ -108,6 +112,7 @@ class ArbitrageStage(Stage):
             assert self.prompts is not None  # the recipe checks that there are prompts or answers
             pool: Mapping[str, Teaching] = self.teachers or {}
             prompts = build.rows(self.prompts, "prompts", "prompts", f"{self.name}.prompts")
+            prompts = drawing_prompts.add(build, f"{self.name}.drawn", prompts, self.limit)
             languages = {name: teaching.languages for name, teaching in pool.items()}
             limits = {name: teaching.limit for name, teaching in pool.items()}
             routes = _route(self, build, prompts, languages, limits)

@@ -56,11 +56,13 @@ def choose(work: Work) -> Mapping[str, Any]:
         return stable_hash([work.node.seed, prompt_of(unit[0]).id])
 
     kept = inside + sorted(outside, key=drawn)[: round(len(inside) * (1 - own) / own)]
+    count = sum(map(len, kept))
     if limit is not None and len(kept) > limit:
         kept = sorted(kept, key=drawn)[:limit]
     rows = [row for unit in kept for row in unit]
     write_rows(work.out, record, rows)
-    return {"rows": len(rows), "own": sum(prompt_of(row).language in languages for row in rows)}
+    of = {"of": count} if count > len(rows) else {}
+    return {"rows": len(rows), **of, "own": sum(prompt_of(row).language in languages for row in rows)}
 
 
 def _units(rows: Iterable[Any], kind: str) -> Iterator[Sequence[Any]]:

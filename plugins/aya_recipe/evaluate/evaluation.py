@@ -29,7 +29,7 @@ from aya_core.api import (
     read_rows,
     write_rows,
 )
-from aya_recipe.arbitrage import sampling
+from aya_recipe.arbitrage import drawing_prompts, sampling
 from aya_recipe.evaluate import replying
 from aya_recipe.evaluate.verdict_cache import VerdictCache
 
@@ -38,6 +38,9 @@ GREEDY = "greedy "
 
 SCORES, COMPLETIONS = "replies.scores", "replies.completions"
 """The inputs of a node that hold a model's replies to its evaluator."""
+
+LIMIT = "limit"
+"""The setting that takes a part of the rows, and what signatures call it."""
 
 PROMPTS = "stage.prompts"
 """What the stage's prompts are called among what models are evaluated on; no evaluator can have this name."""
@@ -117,6 +120,8 @@ def signature_of(work: Work, evaluator: Evaluator) -> dict[str, str]:
     Only what the evaluator itself reads is named so. The model is none of that: as the rival of others it has one name for all.
     """
     signature = dict(evaluator.signature())
+    if (limit := work.node.settings.get(LIMIT)) is not None:
+        signature[LIMIT] = drawing_prompts.sentence(limit)
     for role, path in work.inputs.items():
         if not role.startswith("evaluator."):
             continue

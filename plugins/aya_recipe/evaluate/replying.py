@@ -6,10 +6,11 @@ Replies survive a kill, and later runs take them over: an evaluator that joins c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from aya_core.api import (
     MEASURE,
@@ -17,6 +18,7 @@ from aya_core.api import (
     Asking,
     AskingEvaluator,
     Builder,
+    Columns,
     Completion,
     Continuation,
     ContinuationTeacher,
@@ -52,6 +54,23 @@ CHUNK = 8192
 
 SCORING = "scoring.parquet"
 GENERATION = "generation.parquet"
+GOLD = "gold.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Gold(Columns):
+    """Which continuation of a scoring request is right."""
+
+    id: str
+    place: int
+
+    columns: ClassVar[Mapping[str, str]] = {"request_id": "string", "place": "int"}
+
+
+def read_golds(folder: Path) -> Iterator[tuple[str, int]]:
+    """Stream the places of the right continuations by id, as far as the requests know them; those of earlier versions know none."""
+    if (file := folder / GOLD).is_file():
+        yield from ((gold.id, gold.place) for gold in read_rows(file, Gold))
 
 
 def scores_of(label: str) -> str:
@@ -89,6 +108,7 @@ def collect(work: Work) -> Mapping[str, Any]:
     with (
         RowsWriter(work.out / SCORING, ScoringRequest) as scoring,
         RowsWriter(work.out / GENERATION, GenerationRequest) as generation,
+        RowsWriter(work.out / GOLD, Gold) as golds,
     ):
         for request in evaluator.requests():
             is_scoring = isinstance(request, ScoringRequest)
@@ -100,6 +120,8 @@ def collect(work: Work) -> Mapping[str, Any]:
             seen.add((type(request), id))
             if isinstance(request, ScoringRequest):
                 scoring.write(request)
+                if request.gold is not None:
+                    golds.write(Gold(request.id, request.gold))
             else:
                 generation.write(request)
     if not seen:

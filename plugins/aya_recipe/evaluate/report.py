@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 from aya_core.api import Alert, Block, Metric, Picture, Section, StageRecord, Table, Text
@@ -60,6 +60,12 @@ def _title(data: Mapping[str, Any]) -> str:
 def _blocks(stage: StageRecord, data: Mapping[str, Any]) -> Iterator[Block]:
     name, account = stage.name, data["table"]
     yield from (Alert(sentence) for sentence in left_out.sentences(stage))
+    for limit, labels in groupby(
+        sorted(tables.limited(account).items(), key=lambda one: one[1]), key=lambda one: one[1]
+    ):
+        yield Alert(
+            f"{', '.join(label for label, _ in labels)}: measured with a limit ({limit}); these are no numbers of whole sets"
+        )
     if data["stages"] or data["controls"]:
         about = f"{data['headline']}, mean over languages; ± is half the 95% interval, n the number of prompts."
         better = BETTER.get(data["goal"], "")
@@ -82,9 +88,9 @@ def _blocks(stage: StageRecord, data: Mapping[str, Any]) -> Iterator[Block]:
         yield of_languages(name, data)
     main = next(iter(account["evaluators"]))
     for label in account["scores"]:
-        table = tables.languages_by_models(account, label, tables.title_of(label, name, joined))
+        table = tables.languages_by_models(account, label, tables.title_of(label, name, joined or {name: account}))
         yield replace(table, level="report" if label == main else "tables")
-        for parts in tables.parts_by_models(account, label, tables.title_of(label, name, joined)):
+        for parts in tables.parts_by_models(account, label, tables.title_of(label, name, joined or {name: account})):
             yield replace(parts, level="tables")
     yield from of_rivals(name, account)
 

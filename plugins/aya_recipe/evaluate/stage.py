@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, model_validator
 
@@ -29,7 +29,7 @@ from aya_core.api import (
     nested_for_each_model,
     reference_or_nested,
 )
-from aya_recipe.arbitrage import sampling
+from aya_recipe.arbitrage import drawing_prompts, sampling
 from aya_recipe.evaluate import contamination, evaluation, replying, report
 from aya_recipe.evaluate.published import published_name
 from aya_recipe.options import defaults
@@ -42,6 +42,7 @@ class EvaluateStage(Stage):
         "request": Action(replying.collect),
         "reply": Action(replying.reply, resumes=True, asks=True),
         "evaluate": Action(evaluation.evaluate, resumes=True, version=2),
+        drawing_prompts.DRAW: drawing_prompts.ACTION,
         "find-contamination": Action(contamination.find),
     }
 
@@ -56,6 +57,11 @@ class EvaluateStage(Stage):
     sampling: Sampling = Field(Sampling(), description="How the models are asked.")
     greedy: bool = Field(True, description="Answer greedily as well, and report both.")
     evaluators: dict[Name, nested("evaluator")] = Field(min_length=1, description="By name; the first is the headline.")  # type: ignore[valid-type]
+    limit: int | None = Field(
+        None,
+        ge=1,
+        description="For a quick look: so many rows or prompts of each language, drawn by a hash. Numbers are marked as such.",
+    )
     groups: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
         {},
         description="Columns of tables: means of several evaluators' main metrics, {discriminative: [xcopa, xwinograd]}, which they "
@@ -87,13 +93,17 @@ class EvaluateStage(Stage):
                 main_metric(evaluator.metrics, f"'{build.registry.name_of('evaluator', evaluator)}'")
             except PluginError as error:
                 raise build.error(f"evaluators.{label}", str(error)) from None
-        asked = any(evaluator.needs_answers for evaluator in self.evaluators.values())
+        evaluators: dict[str, EvaluatorStrategy] = {
+            label: _limited(build, label, one, self.limit) for label, one in self.evaluators.items()
+        }
+        asked = any(evaluator.needs_answers for evaluator in evaluators.values())
         prompts = None
         answers: dict[str, str] = {}
         if asked:
             if self.prompts is None:
                 raise build.error("prompts", "missing; an evaluator here scores answers to prompts")
             prompts = build.rows(self.prompts, "prompts", "prompts", f"{self.name}.prompts")
+            prompts = drawing_prompts.add(build, f"{self.name}.drawn", prompts, self.limit)
             teacher = defaults.teacher(build, self.teacher)
             for name, model in models.items():
                 answers[name] = sampling.add(
@@ -101,7 +111,7 @@ class EvaluateStage(Stage):
                 )  # fmt: skip
         requests = {
             label: replying.add_requests(build, self.name, label, evaluator)
-            for label, evaluator in self.evaluators.items()
+            for label, evaluator in evaluators.items()
             if evaluator.asks
         }
         replies = {
@@ -111,12 +121,12 @@ class EvaluateStage(Stage):
         }
         known = {
             label: build.resolve(rows, f"evaluators.{label}")
-            for label, evaluator in self.evaluators.items()
+            for label, evaluator in evaluators.items()
             for _, rows in find(evaluator, RowsRef)
         }
         asked_of = {**known, **requests, **({} if prompts is None else {evaluation.PROMPTS: prompts})}
         contamination.add(build, self.name, models.values(), asked_of)
-        for label, evaluator in self.evaluators.items():
+        for label, evaluator in evaluators.items():
             rival = _rival(self, build, label, evaluator, prompts, answers)
             for name, model in models.items():
                 inputs: dict[str, str] = {}
@@ -124,7 +134,9 @@ class EvaluateStage(Stage):
                     inputs = {"prompts": prompts, "answers": answers[name]}
                     if rival is not None:
                         inputs["rival"] = rival
-                settings = {"name": name, "greedy": self.greedy and bool(inputs)}
+                settings: dict[str, object] = {"name": name, "greedy": self.greedy and bool(inputs)}
+                if inputs and self.limit is not None:
+                    settings[evaluation.LIMIT] = self.limit
                 subpaths: dict[str, str] = {}
                 if label in requests:
                     subpaths = {
@@ -132,7 +144,7 @@ class EvaluateStage(Stage):
                         evaluation.COMPLETIONS: replying.completions_of(label),
                     }
                     inputs |= dict.fromkeys(subpaths, replies[name])
-                strategies = {"evaluator": ("evaluator", evaluator)}
+                strategies: dict[str, tuple[str, Strategy[Any]]] = {"evaluator": ("evaluator", evaluator)}
                 if defaults.has_teacher(build, self.teacher):
                     strategies["teacher"] = ("teacher", defaults.teacher(build, self.teacher))
                 build.add(
@@ -144,6 +156,19 @@ class EvaluateStage(Stage):
     def section(cls, stage: StageRecord) -> Section | None:
         """What each model scored."""
         return report.section(stage)
+
+
+def _limited(build: Builder, label: str, evaluator: EvaluatorStrategy, limit: int | None) -> EvaluatorStrategy:
+    """An evaluator that keeps to the stage's limit: by its prompts, or by a setting of its own; a smaller one of its own stays."""
+    if limit is None or evaluator.needs_answers:
+        return evaluator
+    if evaluation.LIMIT not in type(evaluator).model_fields:
+        raise build.error(
+            f"evaluators.{label}",
+            "has rows of its own and no setting `limit`, so the stage's `limit` cannot be kept; leave one out",
+        )
+    own = dict(evaluator)[evaluation.LIMIT]
+    return evaluator.model_copy(update={evaluation.LIMIT: limit if own is None else min(limit, own)})
 
 
 def _rival(

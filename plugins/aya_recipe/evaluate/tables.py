@@ -194,9 +194,17 @@ def _n(estimates: Any) -> str:
 
 
 def title_of(label: str, stage: str, stages: Mapping[str, Account]) -> str:
-    """An evaluator's label, with its stage where another has the same."""
+    """An evaluator's label, with its stage where another has the same, and with the limit that its rows were drawn by."""
     several = sum(label in account["evaluators"] for account in stages.values()) > 1
-    return f"{stage}: {label}" if several else label
+    title = f"{stage}: {label}" if several else label
+    limit = stages.get(stage, {}).get("evaluators", {}).get(label, {}).get("signature", {}).get("limit")
+    return title if limit is None else f"{title} (limit {limit.split()[0]})"
+
+
+def limited(account: Account) -> Mapping[str, str]:
+    """The limits that evaluators were given, which make their numbers others than those of the whole sets."""
+    found = account["evaluators"].items()
+    return {label: one["signature"]["limit"] for label, one in found if "limit" in one["signature"]}
 
 
 def _group_notes(stages: Mapping[str, Account]) -> Iterator[str]:

@@ -58,6 +58,21 @@ def load_given(recipe: str | None, own: Mapping[str, Any], overrides: tuple[str,
     return find_recipe(recipe, overrides)
 
 
+def limit_option(what: str) -> Callable[[Command], Command]:
+    """Add --limit to a command. what: it limits."""
+    return click.option(
+        "--limit", type=click.IntRange(min=1), metavar="N", help=f"A quick look: {what}. Results say so."
+    )
+
+
+def limited(loaded: LoadedRecipe, stages: Sequence[str], limit: int | None) -> LoadedRecipe:
+    """Set the limit of some stages of a recipe."""
+    if limit is None:
+        return loaded
+    overrides = [f"stages.{name}.limit={limit}" for name in stages]
+    return validate_recipe(loaded.raw, source=loaded.source, folder=loaded.folder, overrides=overrides)
+
+
 def recipe_of(stage: Mapping[str, Any], overrides: Sequence[str], *, command: str) -> LoadedRecipe:
     """Make a recipe of one stage, called like it. command: for messages."""
     raw = {"name": stage["name"], "stages": [stage]}

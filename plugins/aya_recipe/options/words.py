@@ -9,24 +9,42 @@ from typing import Any
 
 import click
 
-from aya_core.api import MANIFEST, LoadedRecipe, RecipeError, Stage, check_language, did_you_mean, read_strategy, yaml12
+from aya_core.api import (
+    MANIFEST,
+    LoadedRecipe,
+    RecipeError,
+    Stage,
+    check_language,
+    did_you_mean,
+    ending_of,
+    is_saved,
+    read_strategy,
+    yaml12,
+)
 
-USES = {".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
-"""The data set that reads files with each ending."""
+USES = {".jsonl": "jsonl", ".json": "jsonl", ".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
+"""The data set that reads files with each ending, compressed or not."""
+
+SAVED = "save-to-disk"
+"""The data set that reads what `datasets.save_to_disk` wrote."""
 
 
-def _endings(folder: Path, pattern: str) -> set[str]:
-    return {file.suffix for file in folder.glob(pattern) if file.is_file()} & set(USES)
+def _uses(folder: Path, pattern: str) -> set[str]:
+    endings = {ending_of(file) for file in folder.glob(pattern) if file.is_file()}
+    return {USES[ending] for ending in endings & USES.keys()}
 
 
 def read_dataset(text: str, option: str) -> dict[str, Any]:
-    """Read a data set: a JSONL, Parquet, CSV or TSV file, or a strategy."""
-    ending = Path(text).suffix
-    if Path(text).is_dir():
-        endings = _endings(Path(text), "*") or _endings(Path(text), "*/*")  # a folder for each language, as on the hub
-        if len(endings) != 1:
+    """Read a data set: a file of JSONL, JSON, Parquet, CSV or TSV, a folder of such or a saved data set, or a strategy."""
+    path = Path(text)
+    if path.is_dir():
+        if is_saved(path) or any(map(is_saved, path.iterdir())):
+            return {"use": SAVED, "path": text}
+        uses = _uses(path, "*") or _uses(path, "*/*")  # a folder for each language, as on the hub
+        if len(uses) != 1:
             raise RecipeError(f"{option} {text}: a folder; expected {' or '.join(USES)} files in it, of one kind")
-        return {"use": USES[endings.pop()], "path": text}
+        return {"use": uses.pop(), "path": text}
+    ending = ending_of(path)
     if ending in USES and "," not in text and not text.lstrip().startswith("{"):
         return {"use": USES[ending], "path": text}
     return read_strategy(text, option)

@@ -19,7 +19,7 @@ from aya_core.api import (
     run_plan,
     track_option,
 )
-from aya_recipe.options.alone import load_given, recipe_or_options, run_folder, run_options
+from aya_recipe.options.alone import limit_option, limited, load_given, recipe_or_options, run_folder, run_options
 from aya_recipe.options.words import choose_stage
 from aya_recipe.report import terminal
 from aya_recipe.train.options import NAME, stage_from_options, stage_options
@@ -32,12 +32,13 @@ from aya_recipe.train.stage import TrainStage
 @click.option("--objective", metavar="SPEC", help="Loss, for trainers that want one: dpo,beta=0.1.")
 @click.option("--reference", metavar="MODEL", help="Reference model of the objective; the start by default.")
 @click.option("--validation", metavar="FILE|SPEC", help="Held-out rows to measure on.")
+@limit_option("N rows, drawn by a hash of their ids")
 @track_option
 @run_options(NAME, as_json="the account", shown="what was gained is")
 def command(
     recipe: str | None, stage: str | None, start: str | None, data: str | None, trainer: str | None, objective: str | None,
-    reference: str | None, validation: str | None, overrides: tuple[str, ...], changed_code: Literal["keep", "redo"] | None,
-    track: tuple[str, ...], out: Path | None, as_json: bool, quiet: bool,
+    reference: str | None, validation: str | None, limit: int | None, overrides: tuple[str, ...],
+    changed_code: Literal["keep", "redo"] | None, track: tuple[str, ...], out: Path | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train a model: one stage, and what it needs.
 
@@ -52,6 +53,7 @@ def command(
         start, data, trainer, overrides, command="train", objective=objective, reference=reference, validation=validation
     )  # fmt: skip
     stage = choose_stage(loaded, stage, TrainStage)
+    loaded = limited(loaded, [stage], limit)
     plan = make_plan(loaded).only(stage)
     folder = run_folder(loaded, out)
     tracks = read_trackers(track, loaded.registry)
@@ -64,7 +66,7 @@ def command(
         click.echo(json.dumps(results, ensure_ascii=False))
         return
     console = Console(stderr=True, highlight=False)
-    terminal.show(stage, report.sections[stage], console, "report")
+    terminal.show(stage, report.sections[stage], Console(highlight=False), "report")
     _say_where(links, folder, console)
 
 

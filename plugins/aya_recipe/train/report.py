@@ -171,6 +171,10 @@ def row_phrases(account: Mapping[str, Any]) -> list[str]:
     phrases = []
     if "rows" in measures:
         phrases.append(f"{measures['rows']:,.0f} rows")
+    phrases += [
+        way if len(read["columns"]) == 1 else f"{way} ({count:,})" for way, count in read.get("columns", {}).items()
+    ]
+    phrases += [f"{count:,} left out: {reason}" for reason, count in read.get("without_pair", {}).items()]
     if left_out := read.get("left_out"):
         languages = ", ".join(f"{language} {count:,}" for language, count in left_out.items())
         phrases.append(f"{sum(left_out.values()):,} left out in other languages ({languages})")

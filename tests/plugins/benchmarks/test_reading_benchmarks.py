@@ -215,7 +215,7 @@ def test_plain_lines_keep_their_numbers(files):
         ("test.it.csv", 'premise,choice1\n"a" b,c\n', r"it\.csv:2: not a row of a CSV file"),
         ("test.it.csv", "p,a,b\n", r"it\.csv:1: expected a header with the columns premise, choice1"),
         ("test.jsonl", json.dumps(COPA) + "\n", r"test\.jsonl:1: no column says its language"),
-        ("test.it.md", "", "no file that ends in .jsonl, .json, .parquet, .csv, .tsv; XCOPA is at"),
+        ("test.it.md", "", "no file that ends in .jsonl, .json, .parquet, .csv, .tsv, .arrow; XCOPA is at"),
         ("test.it.txt", "", "no file that ends in .jsonl"),
         ("val.it.jsonl", json.dumps(COPA) + "\n", "no row of the split test"),
     ],

@@ -7,9 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from aya_core.api import DataError
-from aya_plugins.datasets.columns import Columns
 from aya_plugins.datasets.hub import Hub
 from aya_plugins.datasets.jsonl import Jsonl
+from aya_plugins.datasets.names import Columns
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from aya_core.api import DataError, Demonstration, Preference, Prompt, user_prompt
 from aya_core.contract.artifacts import write_rows
-from aya_plugins.datasets.columns import Columns
 from aya_plugins.datasets.delimited import Csv
 from aya_plugins.datasets.jsonl import Jsonl
+from aya_plugins.datasets.names import Columns
 from aya_plugins.datasets.parquet import Parquet
 from aya_recipe.options.words import read_dataset
 
@@ -243,7 +243,7 @@ def test_a_file_whose_name_is_no_language_is_an_error(tmp_path: Path):
 def test_a_missing_file_and_an_empty_folder_are_errors(tmp_path: Path):
     with pytest.raises(DataError, match=r"none\.jsonl: no such file"):
         read(tmp_path / "none.jsonl")
-    with pytest.raises(DataError, match=r"no \.jsonl file in this folder"):
+    with pytest.raises(DataError, match=r"no \.jsonl or \.json file in this folder"):
         read(tmp_path)
 
 

@@ -14,7 +14,7 @@ LINE = st.text(st.characters(blacklist_categories=("Cs", "Cc", "Zl", "Zp")), max
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(LINE, max_size=12), st.integers(1, 5))
+@given(st.lists(LINE, max_size=12).filter("\n".join), st.integers(1, 5))
 def test_rows_hold_every_line_that_is_not_empty_in_order(tmp_path_factory, written: list[str], lines: int):
     folder = tmp_path_factory.mktemp("text")
     (folder / "tr.txt").write_text("\n".join(written), encoding="utf-8")

@@ -16,8 +16,8 @@ from aya_core.api import (
     Sampling,
     Verdict,
 )
-from aya_plugins.datasets.columns import Columns
 from aya_plugins.datasets.jsonl import Jsonl
+from aya_plugins.datasets.names import Columns
 from aya_plugins.evaluators.win_rate import WinRate
 from aya_plugins.teachers.recorded import Recorded
 from aya_recipe.numbers.statistics import by_language, sums

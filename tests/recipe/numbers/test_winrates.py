@@ -177,7 +177,7 @@ def test_the_table_is_shown(tmp_path):
         ([{"m": None}], r"expected model_a, model_b and winner; .*; model and games; or a column for each"),
         ([{"model_a": "x", "winner": "tie"}], r"v.jsonl:1: the columns are model_a, winner; expected model_a, model_b and"),
         ([{"generator_1": "x", "generator_2": "y", "preference": None}], r"no verdict in it"),
-        ([], r"the table is empty; expected a header and at least one row"),
+        ([], r"the file is empty; expected at least one row"),
         ([{"model_a": a, "model_b": b, "winner": "tie"} for a, b in ("xy", "yz", "uv")], r"no battles link 'x' and '[uv]'"),
     ],
 )  # fmt: skip

@@ -91,8 +91,8 @@ def test_a_search_leaves_the_best_merge_and_tells_of_all(recipe, aya, tmp_path):
     assert found["beats_uniform"] is True
     assert (found["goal"], found["metric"]) == ("min", "distance")
     assert found["optimizer"].startswith("CMA-ES")
-    assert "blend: 20 merges: the best is number" in output.stderr
-    assert "beats the uniform one by more than the paired interval" in output.stderr
+    assert "blend: 20 merges: the best is number" in output.stdout
+    assert "beats the uniform one by more than the paired interval" in output.stdout
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["sections"]["blend"]["data"]["best"] == found["best"]
     for page in ("report.md", "report.html"):
@@ -213,7 +213,7 @@ def test_candidates_that_fail_are_named_and_never_best(recipe, aya, tmp_path, pl
     assert 0 < len(failed) == found["failed"] < 20
     assert all(message in candidate["failed"] and candidate["score"] is None for candidate in failed)
     assert "failed" not in found["candidates"][found["best"]]
-    assert f"20 merges, of which {len(failed)} failed" in run.stderr
+    assert f"20 merges, of which {len(failed)} failed" in run.stdout
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_where_nothing_is_better_the_uniform_merge_stands(recipe, aya, tmp_path)
     def change(stages):
         stages["blend"]["prompts"]["around"] = 0.5
 
-    output = aya("run", recipe(change), "--out", tmp_path / "out", check=0).stderr
+    output = aya("run", recipe(change), "--out", tmp_path / "out", check=0).stdout
     found = account(tmp_path / "out")
     assert found["beats_uniform"] is False
     assert found["best"] == 0
@@ -263,7 +263,7 @@ def test_one_row_gives_no_interval_and_no_verdict(recipe, aya, tmp_path):
     def change(stages):
         stages["blend"]["prompts"]["count"] = 1
 
-    output = aya("run", recipe(change), "--out", tmp_path / "out", check=0).stderr
+    output = aya("run", recipe(change), "--out", tmp_path / "out", check=0).stdout
     found = account(tmp_path / "out")
     assert found["best"] > 0
     assert found["beats_uniform"] is False

@@ -34,8 +34,8 @@ def test_training_alone_says_what_was_gained_and_leaves_an_ordinary_checkpoint(f
     assert model.config.vocab_size == len(AutoTokenizer.from_pretrained(folder / "out" / "checkpoint"))
     again = aya_command(*words, "-q", cwd=folder)
     assert again.returncode == 0
-    assert " → " in again.stderr
-    assert "7 rows" in again.stderr
+    assert " → " in again.stdout
+    assert "7 rows" in again.stdout
     assert "checkpoint: out/checkpoint" in again.stderr
 
 

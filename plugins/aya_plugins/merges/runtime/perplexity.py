@@ -128,7 +128,7 @@ def lines_of_file(path: Path, *, per_language: int) -> dict[str, list[str]]:
     Lines without text do not count. Raises DataError with the place of a row that lacks a column.
     """
     found: dict[str, list[str]] = {}
-    for line in read_lines(str(path), ".jsonl", ".parquet"):
+    for line in read_lines(str(path), ".jsonl", ".json", ".parquet"):
         for column in ("text", "language"):
             if not isinstance(line.row.get(column), str):
                 raise DataError(f"{line.place}: no text in column '{column}'; expected the columns text and language")

@@ -18,7 +18,7 @@ from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
-from aya_core.api import PAYLOAD, READERS, UNKNOWN_LANGUAGE, DataError, Line
+from aya_core.api import PAYLOAD, READERS, UNKNOWN_LANGUAGE, DataError, Line, ending_of, is_saved, saved_lines
 from aya_recipe.numbers.winrates.battles import Battle, Battles
 from aya_recipe.numbers.winrates.cells import (
     IDS,
@@ -91,6 +91,8 @@ def read_battles(file: Path) -> Battles:
 
 def _lines(file: Path) -> Iterator[Line]:
     """The rows of a file, or of the Parquet files in a folder, such as an artifact of a run."""
+    if is_saved(file):
+        return saved_lines(file)
     if file.is_dir():
         folder = file / PAYLOAD if (file / PAYLOAD).is_dir() else file
         shards = sorted(folder.glob("*.parquet"))
@@ -99,7 +101,7 @@ def _lines(file: Path) -> Iterator[Line]:
         return chain.from_iterable(map(READERS[".parquet"], shards))
     if not file.exists():
         raise DataError(f"{file}: no such file; expected verdicts or preferences as {', '.join(READERS)}")
-    reader = READERS.get(file.suffix.lower())
+    reader = READERS.get(ending_of(file))
     if reader is None:
         raise DataError(f"{file}: no {' or '.join(READERS)} file; expected one of these endings")
     return reader(file)

@@ -1,0 +1,174 @@
+"""Rows as they lie around: each usual form gives the record that it means, says how it was read, and loses nothing in silence."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aya_core.api import DataError, Demonstration, Preference, Prompt, user_prompt
+from aya_plugins.datasets.jsonl import Jsonl
+from aya_plugins.datasets.names import Columns
+
+
+def says(role: str, content: Any, **more: Any) -> dict[str, Any]:
+    return {"role": role, "content": content, **more}
+
+
+HI, HELLO, GO = says("user", "Hi"), says("assistant", "Hello"), says("assistant", "Go")
+KIND = says("system", "Be kind")
+
+
+def table(folder: Path, *rows: Any, **options: Any) -> Any:
+    path = folder / "x.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return Jsonl(path=str(path), **options).build()
+
+
+def read(folder: Path, *rows: Any, **options: Any) -> list[Any]:
+    return list(table(folder, *rows, **options).rows(0))
+
+
+PROMPT = user_prompt("x-1", "und", "Hi")
+DEMONSTRATION = Demonstration(PROMPT, "Hello")
+PREFERENCE = Preference(PROMPT, "Hello", "Go")
+LONGER = Prompt("x-1", "und", (HI, HELLO, says("user", "more")))  # type: ignore[arg-type]
+WITH_SYSTEM = Prompt("x-1", "und", (KIND, HI))  # type: ignore[arg-type]
+
+FORMS: dict[str, tuple[dict[str, Any], Any, str]] = {
+    "messages": ({"messages": [HI, HELLO]}, DEMONSTRATION, "prompt from 'messages', all turns but the last, completion from its last turn"),
+    "messages that ask": ({"messages": [HI]}, PROMPT, "prompt from 'messages'"),
+    "messages beside a prompt": ({"prompt": "Hi", "messages": [HI, HELLO]}, DEMONSTRATION, "prompt from 'messages'"),
+    "sharegpt": (
+        {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]}, DEMONSTRATION, "'conversations'",
+    ),
+    "sharegpt with a system column": (
+        {"system": "Be kind", "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]},
+        Demonstration(WITH_SYSTEM, "Hello"), "after 'system'",
+    ),
+    "several turns": (
+        {"messages": [HI, HELLO, says("user", "more"), GO]}, Demonstration(LONGER, "Go"), "completion from its last turn",
+    ),
+    "parts": ({"prompt": [says("user", [{"type": "text", "text": "Hi"}])], "completion": "Hello"}, DEMONSTRATION, "prompt from 'prompt'"),
+    "completion of several turns": (
+        {"prompt": [HI], "completion": [HELLO, says("user", "more"), GO]}, Demonstration(LONGER, "Go"), "all turns of 'completion' but",
+    ),
+    "explicit": ({"prompt": [HI], "chosen": [HELLO], "rejected": [GO]}, PREFERENCE, "answers from 'chosen' and 'rejected'"),
+    "implicit": ({"chosen": [HI, HELLO], "rejected": [HI, GO]}, PREFERENCE, "prompt from 'chosen', all turns but the last"),
+    "ultrafeedback binarized": (
+        {"prompt": "Hi", "prompt_id": "u", "chosen": [HI, HELLO], "rejected": [HI, GO], "messages": [HI, HELLO], "score_chosen": 9.0,
+         "score_rejected": 2.5},
+        Preference(user_prompt("u", "und", "Hi"), "Hello", "Go", chosen_score=9.0, rejected_score=2.5),
+        "scores from 'score_chosen' and 'score_rejected'",
+    ),
+    "ultrafeedback": (
+        {"source": "x", "instruction": "Hi", "models": ["a", "b", "c"],
+         "completions": [{"model": "a", "response": "So-so", "overall_score": 5}, {"model": "b", "response": "Hello", "overall_score": 9},
+                         {"model": "c", "response": "Go", "overall_score": 1}]},
+        Preference(PROMPT, "Hello", "Go", chosen_score=9.0, rejected_score=1.0), "best and worst of 'completions' by 'overall_score'",
+    ),
+    "orca pairs": (
+        {"system": "Be kind", "question": "Hi", "chosen": "Hello", "rejected": "Go"}, Preference(WITH_SYSTEM, "Hello", "Go"),
+        "prompt from 'question' after 'system'",
+    ),
+    "alpaca": ({"instruction": "Hi", "input": "", "output": "Hello"}, DEMONSTRATION, "prompt from 'instruction' and 'input'"),
+    "alpaca with input": (
+        {"instruction": "Add", "input": "1, 2", "output": "3"}, Demonstration(user_prompt("x-1", "und", "Add\n\n1, 2"), "3"), "'input'",
+    ),
+    "dolly": (
+        {"instruction": "Who?", "context": "Ana came.", "response": "Ana", "category": "qa"},
+        Demonstration(user_prompt("x-1", "und", "Who?\n\nAna came."), "Ana"), "completion from 'response'",
+    ),
+    "messages as JSON": ({"messages": json.dumps([HI, HELLO])}, DEMONSTRATION, "prompt from 'messages'"),
+    "messages as lists": (
+        {"messages": {"role": ["user", "assistant"], "content": ["Hi", "Hello"]}}, DEMONSTRATION, "prompt from 'messages'",
+    ),
+    "transcripts": (
+        {"chosen": "\n\nHuman: Hi\n\nAssistant: Hello", "rejected": "\n\nHuman: Hi\n\nAssistant: Go"}, PREFERENCE,
+        "prompt from 'chosen', all turns but the last",
+    ),
+    "orca": (
+        {"system_prompt": "Be kind", "question": "Hi", "response": "Hello"}, Demonstration(WITH_SYSTEM, "Hello"),
+        "prompt from 'question' after 'system'",
+    ),
+    "aya": ({"inputs": "Hi", "targets": "Hello"}, DEMONSTRATION, "prompt from 'inputs', completion from 'targets'"),
+    "alpaca eval without answers": ({"instruction": "Hi"}, PROMPT, "prompt from 'instruction'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_usual_form_is_read_and_says_how(tmp_path: Path, form: str):
+    row, expected, how = FORMS[form]
+    made = table(tmp_path, row)
+    assert list(made.rows(0)) == [expected]
+    ((said, count),) = made.account()["columns"].items()
+    assert how in said
+    assert count == 1
+
+
+def test_forms_that_say_the_same_give_the_same_record(tmp_path: Path):
+    forms = ("messages", "sharegpt", "parts", "alpaca", "aya")
+    assert {str(read(tmp_path, FORMS[form][0])) for form in forms} == {str([DEMONSTRATION])}
+
+
+CALL = [{"type": "function", "function": {"name": "w", "arguments": {"c": "Oslo"}}}]
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "tool calls": ({"messages": [HI, says("assistant", "", tool_calls=CALL)]}, "the assistant has 'tool_calls', which would be lost"),
+    "a tool's turn": ({"messages": [HI, HELLO, says("tool", "5"), GO]}, "a turn of the role 'tool'"),
+    "observations": ({"conversations": [{"from": "human", "value": "?"}, {"from": "observation", "value": "5"}]}, "role 'observation'"),
+    "reasoning": ({"prompt": [HI], "completion": [says("assistant", "Hello", reasoning_content="hm")]}, "'reasoning_content'"),
+    "pictures": ({"prompt": [says("user", [{"type": "image_url", "image_url": "x"}])], "completion": "Hello"}, "is 'image_url'; only"),
+    "a column of tools": ({"prompt": "Hi", "completion": "Hello", "tools": ["w"]}, "column 'tools' holds more than text"),
+    "a history": ({"instruction": "Hi", "output": "Hello", "history": [["a", "b"]]}, "column 'history'"),
+    "labels": ({"prompt": "Hi", "completion": "Go", "label": False}, "column 'label' says which completions are good"),
+    "stepwise": ({"prompt": "Hi", "completions": [], "text": "x", "labels": [], "chosen": "a"}, "no rejected answer"),
+    "answers to two questions": ({"chosen": [HI, HELLO], "rejected": [says("user", "Ho"), GO]}, "differ before their last turn"),
+    "another prompt": ({"prompt": "Ho", "chosen": [HI, HELLO], "rejected": [HI, GO]}, "does not begin as the prompt does"),
+    "a conversation without a question": ({"messages": [HELLO]}, "'messages' holds an answer and no question"),
+    "an implicit prompt in texts": ({"chosen": "The sky is blue", "rejected": "The sky is green"}, "common beginning may be part"),
+    "messages that are no JSON": ({"messages": "[{'role'"}, "is no conversation as JSON"),
+    "plain text": ({"text": "Some"}, "instruction or inputs; columns found: text"),
+    "ratings that are missing": ({"instruction": "Hi", "completions": [{"response": "a"}]}, "completions hold response; expected"),
+    "a rating that is no number": (
+        {"instruction": "Hi", "completions": [{"response": "a", "overall_score": "N/A"}, {"response": "b", "overall_score": 1}]},
+        "'overall_score' of a completion is 'N/A'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", REFUSED)
+def test_a_row_that_holds_more_or_less_than_a_record_is_refused_by_name(tmp_path: Path, form: str):
+    row, message = REFUSED[form]
+    with pytest.raises(DataError, match=r"x\.jsonl:2: ") as error:
+        read(tmp_path, {"prompt": "Ho", "id": "a"} if "chosen" not in row else {**FORMS["explicit"][0], "id": "a"}, row)
+    assert message in str(error.value)
+
+
+def test_what_is_empty_in_a_turn_is_nothing_that_would_be_lost(tmp_path: Path):
+    row = {
+        "messages": [{**HI, "tool_calls": None, "name": "x"}, {**HELLO, "tool_calls": [], "images": ""}],
+        "tools": None,
+    }
+    assert read(tmp_path, row) == [DEMONSTRATION]
+
+
+def test_a_column_to_be_kept_as_text_is_not_refused(tmp_path: Path):
+    (row,) = read(tmp_path, {"prompt": "Hi", "tools": ["w"]}, columns=Columns(meta=("tools",)))
+    assert row.meta == {"tools": '["w"]'}
+
+
+def test_a_named_column_is_read_whatever_others_there_are(tmp_path: Path):
+    row = {"prompt": "Hi", "messages": [HI, HELLO], "output": "x"}
+    assert read(tmp_path, row, columns=Columns(prompt="prompt")) == [PROMPT]
+    assert read(tmp_path, row, columns=Columns(completion="output")) == [Demonstration(PROMPT, "x")]
+
+
+def test_rows_without_a_better_and_a_worse_answer_give_no_pair_and_are_counted(tmp_path: Path):
+    equal = {"instruction": "Hi", "completions": [{"response": text, "overall_score": 7} for text in "ab"]}
+    alone = {"instruction": "Hi", "completions": equal["completions"][:1]}
+    made = table(tmp_path, FORMS["ultrafeedback"][0], equal, equal, alone)
+    assert len(list(made.rows(0))) == 1
+    assert made.account()["without_pair"] == {"answers of equal scores": 2, "a single answer": 1}
+    assert len(list(made.rows(0))) == 1
+    assert sum(made.account()["without_pair"].values()) == 3  # of the last reading, not of both
