@@ -14,10 +14,8 @@ def questions(work):
         meta = {**prompt.meta, "source": prompt.text, "source_id": prompt.id, "source_language": prompt.language}
         for code in work.setting("into"):
             if code != prompt.language and len(prompt.messages) == 1:
-                task = f"Translate this into {api.language_name(code)}. Answer with the translation alone."
-                yield api.user_prompt(
-                    f"{prompt.id}@{code}", code, f"{task}\n\n{prompt.text}", meta=meta, item=prompt.item or prompt.id
-                )
+                task = f"Translate this into {api.language_name(code)}. Answer with the translation alone.\n\n{prompt.text}"
+                yield api.user_prompt(f"{prompt.id}@{code}", code, task, meta=meta, item=prompt.item or prompt.id)
 
 
 def translate(work):
@@ -29,9 +27,7 @@ def translate(work):
             text = next((one.text.strip() for one in answers if one.text.strip() and one.finish_reason != "length"), "")
             counts[question.language]["translated" if text else "failed"] += 1
             if text:
-                rows.write(
-                    api.user_prompt(question.id, question.language, text, meta=question.meta, item=question.item)
-                )
+                rows.write(api.user_prompt(question.id, question.language, text, None, question.meta, question.item))
     return {**measures, "languages": counts}
 
 
