@@ -88,13 +88,13 @@ class Questioner:
                     problem=f"the judge left the question out: {answer.reason}", unparsable=1
                 )
                 continue
-            tokens = {"prompt_tokens": answer.prompt_tokens, "answer_tokens": answer.completion_tokens}
+            tokens = answer.prompt_tokens, answer.completion_tokens
             try:
                 if answer.finish_reason == "length":
                     raise UnreadableError(f"the judge's reply was cut at {sampling.max_tokens} tokens")
-                found[answer.prompt_id] = Reply(read(answer.text), **tokens)
+                found[answer.prompt_id] = Reply(read(answer.text), "", 0, *tokens)
             except UnreadableError as error:
-                found[answer.prompt_id] = Reply(problem=str(error), unparsable=1, **tokens)
+                found[answer.prompt_id] = Reply(None, str(error), 1, *tokens)
         return found
 
 
