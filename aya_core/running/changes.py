@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,12 +49,16 @@ def first_difference(node: Node, folders: Sequence[Path], contents: Mapping[str,
 
 @dataclass(frozen=True)
 class AtStake:
-    """What one step has been told by code that has changed since. changed: the identity before and now, by label."""
+    """What one step has been told by code that has changed since.
+
+    changed: the identity before and now, by label. cost: of the tokens, by currency, where the teacher has a price.
+    """
 
     node: str
     changed: Mapping[str, tuple[str | None, str | None]]
     answers: int
     tokens: int
+    cost: Mapping[str, float] = field(default_factory=dict)
 
 
 def at_stake(node: Node, folders: Sequence[Path], contents: Mapping[str, str]) -> AtStake | None:
@@ -72,10 +76,11 @@ def at_stake(node: Node, folders: Sequence[Path], contents: Mapping[str, str]) -
     if not counted:
         return None
     folder = max(counted, key=lambda one: counted[one])
-    answers, tokens = counted[folder]
-    return (
-        AtStake(node.id, dict(sorted(_unequal(before[folder].code, asked.code))), answers, tokens) if answers else None
-    )
+    answers, tokens, prompt_tokens = counted[folder]
+    if not answers:
+        return None
+    changed = dict(sorted(_unequal(before[folder].code, asked.code)))
+    return AtStake(node.id, changed, answers, tokens, _cost(node, tokens, prompt_tokens))
 
 
 def refuse(found: Iterable[AtStake]) -> None:
@@ -91,7 +96,11 @@ def refuse(found: Iterable[AtStake]) -> None:
     lines = []
     for labels, several in steps.items():
         answers, tokens = sum(one.answers for one in several), sum(one.tokens for one in several)
-        size = f"{answers:,} answers or verdicts" + (f" ({tokens:,} tokens)" if tokens else "")
+        cost: Counter[str] = Counter()
+        for one in several:
+            cost.update(one.cost)
+        worth = "".join(f", {amount:,.2f} {currency}" for currency, amount in cost.items())
+        size = f"{answers:,} answers or verdicts" + (f" ({tokens:,} tokens{worth})" if tokens else "")
         names = ", ".join(one.node for one in several[:3]) + (
             f" and {len(several) - 3} more" if len(several) > 3 else ""
         )
@@ -153,8 +162,18 @@ def _digits(content: str | None) -> str | None:
     return None if content is None else content[:SHOWN]
 
 
-def _count(folder: Path) -> tuple[int, int]:
-    """Rows with the key of an item, which are answers or verdicts, and the tokens of the answers among them."""
+def _cost(node: Node, tokens: int, prompt_tokens: int) -> dict[str, float]:
+    """What the tokens of a teacher's answers and prompts cost, by currency; nothing without a price."""
+    teacher = node.settings.get("teacher")
+    price = teacher.get("price") if isinstance(teacher, dict) else None
+    if price is None:
+        return {}
+    return {price["currency"]: (prompt_tokens * price["prompt"] + tokens * price["answer"]) / 1e6}
+
+
+def _count(folder: Path) -> tuple[int, int, int]:
+    """Rows with the key of an item, which are answers or verdicts, and the tokens of the answers among them and of their prompts, each
+    prompt once."""
     import pyarrow
     import pyarrow.parquet
 
@@ -166,9 +185,14 @@ def _count(folder: Path) -> tuple[int, int]:
                 if KEY in names:
                     total["rows"] += table.metadata.num_rows
                     if TOKENS in names:
-                        total["tokens"] += sum(table.read([TOKENS]).column(TOKENS).to_pylist())
+                        read = table.read([TOKENS, "prompt_tokens", "index"])
+                        total["tokens"] += sum(read.column(TOKENS).to_pylist())
+                        indexed = zip(
+                            read.column("index").to_pylist(), read.column("prompt_tokens").to_pylist(), strict=True
+                        )
+                        total["prompt tokens"] += sum(many for index, many in indexed if index == 0)
         except (OSError, pyarrow.ArrowException):  # half-written, where a machine went down
             continue
     for journal in journal_files(folder / SCRATCH, "*"):
         total["rows"] += journal.read_bytes().count(b"\n")
-    return total["rows"], total["tokens"]
+    return total["rows"], total["tokens"], total["prompt tokens"]

@@ -50,12 +50,19 @@ class Parts(NamedTuple):
     is_cut: bool = False
 
 
+def may_reason(text: str) -> bool:
+    """Whether a text may hold reasoning, at a glance: most answers do not."""
+    return "</" in text or "<|" in text or "[/" in text or "◁/" in text or text.lstrip()[:1] in ("<", "[", "◁")
+
+
 def apart(text: str, *, is_open: bool = False) -> Parts:
     """Take reasoning and answer apart. A text without marks is an answer as it stands.
 
     Reasoning is a block with which the text begins. Where the prompt ends in the opening mark, the text holds the closing one alone, at
     the border of a line. is_open: the prompt is known to end so: a text without any mark is then reasoning that was cut.
     """
+    if not is_open and not may_reason(text):
+        return Parts("", text)
     if CHANNEL in text and MESSAGE in text:
         return _by_channel(text)
     start = text.lstrip()

@@ -23,19 +23,20 @@ from aya_core.api import (
     did_you_mean,
     temporary_database,
 )
+from aya_plugins.answers.reasoning import may_reason
 from aya_plugins.answers.said import ReasoningSettings, said
 from aya_plugins.datasets.columns import LANGUAGES, IdTemplate, LanguageFromName, row_id, row_language
 from aya_plugins.datasets.files import Line, read_lines
 from aya_plugins.datasets.forms import look_up
 from aya_plugins.datasets.names import IDS
-from aya_plugins.teachers.recordings import Recording, is_reply, recordings
+from aya_plugins.teachers.recordings import RECORDED, Recording, is_reply, recordings
 
 MODELS = ("model", "teacher", "model_name")
 
 NONE = "no recorded answer"
 FEWER = "fewer recorded answers than samples asked for"
 
-NOTHING_MORE = list(Recording("")[1:])
+NOTHING_MORE = Recording("")[1:]
 """What most rows say beside their text."""
 
 
@@ -88,6 +89,10 @@ class _Recorded:
             rows = self._answers.execute(find, (prompt.id,)).fetchall()
             index, reason = 0, ""
             for text, more in rows:
+                if more is None and index < sampling.n and (keep or not may_reason(text)):  # as most are
+                    yield Completion(prompt.id, "", index, text, finish_reason=RECORDED)
+                    index += 1
+                    continue
                 one = Recording(text, *json.loads(more)) if more else Recording(text)
                 if text is None:
                     reason = one.reason
@@ -120,8 +125,9 @@ class _Recorded:
             models.add(model)
             if settings.model is None or model == settings.model:
                 id = self._id(line)
-                for text, *more in recordings(line, self._answer_column(line)):
-                    yield id, text, None if more == NOTHING_MORE else json.dumps(more)
+                for one in recordings(line, self._answer_column(line)):
+                    more = one[1:]
+                    yield id, one.text, None if more == NOTHING_MORE else json.dumps(more)
 
     def _id(self, line: Line) -> str:
         settings = self._settings

@@ -24,6 +24,8 @@ PROMPT_TOKENS = ("prompt_tokens", "input_tokens")
 ANSWER_TOKENS = ("completion_tokens", "output_tokens")
 """The columns that are looked for, the first that is filled."""
 
+MORE = frozenset((*ENDS, *REASONING, *PROMPT_TOKENS, *ANSWER_TOKENS))
+
 ERROR_LETTERS = 200
 """Of an error that are kept as a reason."""
 
@@ -52,6 +54,9 @@ def recordings(line: Line, column: str | None) -> Iterator[Recording]:
         return
     names = ANSWERS if column is None else (column,)
     name = next((name for name in names if row.get(name) is not None), None)
+    if name is not None and isinstance(row[name], str) and MORE.isdisjoint(row):
+        yield Recording(row[name])
+        return
     if name is None:
         yield Recording(None, _why_none(line, row, names))
         return

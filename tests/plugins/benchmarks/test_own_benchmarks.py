@@ -127,8 +127,8 @@ def test_accuracy_by_length_counts_each_character(tmp_path):
     strategy = Choice(data=rows(tmp_path, QUESTION), **WAYS)
     found = scored(strategy, [-2.0, -3.0])
     assert (found["accuracy"], found["acc_norm"]) == (0.0, 1.0)
-    assert strategy.headline == "accuracy"
-    assert strategy.model_copy(update={"metric": "acc_norm"}).headline == "acc_norm"
+    assert next(iter(strategy.metrics)) == "accuracy"
+    assert next(iter(strategy.model_copy(update={"metric": "acc_norm"}).metrics)) == "acc_norm"
 
 
 @pytest.mark.parametrize(

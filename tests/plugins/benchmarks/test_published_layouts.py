@@ -145,7 +145,7 @@ def test_a_map_of_languages_says_what_no_table_does(files):
 def test_languages_are_named_in_any_way(files):
     folder = files({"deu.jsonl": [EXAM], "arb_Arab.jsonl": [EXAM]})
     settings = GlobalMmlu(data=str(folder), languages=["deu", "Standard Arabic"], shots=0)
-    assert settings.asked == ("de", "ar")
+    assert settings.asked_languages == ("de", "ar")
     assert {row.language for row in settings.rows("test")} == {"de", "ar"}
 
 

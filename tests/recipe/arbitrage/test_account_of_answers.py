@@ -155,3 +155,14 @@ def test_rows_of_before_reasoning_are_read(tmp_path):
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row]), tmp_path / "rows.parquet")
     assert list(read_rows(tmp_path, Completion)) == [Completion("p", "a", 0, "x", 1, 2)]
     assert Completion.from_row(row) == Completion("p", "a", 0, "x", 1, 2)
+
+
+def test_asking_anew_for_changed_code_is_said_with_its_price(folder):
+    folder.stage["teachers"]["ana"]["price"] = {"prompt": 1000, "answer": 10_000, "currency": "EUR"}
+    folder.run()
+    folder.forget()
+    plugin = folder.path / "noting_plugin.py"
+    plugin.write_text(plugin.read_text().replace("self.word + stable_hash", '"" + self.word + stable_hash'))
+    told = " ".join(folder.run(check=2).stderr.split())
+    assert " tokens, 0.55 EUR)" in told
+    assert folder.notes("ana") == []
