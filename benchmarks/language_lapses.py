@@ -32,6 +32,10 @@ SIZES = (30, 60, 100, 150, 300)
 """Letters of a planted passage, at the least."""
 
 
+MARKS = str.maketrans("", "", '"„”“«»')
+"""Dropped from what is planted: all Polish sentences of Common Voice stand in quotation marks, and quotations are no lapse."""
+
+
 class Answer(NamedTuple):
     """A text as the answer to a prompt."""
 
@@ -84,7 +88,7 @@ def planted(data: Path, count: int, draw: random.Random) -> Iterator[tuple[str, 
     """Yield answers that change half-way: of 23 languages into each other, with the kind of change and the letters of the passage."""
     texts = {
         code: [
-            " ".join(line.split())
+            " ".join(line.translate(MARKS).split())
             for source in ("udhr", "common_voice")
             if (file := data / source / f"{'zh_hans' if code == 'zh' else code}.txt").exists()
             for line in file.read_text(encoding="utf-8").splitlines()

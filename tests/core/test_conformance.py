@@ -410,6 +410,27 @@ def length(candidate: Completion) -> Verdict:
     return Verdict(float(len(candidate.text)))
 
 
+class Keeping(Judging):
+    """Keeps the length of each candidate under a key."""
+
+    def __init__(self, key: Any) -> None:
+        super().__init__(self._kept_length)
+        self._key = key
+        self._store: Any = None
+
+    def keep_replies(self, stores: Any) -> None:
+        self._store = stores(self)
+
+    def _kept_length(self, candidate: Completion) -> Verdict:
+        if self._store is None:
+            return length(candidate)
+        kept = self._store.find(self._key(candidate))
+        if kept is None:
+            kept = len(candidate.text)
+            self._store.add(self._key(candidate), kept)
+        return Verdict(float(kept))
+
+
 def rank_among_all(cases: Any) -> list[list[Verdict]]:
     lengths = sorted(len(candidate.text) for case in cases for candidate in case.candidates)
     return [[Verdict(lengths.index(len(c.text)) / len(lengths)) for c in case.candidates] for case in cases]
@@ -417,6 +438,7 @@ def rank_among_all(cases: Any) -> list[list[Verdict]]:
 
 def test_arbiters_that_score_abstain_and_fail_are_accepted():
     check_arbiter(Made(thing=Judging(length)))
+    check_arbiter(Made(thing=Keeping(lambda candidate: candidate.text)))
     check_arbiter(Made(thing=Judging(lambda candidate: Verdict.abstain("no opinion"))))
     check_arbiter(Made(thing=Judging(lambda candidate: Verdict.fail("broken"))))
 
@@ -434,6 +456,7 @@ def test_arbiters_that_score_abstain_and_fail_are_accepted():
         (Judging(lambda candidate: Verdict(None, "lost")), "a verdict is 'lost'"),
         (Judging(lambda candidate: Verdict(float(next(CALLS)))), "must not depend on other cases"),
         (Judging(whole=rank_among_all), "must not depend on other cases"),
+        (Keeping(lambda candidate: candidate.teacher), "are others where replies are kept"),
     ],
 )
 def test_an_arbiter_that_misbehaves_is_told_why(arbiter: Any, rule: str):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -77,9 +78,17 @@ class KeptReplies:
     def _files(self) -> Iterator[tuple[Path, bool]]:
         """The journals that count, those of the same code first."""
         files = sorted(self._folder.glob("*.jsonl"))
-        yield from ((file, False) for file in files if file.name.startswith(f"{self._code}-"))
+        own = [file for file in files if file.name.startswith(f"{self._code}-")]
+        others = [file for file in files if file not in own]
+        yield from ((file, False) for file in own)
         if self._keep:
-            yield from ((file, True) for file in files if not file.name.startswith(f"{self._code}-"))
+            yield from ((file, True) for file in others)
+        elif others:
+            count = sum(file.read_bytes().count(b"\n") for file in others)
+            print(
+                f"{self._folder}: not taken over: {count:,} replies of other code; --keep takes them over",
+                file=sys.stderr,
+            )
 
     @staticmethod
     def _insert(database: sqlite3.Connection, key: str, value: Any, *, is_other: bool) -> None:
