@@ -1,9 +1,12 @@
 """The vllm teacher runs the real engine: it answers as the transformers teacher does, and by the same rules."""
 
 import json
+import math
+import shutil
 import warnings
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from aya_core.api import (
     AyaError,
@@ -185,6 +188,14 @@ def test_an_answer_too_long_for_the_context_has_no_likelihood(teachers):
     assert found[1].nats != found[1].nats
 
 
+def test_a_continuation_without_tokens_or_longer_than_the_window_has_no_likelihood(teachers):
+    texts = ("", " " + " ".join(["two"] * CONTEXT), " two")
+    found = dict(teachers[0].continuations([Continuation("one", text) for text in texts]))
+    assert [math.isnan(found[place].nats) for place in range(3)] == [True, True, False]
+    assert found[0].tokens == 0
+    assert found[1].tokens >= CONTEXT
+
+
 def test_answers_that_are_not_waited_for_are_given_up(teachers, prompts):
     teacher = teachers[0]
     asked = teacher.answer(prompts, WARM, 5)
@@ -224,6 +235,21 @@ def test_several_copies_of_a_model_are_refused_with_what_to_do_instead():
 def test_a_missing_model_is_a_data_error(tmp_path):
     with pytest.raises(DataError, match="expected a Hugging Face checkpoint"):
         Vllm(model=str(tmp_path)).build()
+
+
+@pytest.mark.usefixtures("vllm_options")
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")  # as vLLM is imported
+def test_a_checkpoint_that_is_not_whole_is_refused_before_the_engine_starts(model, tmp_path, monkeypatch):
+    folder = shutil.copytree(model, tmp_path / "model")
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.extra.weight"] = tensors.pop("model.layers.1.mlp.up_proj.weight")
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    teacher = Vllm(model=str(folder))
+    from aya_plugins.teachers.runtime import vllm as runtime
+
+    monkeypatch.setattr(runtime.vllm, "LLM", lambda **arguments: pytest.fail("the engine was started"))
+    with pytest.raises(DataError, match=r"model.layers.1.mlp.up_proj.weight; unexpected, .*: model.extra.weight"):
+        teacher.build()
 
 
 RECIPE = """

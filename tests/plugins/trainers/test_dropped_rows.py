@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from aya_core.api import DataError, Demonstration, Preference, user_prompt
-from aya_plugins.modeling import checkpoint as checkpoints
+from aya_plugins.modeling import checkpoint as checkpoints, weights
 from aya_plugins.modeling.rows import RowGatherer
 from aya_plugins.objectives.dpo import Dpo
 from aya_plugins.trainers.preference import PreferenceTraining
@@ -103,7 +103,8 @@ def test_tokens_that_the_model_has_no_embedding_for_are_refused_before_it_is_loa
     checkpoint, counting, pairs, rows_folder, run_trainer, tmp_path, monkeypatch, settings
 ):
     start = changed(checkpoint, tmp_path, lambda tokenizer: tokenizer.add_tokens(["twelve"]))
-    monkeypatch.setattr(checkpoints, "_load", lambda *_: pytest.fail("the model was loaded"))
+    for module in (weights, checkpoints):
+        monkeypatch.setattr(module, "load_weights", lambda *_, **__: pytest.fail("the model was loaded"))
     extra = {
         Sft: [*counting, Demonstration(prompt("new"), "twelve")],
         PreferenceTraining: [*pairs, Preference(prompt("new"), "twelve", "one")],
