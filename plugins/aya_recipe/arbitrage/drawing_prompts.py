@@ -8,7 +8,7 @@ from typing import Any
 from aya_core.api import Action, Builder, Prompt, Work, read_rows, write_rows
 from aya_recipe.arbitrage.drawing import drawn_by_language
 
-DRAW = "draw"
+DRAW = "take-part"
 """The action of the step."""
 
 
