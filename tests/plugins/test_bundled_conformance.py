@@ -270,6 +270,20 @@ def test_evaluators_conform(name: str, data: Path, tmp_path: Path):
         "mgsm": [{"data": str(tmp_path / "mgsm_de.jsonl"), "shots": 0}],
         "include": [{"data": str(tmp_path / "de_test.jsonl")}],
         "language-fidelity": [{}, {"expected": {"tr": "en"}}],
+        "choice": [
+            {
+                "data": str(tmp_path / "de_test.jsonl"),
+                "question": "{{ question }}",
+                "options": ["A", "B"],
+                "answer": "0",
+                "metric": metric,
+            }
+            for metric in ("acc", "acc_norm")
+        ],
+        "generate": [
+            {"data": str(tmp_path / "de_test.jsonl"), "question": "{{ question }}", "answer": "ja", "metric": metric}
+            for metric in ("exact_match", "contains", "chrf++")
+        ],
         "reward": [{"arbiter": Verifier(check="number")}, {"arbiter": offered("arbiter", "length")}],
     }
     for options in settings[name]:

@@ -98,13 +98,12 @@ def gather(stage: StageRecord) -> dict[str, dict[str, Any]]:
         for line in log:
             first = {**line, **first}
         speeds = [line["tokens_per_second"] for line in log if "tokens_per_second" in line]
-        rows = stage.standing.get(step.inputs.get("rows", ""))
         accounts[step.id] = {
             "seconds": artifact.seconds,
             "measures": dict(artifact.measures),
             "first": first,
             "tokens_per_second": median(speeds) if speeds else None,
-            "read": dict(rows.measures) if rows is not None else {},
+            "read": _read(stage, step.inputs.get("rows", "")),
         }
     return accounts
 
@@ -165,12 +164,28 @@ def _from_to(first: Mapping[str, float], last: Mapping[str, float], prefix: str 
     return {word: f"{then[word]} → {value}" if word in then else value for word, value in learned(last, prefix).items()}
 
 
+READ = ("columns", "without_pair", "left_out")
+"""Measures of the step that read the rows, which one that chooses among them passes on."""
+
+
+def _read(stage: StageRecord, id: str) -> dict[str, Any]:
+    """The measures of the step that read or chose the rows, where it is one of this stage."""
+    rows = stage.standing.get(id)
+    if rows is None:
+        return {}
+    source = stage.standing.get(stage.steps[id].inputs.get("rows", ""))
+    before = {} if source is None else {name: source.measures[name] for name in READ if name in source.measures}
+    return {**before, **rows.measures}
+
+
 def row_phrases(account: Mapping[str, Any]) -> list[str]:
     """Count the rows, and those that were left out, cut or dropped, by reason."""
     read, measures = account["read"], account["measures"]
     phrases = []
     if "rows" in measures:
         phrases.append(f"{measures['rows']:,.0f} rows")
+    if "of" in read:
+        phrases.append(f"made with a limit: {read['rows']:,} of {read['of']:,} rows, drawn by hash")
     phrases += [
         way if len(read["columns"]) == 1 else f"{way} ({count:,})" for way, count in read.get("columns", {}).items()
     ]

@@ -30,12 +30,13 @@ def train(aya_here, *words, trainer="learner", **more):
 
 
 def test_a_stage_made_of_options_leaves_a_checkpoint_and_says_what_was_gained(rows, tmp_path, aya_here):
-    output = train(aya_here, "--start", "start", "--out", "out").stderr
+    done = train(aya_here, "--start", "start", "--out", "out")
     assert json.loads((tmp_path / "out" / "checkpoint" / "model.json").read_text())["off"] == 4
-    assert "4 rows" not in output  # the trainer does not count them; the reading step does
-    assert "1 left out in other languages (sw 1)" in output
-    assert "4 → 4" in output
-    assert "checkpoint: out/checkpoint" in output
+    assert "4 rows" not in done.stdout  # the trainer does not count them; the reading step does
+    assert "4 rows, prompt from 'prompt', completion from 'completion'" in done.stderr
+    assert "1 left out in other languages (sw 1)" in done.stdout
+    assert "4 → 4" in done.stdout
+    assert "checkpoint: out/checkpoint" in done.stderr
     again = train(aya_here, "--start", "start", "--out", "out", "--json")
     account = json.loads(again.stdout)["train"]
     assert account["checkpoint"] == "out/checkpoint"
@@ -97,3 +98,10 @@ def test_every_option_becomes_a_setting(rows, tmp_path, monkeypatch):
     assert stage.validation.count == 2
     assert loaded.raw["stages"][0]["data"] == {"use": "jsonl", "path": "rows.jsonl"}
     yaml12.dump(dict(loaded.raw))
+
+
+def test_a_limit_trains_on_a_part_of_the_rows_and_says_so(rows, tmp_path, aya_here):
+    done = train(aya_here, "--start", "start", "--out", "out", "--limit", 2)
+    assert "made with a limit: 2 of 4 rows, drawn by hash" in done.stdout
+    account = json.loads(train(aya_here, "--start", "start", "--out", "out", "--limit", 2, "--json").stdout)["train"]
+    assert account["read"]["rows"] == 2
