@@ -136,7 +136,9 @@ def test_simplified_and_traditional_characters_are_told_apart_where_the_prompt_a
         found = verdict(text, other)
         assert (found.status, found.details["wrong_script"], found.details["wrong_language"]) == ("abstained", 1, 0)
     assert verdict(TRADITIONAL, "zh-TW").status == "scored"
-    assert verdict(TEXTS["zh"], "zh-TW").reason == "in other characters than asked for: Chinese (traditional characters)"
+    assert (
+        verdict(TEXTS["zh"], "zh-TW").reason == "in other characters than asked for: Chinese (traditional characters)"
+    )
     assert sides("汉字與") == (1, 1)  # 字 is on both sides
 
 
