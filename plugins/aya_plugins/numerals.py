@@ -29,6 +29,9 @@ _OTHER_MARKS = str.maketrans({
     "．": ".", "﹒": ".", "﹐": "，", "－": "-", "﹣": "-", "‐": "-", "‑": "-", "＋": "+", "＄": "$", "￥": "¥", "／": "/", "∕": "/",
 })  # fmt: skip
 
+_TO_WRITE = re.compile(r"(?![0-9])\d|[¼-¾⅐-⅞↉]")
+"""Digits of other scripts, and fractions of one character."""
+
 _SPACES = " \u00a0\u202f\u2009"
 _GROUPS = rf"[.,'’٬،，{_SPACES}]"
 # A dash after a digit or a cased letter is no sign ("3-5", "GPT-4"), after others it is ("是-5").
@@ -84,6 +87,10 @@ _WORD = re.compile(
 )
 
 
+PARTS = 8
+"""Numerals that one number may be made of, at the most: 1兆2億3万4千5百6十7 has seven."""
+
+
 class Number(NamedTuple):
     """A number in a text: the values that it may mean, and where it ends."""
 
@@ -96,7 +103,7 @@ def prepared(text: str) -> str:
     text = _TEX.sub(
         r" \1/\2 ", _INVISIBLE.sub("", text).translate(_OTHER_MARKS).replace("{,}", ",").replace("\\,", "\u2009")
     )
-    return "".join(_plain(mark, before) for before, mark in zip(" " + text, text, strict=False))
+    return _TO_WRITE.sub(lambda mark: _plain(mark[0], text[mark.start() - 1 : mark.start()]), text)
 
 
 def last_number(text: str, language: str | None = None) -> frozenset[Decimal]:
@@ -108,7 +115,8 @@ def last_number(text: str, language: str | None = None) -> frozenset[Decimal]:
     """
     text = prepared(text)
     values: frozenset[Decimal] = frozenset()
-    place = 0
+    starts = [match.start() for match in NUMBER.finditer(text)]
+    place = starts[-PARTS:][0] if starts else len(text)
     while found := next_number(text, place, language):
         values, place = found
     return values
@@ -137,9 +145,8 @@ def next_number(text: str, place: int, language: str | None = None) -> Number | 
 def _plain(mark: str, before: str) -> str:
     if mark.isdecimal():
         return str(unicodedata.decimal(mark))
-    if unicodedata.category(mark) == "No" and "⁄" in (split := unicodedata.normalize("NFKC", mark)):
-        return f" {split}" if before.isdecimal() else split
-    return mark
+    split = unicodedata.normalize("NFKC", mark)
+    return f" {split}" if before.isdecimal() else split
 
 
 def _values(match: re.Match[str], language: str | None) -> frozenset[Decimal]:

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from pydantic import model_validator
 
-from aya_core.api import Field, Language, LocalFile, Settings, content_of, stable_hash
+from aya_core.api import Field, Language, LocalFile, Settings, content_of, plain_language, stable_hash
 from aya_plugins.benchmarks.drawn import drawn, limit_signature
 from aya_plugins.benchmarks.sources import Source
 from aya_plugins.benchmarks.tables import Row, find_tables, read_tables
@@ -90,10 +90,11 @@ class BenchmarkData(Settings):
 
     @property
     def asked_languages(self) -> tuple[str, ...] | None:
-        """The languages to evaluate, each once; None for all."""
+        """The languages to evaluate, each once; None for all. Simplified Chinese is zh, unless the traditional is asked for, too."""
         if self.languages is None:
             return None
-        return tuple(dict.fromkeys(self.languages.values() if isinstance(self.languages, dict) else self.languages))
+        named = tuple(self.languages.values() if isinstance(self.languages, dict) else self.languages)
+        return tuple(dict.fromkeys(named if "zh-Hant" in named else map(plain_language, named)))
 
     @property
     def codes(self) -> Mapping[str, str]:

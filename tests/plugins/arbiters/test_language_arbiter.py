@@ -224,7 +224,9 @@ def test_simplified_and_traditional_characters_are_told_apart_where_the_prompt_a
         found = verdict(text, other)
         assert (found.status, found.details["wrong_script"], found.details["wrong_language"]) == ("abstained", 1, 0)
     assert verdict(TRADITIONAL, "zh-TW").status == "scored"
-    assert verdict(TEXTS["zh"], "zh-TW").reason == "in other characters than asked for: Chinese (TW)"
+    assert (
+        verdict(TEXTS["zh"], "zh-TW").reason == "in other characters than asked for: Chinese (traditional characters)"
+    )
     assert sides("汉字與") == (1, 1)  # 字 is on both sides
 
 
@@ -242,7 +244,7 @@ def test_a_script_subtag_asks_for_that_script():
 
 def test_what_cannot_be_judged_gets_an_abstention_without_details():
     assert verdict(TEXTS["en"], "und") == Verdict.abstain("the prompt's language is not known")
-    for unknown in ("xho", "sr-Tfng"):
+    for unknown in ("xh", "sr-Tfng"):
         assert verdict(TEXTS["en"], unknown) == Verdict.abstain(f"the identifier does not know '{unknown}'")
 
 
@@ -259,13 +261,13 @@ def test_a_column_of_the_prompt_goes_before_the_mapping():
 
 
 def test_a_column_that_holds_no_language_is_a_failure_of_each_answer():
-    (found,) = judge(TEXTS["tr"], meta={"target": "turkish"}, expected_column="target")
+    (found,) = judge(TEXTS["tr"], meta={"target": "turkce"}, expected_column="target")
     assert (found.status, found.reason.startswith("the prompt's `target`: unknown language code")) == ("failed", True)
 
 
 def test_expected_languages_are_checked_with_the_recipe():
-    with pytest.raises(ValidationError, match="unknown language code 'german'"):
-        Language(expected={"en": "german"})
+    with pytest.raises(ValidationError, match="unknown language code 'deutsch'"):
+        Language(expected={"en": "deutsch"})
 
 
 @given(st.text(), st.sampled_from([*LANGUAGES, "zh-Hant", "sr-Latn"]))

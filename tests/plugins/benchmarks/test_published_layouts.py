@@ -146,6 +146,8 @@ def test_languages_are_named_in_any_way(files):
     folder = files({"deu.jsonl": [EXAM], "arb_Arab.jsonl": [EXAM]})
     settings = GlobalMmlu(data=str(folder), languages=["deu", "Standard Arabic"], shots=0)
     assert settings.asked_languages == ("de", "ar")
+    assert GlobalMmlu(data="x", languages=["zho_Hans"]).asked_languages == ("zh",)
+    assert GlobalMmlu(data="x", languages=["zho_Hans", "zho_Hant"]).asked_languages == ("zh-Hans", "zh-Hant")
     assert {row.language for row in settings.rows("test")} == {"de", "ar"}
 
 

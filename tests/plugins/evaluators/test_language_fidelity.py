@@ -121,7 +121,7 @@ def test_the_answer_s_language_may_be_another_than_the_prompt_s(measured):
     found = measured(RU, "en", expected_column="to", meta={"to": "ru"})
     assert (found["line_pass_rate"], found["words_not_covered"]) == (1, 0)
     with pytest.raises(DataError, match="prompt 'p': its column 'to'"):
-        measured(RU, "en", expected_column="to", meta={"to": "Russian"})
+        measured(RU, "en", expected_column="to", meta={"to": "Russkij"})
 
 
 def alone(text, language):
