@@ -58,7 +58,7 @@ API = (
         "Types for the fields of strategies and stages. The plan finds models, rows, files and nested strategies by these types.",
         [
             "ModelRef", "RowsRef", "LocalFile", "Reference", "Language", "Name", "nested", "nested_or_several",
-            "nested_for_each_model", "reference_or_nested", "EACH", "short_schema", "find", "MergeParameter", "Rule",
+            "nested_for_each_model", "reference_or_nested", "EACH", "short_schema", "find", "strategies_with_paths", "hub_model", "model_folder", "MergeParameter", "Rule",
         ],
     ),
     Group("A data set", "Offered by `aya_datasets`.", ["Dataset", "AccountingDataset", "DatasetStrategy", "ExampleRow"]),
@@ -67,14 +67,17 @@ API = (
         "Offered by `aya_teachers`. A teacher that can also score texts lets evaluators measure likelihoods.",
         [
             "Teacher", "TeacherStrategy", "Sampling", "LikelihoodTeacher", "ContinuationTeacher", "Continuation", "Context",
-            "LogLikelihood", "checked_answers",
+            "LogLikelihood", "Unanswered", "Price", "checked_answers",
         ],
     ),
     Group("A router", "Offered by `aya_routers`.", ["Router", "RouterStrategy", "Pool"]),
     Group(
         "An arbiter",
         "Offered by `aya_arbiters`.",
-        ["Arbiter", "ArbiterStrategy", "CalibratedArbiter", "Case", "Verdict", "checked_verdicts"],
+        [
+            "Arbiter", "ArbiterStrategy", "CalibratedArbiter", "KeepingArbiter", "ReplyStore", "Case", "Verdict",
+            "checked_verdicts",
+        ],
     ),
     Group(
         "An objective",
@@ -124,7 +127,7 @@ API = (
         "runs asked.",
         [
             "Asking", "fill_shards", "Filled", "Asked", "MEASURE", "SealedShards", "Lookahead", "chunked", "damaged", "kept",
-            "prompt_key", "case_key", "text_key",
+            "prompt_key", "case_key", "text_key", "StepReplies", "LeftOut", "unanswered_because", "Reasons",
         ],
     ),
     Group(

@@ -8,7 +8,7 @@ from typing import Any
 from aya_core.api import Action, Builder, Prompt, Work, read_rows, write_rows
 from aya_recipe.arbitrage.drawing import drawn_by_language
 
-DRAW = "draw-prompts"
+DRAW = "limit-prompts"
 """The action of the step."""
 
 
