@@ -70,11 +70,21 @@ def _settings(registry, folder):
         "xwinograd": [{"data": f"{folder}/jp.jsonl"}],
         "global-mmlu": [{"data": f"{folder}/de_test.jsonl", "shots": 0}],
         "flores": [{"data": f"{folder}/flores"}, {"data": f"{folder}/flores", "prompting": "text"}],
+        "choice": [
+            {
+                "data": f"{folder}/test.it.jsonl", "question": "{{ premise }} {{ question }}:", "answer": "{{ label }}",
+                "options": ["{{ choice1 }}", "{{ choice2 }}"],
+            },
+        ],
+        "generate": [
+            {"data": f"{folder}/mgsm_de.jsonl", "question": "{{ question }}", "metric": metric, **more}
+            for metric, more in (("exact_match", {"filter": "\\d+"}), ("chrf++", {}))
+        ],
         "mgsm": [{"data": f"{folder}/mgsm_de.jsonl", "shots": 0}],
         "include": [{"data": f"{folder}/de_test.jsonl"}],
         "language-fidelity": [{}, {"expected": {"tr": "en"}}],
         "reward": [{"arbiter": arbiter("verifier", check="number")}, {"arbiter": arbiter("length")}],
-    }
+    }  # fmt: skip
 
 
 def _scores(registry, name, folder):

@@ -5,6 +5,7 @@ from functools import partial
 from itertools import islice
 from unittest.mock import patch
 
+import datasets
 import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
@@ -48,6 +49,7 @@ def _rows(registry, name, folder):
     (folder / "tables" / "train.jsonl").write_text("\n".join(map(json.dumps, table)), encoding="utf-8")
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(table), folder / "train.parquet")
     pyarrow.csv.write_csv(pyarrow.Table.from_pylist(table), folder / "train.csv")
+    datasets.Dataset.from_list(table).save_to_disk(folder / "saved")
     (folder / "texts").mkdir()
     (folder / "texts" / "de.txt").write_text("eins\n\nzwei\ndrei\n", encoding="utf-8")
     settings = {
@@ -56,6 +58,7 @@ def _rows(registry, name, folder):
         "csv": [{"path": f"{folder}/train.csv"}],
         "text": [{"path": f"{folder}/texts", "lines": lines} for lines in (1, 2)],
         "hub": [{"path": f"{folder}/tables"}],
+        "save-to-disk": [{"path": f"{folder}/saved"}],
         "micro-world": [
             {"split": "dev", "per_language": 2, "languages": ["de", "ja"]},
             {"split": "heldout", "per_language": 2, "languages": ["ar"], "as_prompts": True},
@@ -86,7 +89,7 @@ def _openai(registry, _):
     settings = {"base_url": "http://127.0.0.1:9", "model": "m", "system": "Be brief.", "concurrency": 1}
     teacher = registry.find("teacher", "openai")(**settings).build()
     sampling = Sampling(n=2, temperature=0.5, top_p=0.9, top_k=5, max_tokens=9, stop=("\n",))
-    with patch.object(openai.Server, "complete", complete):
+    with patch.object(openai.Servers, "complete", complete):
         answers = list(teacher.answer([sample_prompts()[0], sample_prompts()[-1]], sampling, SEED))
         greedy = list(teacher.answer(sample_prompts()[:1], Sampling(temperature=0, prompting="text"), SEED))
     return {"asked": asked, "answers": answers, "greedily": greedy}

@@ -29,6 +29,8 @@ class Judge(ArbiterStrategy):
     did, in our words; comparing in both orders is ours, and papers draw the order.
     """
 
+    version = 2
+
     teacher: nested("teacher") = Field(description="The model that judges.")  # type: ignore[valid-type]
     mode: Literal["pairwise", "score"] = Field(
         "pairwise", description="Compare answers two by two, or score each by itself."
