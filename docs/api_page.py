@@ -58,7 +58,8 @@ API = (
         "Types for the fields of strategies and stages. The plan finds models, rows, files and nested strategies by these types.",
         [
             "ModelRef", "RowsRef", "LocalFile", "Reference", "Language", "Name", "nested", "nested_or_several",
-            "nested_for_each_model", "reference_or_nested", "EACH", "short_schema", "find", "strategies_with_paths", "hub_model", "model_folder", "MergeParameter", "Rule",
+            "nested_for_each_model", "reference_or_nested", "EACH", "short_schema", "find", "strategies_with_paths",
+            "hub_model", "model_folder", "MergeParameter", "Rule",
         ],
     ),
     Group("A data set", "Offered by `aya_datasets`.", ["Dataset", "AccountingDataset", "DatasetStrategy", "ExampleRow"]),
