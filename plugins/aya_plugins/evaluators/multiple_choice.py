@@ -123,8 +123,8 @@ class MultipleChoice:
                 key = hash((question.language, question.item, question.options, question.answer, question.groups))
                 if key in seen:
                     raise DataError(
-                        f"the item '{question.item}' is in '{question.language}' twice, with the same options and answer, and would count twice; take "
-                        "one of its rows out (were two files joined?)"
+                        f"the item '{question.item}' is in '{question.language}' twice, with the same options and answer, and would "
+                        "count twice; take one of its rows out (were two files joined?)"
                     )
                 seen.add(key)
             count[question.language] = count.get(question.language, 0) + 1

@@ -34,7 +34,6 @@ from aya_core.api import (
 from aya_plugins.arbiters.judge_pairwise import drawn_order
 from aya_plugins.evaluators.signatures import settings_of, versions
 
-
 REASONS = 3
 """Reasons that a message shows."""
 

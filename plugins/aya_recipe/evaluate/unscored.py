@@ -1,18 +1,26 @@
-"""What evaluators could not score, said above the tables: a mean over what is left, or one in which that counts as wrong, does not say so."""
+"""What evaluators could not score, said above the tables: the numbers themselves look as if all rows had been scored."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-UNSCORED = ("unscored", "unjudged")
-"""What evaluators call the share of their rows, or battles, that they could not score."""
+UNSCORED = {"unscored": "rows", "unjudged": "battles"}
+"""The metrics by which evaluators count what they could not score, and of what these are shares."""
 
 
 def sentences(account: Mapping[str, Any], shown: Mapping[str, str]) -> Iterator[str]:
     """Say of each evaluator which share of each model's rows was not scored. shown: what models are called."""
     for label, metrics in account["scores"].items():
-        for metric in UNSCORED:
+        for metric, rows in UNSCORED.items():
             shares = {model: one["mean"]["value"] for model, one in metrics.get(metric, {}).items()}
-            if found := [f"{100 * share:.1f}% of {shown[model]}" for model, share in shares.items() if share]:
-                yield f"{label}: {metric}: {', '.join(found)}; the other numbers of these models are none of all rows as asked"
+            found = [f"{shown[model]} {_percent(share)}" for model, share in shares.items() if share]
+            if found:
+                yield (
+                    f"{label}: not all {rows} were scored: {', '.join(found)} {metric}; numbers of models that differ in that are of "
+                    f"different {rows}"
+                )
+
+
+def _percent(share: float) -> str:
+    return "below 0.1%" if share < 0.0005 else f"{100 * share:.1f}%"
