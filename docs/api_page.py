@@ -58,7 +58,8 @@ API = (
         "Types for the fields of strategies and stages. The plan finds models, rows, files and nested strategies by these types.",
         [
             "ModelRef", "RowsRef", "LocalFile", "Reference", "Language", "Name", "nested", "nested_or_several",
-            "nested_for_each_model", "reference_or_nested", "EACH", "short_schema", "find", "strategies_with_paths", "hub_model", "model_folder", "MergeParameter", "Rule",
+            "nested_for_each_model", "reference_or_nested", "EACH", "short_schema", "find", "strategies_with_paths",
+            "hub_model", "model_folder", "MergeParameter", "Rule",
         ],
     ),
     Group("A data set", "Offered by `aya_datasets`.", ["Dataset", "AccountingDataset", "DatasetStrategy", "ExampleRow"]),
@@ -162,7 +163,7 @@ API = (
         "Rows as other people store them.",
         [
             "READERS", "Line", "json_lines", "json_array", "csv_lines", "parquet_lines", "arrow_lines", "is_saved", "saved_lines",
-            "splits_of", "opened", "opened_text", "ending_of", "stem_of", "COMPRESSED",
+            "splits_of", "opened", "opened_text", "ending_of", "stem_of", "COMPRESSED", "check_fetched",
         ],
     ),
     Group(

@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging
 
-from aya_core.api import DataError, model_folder
+from aya_core.api import DataError, check_fetched, model_folder
 from aya_plugins.modeling.memory import is_out_of_memory
 
 Where = str | os.PathLike[str]
@@ -37,9 +37,6 @@ UNREADABLE = (
     OSError, ValueError, KeyError, AttributeError, EOFError, RuntimeError, pickle.UnpicklingError, SafetensorError, StrictDataclassError,
 )  # fmt: skip
 """What the libraries raise of files that are cut short, are not what their names say, or hold settings that do not belong together."""
-
-POINTER = b"version https://git-lfs.github.com/spec/"
-"""What Git LFS leaves in place of a large file that was not fetched."""
 
 WORDS = {
     "missing": "missing, which would start at random",
@@ -162,27 +159,13 @@ def explained(where: Where, what: str) -> Iterator[None]:
     except UNREADABLE as error:
         if is_out_of_memory(error):
             raise
-        if pointers := _pointers(where):
-            raise DataError(
-                f"{where}: {', '.join(pointers)} hold no content: each is the pointer that Git LFS leaves for a file that was not fetched; "
-                "run `git lfs pull` there"
-            ) from error
+        for file in filter(Path.is_file, sorted(Path(where).glob("*"))):
+            check_fetched(file)
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(
             f"{where}: no {what} can be loaded from here ({reason}); expected a "
             "Hugging Face checkpoint: config.json, safetensors and tokenizer files"
         ) from error
-
-
-def _pointers(where: Where) -> list[str]:
-    """The names of the files that Git LFS has not fetched."""
-    found = []
-    for file in sorted(Path(where).glob("*")):
-        if file.is_file():
-            with file.open("rb") as opened:
-                if opened.read(len(POINTER)) == POINTER:
-                    found.append(file.name)
-    return found
 
 
 @contextlib.contextmanager

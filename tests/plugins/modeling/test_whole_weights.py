@@ -12,7 +12,7 @@ from aya_core.api import DataError, MergeInput, TrainingJob
 from aya_plugins.arbiters.likelihood import Likelihood
 from aya_plugins.merges.runtime.perplexity import compare_perplexity
 from aya_plugins.modeling.checkpoint import load_causal_lm, load_reward_model, load_tokenizer, load_unscored
-from aya_plugins.modeling.weights import POINTER, check_whole
+from aya_plugins.modeling.weights import check_whole
 from aya_plugins.objectives.dpo import Dpo
 from aya_plugins.routers.learned import Learned
 from aya_plugins.teachers.transformers import Transformers
@@ -173,11 +173,12 @@ def test_a_damaged_file_is_said_to_be_one(checkpoint, tmp_path):
         load_causal_lm(folder, dtype=None)
 
 
+POINTER = b"version https://git-lfs.github.com/spec/"
 UNREADABLE = {
     "pickle cut short": ("pytorch_model.bin", lambda data: data[: len(data) // 2], "no model can be loaded from here"),
     "empty pickle": ("pytorch_model.bin", lambda data: b"", "no model can be loaded from here"),
-    "pickle of Git LFS": ("pytorch_model.bin", lambda data: POINTER + b"v1\n", r"pytorch_model.bin hold.*`git lfs pull`"),
-    "safetensors of Git LFS": ("model.safetensors", lambda data: POINTER + b"v1\n", r"model.safetensors hold.*git lfs pull"),
+    "pickle of Git LFS": ("pytorch_model.bin", lambda data: POINTER + b"v1\n", r"pytorch_model.bin: the pointer.*`git lfs pull`"),
+    "safetensors of Git LFS": ("model.safetensors", lambda data: POINTER + b"v1\n", r"model.safetensors: the pointer.*git lfs pull"),
     "safetensors cut short": ("model.safetensors", lambda data: data[: len(data) // 2], "no model can be loaded"),
     "index of nothing": ("model.safetensors.index.json", lambda data: b"{}", "no model can be loaded from here"),
     "heads that do not divide the width": (
