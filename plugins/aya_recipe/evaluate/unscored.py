@@ -17,8 +17,7 @@ def sentences(account: Mapping[str, Any], shown: Mapping[str, str]) -> Iterator[
             found = [f"{shown[model]} {_percent(share)}" for model, share in shares.items() if share]
             if found:
                 yield (
-                    f"{label}: not all {rows} were scored: {', '.join(found)} {metric}; numbers of models that differ in that are of "
-                    f"different {rows}"
+                    f"{label}: not all {rows} were scored: {', '.join(found)} {metric}; models that differ in this do not compare"
                 )
 
 
