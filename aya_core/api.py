@@ -36,6 +36,7 @@ from aya_core.contract.checked import checked_answers as checked_answers, checke
 from aya_core.contract.commands import Command as Command
 from aya_core.contract.compressed import (
     COMPRESSED as COMPRESSED,
+    check_fetched as check_fetched,
     ending_of as ending_of,
     opened as opened,
     opened_text as opened_text,

@@ -20,6 +20,7 @@ _BEGINNINGS = {
     _GZIP: "compressed by gzip", _ZSTD: "compressed by zstd", b"PK\x03\x04": "a zip archive", b"BZh": "compressed by bzip2",
     b"\xfd7zXZ": "compressed by xz", b"PAR1": "a Parquet file", b"ARROW1": "an Arrow file", b"SQLite format 3": "an SQLite database",
 }  # fmt: skip
+_POINTER = b"version https://git-lfs.github.com/spec/"
 _ENDINGS = {"a Parquet file": ".parquet", "an Arrow file": ".arrow"}
 
 
@@ -57,6 +58,15 @@ def opened_text(file: Path, *, newline: str | None = None) -> Iterator[TextIO]:
         yield text
 
 
+def check_fetched(file: Path) -> None:
+    """Raise DataError for the pointer that Git LFS leaves in place of a large file that was not fetched."""
+    with file.open("rb") as stream:
+        if stream.read(len(_POINTER)) == _POINTER:
+            raise DataError(
+                f"{file}: the pointer that Git LFS leaves for a file that was not fetched; run `git lfs pull` there"
+            )
+
+
 def _open(file: Path, compression: str) -> BinaryIO:
     if compression == ".gz":
         return cast(BinaryIO, gzip.open(file, "rb"))
@@ -69,6 +79,7 @@ def _open(file: Path, compression: str) -> BinaryIO:
 
 def _check_beginning(file: Path) -> None:
     """Compare a file's first bytes with its name."""
+    check_fetched(file)
     with file.open("rb") as stream:
         first = stream.read(16)
     if not first:

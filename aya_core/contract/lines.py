@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from aya_core.contract.compressed import ending_of, opened, opened_text, stem_of
+from aya_core.contract.compressed import check_fetched, ending_of, opened, opened_text, stem_of
 from aya_core.contract.errors import DataError
 
 BATCH = 1024
@@ -193,6 +193,7 @@ def parquet_lines(file: Path) -> Iterator[Line]:
     import pyarrow
     import pyarrow.parquet
 
+    check_fetched(file)
     number, name = 0, file.stem
     try:
         with pyarrow.parquet.ParquetFile(file) as table:
@@ -209,6 +210,7 @@ def arrow_lines(file: Path) -> Iterator[Line]:
     import pyarrow
     import pyarrow.ipc
 
+    check_fetched(file)
     number, name = 0, file.stem
     try:
         with pyarrow.memory_map(str(file)) as source:

@@ -20,7 +20,14 @@ def _environment() -> ImmutableSandboxedEnvironment:
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    return ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+    return ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, finalize=_printed)
+
+
+def _printed(value: Any) -> Any:
+    """Return what a template prints. Raises ValueError for nothing, and for what is no number: Jinja would write None, or nan."""
+    if value is None or value != value:
+        raise ValueError(f"what it prints is {'null' if value is None else 'not a number (NaN)'}")
+    return value
 
 
 def check_template(text: str) -> str:

@@ -115,8 +115,17 @@ class MultipleChoice:
         return {**self._signature(), **versions()}
 
     def _numbered(self) -> Iterator[tuple[str, Question]]:
-        """Every question, under a name made of its language and its place there."""
+        """Every question, under a name made of its language and its place there. Raises DataError for an item that is there twice."""
         count: dict[str, int] = {}
+        seen: set[int] = set()  # hashes, for Global-MMLU has 600,000 rows
         for question in self._questions():
+            if question.item is not None:
+                key = hash((question.language, question.item, question.options, question.answer, question.groups))
+                if key in seen:
+                    raise DataError(
+                        f"the item '{question.item}' is in '{question.language}' twice, with the same options and answer, and would "
+                        "count twice; take one of its rows out (were two files joined?)"
+                    )
+                seen.add(key)
             count[question.language] = count.get(question.language, 0) + 1
             yield f"{question.language}/{count[question.language]}", question

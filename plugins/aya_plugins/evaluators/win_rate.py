@@ -17,12 +17,14 @@ from aya_core.api import (
     CalibratedArbiter,
     Case,
     Completion,
+    DataError,
     EvaluatedModel,
     Evaluator,
     EvaluatorStrategy,
     Field,
     Metric,
     Prompt,
+    Reasons,
     RowScore,
     Strategy,
     Verdict,
@@ -31,6 +33,9 @@ from aya_core.api import (
 )
 from aya_plugins.arbiters.judge_pairwise import drawn_order
 from aya_plugins.evaluators.signatures import settings_of, versions
+
+REASONS = 3
+"""Reasons that a message shows."""
 
 
 class WinRate(EvaluatorStrategy):
@@ -111,16 +116,25 @@ class _WinRate:
         asked = [battle for battle in battles if battle.is_met and self._outcome_unasked(battle) is None]
         cases = [case for battle in asked for case in self._cases(battle)]
         verdicts: Iterator[Sequence[Verdict]] = iter(())
+        unjudged = Reasons(keep_equal=True)
         if cases:
             arbiter: Arbiter = evaluated.arbiter(self._settings.judge)
             if isinstance(arbiter, CalibratedArbiter):
                 arbiter.calibrate(cases)
-            verdicts = checked_verdicts(arbiter, cases, "the judge of 'win-rate'")
+            verdicts = _noted(checked_verdicts(arbiter, cases, "the judge of 'win-rate'"), unjudged)
+        is_any_judged = False
         for battle in battles:
             outcome = self._outcome_unasked(battle) if battle.is_met else Outcome()
             if outcome is None:
                 outcome = self._outcome(battle, verdicts)
+            is_any_judged |= outcome.points is not None
             yield from self._rows(battle, outcome)
+        if not is_any_judged:
+            unmet = sum(not battle.is_met for battle in battles)
+            if unmet:
+                unjudged.add("no answer of one side", unmet)
+            why = "; ".join(f"{reason} ({count} times)" for reason, count in unjudged.counts(REASONS).items())
+            raise DataError(f"none of {len(battles)} battles has a result: {why or 'nobody has answered'}")
 
     def signature(self) -> Mapping[str, str]:
         against = self._settings.against
@@ -188,6 +202,14 @@ def _battles(evaluated: EvaluatedModel) -> Iterator[Battle]:
     prompts: Mapping[str, Prompt] = {prompt.id: prompt for prompt in evaluated.prompts}
     for sample in dict.fromkeys((*ours, *theirs)):
         yield Battle(prompts[sample[0]], ours.get(sample), theirs.get(sample))
+
+
+def _noted(verdicts: Iterator[Sequence[Verdict]], unjudged: Reasons) -> Iterator[Sequence[Verdict]]:
+    """Yield verdicts, and count why there is none where there is none."""
+    for several in verdicts:
+        for reason in {one.reason or one.status for one in several if one.score is None}:
+            unjudged.add(reason)
+        yield several
 
 
 def _by_sample(answers: Sequence[Completion]) -> Mapping[tuple[str, int], Completion]:

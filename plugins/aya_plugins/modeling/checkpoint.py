@@ -145,13 +145,38 @@ def load_config(where: Where) -> Any:
 
 
 def load_tokenizer(where: Where) -> Any:
-    """Read the tokenizer of a checkpoint. Raises DataError for one that gives no token offsets, and for one without vocabulary."""
+    """Read the tokenizer of a checkpoint. Raises DataError for one that gives no token offsets, without vocabulary, or of another model."""
     with explained(where, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(model_folder(where))
     if not getattr(tokenizer, "is_fast", False):
         raise DataError(f"{where}: its tokenizer has no tokenizer.json, which gives token offsets; {REMEDY}")
     _check_has_words(tokenizer, where)
+    if (model_folder(where) / "config.json").is_file():
+        _check_fits(tokenizer, load_config(where), where)
     return tokenizer
+
+
+def _check_fits(tokenizer: Any, config: Any, where: Where) -> None:
+    """Refuse a tokenizer with tokens that the model has no embedding for, where texts or templates would use them.
+
+    Added tokens may lie beyond if nothing writes them, as Gemma's for pictures.
+    """
+    rows = getattr(config.get_text_config(), "vocab_size", None)
+    if rows is None:
+        return
+    used = dict(tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False))
+    template = str(tokenizer.chat_template or "")
+    special = {tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token}
+    used |= {
+        token: place for token, place in tokenizer.get_added_vocab().items() if token in special or token in template
+    }
+    beyond = sorted((place, token) for token, place in used.items() if place >= rows)
+    if beyond:
+        place, token = beyond[-1]
+        raise DataError(
+            f"{where}: its tokenizer is another model's: {len(beyond)} of its tokens, up to {token!r} ({place}), have no embedding "
+            f"(vocab_size {rows} in config.json); {REMEDY}, or resize the model's embeddings"
+        )
 
 
 def _check_has_words(tokenizer: Any, where: Where) -> None:

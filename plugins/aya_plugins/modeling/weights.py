@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging
 
-from aya_core.api import DataError, model_folder
+from aya_core.api import DataError, check_fetched, model_folder
+from aya_plugins.modeling.memory import is_out_of_memory
 
 Where = str | os.PathLike[str]
 """A checkpoint: a folder, or an id on the hub."""
@@ -28,6 +32,11 @@ Excused = Callable[[str, str], bool]
 
 SHOWN = 6
 """Names that a message shows of each kind; the rest are counted."""
+
+UNREADABLE = (
+    OSError, ValueError, KeyError, AttributeError, EOFError, RuntimeError, pickle.UnpicklingError, SafetensorError, StrictDataclassError,
+)  # fmt: skip
+"""What the libraries raise of files that are cut short, are not what their names say, or hold settings that do not belong together."""
 
 WORDS = {
     "missing": "missing, which would start at random",
@@ -90,12 +99,13 @@ def check_whole(where: Where) -> None:
 def stored_shapes(where: Where) -> dict[str, tuple[int, ...]]:
     """The shapes of all tensors in a checkpoint's files, by name."""
     shapes: dict[str, tuple[int, ...]] = {}
-    for file in _files(where):
-        if file.suffix == ".safetensors":
-            with explained(where, "model"), safe_open(file, framework="pt") as opened:
-                shapes |= {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
-        else:
-            shapes |= {name: tuple(tensor.shape) for name, tensor in _unpickled(file).items()}
+    with explained(where, "model"):
+        for file in _files(where):
+            if file.suffix == ".safetensors":
+                with safe_open(file, framework="pt") as opened:
+                    shapes |= {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+            else:
+                shapes |= {name: tuple(tensor.shape) for name, tensor in _unpickled(file).items()}
     return shapes
 
 
@@ -131,7 +141,8 @@ def _files(where: Where) -> list[Path]:
 
 
 def _unpickled(file: Path) -> Mapping[str, Tensor]:
-    tensors: Mapping[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    can_map = zipfile.is_zipfile(file)  # files of torch 1.5 and earlier are no archives
+    tensors: Mapping[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True, mmap=can_map)
     return tensors
 
 
@@ -145,9 +156,14 @@ def explained(where: Where, what: str) -> Iterator[None]:
     """Say of errors in reading something where that was, and what was expected. what: is read."""
     try:
         yield
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except UNREADABLE as error:
+        if is_out_of_memory(error):
+            raise
+        for file in filter(Path.is_file, sorted(Path(where).glob("*"))):
+            check_fetched(file)
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(
-            f"{where}: no {what} can be loaded from here ({(str(error).strip() or 'no reason given').splitlines()[0]}); expected a "
+            f"{where}: no {what} can be loaded from here ({reason}); expected a "
             "Hugging Face checkpoint: config.json, safetensors and tokenizer files"
         ) from error
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from aya_core.api import Alert, Block, Metric, Picture, Section, StageRecord, Table, Text
 from aya_recipe.data import left_out
-from aya_recipe.evaluate import published, scores, tables
+from aya_recipe.evaluate import published, scores, tables, unscored
 from aya_recipe.evaluate.evaluation import GREEDY
 from aya_recipe.evaluate.scores import Scores
 from aya_recipe.evaluate.tables import models_of, names
@@ -66,6 +66,7 @@ def _blocks(stage: StageRecord, data: Mapping[str, Any]) -> Iterator[Block]:
         yield Alert(
             f"{', '.join(label for label, _ in labels)}: measured with a limit ({limit}); these are no numbers of whole sets"
         )
+    yield from (Alert(sentence) for sentence in unscored.sentences(account, names(models_of(account))))
     if data["stages"] or data["controls"]:
         about = f"{data['headline']}, mean over languages; ± is half the 95% interval, n the number of prompts."
         better = BETTER.get(data["goal"], "")

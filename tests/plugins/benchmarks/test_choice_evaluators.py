@@ -145,7 +145,8 @@ def test_global_mmlu_asks_for_a_letter_after_the_first_rows_of_dev(jsonl, tmp_pa
 def test_questions_that_begin_alike_follow_one_another(jsonl, tmp_path):
     for language in ("de", "fr"):
         for split in ("dev", "test"):
-            rows = [{**EXAM, "subject": evaluated} for evaluated in ("law", "anatomy", "law", "anatomy")]
+            subjects = ("law", "anatomy", "law", "anatomy")
+            rows = [{**EXAM, "subject": subject, "sample_id": str(n)} for n, subject in enumerate(subjects)]
             jsonl(rows, f"{language}/{split}.jsonl")
     contexts = [request.continuations[0].context for request in asked(GlobalMmlu(data=str(tmp_path), shots=1))]
     assert len(contexts) == 8
@@ -271,3 +272,11 @@ def test_every_question_has_a_name_of_its_own(jsonl, tmp_path):
     names = [request.id for request in asked(Xcopa(data=str(tmp_path)))]
     assert len(set(names)) == len(names) == 6
     assert isinstance(Xcopa(data=str(tmp_path)).build(), MultipleChoice)
+
+
+def test_an_item_that_is_twice_in_a_language_is_refused(jsonl):
+    other = {**COPA, "choice2": "It froze."}
+    with pytest.raises(DataError, match="the item '7' is in 'it' twice, with the same options and answer"):
+        asked(Xcopa(data=jsonl([{**COPA, "idx": 7}, {**other, "idx": 8}, {**COPA, "idx": 7}])))
+    assert len(asked(Xcopa(data=jsonl([{**COPA, "idx": 7}, {**other, "idx": 7}, {**COPA, "idx": 8}])))) == 3
+    assert len(asked(Xcopa(data=jsonl([COPA, COPA])))) == 2  # rows that do not say which item they are

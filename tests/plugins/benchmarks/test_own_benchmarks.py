@@ -134,11 +134,13 @@ def test_accuracy_by_length_counts_each_character(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"question": "{{ x }}"}, r"de\.jsonl:1: question: 'x' is undefined; columns found: q, o, a, n"),
+        ({"question": "{{ x }}"}, r"de\.jsonl:1: question: 'x' is undefined; columns found: q, o, a, n, nothing, half"),
         ({"question": "{{ q.__class__ }}"}, "question: .*unsafe"),
         ({"question": "{{ q.__class__.__mro__ }}"}, "question: "),
         ({"question": "{{ q + n }}"}, "question: TypeError"),
-        ({"options": "p"}, "options: column 'p': no such column among q, o, a, n"),
+        ({"question": "{{ q }} {{ nothing }}"}, r"de\.jsonl:1: question: ValueError: what it prints is null; mend"),
+        ({"answer": "{{ half }}"}, r"answer: ValueError: what it prints is not a number \(NaN\)"),
+        ({"options": "p"}, "options: column 'p': no such column among q, o, a, n, nothing, half"),
         ({"options": "q"}, "options: column 'q': 'Tag\\?'; expected a list"),
         ({"options": ["{{ q }}", " "]}, "options: option 1 is empty"),
         ({"answer": "vielleicht"}, r"answer: 'vielleicht'; expected one of the options ja, nein, nie"),
@@ -149,7 +151,8 @@ def test_accuracy_by_length_counts_each_character(tmp_path):
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_row_or_a_template_is_told_with_its_place(tmp_path, settings, message):
-    strategy = Choice(data=rows(tmp_path, QUESTION), **{**WAYS, **settings})
+    row = {**QUESTION, "nothing": None, "half": float("nan")}
+    strategy = Choice(data=rows(tmp_path, row), **{**WAYS, **settings})
     with pytest.raises(DataError, match=message):
         list(strategy.build().requests())
 

@@ -78,6 +78,9 @@ def test_a_file_is_called_the_same_whether_it_is_compressed_or_not(tmp_path: Pat
     ]
 
 
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
+
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
@@ -91,6 +94,9 @@ def test_a_file_is_called_the_same_whether_it_is_compressed_or_not(tmp_path: Pat
         ("x.jsonl", b"PAR1....", "a Parquet file, which its name does not say; let its name end in .parquet"),
         ("x.jsonl.gz", TEXT, "not a .gz file, whatever its name says"),
         ("x.jsonl.zst", gzip.compress(TEXT), "not a .zst file"),
+        ("x.jsonl", POINTER, "run `git lfs pull`"),
+        ("x.csv.gz", POINTER, "run `git lfs pull`"),
+        ("x.parquet", POINTER, "run `git lfs pull`"),
         ("x.jsonl", b"", "the file is empty"),
         ("x.json", b"", "the file is empty"),
         ("x.csv", b"", "the file is empty"),

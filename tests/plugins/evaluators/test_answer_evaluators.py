@@ -183,7 +183,8 @@ def test_a_drawn_order_shows_a_battle_once_and_a_liking_for_a_place_is_fair_on_a
     assert fought(First(), rival, own)["win"] == found["loss"]
     assert fought(First(), own, rival, order_seed=1)["win"] != found["win"]
     assert fought(Length(), answers(["xx"] * 1000, prompts), rival)["win"] == 1
-    assert fought(Refuses(), own, rival)["failed"] == 1
+    with pytest.raises(DataError, match=r"none of 1000 battles has a result: no \(1000 times\)"):
+        fought(Refuses(), own, rival)
 
 
 def test_orders_are_refused_where_none_are_shown():
@@ -241,10 +242,23 @@ def test_battles_without_two_verdicts_are_unjudged_and_no_part_of_the_shares():
     third = pytest.approx(1 / 3)
     assert shares(battle(own, rival, Length())) == {"win": 0.5, "loss": 0.5, "tie": 0.0, "unjudged": third}
     assert battle(rival, own, Length())["unjudged"] == pytest.approx(1 / 3)
-    refused = battle(own, rival, Refuses())
-    assert shares(refused) == {"unjudged": 1.0}
+    refused = battle(answers(["aa", "aa", "same"]), answers(["a", "aaa", "same"]), Refuses())
+    assert shares(refused) == {"win": 0.0, "loss": 0.0, "tie": 1.0, "unjudged": pytest.approx(2 / 3)}
     assert refused["failed"] == pytest.approx(2 / 3)
     assert shares(battle(own, own, Verifier())) == {"win": 0.0, "loss": 0.0, "tie": 1.0, "unjudged": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("own", "rival", "message"),
+    [
+        (["a!", "b!"], ["b", "a"], r"none of 2 battles has a result: no \(4 times\)"),
+        (["a", "b!"], ["c"], r"none of 2 battles has a result: no \(2 times\); no answer of one side \(1 times\)"),
+        ([], [], "none of 0 battles has a result: nobody has answered"),
+    ],
+)
+def test_where_no_battle_has_a_result_the_judges_reasons_are_an_error(own, rival, message):
+    with pytest.raises(DataError, match=message):
+        battle(answers(own), answers(rival), Refuses())
 
 
 def test_a_judge_that_gives_too_few_verdicts_is_an_error():

@@ -1,5 +1,6 @@
 """A checkpoint whose tensors are not all there, or not all its own, is refused wherever one is loaded, with their names."""
 
+import json
 import shutil
 
 import pytest
@@ -10,7 +11,7 @@ from transformers import AutoConfig, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 from aya_core.api import DataError, MergeInput, TrainingJob
 from aya_plugins.arbiters.likelihood import Likelihood
 from aya_plugins.merges.runtime.perplexity import compare_perplexity
-from aya_plugins.modeling.checkpoint import load_causal_lm, load_unscored
+from aya_plugins.modeling.checkpoint import load_causal_lm, load_reward_model, load_tokenizer, load_unscored
 from aya_plugins.modeling.weights import check_whole
 from aya_plugins.objectives.dpo import Dpo
 from aya_plugins.routers.learned import Learned
@@ -170,3 +171,70 @@ def test_a_damaged_file_is_said_to_be_one(checkpoint, tmp_path):
     (folder / "model.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00nonsense")
     with pytest.raises(DataError, match="no model can be loaded from here"):
         load_causal_lm(folder, dtype=None)
+
+
+POINTER = b"version https://git-lfs.github.com/spec/"
+UNREADABLE = {
+    "pickle cut short": ("pytorch_model.bin", lambda data: data[: len(data) // 2], "no model can be loaded from here"),
+    "empty pickle": ("pytorch_model.bin", lambda data: b"", "no model can be loaded from here"),
+    "pickle of Git LFS": ("pytorch_model.bin", lambda data: POINTER + b"v1\n", r"pytorch_model.bin: the pointer.*`git lfs pull`"),
+    "safetensors of Git LFS": ("model.safetensors", lambda data: POINTER + b"v1\n", r"model.safetensors: the pointer.*git lfs pull"),
+    "safetensors cut short": ("model.safetensors", lambda data: data[: len(data) // 2], "no model can be loaded"),
+    "index of nothing": ("model.safetensors.index.json", lambda data: b"{}", "no model can be loaded from here"),
+    "heads that do not divide the width": (
+        "config.json", lambda data: data.replace(b'_heads": 4', b'_heads": 5'), "no (model|configuration) can be loaded"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+@pytest.mark.parametrize("load", [load_causal_lm, load_reward_model], ids=["causal", "reward model"])
+def test_files_that_cannot_be_read_are_an_error_of_the_user(kind, load, checkpoint, tmp_path):
+    name, damage, words = UNREADABLE[kind]
+    folder = shutil.copytree(checkpoint("llama"), tmp_path / "model")
+    weights = folder / "model.safetensors"
+    if name == "pytorch_model.bin":
+        torch.save(load_file(weights), folder / name)
+    if "model" in name:
+        data = (folder / name).read_bytes() if (folder / name).exists() else b""
+        weights.unlink()
+    else:
+        data = (folder / name).read_bytes()
+    assert damage(data) != data
+    (folder / name).write_bytes(damage(data))
+    with pytest.raises(DataError, match=words):
+        load(folder, dtype=torch.float32)
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_heads_of_pickled_reward_models_are_read_also_from_files_of_old_torch(is_zip, checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint("llama"), tmp_path / "model")
+    tensors = load_file(folder / "model.safetensors") | {"score.weight": torch.ones(1, 32)}
+    tensors.pop("lm_head.weight", None)
+    (folder / "model.safetensors").unlink()
+    torch.save(tensors, folder / "pytorch_model.bin", _use_new_zipfile_serialization=is_zip)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": ["LlamaForSequenceClassification"]}))
+    assert torch.equal(load_reward_model(folder, dtype=torch.float32).score.weight, torch.ones(1, 32))
+
+
+def test_a_tokenizer_with_tokens_that_the_model_has_no_embedding_for_is_refused(checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint("llama"), tmp_path / "model")
+    tokenizer = load_tokenizer(folder)
+    rows = len(tokenizer)
+
+    def with_rows(count):
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"vocab_size": count}))
+
+    with_rows(rows - 2)
+    with pytest.raises(DataError, match=rf"its tokenizer is another model's: 2 of its tokens, up to .* \({rows - 1}\)"):
+        load_tokenizer(folder)
+    with_rows(rows)
+    tokenizer.add_tokens(["<picture>"])
+    tokenizer.save_pretrained(folder)
+    assert len(load_tokenizer(folder)) == rows + 1  # nothing writes it
+    tokenizer.chat_template += "<picture>"
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(DataError, match=r"1 of its tokens, up to '<picture>'"):
+        load_tokenizer(folder)

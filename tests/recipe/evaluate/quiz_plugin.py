@@ -54,7 +54,7 @@ class Quiz(EvaluatorStrategy):
 
 
 class Clerk(TeacherStrategy):
-    """Like short texts, answer with the question, and note in a file what was asked."""
+    """Like short texts, score none that is unheard, answer with the question, and note in a file what was asked."""
 
     model: ModelRef = Field(description="A folder; `asked` there is written.")
 
@@ -79,7 +79,8 @@ class Replying:
     def continuations(self, asked):
         for place in reversed(range(len(asked))):
             self.note(asked[place].context)
-            yield place, LogLikelihood(-float(len(asked[place].text)), 1)
+            is_known = "unheard" not in asked[place].text
+            yield place, LogLikelihood(-float(len(asked[place].text)) if is_known else float("nan"), 1)
 
 
 @hookimpl

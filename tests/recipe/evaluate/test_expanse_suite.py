@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aya_core.api import LANGUAGES, yaml12
+from aya_core.api import LANGUAGES, SHARE, yaml12
 from aya_recipe.evaluate import published
 from aya_recipe.evaluate.suite import load_suite
 
@@ -33,12 +33,12 @@ def suite(tmp_path):
 def test_the_suite_has_the_languages_of_table_1(suite):
     academic = suite.stages[0]
     for name, count in TABLE_1.items():
-        languages = [one for one in academic.evaluators[name].asked if (name, one) != ("flores", "en")]
+        languages = [one for one in academic.evaluators[name].asked_languages if (name, one) != ("flores", "en")]
         assert len(languages) == len(set(languages)) == count, name
-    assert all(academic.evaluators[name].asked is None for name in ALL_OF_A_SET)
-    assert "en" not in academic.evaluators["xstorycloze"].asked
-    assert set(academic.evaluators["mgsm"].asked) == set("de en es fr ja ru zh".split())  # noqa: SIM905
-    assert set(academic.evaluators["global-mmlu"].asked) == set(suite.languages) == set(LANGUAGES)
+    assert all(academic.evaluators[name].asked_languages is None for name in ALL_OF_A_SET)
+    assert "en" not in academic.evaluators["xstorycloze"].asked_languages
+    assert set(academic.evaluators["mgsm"].asked_languages) == set("de en es fr ja ru zh".split())  # noqa: SIM905
+    assert set(academic.evaluators["global-mmlu"].asked_languages) == set(suite.languages) == set(LANGUAGES)
     assert (academic.evaluators["global-mmlu"].shots, academic.evaluators["mgsm"].shots) == (5, 5)
     assert academic.evaluators["flores"].directions == ("xx-en", "en-xx")
 
@@ -121,6 +121,7 @@ def account(headline, against=None, **metrics):
     evaluator = {
         "headline": headline,
         "goal": "max",
+        "metrics": {name: SHARE.as_row() for name in metrics},
         "against": against,
         "signature": {"judge": "ours"},
         "unanswered": {},

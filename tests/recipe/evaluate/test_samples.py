@@ -148,10 +148,11 @@ def test_rows_whose_answers_are_known_show_them(here, aya_here):
 
 SIZES = """
 from pathlib import Path
-from aya_core.api import Demonstration, EvaluatorStrategy, Field, RowScore, RowsRef, hookimpl, read_rows
+from aya_core.api import Demonstration, EvaluatorStrategy, Field, Metric, RowScore, RowsRef, hookimpl, read_rows
 
 class Sizes(EvaluatorStrategy):
     \"\"\"Length of known answers.\"\"\"
+    metrics = {"size": Metric("characters")}
     rows: RowsRef = Field(description="Rows.")
     def build(self):
         return self

@@ -312,3 +312,14 @@ def test_odd_rows_are_told_with_line_and_what_was_expected(tmp_path, rows, messa
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(AyaError, match=message):
         read_battles(file)
+
+
+@pytest.mark.parametrize("questions", [1, 2])
+def test_one_item_in_several_languages_has_no_interval(tmp_path, questions):
+    rows = [
+        {"model_a": "x", "model_b": "y", "question_id": f"{n}", "language": code, "winner": "model_a"}
+        for n in range(questions) for code in ("de", "en")
+    ]  # fmt: skip
+    (tmp_path / "v.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    [rate] = rates(read_battles(tmp_path / "v.jsonl").against("x")).models
+    assert (rate.n, math.isnan(rate.low), math.isnan(rate.high)) == (2 * questions, questions == 1, questions == 1)

@@ -106,7 +106,7 @@ def rates(battles: Battles, *, style: bool = False, resamples: int = bootstrap.R
     for place in shown:
         counted = Counted(battles, arrays.models[place])
         spread = drawn[:, place]
-        is_known = counted.prompts > 1 and resamples > 1
+        is_known = counted.drawn > 1 and resamples > 1
         is_mean = method == "mean"
         of_mean = is_mean and (bool(battles.pool) or not battles.are_verdicts)
         error = counted.mean.standard_error if of_mean else float(spread.std(ddof=1)) if is_known else math.nan
@@ -150,7 +150,7 @@ def _error_of_mean(mine: Sequence[Rate], *, is_shared: bool) -> float:
 
 
 class Counted:
-    """What a model's battles add up to."""
+    """What a model's battles add up to. drawn: how many items, or prompts that name none, a resample draws from."""
 
     def __init__(self, battles: Battles, model: str) -> None:
         self.model = model
@@ -167,6 +167,7 @@ class Counted:
             self.losses += row.weight * (points < 0.5)
             self.ties += row.weight * (points == 0.5)
         self.prompts = len(added)
+        self.drawn = len({(part.item is None, part.item or key) for key, part in added.items()})
         self.mean = statistics.mean({"all": added})
 
 
