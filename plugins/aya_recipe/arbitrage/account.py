@@ -48,13 +48,13 @@ class Drops:
         return [{**dict(zip(names, key, strict=True)), "count": n} for key, n in sorted(self._counts.items())]
 
 
-COUNTS = ("answers", "scored", "abstained", "failed", "empty", "reasoned", "won", "tokens", "prompt_tokens")
+COUNTS = ("answers", "scored", "abstained", "failed", "empty", "reasoned", "won", "tokens", "prompt_tokens", "untold")
 """What is counted of a teacher in a language and is a field of its tally."""
 
 
 @dataclass(slots=True)
 class _Tally:
-    """Sums of one teacher in one language."""
+    """Sums of one teacher in one language. untold: answers of which it is not known how many tokens they and their prompts took."""
 
     answers: int = 0
     scored: int = 0
@@ -65,6 +65,7 @@ class _Tally:
     won: int = 0
     tokens: int = 0
     prompt_tokens: int = 0
+    untold: int = 0
     score: float = 0.0
     margins: int = 0
     margin: float = 0.0
@@ -80,6 +81,8 @@ class _Tally:
         self.prompt_tokens += answer.prompt_tokens if is_first else 0
         self.empty += answer.is_empty
         self.reasoned += answer.reasoning != ""
+        if not (answer.completion_tokens and answer.prompt_tokens):
+            self.untold += answer.reasoning != "" or not answer.is_empty
         self.endings.add(answer.finish_reason)
         if verdict.status == "scored":
             self.scored += 1
