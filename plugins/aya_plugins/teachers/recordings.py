@@ -24,7 +24,8 @@ PROMPT_TOKENS = ("prompt_tokens", "input_tokens")
 ANSWER_TOKENS = ("completion_tokens", "output_tokens")
 """The columns that are looked for, the first that is filled."""
 
-MORE = frozenset((*ENDS, *REASONING, *PROMPT_TOKENS, *ANSWER_TOKENS))
+MORE = frozenset((*ENDS, *REASONING, *PROMPT_TOKENS, *ANSWER_TOKENS, "custom_id", "choices"))
+"""Columns of rows that say more than a text, or that are replies of servers."""
 
 ERROR_LETTERS = 200
 """Of an error that are kept as a reason."""
@@ -46,6 +47,16 @@ def is_reply(row: Mapping[str, Any]) -> bool:
     return "custom_id" in row or isinstance(row.get("choices"), list)
 
 
+def bare_answer(row: Mapping[str, Any], column: str | None) -> str | None:
+    """The answer of a row that says nothing beside it, as most do; None for any other row."""
+    if not MORE.isdisjoint(row):
+        return None
+    for name in ANSWERS if column is None else (column,):
+        if (found := row.get(name)) is not None:
+            return found if isinstance(found, str) else None
+    return None
+
+
 def recordings(line: Line, column: str | None) -> Iterator[Recording]:
     """Yield the answers of a row. column: the one that holds them, where it is named. Raises DataError for what is no answer at all."""
     row = line.row
@@ -54,9 +65,6 @@ def recordings(line: Line, column: str | None) -> Iterator[Recording]:
         return
     names = ANSWERS if column is None else (column,)
     name = next((name for name in names if row.get(name) is not None), None)
-    if name is not None and isinstance(row[name], str) and MORE.isdisjoint(row):
-        yield Recording(row[name])
-        return
     if name is None:
         yield Recording(None, _why_none(line, row, names))
         return
