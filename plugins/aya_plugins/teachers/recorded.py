@@ -45,7 +45,8 @@ class RecordedColumns(Settings):
 
     id: str | None = Field(None, description="Ids of the prompts. By default id, prompt_id or question_id.")
     answer: str | None = Field(
-        None, description="The answers. By default answer, completion, text, generation(s), response or output."
+        None,
+        description="The answers. By default answer, completion, text, generation(s), response, output or the last of messages.",
     )
     model: str | None = Field(None, description="Who answered. By default model, teacher or model_name.")
     language: str | None = Field(None, description="Languages, as codes or English names. By default language.")

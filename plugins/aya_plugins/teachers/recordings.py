@@ -17,7 +17,7 @@ from aya_plugins.teachers.runtime.openai_reply import Choice, NotACompletionErro
 RECORDED = "recorded"
 """How an answer ended whose row does not say."""
 
-ANSWERS = ("answer", "completion", "text", "generation", "generations", "response", "output")
+ANSWERS = ("answer", "completion", "text", "generation", "generations", "response", "output", "messages")
 ENDS = ("finish_reason", "stop_reason")
 REASONING = ("reasoning", "reasoning_content", "thinking", "thought")
 PROMPT_TOKENS = ("prompt_tokens", "input_tokens")

@@ -238,9 +238,11 @@ def test_an_empty_answer_is_asked_for_again_with_another_seed(content):
 def test_an_answer_that_stays_empty_stands_as_empty_and_stops_nothing():
     server = FaultyServer(always(said(None)))
     with server.running() as url:
-        found = answers(url, questions(20), retries=2, max_failures=0)
+        started = time.monotonic()
+        found = answers(url, questions(20), retries=2, max_failures=0, backoff_seconds=60)
     assert [one.is_empty for one in found.values()] == [True] * 20
     assert len(server.requests) == 60
+    assert time.monotonic() - started < 20  # at once: a server that says nothing is not busy
 
 
 def test_an_empty_sample_among_others_is_asked_for_again():

@@ -132,6 +132,7 @@ def test_what_others_say_of_an_answer_is_read(tmp_path: Path, row: dict[str, Any
         ({"completion": [{"role": "assistant", "content": "four"}]}, ["four"]),
         ({"answer": [{"type": "text", "text": "fo"}, {"type": "text", "text": "ur"}]}, ["four"]),
         ({"response": {"role": "assistant", "content": "four"}}, ["four"]),
+        ({"messages": [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "four"}]}, ["four"]),
         ({"generations": ["four", None, "vier"]}, ["four", "vier"]),
         ({"generation": ["four", None, "vier"]}, ["four", "vier"]),
     ],
