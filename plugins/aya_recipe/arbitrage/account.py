@@ -79,10 +79,11 @@ class _Tally:
         self.answers += 1
         self.tokens += answer.completion_tokens
         self.prompt_tokens += answer.prompt_tokens if is_first else 0
-        self.empty += answer.is_empty
+        is_empty = answer.is_empty
+        self.empty += is_empty
         self.reasoned += answer.reasoning != ""
         if not (answer.completion_tokens and answer.prompt_tokens):
-            self.untold += answer.reasoning != "" or not answer.is_empty
+            self.untold += answer.reasoning != "" or not is_empty
         self.endings.add(answer.finish_reason)
         if verdict.status == "scored":
             self.scored += 1
@@ -199,19 +200,27 @@ def _not_whole(teacher: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]
     return sentences
 
 
+def _not_scored(teacher: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Say why no answer of a teacher was scored, or why many could not be judged."""
+    answers, scored, failed = (sum(row[name] for row in rows.values()) for name in ("answers", "scored", "failed"))
+    if scored and failed <= MANY * answers:
+        return []
+    reasons = Reasons()
+    for row in rows.values():
+        reasons.update(row["reasons"])
+    why = "; ".join(f"{reason} ({n})" for reason, n in reasons.counts(3).items())
+    if not scored:
+        return [f"{teacher}: none of its {answers} answers was scored: {why}"]
+    return [f"{teacher}: {failed} of {answers} answers could not be judged; why answers have no score: {why}"]
+
+
 def warnings(account: Mapping[str, Any]) -> list[str]:
-    """Say in which languages the scores hardly separate the candidates, and of which teachers no answer was scored."""
+    """Say in which languages the scores hardly separate the candidates, and of which teachers many answers have no score or are not
+    whole."""
     sentences = []
     for teacher, rows in account["teachers"].items():
         sentences += _not_whole(teacher, rows)
-        if not any(row["scored"] for row in rows.values()):
-            reasons = Reasons()
-            for row in rows.values():
-                reasons.update(row["reasons"])
-            why = "; ".join(f"{reason} ({n})" for reason, n in reasons.counts(3).items())
-            sentences.append(
-                f"{teacher}: none of its {sum(row['answers'] for row in rows.values())} answers was scored: {why}"
-            )
+        sentences += _not_scored(teacher, rows)
     for language, found in account["languages"].items():
         if found["compared"] < ENOUGH:
             continue

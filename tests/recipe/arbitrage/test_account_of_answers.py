@@ -10,11 +10,13 @@ from aya_core.api import (
     Judged,
     LeftOut,
     Preference,
+    Verdict,
     read_rows,
     unanswered_because,
     user_prompt,
 )
 from aya_recipe.arbitrage import costs
+from aya_recipe.arbitrage.account import Account, warnings
 
 
 def account(folder):
@@ -163,6 +165,18 @@ def test_a_judge_with_a_price_whose_tokens_are_not_known_is_told():
     assert list(costs.unpriced_judges({}, arbiter)) != []
     assert list(costs.unpriced_judges({"": {"prompt_tokens": 1, "tokens": 1}}, arbiter)) == []
     assert list(costs.unpriced_judges({}, {"use": "judge", "teacher": {"use": "openai", "price": None}})) == []
+
+
+@pytest.mark.parametrize(("failed", "told"), [(0, False), (1, False), (2, True), (20, True)])
+def test_answers_that_could_not_be_judged_are_warned_of_where_they_are_many(failed, told):
+    counts = Account()
+    for n in range(20):
+        verdict = Verdict.fail(f"reply {n} is cut") if n < failed else Verdict(1.0)
+        counts.judged(user_prompt(f"p-{n}", "de", "?"), [Judged(Completion(f"p-{n}", "ana", 0, "four"), verdict)])
+    found = [text for text in warnings(counts.measures()) if "reply N is cut" in text or "reply 0 is cut" in text]
+    assert bool(found) is told
+    if failed == 2:
+        assert found == ["ana: 2 of 20 answers could not be judged; why answers have no score: reply N is cut (2)"]
 
 
 def test_reasons_beyond_the_commonest_are_counted_together(folder, aya):
