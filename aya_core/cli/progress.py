@@ -93,10 +93,12 @@ def unanswered(measures: Mapping[str, Any]) -> list[str]:
     by_reason: dict[str, dict[str, int]] = {}
     for row in measures.get("unanswered_because", ()):
         by_reason.setdefault(row["reason"], {})[row["language"]] = row["count"]
-    return [
+    told = [
         f"{counted(sum(languages.values()), 'prompt')} not answered: {reason} ({', '.join(f'{code} {n}' for code, n in languages.items())})"
         for reason, languages in list(by_reason.items())[:MEASURES]
     ]
+    others = [sum(languages.values()) for languages in list(by_reason.values())[MEASURES:]]
+    return [*told, f"{sum(others)} more not answered, for {counted(len(others), 'other reason')}"] if others else told
 
 
 EVERY_SECONDS = 60.0

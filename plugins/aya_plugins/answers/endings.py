@@ -5,16 +5,24 @@ from __future__ import annotations
 LONGEST = 40
 """Letters of a server's own word that are kept."""
 
+BROKEN = "error"
+"""Of an answer that the server broke off: whatever stands there is none."""
+
 WORDS = {
     "stop": ("stop", "end_turn", "eos", "eos_token", "stop_sequence", "end_of_turn", "complete", "completed", "finished", "stop_word"),
     "length": ("length", "max_tokens", "max_length", "max_output_tokens", "model_length", "model_context_window_exceeded", "incomplete"),
     "filtered": (
         "content_filter", "content_filtered", "filtered", "filter", "safety", "recitation", "prohibited_content", "blocklist", "spii",
-        "guardrail_intervened", "error_toxic",
+        "guardrail_intervened", "error_toxic", "sensitive",
     ),
     "refused": ("refusal", "refused"),
+    BROKEN: (
+        "error", "abort", "aborted", "cancel", "cancelled", "canceled", "timeout", "network_error", "insufficient_system_resource",
+        "malformed_function_call", "expired", "failed",
+    ),
 }  # fmt: skip
-"""Our words, and those of others that mean the same: of OpenAI, Anthropic, Gemini, Bedrock, Mistral, Cohere and local servers."""
+"""Our words, and those of others that mean the same: of OpenAI, Anthropic, Gemini, Bedrock, Mistral, Cohere, DeepSeek, Zhipu,
+OpenRouter and local servers."""
 
 _OURS = {theirs: ours for ours, words in WORDS.items() for theirs in words}
 

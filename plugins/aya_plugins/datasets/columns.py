@@ -246,6 +246,8 @@ def _code(line: Line, written: str, codes: Mapping[str, str]) -> str:
 
 def _with_script(line: Line, language: str, column: str | None) -> str:
     """A language with the script that another column says: zho with Hant. One with a script of its own keeps it."""
+    if column is None and "script" not in line.row:
+        return language
     script = look_up(line, column, ("script",))
     both = f"{language}-{script}"
     is_script = isinstance(script, str) and re.fullmatch("[A-Za-z]{4}", script) and find_language(both) is not None

@@ -40,6 +40,11 @@ SCORES = (
 RATINGS = ("overall_score", "score", "rating")
 """Where the scores of UltraFeedback's completions are, and of sets made like it."""
 
+MORE_THAN_PROMPTS = frozenset(
+    ("chosen", "rejected", "completion", "completions", *CONVERSATIONS, *filter(None, sum(INSTRUCTIONS, ())))
+)
+"""Columns of which a row that is a prompt in a column of its own has none."""
+
 Messages = tuple[Message, ...]
 
 
@@ -63,6 +68,9 @@ class Asked(NamedTuple):
 
 def read_row(line: Line, names: Columns) -> Found:
     """Read a row in the form that its columns say. Raises DataError that names the columns found."""
+    is_usual = not (names.prompt or names.chosen or names.rejected or names.completion)
+    if is_usual and isinstance(text := line.row.get("prompt"), str) and MORE_THAN_PROMPTS.isdisjoint(line.row):
+        return Found("prompt from 'prompt'", ({"role": "user", "content": text},))  # as most rows are
     chosen = look_up(line, names.chosen, ("chosen",))
     rejected = look_up(line, names.rejected, ("rejected",))
     if (chosen is None) != (rejected is None):
@@ -126,7 +134,7 @@ def _instruction(line: Line, task: str, about: Sequence[str]) -> Asked:
     """A task with what it is about below it, where that is said."""
     more = [name for name in about if isinstance(text := line.row.get(name), str) and text.strip()]
     text = "\n\n".join(line.row[name] for name in (task, *more))
-    how = " and ".join(f"'{name}'" for name in (task, *(more or about[:1])))
+    how = " and ".join(f"'{name}'" for name in (task, *(more or [name for name in about[:1] if name in line.row])))
     asked: Messages = ({"role": "user", "content": text},)
     system = _system(line)
     return Asked((*system, *asked), f"prompt from {how}{_and_system(system)}")

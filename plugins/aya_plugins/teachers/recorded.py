@@ -29,7 +29,7 @@ from aya_plugins.datasets.columns import LANGUAGES, IdTemplate, LanguageFromName
 from aya_plugins.datasets.files import Line, read_lines
 from aya_plugins.datasets.forms import look_up
 from aya_plugins.datasets.names import IDS
-from aya_plugins.teachers.recordings import RECORDED, Recording, is_reply, recordings
+from aya_plugins.teachers.recordings import RECORDED, Recording, bare_answer, is_reply, recordings
 
 MODELS = ("model", "teacher", "model_name")
 
@@ -45,7 +45,8 @@ class RecordedColumns(Settings):
 
     id: str | None = Field(None, description="Ids of the prompts. By default id, prompt_id or question_id.")
     answer: str | None = Field(
-        None, description="The answers. By default answer, completion, text, generation(s), response or output."
+        None,
+        description="The answers. By default answer, completion, text, generation(s), response, output or the last of messages.",
     )
     model: str | None = Field(None, description="Who answered. By default model, teacher or model_name.")
     language: str | None = Field(None, description="Languages, as codes or English names. By default language.")
@@ -85,22 +86,23 @@ class _Recorded:
     def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion | Unanswered]:
         find = "SELECT text, more FROM answers WHERE id = ? ORDER BY rowid"
         keep = self._settings.reasoning == "keep"
+        wanted = sampling.n
         for prompt in prompts:
             rows = self._answers.execute(find, (prompt.id,)).fetchall()
             index, reason = 0, ""
             for text, more in rows:
-                if more is None and index < sampling.n and (keep or not may_reason(text)):  # as most are
+                if more is None and index < wanted and (keep or not may_reason(text)):  # as most are
                     yield Completion(prompt.id, "", index, text, finish_reason=RECORDED)
                     index += 1
                     continue
                 one = Recording(text, *json.loads(more)) if more else Recording(text)
                 if text is None:
                     reason = one.reason
-                elif index < sampling.n:
+                elif index < wanted:
                     what = said(text, one.reasoning, one.finish_reason, keep=keep)
                     yield what.completion(prompt.id, index, one.prompt_tokens, one.completion_tokens)
                     index += 1
-            if index < sampling.n:
+            if index < wanted:
                 yield Unanswered(prompt.id, reason or (FEWER if rows else NONE))
 
     @cached_property
@@ -125,7 +127,11 @@ class _Recorded:
             models.add(model)
             if settings.model is None or model == settings.model:
                 id = self._id(line)
-                for one in recordings(line, self._answer_column(line)):
+                column = self._answer_column(line)
+                if (text := bare_answer(line.row, column)) is not None:
+                    yield id, text, None
+                    continue
+                for one in recordings(line, column):
                     more = one[1:]
                     yield id, one.text, None if more == NOTHING_MORE else json.dumps(more)
 
@@ -133,9 +139,11 @@ class _Recorded:
         settings = self._settings
         if settings.columns.id is None and is_reply(line.row):
             line = line._replace(row=_with_own_id(line.row))
-        if look_up(line, settings.columns.id, IDS) is None:
-            raise DataError(f"{line.place}: no prompt id; expected it in column '{settings.columns.id or 'id'}'")
         columns = settings.columns
+        if look_up(line, columns.id, IDS) is None:
+            raise DataError(f"{line.place}: no prompt id; expected it in column '{columns.id or 'id'}'")
+        if settings.id_template == "{id}":
+            return row_id(line, columns.id, "", "{id}")
         language = row_language(
             line, columns.language, None, settings.language_from_name, columns.languages, columns.script
         )

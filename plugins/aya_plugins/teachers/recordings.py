@@ -10,21 +10,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aya_core.api import DataError
-from aya_plugins.answers.endings import ending
+from aya_plugins.answers.endings import BROKEN, ending
 from aya_plugins.datasets.files import Line
 from aya_plugins.teachers.runtime.openai_reply import Choice, NotACompletionError, read_reply
 
 RECORDED = "recorded"
 """How an answer ended whose row does not say."""
 
-ANSWERS = ("answer", "completion", "text", "generation", "generations", "response", "output")
+ANSWERS = ("answer", "completion", "text", "generation", "generations", "response", "output", "messages")
 ENDS = ("finish_reason", "stop_reason")
-REASONING = ("reasoning", "reasoning_content", "thinking")
+REASONING = ("reasoning", "reasoning_content", "thinking", "thought")
 PROMPT_TOKENS = ("prompt_tokens", "input_tokens")
 ANSWER_TOKENS = ("completion_tokens", "output_tokens")
 """The columns that are looked for, the first that is filled."""
 
-MORE = frozenset((*ENDS, *REASONING, *PROMPT_TOKENS, *ANSWER_TOKENS))
+MORE = frozenset((*ENDS, *REASONING, *PROMPT_TOKENS, *ANSWER_TOKENS, "custom_id", "choices"))
+"""Columns of rows that say more than a text, or that are replies of servers."""
 
 ERROR_LETTERS = 200
 """Of an error that are kept as a reason."""
@@ -46,6 +47,16 @@ def is_reply(row: Mapping[str, Any]) -> bool:
     return "custom_id" in row or isinstance(row.get("choices"), list)
 
 
+def bare_answer(row: Mapping[str, Any], column: str | None) -> str | None:
+    """The answer of a row that says nothing beside it, as most do; None for any other row."""
+    if not MORE.isdisjoint(row):
+        return None
+    for name in ANSWERS if column is None else (column,):
+        if (found := row.get(name)) is not None:
+            return found if isinstance(found, str) else None
+    return None
+
+
 def recordings(line: Line, column: str | None) -> Iterator[Recording]:
     """Yield the answers of a row. column: the one that holds them, where it is named. Raises DataError for what is no answer at all."""
     row = line.row
@@ -54,26 +65,35 @@ def recordings(line: Line, column: str | None) -> Iterator[Recording]:
         return
     names = ANSWERS if column is None else (column,)
     name = next((name for name in names if row.get(name) is not None), None)
-    if name is not None and isinstance(row[name], str) and MORE.isdisjoint(row):
-        yield Recording(row[name])
-        return
     if name is None:
         yield Recording(None, _why_none(line, row, names))
         return
     value = row[name]
-    several = isinstance(value, (list, tuple)) and name == "generations"
-    for one in value if several else [value]:
+    if isinstance(value, dict) and is_reply(value):
+        yield from _reply(line, {**value, "error": row.get("error")})
+        return
+    for one in value if _are_samples(name, value) else [value]:
         if one is None:
             yield Recording(None, "the recorded answer is null")
         else:
             yield _answer(line, row, name, one)
 
 
+def _are_samples(name: str, value: Any) -> bool:
+    """Whether an answer is a list of several. (A list of parts or messages is one, of mappings.)"""
+    if not isinstance(value, (list, tuple)):
+        return False
+    return name == "generations" or (len(value) > 0 and all(one is None or isinstance(one, str) for one in value))
+
+
 def _answer(line: Line, row: Mapping[str, Any], name: str, value: Any) -> Recording:
     text, thought = _text(line, name, value)
     reasoning = _first(row, REASONING)
+    ended = ending(_first(row, ENDS), RECORDED)
+    if ended == BROKEN:
+        return Recording(None, "the recorded answer was broken off")
     return Recording(
-        text, "", reasoning if isinstance(reasoning, str) else thought, ending(_first(row, ENDS), RECORDED),
+        text, "", reasoning if isinstance(reasoning, str) else thought, ended,
         _count(row, PROMPT_TOKENS), _count(row, ANSWER_TOKENS),
     )  # fmt: skip
 
@@ -108,6 +128,8 @@ def _reply(line: Line, row: Mapping[str, Any]) -> Iterator[Recording]:
                     "prompt_tokens": usage.get("input_tokens"), "completion_tokens": usage.get("output_tokens"),
                 },
             }  # fmt: skip
+    if isinstance(body, dict) and body.get("object") == "response":
+        body = _as_completion(body)
     if not isinstance(body, dict) or not isinstance(body.get("choices"), list) or not body["choices"]:
         found = [row.get("error"), (result or {}).get("error") if isinstance(result, dict) else None]
         found += [body.get("error") if isinstance(body, dict) else None]
@@ -124,6 +146,26 @@ def _reply(line: Line, row: Mapping[str, Any]) -> Iterator[Recording]:
         yield Recording(choice.text, "", choice.reasoning, ended, reply.prompt_tokens, choice.tokens)
     for _ in range(reply.withheld):
         yield Recording(None, "a content filter kept the recorded answer back")
+
+
+def _as_completion(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What OpenAI's interface of responses said, as a chat completion: the parts of all its items in their order."""
+    items = body.get("output")
+    items = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    parts: list[Any] = []
+    for item in items:
+        content = item.get("content")
+        is_said = item.get("type") == "message" and isinstance(content, list)
+        parts += content if is_said else [item]  # reasoning, and what calls tools
+    details = body.get("incomplete_details")
+    ended = details.get("reason") if isinstance(details, dict) else None
+    usage = body.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    return {
+        "error": body.get("error"),
+        "choices": [{"message": {"content": parts}, "finish_reason": ended or body.get("status")}] if items else [],
+        "usage": {"prompt_tokens": usage.get("input_tokens"), "completion_tokens": usage.get("output_tokens")},
+    }  # fmt: skip
 
 
 def _choices(line: Line, body: Mapping[str, Any]) -> Sequence[Choice]:

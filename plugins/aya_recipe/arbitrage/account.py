@@ -48,13 +48,13 @@ class Drops:
         return [{**dict(zip(names, key, strict=True)), "count": n} for key, n in sorted(self._counts.items())]
 
 
-COUNTS = ("answers", "scored", "abstained", "failed", "empty", "reasoned", "won", "tokens", "prompt_tokens")
+COUNTS = ("answers", "scored", "abstained", "failed", "empty", "reasoned", "won", "tokens", "prompt_tokens", "untold")
 """What is counted of a teacher in a language and is a field of its tally."""
 
 
 @dataclass(slots=True)
 class _Tally:
-    """Sums of one teacher in one language."""
+    """Sums of one teacher in one language. untold: answers of which it is not known how many tokens they and their prompts took."""
 
     answers: int = 0
     scored: int = 0
@@ -65,6 +65,7 @@ class _Tally:
     won: int = 0
     tokens: int = 0
     prompt_tokens: int = 0
+    untold: int = 0
     score: float = 0.0
     margins: int = 0
     margin: float = 0.0
@@ -78,8 +79,11 @@ class _Tally:
         self.answers += 1
         self.tokens += answer.completion_tokens
         self.prompt_tokens += answer.prompt_tokens if is_first else 0
-        self.empty += answer.is_empty
+        is_empty = answer.is_empty
+        self.empty += is_empty
         self.reasoned += answer.reasoning != ""
+        if not (answer.completion_tokens and answer.prompt_tokens):
+            self.untold += answer.reasoning != "" or not is_empty
         self.endings.add(answer.finish_reason)
         if verdict.status == "scored":
             self.scored += 1
@@ -196,19 +200,27 @@ def _not_whole(teacher: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]
     return sentences
 
 
+def _not_scored(teacher: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Say why no answer of a teacher was scored, or why many could not be judged."""
+    answers, scored, failed = (sum(row[name] for row in rows.values()) for name in ("answers", "scored", "failed"))
+    if scored and failed <= MANY * answers:
+        return []
+    reasons = Reasons()
+    for row in rows.values():
+        reasons.update(row["reasons"])
+    why = "; ".join(f"{reason} ({n})" for reason, n in reasons.counts(3).items())
+    if not scored:
+        return [f"{teacher}: none of its {answers} answers was scored: {why}"]
+    return [f"{teacher}: {failed} of {answers} answers could not be judged; why answers have no score: {why}"]
+
+
 def warnings(account: Mapping[str, Any]) -> list[str]:
-    """Say in which languages the scores hardly separate the candidates, and of which teachers no answer was scored."""
+    """Say in which languages the scores hardly separate the candidates, and of which teachers many answers have no score or are not
+    whole."""
     sentences = []
     for teacher, rows in account["teachers"].items():
         sentences += _not_whole(teacher, rows)
-        if not any(row["scored"] for row in rows.values()):
-            reasons = Reasons()
-            for row in rows.values():
-                reasons.update(row["reasons"])
-            why = "; ".join(f"{reason} ({n})" for reason, n in reasons.counts(3).items())
-            sentences.append(
-                f"{teacher}: none of its {sum(row['answers'] for row in rows.values())} answers was scored: {why}"
-            )
+        sentences += _not_scored(teacher, rows)
     for language, found in account["languages"].items():
         if found["compared"] < ENOUGH:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -33,8 +34,13 @@ def total(costs: Iterable[Cost | None]) -> Cost:
 
 
 def in_words(amounts: Cost | None) -> str:
-    """Amounts as they are printed, such as `1.24 USD`; nothing where there are none."""
-    return " + ".join(f"{amount:,.2f} {currency}" for currency, amount in (amounts or {}).items())
+    """Amounts as they are printed, such as `1.24 USD` or `0.0047 USD`; nothing where there are none."""
+    return " + ".join(f"{amount:,.{_decimals(amount)}f} {currency}" for currency, amount in (amounts or {}).items())
+
+
+def _decimals(amount: float) -> int:
+    """Two, or as many more as show two digits of a small amount."""
+    return 2 if amount >= 0.1 or amount <= 0 else 1 - math.floor(math.log10(amount))
 
 
 def judge_tokens(teachers: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, int]]:
@@ -57,6 +63,12 @@ def judge_costs(tokens: Mapping[str, Mapping[str, int]], arbiter: Mapping[str, A
         names = [name for name in member.split("/") if name]
         of_member = [price for path, price in prices if all(name in path for name in names)]
         yield cost(counts, of_member[0]) if len(of_member) == 1 else None
+
+
+def unpriced_judges(tokens: Mapping[str, Mapping[str, int]], arbiter: Mapping[str, Any]) -> Iterator[str]:
+    """Say so where what was asked to judge has a price, and its cost is not known."""
+    if not tokens and next(_prices(arbiter, ()), None) is not None:
+        yield "the judge has a price, but no tokens of its replies are known, so its cost is in no sum"
 
 
 def _prices(settings: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:

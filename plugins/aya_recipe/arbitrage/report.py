@@ -11,9 +11,9 @@
 Of each teacher (and language): prompts asked, answers; of these scored, abstained on and failed, cut at the longest length, filtered,
 refused, empty, and those that came with reasoning; `endings`, all words by which answers ended; prompts won, mean margin
 over the best answer of another teacher (on the prompts won), mean score, tokens of answers and of prompts (each prompt once), their
-cost where the teacher has a price, seconds, means of the arbiter's details, the commonest reasons for abstentions and failures, and
-why prompts were not answered. Seconds are the wall-clock time of asking, loading included, shared out by tokens (by answers where
-tokens are not known).
+cost where the teacher has a price, answers whose tokens are not known (`untold`), seconds, means of the arbiter's details, the
+commonest reasons for abstentions and failures, and why prompts were not answered. Seconds are the wall-clock time of asking, loading
+included, shared out by tokens (by answers where tokens are not known).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Row = dict[str, Any]
 ENDED = ("cut", "filtered", "refused", "empty", "reasoned")
 """Columns of the table that are shown where any answer is one of these."""
 
-SUMS = ("asked", "answers", "scored", "abstained", "failed", *ENDED, "won", "tokens", "prompt_tokens")
+SUMS = ("asked", "answers", "scored", "abstained", "failed", *ENDED, "won", "tokens", "prompt_tokens", "untold")
 
 SHOWN = 3
 """Reasons for which prompts were not answered that are told of each teacher."""
@@ -106,6 +106,7 @@ def gather(stage: StageRecord) -> Row:
             *_unanswered(teachers, by_language),
             *warnings(account),
             *_unpriced(teachers, prices),
+            *costs.unpriced_judges(judge, stage.settings["arbiter"]),
         ],
     }
 
@@ -203,11 +204,14 @@ def _because(measures: Mapping[str, Any]) -> dict[str, dict[str, int]]:
 def _unanswered(teachers: Mapping[str, Row], by_language: Mapping[str, Mapping[str, Row]]) -> Iterator[str]:
     """Say why prompts were not answered, the commonest reasons of each teacher."""
     for teacher, total in teachers.items():
+        others = list(total["unanswered_because"].values())[SHOWN:]
         for reason in list(total["unanswered_because"])[:SHOWN]:
             counts = {code: row["unanswered_because"].get(reason, 0) for code, row in by_language[teacher].items()}
             where = ", ".join(f"{code} {count}" for code, count in counts.items() if count)
             many = total["unanswered_because"][reason]
             yield f"{teacher}: {many} prompt{'' if many == 1 else 's'} not answered: {reason}{f' ({where})' if where else ''}"
+        if others:
+            yield f"{teacher}: {sum(others)} more not answered, for {len(others)} other reason{'' if len(others) == 1 else 's'}"
 
 
 def _unpriced(teachers: Mapping[str, Row], prices: Mapping[str, Any]) -> Iterator[str]:
@@ -215,6 +219,11 @@ def _unpriced(teachers: Mapping[str, Row], prices: Mapping[str, Any]) -> Iterato
     for teacher, row in teachers.items():
         if prices.get(teacher) is not None and row["answers"] and row["cost"] is None:
             yield f"{teacher}: has a price, but how many tokens its answers took is not known, so its cost is in no sum"
+        elif prices.get(teacher) is not None and row["untold"]:
+            yield (
+                f"{teacher}: how many tokens {row['untold']} of its {row['answers']} answers took is not known, so its cost is "
+                "more than it says here"
+            )
 
 
 def _reading(stage: StageRecord) -> Mapping[str, Any]:

@@ -106,6 +106,12 @@ def test_a_usual_form_is_read_and_says_how(tmp_path: Path, form: str):
     assert count == 1
 
 
+def test_columns_that_a_row_lacks_are_not_said_to_be_read(tmp_path: Path):
+    made = table(tmp_path, {"instruction": "Hi"})
+    assert list(made.rows(0)) == [PROMPT]
+    assert list(made.account()["columns"]) == ["prompt from 'instruction'"]
+
+
 def test_forms_that_say_the_same_give_the_same_record(tmp_path: Path):
     forms = ("messages", "sharegpt", "parts", "alpaca", "aya")
     assert {str(read(tmp_path, FORMS[form][0])) for form in forms} == {str([DEMONSTRATION])}

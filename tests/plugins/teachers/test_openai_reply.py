@@ -24,7 +24,7 @@ def test_choices_come_in_the_order_of_their_index():
     assert texts(choice("b", index=1), choice("a", index=0), choice("c", index=2)) == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking", "thought"])
 def test_reasoning_is_no_part_of_the_answer(field):
     assert texts(choice("42", message={field: "Let me think."})) == ["42"]
     assert reply(choice("42", message={field: "Let me think."})).choices[0].reasoning == "Let me think."
@@ -104,9 +104,34 @@ def test_a_message_of_null_beside_a_text_is_that_text():
     assert read_reply(b'{"choices": [{"message": null, "text": "x"}]}').choices[0].text == "x"
 
 
-def test_a_refusal_is_told_as_one():
-    (found,) = reply(choice(None, message={"refusal": "I cannot help."})).choices
+@pytest.mark.parametrize(
+    "more", [{"reasoning_details": [{"text": "hm"}]}, {"thinking_blocks": [{"type": "thinking", "thinking": "hm"}]}]
+)
+def test_reasoning_is_found_in_lists_and_beside_the_message(more):
+    assert reply(choice("42", message=more)).choices[0].reasoning == "hm"
+    assert reply(choice("42", **more)).choices[0].reasoning == "hm"
+    assert reply(choice("42", message={"reasoning": "hm", **more})).choices[0].reasoning == "hm"  # said once
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [choice(None, message={"refusal": "I cannot help."}), choice([{"type": "refusal", "refusal": "I cannot help."}])],
+)
+def test_a_refusal_is_told_as_one(refused):
+    (found,) = reply(refused).choices
     assert (found.text, found.finish_reason) == ("I cannot help.", "refused")
+
+
+def test_a_content_of_one_part_is_read():
+    assert texts(choice({"type": "text", "text": "42"})) == ["42"]
+
+
+@pytest.mark.parametrize("word", ["error", "abort", "insufficient_system_resource"])
+def test_an_answer_that_the_server_broke_off_is_none(word):
+    with pytest.raises(NotACompletionError, match="broke off"):
+        reply(choice("half of", finish_reason=word))
+    found = reply(choice("half of", finish_reason=word), choice("whole"))
+    assert ([one.text for one in found.choices], found.withheld) == (["whole"], 0)
 
 
 @pytest.mark.parametrize(

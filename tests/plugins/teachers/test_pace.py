@@ -82,6 +82,25 @@ def test_a_server_without_a_limit_is_soon_asked_as_much_as_may_be():
     assert seconds < 1.1 * 5000 / 64 * 0.1
 
 
+class BusyAtFirst(Limited):
+    """Has no limit, but tells the first few requests to come back."""
+
+    def __init__(self, few, latency):
+        super().__init__(1e9, 1e9, latency, None)
+        self.few = few
+
+    def takes(self, now):
+        self.few -= 1
+        return self.few < 0
+
+
+@pytest.mark.parametrize("few", [1, 4])
+def test_a_few_busy_replies_before_the_first_answer_are_soon_forgotten(few):
+    seconds, in_vain, _ = ask(BusyAtFirst(few, 0.1), 1000)
+    assert in_vain == few
+    assert seconds < 12  # 1.6 without them
+
+
 def test_nothing_is_sent_in_a_pause():
     clock = Clock()
     pace = Pace(8, clock)

@@ -51,10 +51,32 @@ def test_what_stands_around_the_answer_is_taken_off():
     assert apart("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>b<|END_RESPONSE|>").answer == "b"
 
 
+@pytest.mark.parametrize(("opening", "closing"), BOTH)
+def test_several_blocks_and_blocks_within_blocks_are_all_reasoning(opening, closing):
+    one, two = f"{opening}one{closing}", f"{opening}two{closing}"
+    assert apart(f"{one}\n\n{two}\nFour.") == ("one\n\ntwo", "Four.", False)
+    assert apart(f"one\n{closing}\n{two}\nFour.") == ("one\n\ntwo", "Four.", False)
+    assert apart(f"{one}{opening}two") == ("one\n\ntwo", "", True)
+    assert apart(f"{opening}\nhm {two} hm\n{closing}\n\nFour.") == (f"hm {two} hm", "Four.", False)
+    assert (
+        apart(f"{opening}\nWrite {opening} first.\n{closing}\nUse `{closing}`, too.").answer == f"Use `{closing}`, too."
+    )
+
+
+def test_the_case_of_marks_does_not_matter():
+    assert apart("<Think>hm</THINK>Four.") == ("hm", "Four.", False)
+    assert apart("hm\n</Think>\nFour.") == ("hm", "Four.", False)
+
+
+def test_messages_of_gpt_oss_whose_special_tokens_were_taken_out_are_told_apart():
+    assert apart("analysis2+2, so 4.assistantfinalFour.") == ("2+2, so 4.", "Four.", False)
+    assert apart("analysis of the sum: four") == ("", "analysis of the sum: four", False)
+
+
 @given(st.text(), st.text())
 def test_reasoning_never_reaches_the_answer(reasoning, answer):
     if (
-        any(closing in reasoning for _, closing in PAIRS)
+        any(mark in (reasoning + answer).lower() for pair in PAIRS for mark in pair)
         or "<|" in reasoning + answer
         or answer.strip().startswith("<answer>")
     ):

@@ -72,6 +72,23 @@ def test_several_answers_are_samples_in_the_order_of_the_file(tmp_path: Path):
             "the batch says: no",
         ),
         ({"prompt_id": "p", "id": "chatcmpl-1", "choices": [{"said": 1}]}, "a choice has no message"),
+        ({"id": "p", "answer": "half of", "finish_reason": "error"}, "the recorded answer was broken off"),
+        (
+            {
+                "custom_id": "p",
+                "response": {"body": {"choices": [{"message": {"content": "half"}, "finish_reason": "error"}]}},
+            },
+            "an answer that the server broke off",
+        ),
+        (
+            {
+                "custom_id": "p",
+                "response": {
+                    "body": {"object": "response", "status": "failed", "error": {"message": "tired"}, "output": []}
+                },
+            },
+            "the batch says: tired",
+        ),
     ],
 )
 def test_a_failure_that_was_written_down_is_no_answer_and_says_why(tmp_path: Path, row: dict[str, Any], reason: str):
@@ -95,6 +112,11 @@ OPENAI = {"message": {"content": "four", "reasoning_content": "two and two"}, "f
         {"custom_id": "p", "result": {"type": "succeeded", "message": {
             "content": [{"type": "thinking", "thinking": "two and two"}, {"type": "text", "text": "four"}],
             "stop_reason": "max_tokens", "usage": {"input_tokens": 5, "output_tokens": 7}}}},
+        {"custom_id": "p", "response": {"body": {"object": "response", "status": "incomplete",
+            "incomplete_details": {"reason": "max_output_tokens"}, "usage": {"input_tokens": 5, "output_tokens": 7}, "output": [
+                {"type": "reasoning", "summary": [{"type": "summary_text", "text": "two and two"}]},
+                {"type": "message", "content": [{"type": "output_text", "text": "four"}]}]}}},
+        {"id": "p", "response": {"id": "chatcmpl-1", "choices": [OPENAI], "usage": {"prompt_tokens": 5, "completion_tokens": 7}}},
         {"id": "chatcmpl-1", "prompt_id": "p", "choices": [OPENAI], "usage": {"prompt_tokens": 5, "completion_tokens": 7}},
         {"id": "p", "answer": "<think>two and two</think>four", "finish_reason": "length", "input_tokens": 5, "output_tokens": 7},
     ],
@@ -110,7 +132,9 @@ def test_what_others_say_of_an_answer_is_read(tmp_path: Path, row: dict[str, Any
         ({"completion": [{"role": "assistant", "content": "four"}]}, ["four"]),
         ({"answer": [{"type": "text", "text": "fo"}, {"type": "text", "text": "ur"}]}, ["four"]),
         ({"response": {"role": "assistant", "content": "four"}}, ["four"]),
+        ({"messages": [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "four"}]}, ["four"]),
         ({"generations": ["four", None, "vier"]}, ["four", "vier"]),
+        ({"generation": ["four", None, "vier"]}, ["four", "vier"]),
     ],
 )
 def test_nested_answers_are_read(tmp_path: Path, answer: dict[str, Any], texts: list[str]):

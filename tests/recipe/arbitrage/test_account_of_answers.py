@@ -10,10 +10,13 @@ from aya_core.api import (
     Judged,
     LeftOut,
     Preference,
+    Verdict,
     read_rows,
     unanswered_because,
     user_prompt,
 )
+from aya_recipe.arbitrage import costs
+from aya_recipe.arbitrage.account import Account, warnings
 
 
 def account(folder):
@@ -128,6 +131,63 @@ def test_answers_and_verdicts_cost_what_their_tokens_cost(folder):
     assert found["cost"] == ana["cost"]
     assert found["judge"]["tokens"] == {"": {"prompt_tokens": 240, "tokens": 24}}
     assert "1.03 EUR" in (folder.out / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [(0, "0.00 USD"), (0.0047, "0.0047 USD"), (0.0951, "0.095 USD"), (0.564, "0.56 USD"), (1234.5, "1,234.50 USD"),
+     (3e-7, "0.00000030 USD")],
+)  # fmt: skip
+def test_a_small_amount_is_never_printed_as_nothing(amount, words):
+    assert costs.in_words({"USD": amount}) == words
+
+
+def recorded(folder, rows):
+    path = folder.path / "recorded.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {"use": "recorded", "path": str(path), "price": {"prompt": 1, "answer": 2}}
+
+
+def test_answers_whose_tokens_are_not_known_are_no_part_of_the_cost_and_the_account_says_so(folder):
+    told = {"prompt_tokens": 10, "completion_tokens": 5}
+    rows = [{"id": f"p-{n}", "answer": f"answer {n}", **(told if n % 4 else {})} for n in range(24)]
+    folder.stage["teachers"]["ana"] = recorded(folder, rows)
+    folder.run()
+    ana = account(folder)["teachers"]["ana"]
+    assert (ana["untold"], ana["cost"]) == (6, {"USD": pytest.approx(18 * 20 / 1e6)})
+    assert any(
+        "ana: how many tokens 6 of its 24 answers took is not known" in text for text in account(folder)["warnings"]
+    )
+
+
+def test_a_judge_with_a_price_whose_tokens_are_not_known_is_told():
+    arbiter = {"use": "judge", "teacher": {"use": "openai", "price": {"prompt": 1, "answer": 2, "currency": "USD"}}}
+    assert list(costs.unpriced_judges({}, arbiter)) != []
+    assert list(costs.unpriced_judges({"": {"prompt_tokens": 1, "tokens": 1}}, arbiter)) == []
+    assert list(costs.unpriced_judges({}, {"use": "judge", "teacher": {"use": "openai", "price": None}})) == []
+
+
+@pytest.mark.parametrize(("failed", "told"), [(0, False), (1, False), (2, True), (20, True)])
+def test_answers_that_could_not_be_judged_are_warned_of_where_they_are_many(failed, told):
+    counts = Account()
+    for n in range(20):
+        verdict = Verdict.fail(f"reply {n} is cut") if n < failed else Verdict(1.0)
+        counts.judged(user_prompt(f"p-{n}", "de", "?"), [Judged(Completion(f"p-{n}", "ana", 0, "four"), verdict)])
+    found = [text for text in warnings(counts.measures()) if "reply N is cut" in text or "reply 0 is cut" in text]
+    assert bool(found) is told
+    if failed == 2:
+        assert found == ["ana: 2 of 20 answers could not be judged; why answers have no score: reply N is cut (2)"]
+
+
+def test_reasons_beyond_the_commonest_are_counted_together(folder, aya):
+    rows = [{"id": f"p-{n}", "error": "abcde"[n] * 3} for n in range(5)]
+    rows += [{"id": f"p-{n}", "answer": f"answer {n}"} for n in range(5, 24)]
+    folder.stage["teachers"]["ana"] = recorded(folder, rows)
+    told = aya("run", folder.write(), "--out", folder.out, check=0).stderr
+    assert "arbitrage.answers@ana: 2 more not answered, for 2 other reasons" in told
+    found = [text for text in account(folder)["warnings"] if "not answered" in text]
+    assert len(found) == 4
+    assert found[3] == "ana: 2 more not answered, for 2 other reasons"
 
 
 def test_a_price_asks_nothing_anew(folder):

@@ -14,7 +14,6 @@ from aya_plugins.teachers.runtime.background import Give, in_background
 from aya_plugins.teachers.runtime.openai_reply import Reply
 from aya_plugins.teachers.runtime.openai_servers import Limits, Servers
 from aya_plugins.teachers.runtime.openai_trouble import GaveUpError, RefusedError
-from aya_plugins.teachers.runtime.pacing import backoff
 from aya_plugins.teachers.runtime.settings import ServerSettings
 
 FIRST = 8
@@ -121,8 +120,7 @@ class _Call:
             spoken = [sample for sample in samples if not self._is_broken(sample)]
             if not spoken and empty < self.settings.retries:
                 self.servers.troubles[EMPTY] += 1
-                await asyncio.sleep(backoff(empty, self.settings.backoff_seconds, None))
-                empty += 1
+                empty += 1  # and asked at once: a server that says nothing is not busy
                 continue
             found += spoken or samples
 

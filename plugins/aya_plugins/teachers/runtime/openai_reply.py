@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from aya_plugins.answers.endings import ending
+from aya_plugins.answers.endings import BROKEN, ending
 
 MOST_TOKENS = 2**40
 """A count above is nobody's."""
 
 SPOKEN = frozenset({"text", "output_text"})
-"""Types of the parts of a content that are answer; what other types hold in their texts is reasoning."""
+"""Types of the parts of a content that are answer; what other types hold in their texts is reasoning, but for a refusal."""
+
+REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks", "thought")
+"""Where servers put reasoning, in the message or beside it; the first that is filled counts, for some say the same twice."""
 
 
 class NotACompletionError(Exception):
@@ -61,6 +64,8 @@ def read_reply(body: bytes) -> Reply:
         )
     choices = sorted(choices, key=_index)
     found = [_said(choice) for choice in choices]
+    if all(one.finish_reason == BROKEN for one in found):
+        raise NotACompletionError("an answer that the server broke off")
     usage = parsed.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     prompt_tokens, total = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
@@ -68,9 +73,10 @@ def read_reply(body: bytes) -> Reply:
     kept = [
         Choice(one.text, many, one.finish_reason, one.reasoning)
         for one, many in zip(found, tokens, strict=True)
-        if one.text or one.finish_reason != "filtered"
+        if one.finish_reason != BROKEN and (one.text or one.finish_reason != "filtered")
     ]
-    return Reply(kept, len(found) - len(kept), prompt_tokens, prompt_tokens + total)
+    withheld = sum(one.finish_reason == "filtered" and not one.text for one in found)
+    return Reply(kept, withheld, prompt_tokens, prompt_tokens + total)
 
 
 def _index(choice: Any) -> int:
@@ -84,27 +90,28 @@ def _said(choice: Mapping[str, Any]) -> Choice:
     message = choice.get("message")
     message = message if isinstance(message, dict) else {"content": choice.get("text")}
     finish_reason = _sound(ending(choice.get("finish_reason"), "unknown"))
-    text, thought = _parts(message.get("content"))
-    reasoning = [_text_in(message.get(name)) for name in ("reasoning_content", "reasoning")]
-    reasoning = [*filter(None, reasoning)][:1] or [_text_in(message.get("reasoning_details"))]
-    refusal = message.get("refusal")
-    if not text and isinstance(refusal, str) and refusal:
+    text, thought, refusal = _parts(message.get("content"))
+    reasoning = next(filter(None, (_text_in(part.get(name)) for part in (message, choice) for name in REASONING)), "")
+    refusal = refusal or _text_in(message.get("refusal"))
+    if not text and refusal:
         text, finish_reason = refusal, "refused"
-    return Choice(_sound(text), 0, finish_reason, _sound("\n\n".join(filter(None, (*reasoning, thought)))))
+    return Choice(_sound(text), 0, finish_reason, _sound("\n\n".join(filter(None, (reasoning, thought)))))
 
 
-def _parts(content: Any) -> tuple[str, str]:
-    """Text and reasoning of a content, which some servers return as parts of one list."""
+def _parts(content: Any) -> tuple[str, str, str]:
+    """Text, reasoning and refusal of a content, which some servers return as parts: a list of them, or one alone."""
     if content is None or isinstance(content, str):
-        return content or "", ""
-    if not isinstance(content, list):
+        return content or "", "", ""
+    if not isinstance(content, (list, dict)):
         raise NotACompletionError("JSON, but no chat completion: the content is no text")
     spoken: list[str] = []
     thought: list[str] = []
-    for part in content:
-        is_spoken = isinstance(part, str) or (isinstance(part, dict) and part.get("type", "text") in SPOKEN)
-        (spoken if is_spoken else thought).append(_text_in(part))
-    return "".join(spoken), "\n\n".join(filter(None, thought))
+    refused: list[str] = []
+    for part in content if isinstance(content, list) else [content]:
+        kind = part.get("type", "text") if isinstance(part, dict) else "text"
+        where = spoken if kind in SPOKEN else refused if kind == "refusal" else thought
+        where.append(_text_in(part))
+    return "".join(spoken), "\n\n".join(filter(None, thought)), "".join(refused)
 
 
 def _text_in(value: Any) -> str:
@@ -114,7 +121,7 @@ def _text_in(value: Any) -> str:
     if isinstance(value, list):
         return "".join(map(_text_in, value))
     if isinstance(value, dict):
-        names: Iterable[str] = ("text", "thinking", "reasoning", "content", "summary")
+        names: Iterable[str] = ("text", "thinking", "reasoning", "content", "summary", "refusal")
         return next((text for name in names if (text := _text_in(value.get(name)))), "")
     return ""
 

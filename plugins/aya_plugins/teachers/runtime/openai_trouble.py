@@ -72,7 +72,7 @@ class Diagnosis:
     def of(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Exception:
         """Return what to raise. now: seconds since 1970."""
         message = self.quote(body)
-        reason = f"{status}: {message}"
+        reason = f"{status}: {message}" if message else f"{status}, and nothing more"
         if status in (401, 403):
             return self.stop(f"refuses the request ({reason})", self._about_the_key())
         if status in NO_SUCH_THING:
@@ -91,6 +91,8 @@ class Diagnosis:
                 )
             is_busy = status == 429 or (status in OVERLOADED and wait is not None)
             return (BusyError if is_busy else TryAgainError)(str(status), message, wait)
+        if status < 300:
+            return TryAgainError(reason)
         return RefusedError(reason)
 
     def nothing_here(self, reason: str, known: Sequence[str] = ()) -> AyaError:

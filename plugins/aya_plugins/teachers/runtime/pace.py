@@ -23,6 +23,9 @@ BELOW = 0.95
 STEEPNESS = 0.4
 """How much above `BELOW` the pace is when as many requests were answered as the guess stands on; it grows with their cube."""
 
+FEWEST = 4.0
+"""Answers that a guess counts for at the least, so that one busy reply at the beginning, before there was any answer, is soon forgotten."""
+
 LESS = 0.7
 """Of a pace that was too fast, below which the next guess does not fall."""
 
@@ -116,7 +119,7 @@ class Pace:
 
     def _now_at(self, pace: float) -> float:
         """Requests a second, by how many were answered since the server was last busy."""
-        grown = self._answered / max(8.0, self._known[0])
+        grown = self._answered / max(FEWEST, self._known[0])
         return pace * (BELOW + STEEPNESS * min(grown, 100.0) ** 3)
 
     def _ramp(self, now: float) -> float:
