@@ -21,20 +21,20 @@ PACKAGES = [Path(package.__file__).parent for package in (aya_core, aya_plugins,
 
 @pytest.fixture(scope="module")
 def roots():
-    """All that decides results: functions and classes by label."""
+    """All that decides results: functions and classes with their versions, by label."""
     registry = Registry()
-    found = {f"action {name}": action.run for name, action in registry.actions.items()}
+    found = {f"action {name}": (action.run, action.version) for name, action in registry.actions.items()}
     for kind, strategies in registry.strategies.items():
-        found.update({f"{kind} {name}": strategy for name, strategy in strategies.items() if kind != "tracker"})
+        found.update({f"{kind} {name}": (one, one.version) for name, one in strategies.items() if kind != "tracker"})
     for hook in ("aya_merge_engine", "aya_optimizer"):
         (implementation,) = getattr(registry.manager.hook, hook).get_hookimpls()
-        found[f"{hook} of {implementation.plugin_name}"] = implementation.function
+        found[f"{hook} of {implementation.plugin_name}"] = (implementation.function, 1)
     return found
 
 
 def identities(roots, folders=()):
     code = Code(folders)
-    return {label: code.identity(label, root) for label, root in roots.items()}
+    return {label: code.identity(label, root, version=version) for label, (root, version) in roots.items()}
 
 
 @pytest.fixture

@@ -117,10 +117,6 @@ BAD = {
         lambda raw: stage(raw, "online").update(sampling={"max_tokens": 64}),
         ["stages.online", "sampling.n is 1"],
     ),
-    "a merge of a hub model": (
-        lambda raw: stage(raw, "blend").update(models=["sft@west", "org/model"]),
-        ["stages.blend.models", "fetch hub models first"],
-    ),
     "a model merged with itself": (
         lambda raw: stage(raw, "blend").update(models=["sft@west", "sft@west"]),
         ["stages.blend.models", "listed twice"],

@@ -109,4 +109,4 @@ def test_nothing_is_cut_in_narrow_columns(edit, aya, tmp_path):
     for output in (status, piped, terminal.file.getvalue()):
         assert "…" not in output
         assert name in re.sub(r"[^a-z-]", "", output)  # folded, between the lines of the table
-    assert max(map(len, status.splitlines())) <= 80
+    assert max(map(len, terminal.file.getvalue().splitlines())) <= 80

@@ -63,6 +63,7 @@ def test_the_whole_graph_runs_in_miniature(made_up, tmp_path, aya_command):
         *(f"stages.{stage}.trainer.tokenizer.vocab_size=300" for stage in ("blank", "blank-reward")),
         *(f"stages.{stage}.trainer.config.hidden_size=16" for stage in ("blank", "blank-reward")),
         "stages.online.sampling.max_tokens=8",
+        "stages.online.pick.allow=[length]",  # a model of two steps ends no answer
     ]
     out = tmp_path / "out"
     words = [word for override in overrides for word in ("--set", override)]

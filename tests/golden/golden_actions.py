@@ -115,6 +115,7 @@ def _stages(folder):
         "zero": {"do": "train", "data": rows, "trainer": {"use": "point", "value": 0.0}},
         "one": {"do": "train", "data": rows, "trainer": {"use": "point", "value": 1.0}},
         "arbitrage": ARBITRATION,
+        "few": {**ARBITRATION, "limit": 4},
         "tuned": {**sums, "start": "base", "trainer": {"use": "learner"}, "each": "cluster", "own": 0.8, "limit": 9},
         "blend": {"do": "merge", "models": ["base", "clever"], "weights": [3, 1], "merge": {"use": "mean"}},
         "first": TINY,

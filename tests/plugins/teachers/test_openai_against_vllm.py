@@ -2,7 +2,7 @@
 
 import pytest
 
-from aya_core.api import AyaError, Sampling, user_prompt
+from aya_core.api import AyaError, Completion, Sampling, user_prompt
 from aya_core.testing import check_teacher
 from aya_plugins.teachers.openai import OpenAI
 from aya_plugins.teachers.transformers import Transformers
@@ -11,7 +11,7 @@ GREEDY = Sampling(temperature=0, max_tokens=12)
 
 
 def answers(strategy, prompts, sampling=GREEDY, seed=0):
-    found = list(strategy.build().answer(prompts, sampling, seed))
+    found = [one for one in strategy.build().answer(prompts, sampling, seed) if isinstance(one, Completion)]
     assert len({(one.prompt_id, one.index) for one in found}) == len(found)
     return {(one.prompt_id, one.index): one for one in found}
 

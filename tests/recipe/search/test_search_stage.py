@@ -286,7 +286,6 @@ HUB = {"use": "hub", "name": "owner/set", "revision": "0" * 40}
         (set_in("blend", models=["a"]), "blend.models: there is one model, so there is nothing to search"),
         (set_in("blend", models="a"), "blend.models: there is one model"),
         (set_in("blend", models=["a", "a"]), "blend.models: a model is listed twice"),
-        (set_in("blend", models=["a", "owner/hub-model"]), "fetch hub models first"),
         (set_in("blend", budget=1), "blend.budget: input should be greater than or equal to 2"),
         (set_in("blend", population=2), "blend.population"),
         (set_in("blend", over="wieghts"), "blend.over: got 'wieghts'; expected `weights`, or"),
