@@ -40,9 +40,9 @@ quick: .venv/installed ## while you work: check style, then run the tests that s
 	$(BIN)/pytest --quiet --numprocesses 2 --dist loadfile -m "not slow and not processes" \
 		$(addprefix --ignore tests/,kernels golden $(addprefix plugins/,merges trainers modeling teachers benchmarks))
 
-test: .venv/installed ## check style and types, then run every test in two processes, the whole micro recipe included
+test: .venv/installed ## check style and types, then run every test in three processes, the whole micro recipe included
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: .venv/installed ## format, lint, types, generated docs, seals
 	$(BIN)/ruff format --check .
