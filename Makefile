@@ -40,9 +40,10 @@ quick: .venv/installed ## while you work: check style, then run the tests that s
 	$(BIN)/pytest --quiet --numprocesses 2 --dist loadfile -m "not slow and not processes" \
 		$(addprefix --ignore tests/,kernels golden $(addprefix plugins/,merges trainers modeling teachers benchmarks))
 
+# The micro recipe first: it takes longest, and nothing is left to run beside it at the end.
 test: .venv/installed ## check style and types, then run every test in three processes, the whole micro recipe included
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder tests/recipe/recipes/test_micro.py tests
 
 check: .venv/installed ## format, lint, types, generated docs, seals
 	$(BIN)/ruff format --check .
