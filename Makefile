@@ -6,7 +6,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run quick test check bench replicate docs clean
+.PHONY: help install run quick test exhaustive check bench replicate docs clean
 
 help:       ## list the targets
 	@grep -E '^[a-z]+: .*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -41,9 +41,12 @@ quick: .venv/installed ## while you work: check style, then run the tests that s
 		$(addprefix --ignore tests/,kernels golden $(addprefix plugins/,merges trainers modeling teachers benchmarks))
 
 # The micro recipe first: it takes longest, and nothing is left to run beside it at the end.
-test: .venv/installed ## check style and types, then run every test in three processes, the whole micro recipe included
+test: .venv/installed ## check style and types, then run the tests in three processes, the whole micro recipe included
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder tests/recipe/recipes/test_micro.py tests
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not exhaustive" tests/recipe/recipes/test_micro.py tests
+
+exhaustive: .venv/installed ## run the tests that `make test` leaves out: minutes a file, every launch profile, whole searches, recipes on real text (about 6 minutes)
+	$(BIN)/pytest --numprocesses 3 --dist loadfile -m exhaustive
 
 check: .venv/installed ## format, lint, types, generated docs, seals
 	$(BIN)/ruff format --check .

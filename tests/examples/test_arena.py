@@ -6,6 +6,8 @@ import shutil
 import pytest
 from places import ROOT
 
+pytestmark = pytest.mark.exhaustive
+
 EXAMPLES = ROOT / "examples" / "recipes"
 LANGUAGES = ("ar", "de", "en", "es", "fr", "hi", "ja", "pl", "ru", "tr", "zh")
 MODELS = ("llama-3.3-70b-instruct", "qwen2.5-14b-instruct", "qwen2.5-7b-instruct")

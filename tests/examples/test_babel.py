@@ -6,6 +6,8 @@ import shutil
 import pytest
 from places import ROOT
 
+pytestmark = pytest.mark.exhaustive
+
 RECIPE = ROOT / "examples" / "recipes" / "babel.yaml"
 LANGUAGES = ("ar", "en", "ja")
 MODELS = ("llama-3.3-70b-instruct", "qwen2.5-14b-instruct", "qwen2.5-7b-instruct")

@@ -26,6 +26,8 @@ import pytest
 
 from aya_core.api import Judged, read_rows
 
+pytestmark = pytest.mark.exhaustive
+
 HERE = Path(__file__).parent
 ROUTERS = ("all", "learned", "random", "single", "fixed")
 

@@ -181,6 +181,8 @@ def test_reasoning_that_the_template_opens_ends_where_the_answer_closes_it(think
     assert 0 < len(closed) < len(raw)
     for key, one in found.items():
         thought, _, said = raw[key].text.partition("</think>")
+        if "think>" in thought + said:  # further blocks, which are taken out, too: see test_reasoning.py
+            continue
         assert (one.reasoning, one.text) == (thought.strip().removeprefix("<think>").strip(), said.strip())
         assert one.completion_tokens == raw[key].completion_tokens
         if key not in closed:

@@ -14,6 +14,8 @@ from aya_core.api import AyaError, Completion, Judged, Verdict
 from aya_plugins.trainers.runtime.settings import PROFILES, Launch
 from aya_plugins.trainers.sft import Sft
 
+pytestmark = pytest.mark.exhaustive
+
 STEPS = 40
 ONE = {"profile": "single"}
 TWO = {"profile": "cpu", "processes": 2}

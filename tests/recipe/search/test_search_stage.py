@@ -13,6 +13,8 @@ from aya_recipe.numbers.statistics import Estimate
 from aya_recipe.search.report import sentences
 from aya_recipe.search.search import beats
 
+pytestmark = pytest.mark.exhaustive
+
 
 @pytest.fixture
 def recipe(tmp_path):

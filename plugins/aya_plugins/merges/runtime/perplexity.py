@@ -212,7 +212,7 @@ def _encode(models: Sequence[MergeInput], lines: Mapping[str, Sequence[str]]) ->
     tokenizers = {}
     longest = MAX_TOKENS
     for model in models:
-        tokenizers[model.name] = load_tokenizer(model.folder)
+        tokenizers[model.name] = load_tokenizer(model.folder, must_fit=False)
         limit = getattr(load_config(model.folder).get_text_config(), "max_position_embeddings", None)
         longest = min(longest, limit or longest)
     return encode_lines(tokenizers, lines, longest)
