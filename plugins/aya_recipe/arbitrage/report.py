@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aya_core.api import Alert, Block, Picture, Reasons, Section, StageRecord, Text
-from aya_recipe.arbitrage import costs, drawing_prompts
+from aya_recipe.arbitrage import costs, limiting
 from aya_recipe.arbitrage.account import warnings
 from aya_recipe.data import left_out
 from aya_recipe.report import bars
@@ -242,7 +242,7 @@ def _columns_read(stage: StageRecord) -> list[str]:
 
 def _limited(stage: StageRecord) -> list[str]:
     limit = stage.settings.get("limit")
-    return [] if limit is None else [f"made with a limit: {drawing_prompts.sentence(limit)}"]
+    return [] if limit is None else [f"made with a limit: {limiting.sentence(limit)}"]
 
 
 def by_reason(dropped: Iterable[Mapping[str, Any]]) -> dict[str, int]:

@@ -30,7 +30,7 @@ from aya_core.api import (
     reference_or_nested,
     short_schema,
 )
-from aya_recipe.arbitrage import drawing_prompts, judging, picking, report, routing, sampling
+from aya_recipe.arbitrage import judging, limiting, picking, report, routing, sampling
 from aya_recipe.arbitrage.picking import Pick
 
 TEACHING = ("languages", "sampling", "limit")
@@ -78,7 +78,7 @@ class ArbitrageStage(Stage):
         "pick-best": Action(picking.pick_best, version=2),
         "pick-pairs": Action(picking.pick_pairs, version=2),
         "pick-groups": Action(picking.pick_groups, version=2),
-        drawing_prompts.DRAW: drawing_prompts.ACTION,
+        limiting.LIMIT: limiting.ACTION,
     }
 
     prompts: reference_or_nested(RowsRef, "dataset") | None = Field(None, description="What is asked.")  # type: ignore[valid-type]
@@ -112,7 +112,7 @@ class ArbitrageStage(Stage):
             assert self.prompts is not None  # the recipe checks that there are prompts or answers
             pool: Mapping[str, Teaching] = self.teachers or {}
             prompts = build.rows(self.prompts, "prompts", "prompts", f"{self.name}.prompts")
-            prompts = drawing_prompts.add(build, f"{self.name}.drawn", prompts, self.limit)
+            prompts = limiting.add(build, f"{self.name}.drawn", prompts, self.limit)
             languages = {name: teaching.languages for name, teaching in pool.items()}
             limits = {name: teaching.limit for name, teaching in pool.items()}
             routes = _route(self, build, prompts, languages, limits)

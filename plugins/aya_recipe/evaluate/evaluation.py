@@ -29,7 +29,7 @@ from aya_core.api import (
     read_rows,
     write_rows,
 )
-from aya_recipe.arbitrage import drawing_prompts, sampling
+from aya_recipe.arbitrage import limiting, sampling
 from aya_recipe.evaluate import replying
 from aya_recipe.evaluate.verdict_cache import VerdictCache
 
@@ -121,7 +121,7 @@ def signature_of(work: Work, evaluator: Evaluator) -> dict[str, str]:
     """
     signature = dict(evaluator.signature())
     if (limit := work.node.settings.get(LIMIT)) is not None:
-        signature[LIMIT] = drawing_prompts.sentence(limit)
+        signature[LIMIT] = limiting.sentence(limit)
     for role, path in work.inputs.items():
         if not role.startswith("evaluator."):
             continue

@@ -29,7 +29,7 @@ from aya_core.api import (
     nested_for_each_model,
     reference_or_nested,
 )
-from aya_recipe.arbitrage import drawing_prompts, sampling
+from aya_recipe.arbitrage import limiting, sampling
 from aya_recipe.evaluate import contamination, evaluation, replying, report
 from aya_recipe.evaluate.published import published_name
 from aya_recipe.options import defaults
@@ -42,7 +42,7 @@ class EvaluateStage(Stage):
         "request": Action(replying.collect),
         "reply": Action(replying.reply, resumes=True, asks=True),
         "evaluate": Action(evaluation.evaluate, resumes=True, version=2),
-        drawing_prompts.DRAW: drawing_prompts.ACTION,
+        limiting.LIMIT: limiting.ACTION,
         "find-contamination": Action(contamination.find),
     }
 
@@ -103,7 +103,7 @@ class EvaluateStage(Stage):
             if self.prompts is None:
                 raise build.error("prompts", "missing; an evaluator here scores answers to prompts")
             prompts = build.rows(self.prompts, "prompts", "prompts", f"{self.name}.prompts")
-            prompts = drawing_prompts.add(build, f"{self.name}.drawn", prompts, self.limit)
+            prompts = limiting.add(build, f"{self.name}.drawn", prompts, self.limit)
             teacher = defaults.teacher(build, self.teacher)
             for name, model in models.items():
                 answers[name] = sampling.add(

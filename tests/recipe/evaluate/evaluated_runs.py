@@ -22,6 +22,11 @@ def evaluate(folder):
         "evaluate", "ana", "bo", "--evaluator", "quiz", "--evaluator", "long=quiz,questions=6", "--teacher", "clerk",
         "--set", "plugins=[quiz_plugin.py]", "--set", "stages.evaluate.groups={both: [quiz, long]}", "--json", "-q",
     ]  # fmt: skip
+    return folder / "runs" / "evaluate", json.loads(printed_in(folder, words))
+
+
+def printed_in(folder, words):
+    """Run the command in a folder; returns what it printed on stdout."""
     here = Path.cwd()
     os.chdir(folder)
     try:
@@ -29,4 +34,4 @@ def evaluate(folder):
     finally:
         os.chdir(here)
     assert done.exit_code == 0, done.output + str(done.exception)
-    return folder / "runs" / "evaluate", json.loads(done.stdout)
+    return done.stdout

@@ -1,12 +1,8 @@
 """A run in which two models and a rival answered the same questions in three languages, made in this process but for its worker."""
 
 import json
-import os
-from pathlib import Path
 
-from click.testing import CliRunner
-
-from aya_core import cli
+from evaluated_runs import printed_in
 
 PLUGIN = '''
 import hashlib
@@ -71,11 +67,5 @@ def evaluate_rivals(folder):
         "evaluate", "./models/ana", "models/bo", "--suite", "suite.yaml", "--data", ".", "--against", "models/rival",
         "--judge", "length,max_repetition=null", "--teacher", "clerk", "-q",
     ]  # fmt: skip
-    here = Path.cwd()
-    os.chdir(folder)
-    try:
-        done = CliRunner().invoke(cli.aya, words, env={"COLUMNS": "200"})
-    finally:
-        os.chdir(here)
-    assert done.exit_code == 0, done.output + str(done.exception)
+    printed_in(folder, words)
     return folder

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aya_core.api import READERS, DataError, Line, did_you_mean
+from aya_core.api import READERS, DataError, Line, ending_of
 from aya_recipe.numbers import bootstrap
 from aya_recipe.numbers.winrates.battles import Arrays, Battle, Battles
 from aya_recipe.numbers.winrates.cells import as_number
@@ -134,9 +134,11 @@ def _gamed(file: Path) -> Gamed:
 
 
 def _lines(file: Path) -> Sequence[Line]:
-    reader = READERS.get(file.suffix.lower())
-    if reader is None or not file.is_file():
-        raise DataError(f"{file}: no such file of the kinds {', '.join(READERS)}; {did_you_mean(file.suffix, READERS)}")
+    if not file.is_file():
+        raise DataError(f"{file}: no such file; expected one of the data set tatsu-lab/alpaca_eval")
+    reader = READERS.get(ending_of(file))
+    if reader is None:
+        raise DataError(f"{file}: no {' or '.join(READERS)} file; expected one of these endings")
     return list(reader(file))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from aya_core.api import Action, Builder, Prompt, Work, read_rows, write_rows
 from aya_recipe.arbitrage.drawing import drawn_by_language
 
-DRAW = "limit-prompts"
+LIMIT = "limit-prompts"
 """The action of the step."""
 
 
@@ -16,10 +16,10 @@ def add(build: Builder, id: str, prompts: str, limit: int | None) -> str:
     """Add the step that draws prompts, and return its id; without a limit, that of the prompts."""
     if limit is None:
         return prompts
-    return build.add(id, DRAW, "prompts", {"limit": limit}, {"prompts": prompts})
+    return build.add(id, LIMIT, "prompts", {"limit": limit}, {"prompts": prompts})
 
 
-def draw(work: Work) -> Mapping[str, Any]:
+def limit_prompts(work: Work) -> Mapping[str, Any]:
     """Draw so many prompts of each language, by their ids: those that differ in the language at the start of their ids alone are drawn
     together."""
     limit, total = work.setting("limit"), 0
@@ -46,5 +46,6 @@ def sentence(limit: int) -> str:
 
 
 ACTION = Action(
-    draw, phrases=lambda measures: [f"{measures['rows']:,} of {measures['of']:,} prompts"] if "of" in measures else []
+    limit_prompts,
+    phrases=lambda measures: [f"{measures['rows']:,} of {measures['of']:,} prompts"] if "of" in measures else [],
 )
