@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 from pydantic import model_validator
 
 from aya_core.api import Field, Language, LocalFile, Settings, content_of, plain_language, stable_hash
-from aya_plugins.benchmarks.drawn import drawn, limit_signature
+from aya_plugins.benchmarks.drawn import LIMIT, drawn, limit_signature
 from aya_plugins.benchmarks.sources import Source
 from aya_plugins.benchmarks.tables import Row, find_tables, read_tables
 from aya_plugins.datasets.hub import check_revision
@@ -42,11 +42,7 @@ class BenchmarkData(Settings):
         description="Evaluate those of `languages` that the data has; otherwise it is an error if one is missing.",
     )
 
-    limit: int | None = Field(
-        None,
-        ge=1,
-        description="For a quick look: so many rows of each language, drawn by a hash; the same ones in every language.",
-    )
+    limit: int | None = Field(None, ge=1, description=LIMIT)
 
     @model_validator(mode="after")
     def _pinned(self) -> Self:

@@ -68,11 +68,11 @@ class OwnData(BenchmarkData):
             )
         return self
 
-    def rows(self, *splits: str) -> Iterator[Row]:
-        """Stream the rows of these splits."""
+    def rows_in(self, languages: Sequence[str] | None, *splits: str) -> Iterator[Row]:
+        """Stream the rows of these splits in some languages."""
         return read_tables(
             replace(self.source, split=self.split), data=self.data, revision=self.revision, hub=self.hub, splits=splits,
-            languages=self.asked_languages, codes=self.codes, language=self.language,
+            languages=languages, codes=self.codes, may_lack=self.may_lack_languages, language=self.language,
         )  # fmt: skip
 
     def item_of(self, row: Row) -> str | None:

@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 from test_lm_eval_parity import mmlu, models, published, rows_agree, subject, teachers, theirs  # noqa: F401
 
-from aya_core.api import Completion, DataError, EvaluatedModel, LogLikelihood, Replies
+from aya_core.api import Completion, CorpusScore, DataError, EvaluatedModel, LogLikelihood, Replies, RowScore
 from aya_plugins.evaluators.choice import Choice
 from aya_plugins.evaluators.generate import Generate
 from aya_plugins.evaluators.global_mmlu import GlobalMmlu
@@ -282,3 +282,29 @@ def test_every_setting_that_moves_numbers_is_in_the_signature(tmp_path):
         {"metric": "contains"},
     ):
         assert Generate(**{**ways, **changed}).build().signature() != first, changed
+
+
+def test_a_column_may_name_the_same_question_in_every_language(tmp_path):
+    for code in ("de", "fr"):
+        data = rows(tmp_path, *({**QUESTION, "key": f"k{n}", "a2": "ja"} for n in range(2)), name=f"{code}.jsonl")
+    choice = Choice(data=data, **WAYS, item="key").build()
+    ids = [request.id for request in choice.requests()]
+    replies = Replies({id: [LogLikelihood(-1.0, 1), LogLikelihood(-2.0, 1)] for id in ids})
+    found = choice.evaluate(EvaluatedModel("m", [], [], [], lambda pairs: [], replies))
+    assert {(row.language, row.item) for row in found} == {(code, key) for code in ("de", "fr") for key in ("k0", "k1")}
+    for metric in ("exact_match", "chrf++"):
+        settings = Generate(data=data, question="{{ q }}", answer="{{ a2 }}", metric=metric, item="key")
+        assert [request.prompt.item for request in settings.build().requests()] == ["k0", "k1"] * 2
+        answered = said(settings, *[("ja", "stop")] * 4)
+        assert {row.item for row in answered if isinstance(row, RowScore)} == {"k0", "k1"}
+        assert all(row.influences.keys() == {"k0", "k1"} for row in answered if isinstance(row, CorpusScore))
+    with pytest.raises(DataError, match="column 'kye' is missing"):
+        list(Choice(data=data, **WAYS, item="kye").build().requests())
+
+
+def test_languages_that_the_data_lacks_are_left_out_only_where_that_is_said(tmp_path):
+    settings = {"data": rows(tmp_path, QUESTION), **WAYS, "languages": ["de", "fr"]}
+    (request,) = Choice(**settings, may_lack_languages=True).build().requests()
+    assert request.language == "de"
+    with pytest.raises(DataError, match="fr"):
+        list(Choice(**settings).build().requests())
