@@ -16,9 +16,10 @@ from torch import Tensor
 _LEAST_MULTIPLICATIONS = 1 << 20
 # Longest sum that oneDNN makes in one go: beyond, its rounding errors are more than twice MKL's.
 _INNER = 512
-# Of a longer sum oneDNN needs copies of parts of both factors. With fewer rows the product is too short to win back what the
-# copy of the right one costs: by the speeds above, about 80 rows are even.
-_LEAST_ROWS_FOR_COPIES = 256
+# oneDNN needs copies of parts of both factors of a longer sum, of a transposed left factor, and of each result that is added.
+# With fewer rows, or terms in the sum, the product is too short to win back what the largest of these copies costs: by the
+# speeds above, about 80 are even.
+_LEAST_FOR_COPIES = 256
 
 
 def write_product(out: Tensor, left: Tensor, right: Tensor, *, bias: Tensor | None = None, factor: float = 1.0) -> None:
@@ -55,12 +56,10 @@ def _add_by_onednn(total: Tensor, left: Tensor, right: Tensor, *, starts: bool) 
 
 
 def _onednn(left: Tensor, right: Tensor) -> Tensor:
-    """left @ right. The operator wants rows of the left factor end to end, so a transposed one goes in as the right factor.
+    """left @ right. The operator copies a left factor whose rows have gaps, or a transposed one, and takes any right factor.
 
-    It takes any right factor, but one with gaps between its rows, as a slice of columns has them, it multiplies 500 times slower.
+    But a right one with gaps between its rows, as a slice of columns has them, it multiplies 500 times slower.
     """
-    if left.stride(0) == 1 and left.shape[1] > 1:
-        return _multiply(right.T.contiguous(), _without_gaps(left)).T
     return _multiply(left, _without_gaps(right).T)
 
 
@@ -81,7 +80,8 @@ def _is_for_onednn(left: Tensor, right: Tensor) -> bool:
         left.dtype is torch.float32
         and left.device.type == "cpu"
         and rows * inner * right.shape[1] >= _LEAST_MULTIPLICATIONS
-        and (inner <= _INNER or right.is_contiguous() or rows >= _LEAST_ROWS_FOR_COPIES)
+        and (left.is_contiguous() or inner >= _LEAST_FOR_COPIES)
+        and (inner <= _INNER or right.is_contiguous() or rows >= _LEAST_FOR_COPIES)
         and is_onednn_faster()
     )
 
