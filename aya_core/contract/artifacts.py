@@ -322,26 +322,32 @@ def read_rows(folder: Path, record: type[Row]) -> Iterator[Row]:
 
     Raises DataError for a folder without such rows.
     """
+    names = list(record.columns)
+    for batch in read_batches(folder, record):
+        there = set(batch.schema.names)
+        columns = (
+            batch.column(name).to_pylist() if name in there else repeat(record.defaults[name], len(batch))
+            for name in names
+        )
+        for values in zip(*columns, strict=True):
+            yield record.from_values(*values)
+
+
+def read_batches(folder: Path, record: type[Row]) -> Iterator[pyarrow.RecordBatch]:
+    """Stream the same rows as tables, for what can be said of whole columns. Columns that came later may be missing."""
     import pyarrow.parquet
 
     folder = Path(folder)
     shards = [folder] if folder.is_file() else sorted(folder.glob("*.parquet"))
     if not shards:
         raise DataError(f"{folder}: no rows here; expected Parquet files with the columns {', '.join(record.columns)}")
-    names = list(record.columns)
     for shard in shards:
         try:
             with pyarrow.parquet.ParquetFile(shard) as file:
                 there = set(file.schema_arrow.names)
                 if missing := sorted(set(record.columns) - there - record.defaults.keys()):
                     raise DataError(f"{shard}: no column '{missing[0]}'; expected rows of {record.__name__}")
-                for batch in file.iter_batches(READ_ROWS, columns=[name for name in names if name in there]):
-                    columns = (
-                        batch.column(name).to_pylist() if name in there else repeat(record.defaults[name], len(batch))
-                        for name in names
-                    )
-                    for values in zip(*columns, strict=True):
-                        yield record.from_values(*values)
+                yield from file.iter_batches(READ_ROWS, columns=[name for name in record.columns if name in there])
         except (pyarrow.ArrowInvalid, OSError) as error:
             raise DataError(f"{shard}: not a whole Parquet file ({error}); make it again") from None
 

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from aya_core.contract.artifacts import read_rows
+from aya_core.contract.artifacts import read_batches, read_rows
 from aya_core.contract.checked import checked_answers
 from aya_core.contract.errors import DataError
 from aya_core.contract.kinds import Teacher
@@ -133,11 +133,16 @@ def _asking(
 
 def _endings(folders: Iterable[Path]) -> dict[str, int]:
     """How many answers are empty, and how many were cut; without those that are 0."""
+    import pyarrow.compute
+
     counts: Counter[str] = Counter()
     for folder in folders:
-        for row in read_rows(folder, _Ending):
-            counts["empty"] += not row.text.strip(BLANKS)
-            counts["cut"] += row.finish_reason == "length"
+        for answers in read_batches(folder, _Ending):  # whole columns: row by row it takes a tenth of the step
+            bare = pyarrow.compute.utf8_trim(answers.column("text"), characters=BLANKS)
+            counts["empty"] += pyarrow.compute.sum(pyarrow.compute.equal(bare, "")).as_py() or 0
+            counts["cut"] += (
+                pyarrow.compute.sum(pyarrow.compute.equal(answers.column("finish_reason"), "length")).as_py() or 0
+            )
     return {name: count for name, count in counts.items() if count}
 
 
