@@ -24,7 +24,7 @@ from pydantic import PydanticUserError, ValidationError
 
 from aya_core import hookspecs
 from aya_core.contract.commands import Command
-from aya_core.contract.errors import PluginError, did_you_mean
+from aya_core.contract.errors import PluginError, did_you_mean, is_file
 from aya_core.contract.explain import SettingsError, explain
 from aya_core.contract.hashes import file_hash
 from aya_core.contract.identity import Code
@@ -72,6 +72,11 @@ class Registry:
             disabled = os.environ.get("AYA_DISABLE_PLUGINS", "").split(",")
         self.disabled = frozenset(name.strip() for name in disabled if name.strip())
         self.files = tuple(files)
+        for path in self.files:
+            if not is_file(path):
+                raise PluginError(
+                    f"plugins: no file {str(path)!r}; expected a Python file with hooks, relative to the recipe"
+                )
         self.only_own = only_own
         self.code = Code(last=[path.resolve().parent for path in self.files])
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
@@ -269,8 +274,6 @@ class Registry:
             raise PluginError(f"AYA_DISABLE_PLUGINS: no plugin named '{name}'; {did_you_mean(name, seen)}")
 
     def _load_file(self, path: Path) -> None:
-        if not path.is_file():
-            raise PluginError(f"plugins: no file {path}; expected a Python file with hooks, relative to the recipe")
         name = f"aya_plugin_file_{path.stem}"
         if path.suffix != ".py":
             raise PluginError(f"plugins: {path} is not a Python file; expected a name that ends in .py")
