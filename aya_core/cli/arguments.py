@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from aya_core.contract.errors import RecipeError, did_you_mean, is_file
+from aya_core.contract.errors import RecipeError, did_you_mean
+from aya_core.contract.trouble import is_file
 from aya_core.planning.recipe import LoadedRecipe, load_recipe
 from aya_core.planning.registry import Registry
 

@@ -14,11 +14,12 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from aya_core.contract.errors import RecipeError, did_you_mean, is_file
+from aya_core.contract.errors import RecipeError, did_you_mean
 from aya_core.contract.explain import SettingsError, explain, sentence
 from aya_core.contract.records import LANGUAGES
 from aya_core.contract.stage import Language, Name
 from aya_core.contract.strategies import Settings, nested
+from aya_core.contract.trouble import is_file
 from aya_core.planning import yaml12
 from aya_core.planning.registry import Registry
 

@@ -24,13 +24,14 @@ from pydantic import PydanticUserError, ValidationError
 
 from aya_core import hookspecs
 from aya_core.contract.commands import Command
-from aya_core.contract.errors import PluginError, did_you_mean, is_file
+from aya_core.contract.errors import PluginError, did_you_mean
 from aya_core.contract.explain import SettingsError, explain
 from aya_core.contract.hashes import file_hash
 from aya_core.contract.identity import Code
 from aya_core.contract.kinds import KINDS
 from aya_core.contract.stage import NAME, Action, Stage
 from aya_core.contract.strategies import Strategy, strategies_in
+from aya_core.contract.trouble import is_file
 from aya_core.contract.words import fault_without_type, faults_of_class
 from aya_core.planning.printing import prints_named
 from aya_core.planning.reading import ACTIONS
