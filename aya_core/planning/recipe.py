@@ -36,7 +36,7 @@ class Machine(Settings):
 def _stage(value: Any, info: Any) -> Any:
     """Validate one stage by what it does."""
     if not isinstance(value, dict):
-        raise SettingsError(f"expected a stage, a mapping such as {{name: mine, do: merge}}; got {value!r:.60}")
+        raise SettingsError(f"expected a stage, a mapping with `name` and `do`; got {value!r:.60}")
     stages = info.context["registry"].stages
     do = value.get("do")
     if do is None:

@@ -11,7 +11,7 @@ from aya_core.planning.registry import Registry
 MERGE = "{name: m, do: merge, merge: {use: slerp}, models: [%s, ./b]}"
 
 STAGES = {
-    "a word": ("sft", "stages.0: expected a stage, a mapping such as"),
+    "a word": ("sft", "stages.0: expected a stage, a mapping with `name` and `do`"),
     "nothing": ("~", "stages.0: expected a stage"),
     "a list": ("[a]", "stages.0: expected a stage"),
     "a list to do": ("{do: [merge]}", "stages.0.do: no stage does ['merge']"),
