@@ -118,7 +118,7 @@ class Diagnosis:
             text = _message(json.loads(text)) or text
         except (ValueError, RecursionError):
             if is_html(body):
-                text = "a web page: " + " ".join(re.findall(r"<title>(.*?)</title>", text, re.DOTALL | re.IGNORECASE))
+                text = f"a web page: {_title(text)}"
         return self.clean(text)
 
     def clean(self, text: str) -> str:
@@ -130,6 +130,12 @@ class Diagnosis:
         if self._variable is None:
             return "it wants a key: name the environment variable that holds it with `api_key_env`"
         return f"check the key in the environment variable '{self._variable}', and what it may use"
+
+
+def _title(page: str) -> str:
+    opening = re.search("<title>", page, re.IGNORECASE)
+    closing = re.compile("</title>", re.IGNORECASE).search(page, opening.end()) if opening else None
+    return page[opening.end() : closing.start()] if opening and closing else ""
 
 
 def _any_form(character: str) -> str:
