@@ -218,8 +218,9 @@ class MergeJob:
     models: the inputs; names differ. weights: by model, where they differ. out: an empty folder. scratch: a folder beside it that
     survives a kill, for what is done already; None means start anew. base: for merges that need one, and for files that go
     along. dtype: stored as; None keeps the input's. slices: which layers are taken from where; None takes all of all.
-    chat_template: one to store instead of the base's. description: method and settings, for the model card. report: call it
-    with (done, total) bytes.
+    chat_template: one to store instead of the base's. allow: settings of config.json in which models may differ though they say what
+    weights mean, `sliding_window` or `text_config.sliding_window`; the merge has the base's, or the first model's. description:
+    method and settings, for the model card. report: call it with (done, total) bytes.
     """
 
     models: tuple[MergeInput, ...]
@@ -233,6 +234,7 @@ class MergeJob:
     slices: tuple[LayerSlice, ...] | None = None
     vocabulary: Vocabulary = Vocabulary()  # noqa: RUF009 (immutable)
     chat_template: str | None = None
+    allow: tuple[str, ...] = ()
     resources: Resources = Resources()  # noqa: RUF009 (immutable)
     description: Mapping[str, Any] = field(default_factory=dict)
     report: Callable[[int, int], None] = field(default=lambda done, total: None)

@@ -57,7 +57,7 @@ class MultiSlerpMerge:
         if len(weights) == 1:
             return combination([1.0])
         if settings.normalize_weights:
-            check_total("multislerp", weights)
+            check_total("multislerp", weights, "change them, or set normalize_weights: false")
             weights = [weight / sum(weights) for weight in weights]
         combine = partial(combination_from, from_base) if from_base else combination
         products = gram(pieces, from_base=from_base)

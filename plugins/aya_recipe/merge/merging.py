@@ -46,6 +46,11 @@ class MakesOneOfSeveral(Stage):
     )
     tokenizer: Vocabulary = Field(Vocabulary(), description="Whose tokens the merge has, where the models' differ.")
     chat_template: str | None = Field(None, description="A chat template to store, as text; None keeps the base's.")
+    allow: tuple[str, ...] = Field(
+        (),
+        description="Settings of config.json in which the models may differ though they say what weights mean, such as "
+        "sliding_window; the merge has the base's, or the first model's.",
+    )
     max_shard_gb: float = Field(4.0, gt=0, description="Largest file of weights, GB (10^9 bytes).")
     resources: Resources = Field(
         Resources(), description="With how many threads, how much memory and on what it is done."
@@ -65,6 +70,7 @@ def settings_of(
         "tokenizer": tokenizer.model_dump(mode="json"),
         "chat_template": stage.chat_template,
         "max_shard_gb": stage.max_shard_gb,
+        **({"allow": list(stage.allow)} if stage.allow else {}),
     }
     return settings, files
 
@@ -140,6 +146,7 @@ def job(work: Work, out: Path, weights: Mapping[str, Any], scratch: Path | None 
         scratch=scratch or work.scratch,
         vocabulary=Vocabulary.model_validate(tokenizer) if tokenizer else Vocabulary(),
         chat_template=settings.get("chat_template"),
+        allow=tuple(settings.get("allow", ())),
         resources=Resources.model_validate(settings["resources"]),
         report=lambda done, total: work.report(done, total, {}),
     )

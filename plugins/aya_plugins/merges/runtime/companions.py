@@ -13,8 +13,9 @@ TOKENIZER = (
 )  # fmt: skip
 """Files of a tokenizer, and generation_config.json, which names token ids."""
 
-OTHERS = ("*.py", "LICENSE*")
-"""Files beside config.json and the tokenizer's. *.py: the code of models that bring their own."""
+OTHERS = ("*.py", "LICENSE*", "*processor_config.json")
+"""Files beside config.json and the tokenizer's. *.py: the code of models that bring their own. *processor_config.json: how
+pictures, videos and sound are read (preprocessor_config.json, processor_config.json, video_preprocessor_config.json)."""
 
 
 def copy_companions(donor: Path, out: Path, config: Mapping[str, Any], *, tokenizer: bool) -> list[str]:

@@ -23,6 +23,7 @@ from aya_core.api import (
     stable_hash,
     write_sealed,
 )
+from aya_plugins.merges.configs.changed import stored_in
 from aya_plugins.merges.files.checkpoint import FLOATS
 from aya_plugins.merges.files.sources import Source
 from aya_plugins.merges.runtime.companions import copy_companions, model_card
@@ -86,10 +87,9 @@ class Output:
         folder = self.shards.folder
         files = self.shards.move(job.out)
         shutil.rmtree(folder, ignore_errors=True)
-        config = self.tokens.config(self.donor.config) if self.tokens else dict(self.donor.config)
-        config |= self.plan.config
+        config = self.tokens.config(self.plan.config) if self.tokens else dict(self.plan.config)
         if job.dtype:
-            config["torch_dtype" if "torch_dtype" in config else "dtype"] = job.dtype
+            config = stored_in(config, job.dtype)
         copied = copy_companions(self.donor.folder, job.out, config, tokenizer=self.tokens is None)
         copied += self._write_tokens()
         account = {
@@ -144,7 +144,7 @@ class Output:
                 }
                 for input in self._models
             ],
-            "notes": [*(self.tokens.notes if self.tokens else ()), *_adapter_notes(self.inputs)],
+            "notes": [*self.plan.notes, *(self.tokens.notes if self.tokens else ()), *_adapter_notes(self.inputs)],
             "base": self.inputs[-1].name if self.job.base else None,
             "base_content": inputs.content(self.inputs[-1]) if self.job.base else None,
         }
@@ -159,7 +159,7 @@ def open_output(merge: TensorMerge | PieceMerge | WholeModelMerge, job: MergeJob
     donor = base or models[0]
     dtype = DTYPES[job.dtype] if job.dtype else None
     tokens = plan_vocabulary(every, len(models) if base else None, job.vocabulary)
-    plan = plan_merge(donor, every, job.slices, tokens, dtype)
+    plan = plan_merge(donor, every, job.slices, tokens, dtype, job.allow)
     folder = (job.scratch or job.out) / ".shards"
     _begin(folder, _identity(job, merge, every, plan))
     shards = Shards(folder, {line.name: line.entry for line in plan.lines}, job.shard_bytes)
