@@ -38,6 +38,11 @@ class MultiSlerp(MergeStrategy):
     eps: float = Field(1e-8, gt=0, description="A direction or sum shorter than this is none.")
     from_base: bool = Field(False, description="Work on differences from the base, around the base.")
 
+    @property
+    def needs_base(self) -> bool:  # type: ignore[override]
+        """See `MergeStrategy`."""
+        return self.from_base
+
     def build(self) -> PieceMerge:
         """Make the merge."""
         return MultiSlerpMerge(self, needs_base=self.from_base)

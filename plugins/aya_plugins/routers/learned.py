@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
-from aya_core.api import Field, ModelRef, Router, RouterStrategy
+from aya_core.api import Field, ModelRef, Router, RouterStrategy, Surroundings
 from aya_plugins.modeling.settings import CheckpointSettings
 
 
@@ -27,6 +28,16 @@ class Learned(CheckpointSettings, RouterStrategy):
         description="What of a teacher in the pool that the router never learned of: an error, or no prompt sent to it.",
     )
     max_tokens: int = Field(1024, ge=8, description="Longer prompts lose their middle; best as in the training.")
+
+    def obstacles(self, here: Surroundings) -> Iterator[str]:
+        """See `Strategy`: a model that is no classifier, so that it has no label for any teacher."""
+        yield from super().obstacles(here)
+        made = [str(name) for name in here.config(str(self.model)).get("architectures") or ()]
+        if made and not any("Classification" in name for name in made):
+            yield (
+                f"router 'learned': '{self.model}' is {' and '.join(made)}, which has no label for each teacher; expected a model that the "
+                "trainer `router` made"
+            )
 
     def build(self) -> Router:
         """Load the model."""
