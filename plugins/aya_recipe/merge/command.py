@@ -34,6 +34,9 @@ from aya_recipe.merge.mergekit_config import MergeConfig, ModelSpec, read_merge_
 MARK, MADE, SCRATCH = "aya-merge", "made", "work"
 """What stands in OUT.partial: the file by which we know that it is ours, the checkpoints, and finished shards."""
 
+CONFIG = "mergekit_config.yml"
+"""The configuration beside the checkpoint that was made by it, by mergekit's name for it."""
+
 
 @click.command(name="merge")
 @click.argument("configs", type=click.Path(path_type=Path), metavar="CONFIG...", nargs=-1, required=True)
@@ -100,6 +103,8 @@ def command(
         merges.append((_strategy(registry, read, config), job))
     _open(partial)
     accounts = _merge(registry, merges, partial)
+    for config, (_, job) in zip(configs, merges, strict=True):
+        write_file(job.out / CONFIG, config.read_text(encoding="utf-8"))
     flush(partial / MADE)
     rename(partial / MADE, out)
     _close(partial)

@@ -26,7 +26,7 @@ from aya_core.api import (
 from aya_plugins.merges.configs.changed import stored_in
 from aya_plugins.merges.files.checkpoint import FLOATS
 from aya_plugins.merges.files.sources import Source
-from aya_plugins.merges.runtime.companions import copy_companions, model_card
+from aya_plugins.merges.runtime.companions import copy_companions, descent_of, model_card
 from aya_plugins.merges.runtime.inputs import Inputs
 from aya_plugins.merges.runtime.planning import Input, MergedTensor, MergePlan, plan_merge
 from aya_plugins.merges.runtime.shards import Shards, no_space
@@ -97,9 +97,18 @@ class Output:
             "bytes_written": sum(file.stat().st_size for file in files),
             "copied": copied,
         }
-        card = model_card(job.description, job.seed, account)
+        card = model_card(job.description, job.seed, account, descent_of(self._folders))
         (job.out / "README.md").write_text(card, encoding="utf-8")
         return account
+
+    @property
+    def _folders(self) -> dict[str, Path]:
+        """The folder of each input by its name; of an adapter, that of the model it is for, unless it has a card itself."""
+        own = {input.name: input.adapter.folder if input.adapter else input.folder for input in self.inputs}
+        return {
+            name: folder if (folder / "README.md").is_file() else input.folder
+            for (name, folder), input in zip(own.items(), self.inputs, strict=True)
+        }
 
     def _write_tokens(self) -> list[str]:
         """Write the tokenizer where it is not the donor's, and the chat template where another is asked for."""
