@@ -29,7 +29,10 @@ def command(recipe: str | None, overrides: tuple[str, ...], as_json: bool) -> No
     if as_json:
         click.echo(json.dumps({"recipe": loaded.recipe.name, "source": loaded.source, **counts, "not_cached": unknown}))
     else:
-        click.echo(f"{loaded.source}: sound; {counted(counts['stages'], 'stage')}, {counted(counts['steps'], 'step')}")
+        but = f", but for {counted(len(unknown), 'model')} that could not be looked at" if unknown else ""
+        click.echo(
+            f"{loaded.source}: sound{but}; {counted(counts['stages'], 'stage')}, {counted(counts['steps'], 'step')}"
+        )
         if unknown:
             click.echo(
                 f"not in the download cache, so not looked at: {', '.join(unknown)}; `aya run` asks the hub", err=True

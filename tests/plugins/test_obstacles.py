@@ -84,9 +84,21 @@ def test_a_router_that_is_no_classifier(tmp_path):
         assert (said(Learned(model=M), here) == "") is fits
     assert said(Learned(model=M), NO_GPUS) == ""
     (tmp_path / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"]}))
-    assert "router 'learned': './m' is LlamaForCausalLM, which has no label for each teacher" in said(
+    assert "router 'learned': './m' is no classifier, so it has no label for each teacher" in said(
         Learned(model=M), here
     )
+
+
+def test_a_teacher_that_writes_nothing(tmp_path):
+    here = Surroundings(gpus=(), models={"./m": tmp_path})
+    for made, fits in (
+        ("LlamaForCausalLM", True),
+        ("LlamaForSequenceClassification", False),
+        ("Gemma3ForConditionalGeneration", True),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps({"architectures": [made]}))
+        for teacher in (Transformers(model=M), Vllm(model=M)):
+            assert (said(teacher, here) == "") is fits
 
 
 @pytest.mark.parametrize("split", ["train[:10%]", "train[5:]", "train+test", "train[:1]+test"])

@@ -32,3 +32,15 @@ class CheckpointSettings(Settings):
             yield f"{missing}; set device to auto or cpu, or take another machine"
         elif self.device != "cpu" and (large := here.too_large(str(self.model))):
             yield f"{large}, and it is run on one device; take a smaller model, or a server"
+
+
+def is_classifier(here: Surroundings, model: str) -> bool | None:
+    """Whether a model has a head of labels, as its config.json says; None where it does not say, or is not known."""
+    made = here.config(model).get("architectures")
+    return any("Classification" in str(name) for name in made) if isinstance(made, list) and made else None
+
+
+def writes_nothing(here: Surroundings, model: str) -> Iterator[str]:
+    """Say that a model which is to answer has a head of labels and none of words, if it is so."""
+    if is_classifier(here, str(model)):
+        yield f"'{model}' is a classifier (architectures in its config.json), which writes no answers; expected a language model"

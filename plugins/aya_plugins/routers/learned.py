@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from aya_core.api import Field, ModelRef, Router, RouterStrategy, Surroundings
-from aya_plugins.modeling.settings import CheckpointSettings
+from aya_plugins.modeling.settings import CheckpointSettings, is_classifier
 
 
 class Learned(CheckpointSettings, RouterStrategy):
@@ -32,10 +32,9 @@ class Learned(CheckpointSettings, RouterStrategy):
     def obstacles(self, here: Surroundings) -> Iterator[str]:
         """See `Strategy`: a model that is no classifier, so that it has no label for any teacher."""
         yield from super().obstacles(here)
-        made = [str(name) for name in here.config(str(self.model)).get("architectures") or ()]
-        if made and not any("Classification" in name for name in made):
+        if is_classifier(here, str(self.model)) is False:
             yield (
-                f"router 'learned': '{self.model}' is {' and '.join(made)}, which has no label for each teacher; expected a model that the "
+                f"router 'learned': '{self.model}' is no classifier, so it has no label for each teacher; expected a model that the "
                 "trainer `router` made"
             )
 

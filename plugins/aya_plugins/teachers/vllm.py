@@ -9,6 +9,7 @@ from pydantic import field_validator
 
 from aya_core.api import Field, ModelRef, Surroundings, Teacher, TeacherStrategy
 from aya_plugins.answers.said import ChatSettings
+from aya_plugins.modeling.settings import writes_nothing
 
 
 class Vllm(ChatSettings, TeacherStrategy):
@@ -70,6 +71,7 @@ class Vllm(ChatSettings, TeacherStrategy):
             yield f"teacher 'vllm' {crowded}"
         if self.quantization is None and (large := here.too_large(str(self.model), gpus)):
             yield f"{large}; raise tensor_parallel_size, or take a smaller model"
+        yield from writes_nothing(here, self.model)
 
     def build(self) -> Teacher:
         """Start the engine."""
