@@ -202,9 +202,9 @@ def _notes(donor: Configured, other: Configured, free: list[Difference], allowed
     for is_allowed in (False, True):
         some = [one for one in told if (one.path in allowed) is is_allowed]
         if some:
-            values = ", ".join(f"{one.path} ({_brief(one.ours)}; '{other.name}': {_brief(one.theirs)})" for one in some)
-            why = "allowed to differ" if is_allowed else "differ, and change nothing that weights mean"
-            yield f"config.json is that of '{donor.name}'; {why}: {values}"
+            values = ", ".join(f"{one.path} {_brief(one.theirs)} instead of {_brief(one.ours)}" for one in some)
+            why = "that count, which is allowed" if is_allowed else "that change nothing weights mean"
+            yield f"config.json is that of '{donor.name}'; '{other.name}' differs in settings {why}: {values}"
 
 
 def _brief(value: Any) -> str:
