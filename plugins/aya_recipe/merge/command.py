@@ -34,6 +34,9 @@ from aya_recipe.merge.mergekit_config import MergeConfig, ModelSpec, read_merge_
 MARK, MADE, SCRATCH = "aya-merge", "made", "work"
 """What stands in OUT.partial: the file by which we know that it is ours, the checkpoints, and finished shards."""
 
+CONFIG = "mergekit_config.yml"
+"""The configuration beside the checkpoint that was made by it, by mergekit's name for it."""
+
 
 @click.command(name="merge")
 @click.argument("configs", type=click.Path(path_type=Path), metavar="CONFIG...", nargs=-1, required=True)
@@ -52,6 +55,13 @@ MARK, MADE, SCRATCH = "aya-merge", "made", "work"
 @click.option("--device", default="cpu", show_default=True, help="Where the arithmetic is done: cpu, cuda, cuda:1.")
 @click.option("--max-shard-gb", default=4.0, show_default=True, help="Largest file of weights, GB (10^9 bytes).")
 @click.option(
+    "--allow",
+    multiple=True,
+    metavar="KEY",
+    help="A setting of config.json in which models may differ, such as sliding_window; the merge has the base's, or the first "
+    "model's. Repeatable.",
+)
+@click.option(
     "--check",
     "lines",
     type=click.Path(path_type=Path),
@@ -63,7 +73,7 @@ MARK, MADE, SCRATCH = "aya-merge", "made", "work"
 @click.option("--json", "as_json", is_flag=True, help="Print the account as JSON.")
 def command(
     configs: Sequence[Path], out: Path, seed: int, threads: int | None, memory: int, device: str, max_shard_gb: float,
-    lines: Path | None, check_lines: int, as_json: bool,
+    allow: tuple[str, ...], lines: Path | None, check_lines: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Merge checkpoints as the mergekit YAML file CONFIG says, into the new folder OUT.
 
@@ -89,10 +99,12 @@ def command(
     for config, name in zip(configs, names, strict=True):
         read = read_merge_config(yaml12.read(config), str(config))
         made = partial / MADE / name if len(configs) > 1 else partial / MADE
-        job = _job(read, config, made, partial / SCRATCH / name, seed, resources, int(max_shard_gb * 1e9))
+        job = _job(read, config, made, partial / SCRATCH / name, seed, resources, int(max_shard_gb * 1e9), allow)
         merges.append((_strategy(registry, read, config), job))
     _open(partial)
     accounts = _merge(registry, merges, partial)
+    for config, (_, job) in zip(configs, merges, strict=True):
+        write_file(job.out / CONFIG, config.read_text(encoding="utf-8"))
     flush(partial / MADE)
     rename(partial / MADE, out)
     _close(partial)
@@ -158,8 +170,9 @@ def _strategy(registry: Registry, read: MergeConfig, config: Path) -> Strategy[A
 
 
 def _job(
-    read: MergeConfig, config: Path, out: Path, scratch: Path, seed: int, resources: Resources, shard_bytes: int
-) -> MergeJob:
+    read: MergeConfig, config: Path, out: Path, scratch: Path, seed: int, resources: Resources, shard_bytes: int,
+    allow: tuple[str, ...],
+) -> MergeJob:  # fmt: skip
     vocabulary = read.vocabulary
     names = {model.name for model in (*read.models, read.base) if model}
     if vocabulary.source not in ("same", "base", "union", *names):
@@ -176,6 +189,7 @@ def _job(
         slices=read.slices,
         vocabulary=vocabulary,
         chat_template=read.chat_template,
+        allow=allow,
         resources=resources,
     )
 
@@ -202,5 +216,7 @@ def _show(account: Mapping[str, Any], out: Path, as_json: bool) -> None:
         click.echo(json.dumps({"out": str(out), **account}))
         return
     click.echo(f"{out}: " + ", ".join(f"{k} {v}" for k, v in account.items() if isinstance(v, (int, float, str))))
+    for note in account.get("notes", ()):
+        click.echo(note)
     if "check" in account:
         click.echo(account["check"]["table"])
