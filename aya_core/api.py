@@ -122,6 +122,7 @@ from aya_core.contract.lines import (
     json_lines as json_lines,
     parquet_lines as parquet_lines,
 )
+from aya_core.contract.locks import locked as locked
 from aya_core.contract.merge_parameters import MergeParameter as MergeParameter, Rule as Rule
 from aya_core.contract.merges import (
     AnyMerge as AnyMerge,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,20 +19,25 @@ from aya_core.api import (
     Resources,
     SettingsError,
     Strategy,
-    flush,
     hub_model,
     make_folder,
-    make_output_folder,
     model_folder,
-    rename,
     write_file,
     yaml12,
 )
 from aya_recipe.merge import merging
 from aya_recipe.merge.mergekit_config import MergeConfig, ModelSpec, read_merge_config
+from aya_recipe.merge.place import OutputPlace, told
 
-MARK, MADE, SCRATCH = "aya-merge", "made", "work"
-"""What stands in OUT.partial: the file by which we know that it is ours, the checkpoints, and finished shards."""
+class FiniteRange(click.FloatRange):
+    """A number within bounds, which NaN and infinity are not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
 
 
 @click.command(name="merge")
@@ -50,7 +55,13 @@ MARK, MADE, SCRATCH = "aya-merge", "made", "work"
     help="Most memory of what is worked on at once, MiB.",
 )
 @click.option("--device", default="cpu", show_default=True, help="Where the arithmetic is done: cpu, cuda, cuda:1.")
-@click.option("--max-shard-gb", default=4.0, show_default=True, help="Largest file of weights, GB (10^9 bytes).")
+@click.option(
+    "--max-shard-gb",
+    default=4.0,
+    show_default=True,
+    type=FiniteRange(min=0, min_open=True),
+    help="Largest file of weights, GB (10^9 bytes).",
+)
 @click.option(
     "--check",
     "lines",
@@ -70,35 +81,44 @@ def command(
     Several files make OUT/NAME of each NAME.yml, all from one read of the models. Paths in a file are relative to it. OUT
     appears only when it is whole; a merge that was stopped goes on when the same command is given again.
     """
+    with told(out):
+        _run(configs, out, seed, Resources(threads=threads, memory=memory, device=device), max_shard_gb, lines, check_lines, as_json)
+
+
+def _run(
+    configs: Sequence[Path], out: Path, seed: int, resources: Resources, max_shard_gb: float, lines: Path | None,
+    check_lines: int, as_json: bool,
+) -> None:  # fmt: skip
     for config in configs:
         if not config.is_file():
             raise RecipeError(f"{config}: no such file; expected a merge configuration in YAML")
     if lines is not None and not lines.is_file():
         raise DataError(f"--check {lines}: no such file; expected lines of text, JSONL or Parquet")
-    if out.exists():
-        raise DataError(f"{out}: exists already; choose another folder, or remove it")
+    place = OutputPlace(out)
     names = [config.stem for config in configs]
     if len(set(names)) < len(names):
         raise RecipeError(
             f"two configurations are named {max(names, key=names.count)}; each makes a folder of its name"
         )
     registry = Registry()
-    partial = out.with_name(out.name + ".partial")
-    resources = Resources(threads=threads, memory=memory, device=device)
-    merges = []
+    merges, notes = [], []
     for config, name in zip(configs, names, strict=True):
         read = read_merge_config(yaml12.read(config), str(config))
-        made = partial / MADE / name if len(configs) > 1 else partial / MADE
-        job = _job(read, config, made, partial / SCRATCH / name, seed, resources, int(max_shard_gb * 1e9))
+        made = place.made / name if len(configs) > 1 else place.made
+        job = _job(read, config, made, place.scratch(name), seed, resources, int(max_shard_gb * 1e9))
         merges.append((_strategy(registry, read, config), job))
-    _open(partial)
-    accounts = _merge(registry, merges, partial)
-    flush(partial / MADE)
-    rename(partial / MADE, out)
-    _close(partial)
-    for name, account, (_, job) in zip(names, accounts, merges, strict=True):
+        notes.append(read.notes)
+    with place.opened():
+        for _, job in merges:
+            assert job.scratch is not None
+            make_folder(job.out)
+            make_folder(job.scratch)
+        accounts = merging.run_all(registry, merges)
+        place.finish()
+    for name, account, said, (_, job) in zip(names, accounts, notes, merges, strict=True):
         made = out / name if len(configs) > 1 else out
-        _show({**account, **_checked(registry, job, made, lines, check_lines)}, made, as_json)
+        told_of = {"notes": [*said, *account.get("notes", ())]}
+        _show({**account, **told_of, **_checked(registry, job, made, lines, check_lines)}, made, as_json)
 
 
 def _checked(registry: Registry, job: MergeJob, made: Path, lines: Path | None, per_language: int) -> Mapping[str, Any]:
@@ -110,44 +130,6 @@ def _checked(registry: Registry, job: MergeJob, made: Path, lines: Path | None, 
     checked = f"\nChecked on up to {per_language} lines per language:\n\n```\n{report['table']}\n```\n"
     write_file(card, card.read_text(encoding="utf-8") + checked)
     return {"check": report}
-
-
-def _merge(
-    registry: Registry, merges: Sequence[tuple[Strategy[Any], MergeJob]], partial: Path
-) -> Sequence[Mapping[str, Any]]:
-    shutil.rmtree(partial / MADE, ignore_errors=True)
-    for _, job in merges:
-        job.out.mkdir(parents=True)
-        assert job.scratch is not None
-        make_folder(job.scratch)
-    try:
-        return merging.run_all(registry, merges)
-    except BaseException:
-        shutil.rmtree(partial / MADE, ignore_errors=True)
-        if not any((partial / SCRATCH).rglob("*.safetensors")):
-            _close(partial)
-        raise
-
-
-def _open(partial: Path) -> None:
-    """Make the folder beside OUT, or take up the one that a stopped merge left. Raises DataError for anybody else's."""
-    if partial.exists() and not (partial / MARK).is_file() and not (partial.is_dir() and not any(partial.iterdir())):
-        raise DataError(
-            f"{partial}: exists, and is not of a merge that was stopped; OUT is made there, so move it, or choose another OUT"
-        )
-    make_output_folder(partial)
-    write_file(partial / MARK, "Made by `aya merge`, which goes on from here when the same command is given again.\n")
-
-
-def _close(partial: Path) -> None:
-    """Remove what `aya merge` made, and nothing else."""
-    for part in (MADE, SCRATCH):
-        shutil.rmtree(partial / part, ignore_errors=True)
-    (partial / MARK).unlink(missing_ok=True)
-    if any(partial.iterdir()):
-        click.echo(f"{partial}: holds files that the merge did not make; they are left there", err=True)
-    else:
-        partial.rmdir()
 
 
 def _strategy(registry: Registry, read: MergeConfig, config: Path) -> Strategy[Any]:
@@ -190,17 +172,23 @@ def _folder(path: str, config: Path) -> Path:
     folder = merging.checkpoint_folder(str(config.parent / Path(path).expanduser()))
     if folder.is_dir():
         return folder
-    if path.startswith((".", "~")) or hub_model(path) is None:
+    bare, at, revision = path.rpartition("@")
+    if at and (without := merging.checkpoint_folder(str(config.parent / Path(bare).expanduser()))).is_dir():
+        click.echo(f"{config}: '{path}' is the folder {without}; a folder has no revisions, '{revision}' is ignored", err=True)
+        return without
+    if path.startswith((".", "~")) or hub_model(path, without_owner=True) is None:
         raise RecipeError(
             f"{config}: no folder {folder}; expected a checkpoint there, or a hub id: owner/name or owner/name@revision"
         )
-    return model_folder(path)
+    return model_folder(path, without_owner=True)
 
 
 def _show(account: Mapping[str, Any], out: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"out": str(out), **account}))
         return
+    for note in account["notes"]:
+        click.echo(note, err=True)
     click.echo(f"{out}: " + ", ".join(f"{k} {v}" for k, v in account.items() if isinstance(v, (int, float, str))))
     if "check" in account:
         click.echo(account["check"]["table"])

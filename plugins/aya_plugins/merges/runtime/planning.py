@@ -19,6 +19,7 @@ from aya_plugins.merges.runtime.agreement import (
     some,
     tied_everywhere,
 )
+from aya_plugins.merges.runtime.layouts import buffers_of_some, names_as_in, with_names, without_buffers
 from aya_plugins.merges.runtime.layers import Layer, depth, is_before_layers, layer_of, stacks
 from aya_plugins.merges.tokens.token_ids import vocabulary_rows
 from aya_plugins.merges.tokens.vocabulary import VocabularyPlan, vocabulary_tables
@@ -79,10 +80,14 @@ class MergedTensor:
 
 @dataclass(frozen=True)
 class MergePlan:
-    """The merged checkpoint before it is made. config: changes to the donor's config.json."""
+    """The merged checkpoint before it is made.
+
+    config: changes to the donor's config.json. notes: what the person who merges should know, a sentence each.
+    """
 
     lines: tuple[MergedTensor, ...]
     config: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
     @property
     def tied(self) -> dict[str, str]:
@@ -105,6 +110,7 @@ def plan_merge(
     """
     for input in inputs:
         check_dtypes(input.checkpoint)
+    donor, inputs, stored, notes = _in_one_layout(donor, inputs)
     may_differ = frozenset({"vocab_size"}) if tokens else frozenset[str]()
     if slices is not None:
         may_differ |= DEPTHS | {key for key, value in donor.config.items() if isinstance(value, list)}
@@ -121,7 +127,33 @@ def plan_merge(
         )
     if dtype:
         lines = tuple(replace(line, dtype=dtype) if line.dtype in FLOATS else line for line in lines)
-    return replace(plan, lines=lines)
+    lines = tuple(
+        replace(line, inputs=tuple(names.get(name, name) for names, name in zip(stored, line.inputs, strict=True)))  # type: ignore[call-overload]
+        for line in lines
+    )
+    return replace(plan, lines=lines, notes=notes)
+
+
+def _in_one_layout(
+    donor: Input, inputs: Sequence[Input]
+) -> tuple[Input, list[Input], list[Mapping[str, str]], tuple[str, ...]]:
+    """See all inputs in the donor's layout, without buffers that only some of them store.
+
+    Returns the donor and the inputs so, for each input the names under which it stores what has another name there, and notes.
+    """
+    kinds = buffers_of_some([input.checkpoint for input in inputs])
+    notes = [f"Left out, as only some models store them and each computes them: {', '.join(sorted(kinds))}."] if kinds else []
+    donor = replace(donor, checkpoint=without_buffers(donor.checkpoint, kinds))
+    seen, stored = [], []
+    for input in inputs:
+        kept = without_buffers(input.checkpoint, kinds)
+        names = names_as_in(donor.checkpoint, kept)
+        seen.append(replace(input, checkpoint=with_names(kept, names)))
+        stored.append({name: theirs for theirs, name in names.items()})
+        if names:
+            first = min(names)
+            notes.append(f"'{input.name}' has {len(names)} tensors under other names: '{first}' is '{names[first]}' here.")
+    return donor, seen, stored, tuple(notes)
 
 
 def _tables(inputs: Sequence[Input], tokens: VocabularyPlan) -> frozenset[str]:
@@ -211,7 +243,7 @@ def _find(input: Input, name: str) -> Entry:
 
 def _main_stack(donor: Input) -> tuple[str, int]:
     lengths = stacks(donor.checkpoint.entries)
-    counted = {donor.checkpoint.config.get(key) for key in DEPTHS}
+    counted = [donor.checkpoint.config.get(key) for key in sorted(DEPTHS)]  # no set: who knows what stands there
     main = [stack for stack, length in lengths.items() if length in counted]
     if len(main) != 1:
         raise AyaError(
@@ -227,6 +259,8 @@ def _restacked(config: Mapping[str, Any], length: int, slices: Sequence[LayerSli
     origin = [
         next(first for first in one.layers if first is not None) + step for one in slices for step in range(one.length)
     ]
+    if not origin:
+        raise DataError("the slices hold no layer at all; give at least one a layer_range with layers in it")
     for key, value in config.items():
         if isinstance(value, list) and len(value) == length and max(origin) < length:
             changed[key] = [value[index] for index in origin]

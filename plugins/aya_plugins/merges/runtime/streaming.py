@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aya_core.api import MergeInput, MergeJob, PieceMerge, TensorMerge, WholeModelMerge
+from aya_core.api import AyaError, MergeInput, MergeJob, PieceMerge, TensorMerge, WholeModelMerge
 from aya_plugins.merges.runtime.ahead import digests_ahead
 from aya_plugins.merges.runtime.inputs import Inputs, with_base
 from aya_plugins.merges.runtime.output import check_space, open_output, unhashed
+from aya_plugins.merges.runtime.shards import is_full, no_space
 from aya_plugins.merges.runtime.workers import Task, work
 
 
@@ -33,9 +34,19 @@ class StreamingMerge:
     def merge(
         self, jobs: Sequence[tuple[TensorMerge | PieceMerge | WholeModelMerge, MergeJob]]
     ) -> list[Mapping[str, Any]]:
-        """Write the merged checkpoints and return the accounts. Raises DataError where that cannot be done."""
+        """Write the merged checkpoints and return the accounts. Raises AyaError where that cannot be done."""
         if not jobs:
             return []
+        try:
+            return self._merge(jobs)
+        except OSError as error:
+            if is_full(error):
+                raise no_space(jobs[0][1].scratch or jobs[0][1].out, 1 << 16) from error
+            raise
+
+    def _merge(
+        self, jobs: Sequence[tuple[TensorMerge | PieceMerge | WholeModelMerge, MergeJob]]
+    ) -> list[Mapping[str, Any]]:
         inputs = Inputs()
         outputs = [open_output(merge, job, inputs) for merge, job in jobs]
         check_space(outputs)
@@ -45,6 +56,7 @@ class StreamingMerge:
             import torch
 
             from aya_plugins.merges.runtime.run import MergeRun
+        check_device(resources.device)
         for (input, name), digest in zip(tensors, digests, strict=False):
             inputs.remember(input, {name: digest})
         run = MergeRun(outputs, inputs, resources.device)
@@ -69,4 +81,18 @@ class StreamingMerge:
         """Load models, the merged one first, and score the same lines with each: see `compare_perplexity`."""
         from aya_plugins.merges.runtime.perplexity import checked
 
+        check_device(device)
         return checked([with_base(model) for model in models], lines, per_language, device)
+
+
+def check_device(device: str) -> None:
+    """Raise AyaError for a device that torch does not know, or cannot compute on here."""
+    import torch
+
+    try:
+        torch.ones(1, device=device).add(1).item()
+    except Exception as error:  # of as many kinds as there are devices
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise AyaError(
+            f"device '{device}': torch cannot compute there ({why}); expected cpu, or cuda or cuda:1 where there is such a GPU"
+        ) from None
