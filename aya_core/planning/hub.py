@@ -47,10 +47,14 @@ class HubModel(NamedTuple):
 def hub_model(text: str, *, without_owner: bool = False) -> HubModel | None:
     """Read `owner/name` or `owner/name@revision`; None for anything else, as a path.
 
-    without_owner: read a name alone, too: the hub's first models have no owner (`gpt2`).
+    without_owner: read a name alone, too, where the download cache has it: the hub's first models have no owner (`gpt2`).
     """
-    found = MODEL.fullmatch(text) or (WITHOUT_OWNER.fullmatch(text) if without_owner else None)
-    return HubModel(found[1], found[2] or "main") if found else None
+    if found := MODEL.fullmatch(text):
+        return HubModel(found[1], found[2] or "main")
+    if without_owner and (found := WITHOUT_OWNER.fullmatch(text)):
+        model = HubModel(found[1], found[2] or "main")
+        return model if cached_commit(model) else None
+    return None
 
 
 def cached_commit(model: HubModel) -> str | None:

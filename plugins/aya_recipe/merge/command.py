@@ -12,22 +12,21 @@ import click
 
 from aya_core.api import (
     DataError,
-    MergeInput,
     MergeJob,
     RecipeError,
     Registry,
     Resources,
     SettingsError,
     Strategy,
-    hub_model,
     make_folder,
-    model_folder,
     write_file,
     yaml12,
 )
-from aya_recipe.merge import merging
-from aya_recipe.merge.mergekit_config import MergeConfig, ModelSpec, read_merge_config
+from aya_recipe.merge import extracting, merging
+from aya_recipe.merge.finding import find_folder, find_model
+from aya_recipe.merge.mergekit_config import MergeConfig, read_merge_config
 from aya_recipe.merge.place import OutputPlace, told
+
 
 class FiniteRange(click.FloatRange):
     """A number within bounds, which NaN and infinity are not."""
@@ -71,10 +70,25 @@ class FiniteRange(click.FloatRange):
 @click.option(
     "--check-lines", default=8, show_default=True, type=click.IntRange(1), help="Lines read of each language."
 )
+@click.option(
+    "--extract-lora",
+    is_flag=True,
+    help="Instead of merging, make a LoRA adapter of the difference between two models: aya merge --extract-lora MODEL BASE OUT.",
+)
+@click.option(
+    "--rank", default=16, show_default=True, type=click.IntRange(1), help="With --extract-lora: most rank of a tensor."
+)
+@click.option(
+    "--threshold",
+    default=0.0,
+    show_default=True,
+    type=FiniteRange(min=0, max=1, max_open=True),
+    help="With --extract-lora: leave out singular values below this share of the largest of their tensor.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the account as JSON.")
 def command(
     configs: Sequence[Path], out: Path, seed: int, threads: int | None, memory: int, device: str, max_shard_gb: float,
-    lines: Path | None, check_lines: int, as_json: bool,
+    lines: Path | None, check_lines: int, extract_lora: bool, rank: int, threshold: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Merge checkpoints as the mergekit YAML file CONFIG says, into the new folder OUT.
 
@@ -82,7 +96,20 @@ def command(
     appears only when it is whole; a merge that was stopped goes on when the same command is given again.
     """
     with told(out):
-        _run(configs, out, seed, Resources(threads=threads, memory=memory, device=device), max_shard_gb, lines, check_lines, as_json)
+        if extract_lora:
+            account = extracting.extract(configs, OutputPlace(out), rank, threshold, device)
+            show(account, out, as_json)
+            return
+        _run(
+            configs,
+            out,
+            seed,
+            Resources(threads=threads, memory=memory, device=device),
+            max_shard_gb,
+            lines,
+            check_lines,
+            as_json,
+        )
 
 
 def _run(
@@ -118,7 +145,7 @@ def _run(
     for name, account, said, (_, job) in zip(names, accounts, notes, merges, strict=True):
         made = out / name if len(configs) > 1 else out
         told_of = {"notes": [*said, *account.get("notes", ())]}
-        _show({**account, **told_of, **_checked(registry, job, made, lines, check_lines)}, made, as_json)
+        show({**account, **told_of, **_checked(registry, job, made, lines, check_lines)}, made, as_json)
 
 
 def _checked(registry: Registry, job: MergeJob, made: Path, lines: Path | None, per_language: int) -> Mapping[str, Any]:
@@ -145,13 +172,13 @@ def _job(
     vocabulary = read.vocabulary
     names = {model.name for model in (*read.models, read.base) if model}
     if vocabulary.source not in ("same", "base", "union", *names):
-        vocabulary = vocabulary.model_copy(update={"source": str(_folder(vocabulary.source, config))})
+        vocabulary = vocabulary.model_copy(update={"source": str(find_folder(vocabulary.source, config))})
     return MergeJob(
-        models=tuple(_input(model, config) for model in read.models),
+        models=tuple(find_model(model, config) for model in read.models),
         out=out,
         weights=read.weights,
         seed=seed,
-        base=_input(read.base, config) if read.base else None,
+        base=find_model(read.base, config) if read.base else None,
         dtype=read.dtype,
         shard_bytes=shard_bytes,
         scratch=scratch,
@@ -162,28 +189,7 @@ def _job(
     )
 
 
-def _input(model: ModelSpec, config: Path) -> MergeInput:
-    adapter = _folder(model.adapter, config) if model.adapter else None
-    return MergeInput(model.name, _folder(model.path, config), adapter)
-
-
-def _folder(path: str, config: Path) -> Path:
-    """Where a model of a configuration lies: a folder, or those of a hub id's files. Raises RecipeError where there is neither."""
-    folder = merging.checkpoint_folder(str(config.parent / Path(path).expanduser()))
-    if folder.is_dir():
-        return folder
-    bare, at, revision = path.rpartition("@")
-    if at and (without := merging.checkpoint_folder(str(config.parent / Path(bare).expanduser()))).is_dir():
-        click.echo(f"{config}: '{path}' is the folder {without}; a folder has no revisions, '{revision}' is ignored", err=True)
-        return without
-    if path.startswith((".", "~")) or hub_model(path, without_owner=True) is None:
-        raise RecipeError(
-            f"{config}: no folder {folder}; expected a checkpoint there, or a hub id: owner/name or owner/name@revision"
-        )
-    return model_folder(path, without_owner=True)
-
-
-def _show(account: Mapping[str, Any], out: Path, as_json: bool) -> None:
+def show(account: Mapping[str, Any], out: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"out": str(out), **account}))
         return

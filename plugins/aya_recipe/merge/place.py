@@ -59,7 +59,8 @@ class OutputPlace:
                     continue
             self._check()
             write_file(
-                self.partial / _MARK, "Made by `aya merge`, which goes on from here when the same command is given again.\n"
+                self.partial / _MARK,
+                "Made by `aya merge`, which goes on from here when the same command is given again.\n",
             )
             self._remove(self.made)
             make_folder(self.made)
@@ -95,7 +96,9 @@ class OutputPlace:
             )
 
     def _taken(self, who: str) -> DataError:
-        return DataError(f"{self.out}: another `aya merge` is making it ({who}); wait for it to end, or choose another OUT")
+        return DataError(
+            f"{self.out}: another `aya merge` is making it ({who}); wait for it to end, or choose another OUT"
+        )
 
     def _close(self) -> None:
         """Remove what we made, and nothing else."""

@@ -194,7 +194,9 @@ def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
         if not entries:
             raise DataError(f"{folder}: its weights hold no tensor; fetch or save the checkpoint again")
         return Checkpoint(name, folder, config, entries, pickled)
-    raise DataError(f"{folder}: no weights here; expected {SINGLE} or {PICKLED}, or shards with {INDEX} or {PICKLED_INDEX}")
+    raise DataError(
+        f"{folder}: no weights here; expected {SINGLE} or {PICKLED}, or shards with {INDEX} or {PICKLED_INDEX}"
+    )
 
 
 def read_entries(path: Path) -> dict[str, Entry]:
@@ -263,7 +265,9 @@ def _sharded_entries(folder: Path, index: Path, read: Callable[[Path], dict[str,
         found = read(path)
         listed = {name for name, place in weight_map.items() if place == file}
         if absent := sorted(listed - set(found)):
-            raise DataError(f"{path}: no tensor '{absent[0]}' in it, though {index.name} says so; save the checkpoint again")
+            raise DataError(
+                f"{path}: no tensor '{absent[0]}' in it, though {index.name} says so; save the checkpoint again"
+            )
         if unlisted := sorted(set(found) - listed):
             raise DataError(f"{path}: {index.name} does not list its tensor '{unlisted[0]}'; save the checkpoint again")
         entries |= found

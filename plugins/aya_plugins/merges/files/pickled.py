@@ -40,7 +40,9 @@ def pickled_tensors(path: Path) -> dict[str, Tensor]:
     except OSError:
         raise
     except Exception as error:  # whatever a damaged file makes of torch's reader
-        raise DataError(f"{path}: not a whole file of torch.save ({_first_line(error)}); fetch or save it again") from None
+        raise DataError(
+            f"{path}: not a whole file of torch.save ({_first_line(error)}); fetch or save it again"
+        ) from None
     if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
         found = found["state_dict"]
     if not isinstance(found, Mapping):
@@ -49,9 +51,13 @@ def pickled_tensors(path: Path) -> dict[str, Tensor]:
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
             raise DataError(f"{path}: '{name}' is {type(tensor).__name__}; expected tensors by name, and nothing else")
         if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized or tensor.is_complex():
-            raise DataError(f"{path}: tensor '{name}' is no plain array ({tensor.layout}); save the checkpoint as safetensors")
+            raise DataError(
+                f"{path}: tensor '{name}' is no plain array ({tensor.layout}); save the checkpoint as safetensors"
+            )
         if str(tensor.dtype).removeprefix("torch.") not in _DTYPES:
-            raise DataError(f"{path}: tensor '{name}' has dtype {tensor.dtype}, which is not known here; convert it first")
+            raise DataError(
+                f"{path}: tensor '{name}' has dtype {tensor.dtype}, which is not known here; convert it first"
+            )
     return {name: tensor.detach().contiguous() for name, tensor in found.items()}
 
 

@@ -22,7 +22,8 @@ causal masks, positions. (`attn.bias` is a mask where it has four dimensions.)""
 def buffers_of_some(checkpoints: Sequence[Checkpoint]) -> frozenset[str]:
     """Find the kinds of buffers that some models store and others leave out, by the end of their names."""
     found = [
-        {kind for name, entry in checkpoint.entries.items() if (kind := _buffer(name, entry))} for checkpoint in checkpoints
+        {kind for name, entry in checkpoint.entries.items() if (kind := _buffer(name, entry))}
+        for checkpoint in checkpoints
     ]
     return frozenset(set().union(*found) - set(found[0]).intersection(*found)) if found else frozenset()
 

@@ -188,7 +188,9 @@ def check_space(outputs: Sequence[Output]) -> None:
     needed: dict[int, int] = {}
     for output in outputs:
         device = output.shards.folder.stat().st_dev
-        along = sum(file.stat().st_size for file in output.donor.folder.iterdir() if file.suffix in _GO_ALONG and file.is_file())
+        along = sum(
+            file.stat().st_size for file in output.donor.folder.iterdir() if file.suffix in _GO_ALONG and file.is_file()
+        )
         needed[device] = needed.get(device, 0) + output.shards.missing_bytes + along + _NOTES
         if shutil.disk_usage(output.shards.folder).free < needed[device]:
             raise no_space(output.job.out, needed[device])

@@ -19,8 +19,8 @@ from aya_plugins.merges.runtime.agreement import (
     some,
     tied_everywhere,
 )
-from aya_plugins.merges.runtime.layouts import buffers_of_some, names_as_in, with_names, without_buffers
 from aya_plugins.merges.runtime.layers import Layer, depth, is_before_layers, layer_of, stacks
+from aya_plugins.merges.runtime.layouts import buffers_of_some, names_as_in, with_names, without_buffers
 from aya_plugins.merges.tokens.token_ids import vocabulary_rows
 from aya_plugins.merges.tokens.vocabulary import VocabularyPlan, vocabulary_tables
 
@@ -142,7 +142,11 @@ def _in_one_layout(
     Returns the donor and the inputs so, for each input the names under which it stores what has another name there, and notes.
     """
     kinds = buffers_of_some([input.checkpoint for input in inputs])
-    notes = [f"Left out, as only some models store them and each computes them: {', '.join(sorted(kinds))}."] if kinds else []
+    notes = (
+        [f"Left out, as only some models store them and each computes them: {', '.join(sorted(kinds))}."]
+        if kinds
+        else []
+    )
     donor = replace(donor, checkpoint=without_buffers(donor.checkpoint, kinds))
     seen, stored = [], []
     for input in inputs:
@@ -152,7 +156,9 @@ def _in_one_layout(
         stored.append({name: theirs for theirs, name in names.items()})
         if names:
             first = min(names)
-            notes.append(f"'{input.name}' has {len(names)} tensors under other names: '{first}' is '{names[first]}' here.")
+            notes.append(
+                f"'{input.name}' has {len(names)} tensors under other names: '{first}' is '{names[first]}' here."
+            )
     return donor, seen, stored, tuple(notes)
 
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aya_core.api import AyaError, MergeInput, MergeJob, PieceMerge, TensorMerge, WholeModelMerge
+from aya_core.api import AyaError, LoraJob, MergeInput, MergeJob, PieceMerge, TensorMerge, Vocabulary, WholeModelMerge
 from aya_plugins.merges.runtime.ahead import digests_ahead
 from aya_plugins.merges.runtime.inputs import Inputs, with_base
 from aya_plugins.merges.runtime.output import check_space, open_output, unhashed
+from aya_plugins.merges.runtime.planning import plan_merge
 from aya_plugins.merges.runtime.shards import is_full, no_space
 from aya_plugins.merges.runtime.workers import Task, work
+from aya_plugins.merges.tokens.vocabulary import plan_vocabulary
 
 
 class StreamingMerge:
@@ -76,6 +78,19 @@ class StreamingMerge:
                 output.shards.abandon()
             raise
         return [output.finish(inputs) for output in outputs]
+
+    def extract(self, job: LoraJob) -> Mapping[str, Any]:
+        """Make a LoRA adapter of the difference between a model and its base: see `extract_lora`."""
+        from aya_plugins.merges.adapters.extract import extract_lora
+
+        check_device(job.device)
+        inputs = Inputs()
+        base, model = inputs.open(job.base), inputs.open(job.model)
+        plan = plan_merge(base, [model, base], None, plan_vocabulary([model, base], 1, Vocabulary()), None)
+        pairs = {
+            line.name: (model.source(str(line.inputs[0])), base.source(str(line.inputs[1]))) for line in plan.lines
+        }
+        return extract_lora(pairs, job, tied=plan.tied, notes=plan.notes)
 
     def check(self, models: Sequence[MergeInput], lines: Path, per_language: int, device: str) -> Mapping[str, Any]:
         """Load models, the merged one first, and score the same lines with each: see `compare_perplexity`."""

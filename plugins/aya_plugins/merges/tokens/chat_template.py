@@ -12,6 +12,7 @@ from aya_core.api import AyaError
 from aya_plugins.merges.files.checkpoint import read_json
 from aya_plugins.merges.tokens.named_templates import NAMED
 
+
 def read_chat_template(folder: Path) -> str | None:
     """Read the default chat template of a tokenizer's folder; None where it has none."""
     if (folder / "chat_template.jinja").is_file():

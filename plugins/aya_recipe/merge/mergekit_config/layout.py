@@ -12,7 +12,6 @@ from aya_core.api import RecipeError
 from aya_recipe.merge.mergekit_config import keys
 from aya_recipe.merge.mergekit_config.methods import PARAMETERS
 
-
 _BY_NAME = "tensors are matched by their names here, whatever architecture a model is called"
 
 

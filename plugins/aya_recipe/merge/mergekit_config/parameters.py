@@ -68,7 +68,8 @@ class Parameters:
                 continue
             if not known[name].per_model:
                 self.ignored.note(
-                    f"{scope.where}.{name}", f"{name} holds for all models together, and is read from the parameters at the top"
+                    f"{scope.where}.{name}",
+                    f"{name} holds for all models together, and is read from the parameters at the top",
                 )
             elif source.model == self.base:
                 self.ignored.note(f"{scope.where}.{name}", f"the base has no {name} in {self.method_name}")
