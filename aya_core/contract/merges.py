@@ -284,9 +284,9 @@ class CheckingEngine(MergeEngine, Protocol):
 class LoraJob:
     """One adapter to be made of the difference between a model and its base.
 
-    base_name: what peft is to load as the base: a hub id, or a whole path. out: an empty folder. rank: the most that a tensor's difference gets. threshold: singular values below this share of the
-    largest of their tensor are left out; 0 keeps all that the rank allows. device: where the arithmetic is done. report: call it
-    with (done, total) tensors.
+    base_name: what peft is to load as the base: a hub id, or a whole path. out: an empty folder. rank: the most that a tensor's
+    difference gets. threshold: singular values below this share of the largest of their tensor are left out; 0 keeps all that
+    the rank allows. device: where the arithmetic is done. report: call it with (done, total) tensors.
     """
 
     model: MergeInput

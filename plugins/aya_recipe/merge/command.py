@@ -98,7 +98,7 @@ def command(
     with told(out):
         if extract_lora:
             account = extracting.extract(configs, OutputPlace(out), rank, threshold, device)
-            show(account, out, as_json)
+            _show(account, out, as_json)
             return
         _run(
             configs,
@@ -145,7 +145,7 @@ def _run(
     for name, account, said, (_, job) in zip(names, accounts, notes, merges, strict=True):
         made = out / name if len(configs) > 1 else out
         told_of = {"notes": [*said, *account.get("notes", ())]}
-        show({**account, **told_of, **_checked(registry, job, made, lines, check_lines)}, made, as_json)
+        _show({**account, **told_of, **_checked(registry, job, made, lines, check_lines)}, made, as_json)
 
 
 def _checked(registry: Registry, job: MergeJob, made: Path, lines: Path | None, per_language: int) -> Mapping[str, Any]:
@@ -189,7 +189,7 @@ def _job(
     )
 
 
-def show(account: Mapping[str, Any], out: Path, as_json: bool) -> None:
+def _show(account: Mapping[str, Any], out: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"out": str(out), **account}))
         return
