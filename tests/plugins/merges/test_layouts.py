@@ -66,14 +66,14 @@ def test_a_bias_that_is_no_mask_is_no_buffer(write_model, out):
         merge(Weighted(), models, out)
 
 
-@pytest.mark.parametrize(
-    "fronts",
-    [
-        {"model.": ""},
-        {"model.": "transformer."},
-        {"model.": "language_model.model.", "lm_head": "language_model.lm_head"},
-    ],
-)
+FRONTS = [
+    {"model.": ""},
+    {"model.": "transformer."},
+    {"model.": "language_model.model.", "lm_head": "language_model.lm_head"},
+]
+
+
+@pytest.mark.parametrize("fronts", FRONTS)
 @pytest.mark.parametrize("settings", [Weighted(), Slerp(t=0.3)])
 def test_other_components_in_front_are_the_same_tensors(fronts, settings, write_model, tmp_path):
     a, b = write_model("a", tensors(0)), write_model("b", tensors(1))

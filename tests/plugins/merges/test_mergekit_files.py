@@ -151,7 +151,14 @@ PLAIN = {
     "a chat template by name": PAIR + "merge_method: linear\nbase_model: A\nchat_template: chatml\nparameters: {weight: 1}",
     "a chat template as text": PAIR + "merge_method: linear\nchat_template: \"{{messages[0]['content']}}\"",
     "union of one vocabulary": PAIR + "merge_method: linear\ntokenizer_source: union",
-    "tokenizer of the base": PAIR + "merge_method: slerp\nbase_model: A\nparameters: {t: 0.5, embed_slerp: true}\ntokenizer: {source: base}",
+    "tokenizer of the base": """
+        merge_method: slerp
+        base_model: A
+        models: [{model: A, parameters: {weight: 1.0}}, {model: B, parameters: {weight: 1.0}}]
+        parameters: {t: 0.5, embed_slerp: true}
+        tokenizer: {source: base}
+        dtype: float32
+        """,
 }  # fmt: skip
 
 DRAWN = {

@@ -83,13 +83,17 @@ def test_a_lock_of_a_dead_merge_is_no_lock(folder):
 
 def test_what_appears_at_out_during_a_merge_is_left_there(folder):
     place = OutputPlace(folder / "out")
-    with pytest.raises(
-        DataError, match=r"was made by something else meanwhile; the merge is whole and lies in .*out\.merged"
-    ):
+
+    def merge():
         with place.opened():
             (place.made / "weights").write_text("merged")
             (folder / "out").mkdir()
             place.finish()
+
+    with pytest.raises(
+        DataError, match=r"was made by something else meanwhile; the merge is whole and lies in .*out\.merged"
+    ):
+        merge()
     assert (folder / "out.merged" / "weights").read_text() == "merged"
     assert not list((folder / "out").iterdir())
     assert not place.partial.exists()
