@@ -129,6 +129,7 @@ from aya_core.contract.merges import (
     CheckingEngine as CheckingEngine,
     CheckpointMerge as CheckpointMerge,
     ExtractingEngine as ExtractingEngine,
+    ForeseeingEngine as ForeseeingEngine,
     LayerSlice as LayerSlice,
     LoraJob as LoraJob,
     MakeOptimizer as MakeOptimizer,
@@ -218,9 +219,10 @@ from aya_core.contract.strategies import (
     short_schema as short_schema,
     strategies_with_paths as strategies_with_paths,
 )
+from aya_core.contract.surroundings import Surroundings as Surroundings
 from aya_core.hookspecs import hookimpl as hookimpl
 from aya_core.planning import yaml12 as yaml12
-from aya_core.planning.hub import hub_model as hub_model, model_folder as model_folder
+from aya_core.planning.hub import cached_commit as cached_commit, hub_model as hub_model, model_folder as model_folder
 from aya_core.planning.plan import (
     ROWS_KINDS as ROWS_KINDS,
     Builder as Builder,

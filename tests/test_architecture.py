@@ -22,11 +22,12 @@ PLUGIN_PACKAGES = sorted(path.parent for path in (ROOT / "plugins").glob("*/__in
 CONTRACT = (
     "errors", "explain", "reasons", "records", "id_set", "durable", "locks", "journal", "hashes", "artifacts", "source_code",
     "identity", "languages", "compressed", "lines", "saved_folders",
+    "surroundings",
     "strategies", "requests", "merge_parameters", "merges", "metrics", "kinds", "checked", "commands", "reports", "stage", "words",
 )  # fmt: skip
 RUNNING = (
-    "garbage", "work", "asking", "changes", "worker", "record", "reporting", "run_folder", "tracking", "inventory", "pool", "runner",
-    "unfinished", "upkeep",
+    "garbage", "work", "asking", "changes", "worker", "record", "reporting", "run_folder", "tracking", "inventory", "pool", "machine",
+    "runner", "unfinished", "upkeep",
 )  # fmt: skip
 ORDER = [
     *(f"aya_core.contract.{name}" for name in CONTRACT),

@@ -10,6 +10,7 @@ from aya_core.cli.amounts import counted
 from aya_core.cli.arguments import find_recipe, recipe_argument, recipe_here
 from aya_core.planning.hub import cached_commit
 from aya_core.planning.plan import make_plan
+from aya_core.running.machine import check_machine
 from aya_core.running.runner import check_imports
 
 
@@ -17,17 +18,21 @@ from aya_core.running.runner import check_imports
 @recipe_argument
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def command(recipe: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Validate a recipe: every key, strategy, reference and file, without importing anything heavy or running
-    anything."""
+    """Validate a recipe: every key, strategy, reference and file, and whether it can work on this machine, without importing
+    anything heavy or running anything."""
     loaded = find_recipe(recipe, overrides) if recipe else recipe_here(overrides, "check")
     plan = make_plan(loaded)
     check_imports(plan, loaded)
+    check_machine(plan, loaded)
     unknown = [text for text, model in plan.hub_models().items() if cached_commit(model) is None]
     counts = {"stages": len(loaded.recipe.stages), "steps": len(plan.nodes)}
     if as_json:
         click.echo(json.dumps({"recipe": loaded.recipe.name, "source": loaded.source, **counts, "not_cached": unknown}))
     else:
-        click.echo(f"{loaded.source}: sound; {counted(counts['stages'], 'stage')}, {counted(counts['steps'], 'step')}")
+        but = f", but for {counted(len(unknown), 'model')} that could not be looked at" if unknown else ""
+        click.echo(
+            f"{loaded.source}: sound{but}; {counted(counts['stages'], 'stage')}, {counted(counts['steps'], 'step')}"
+        )
         if unknown:
             click.echo(
                 f"not in the download cache, so not looked at: {', '.join(unknown)}; `aya run` asks the hub", err=True

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from pydantic import Field, model_validator
 
@@ -218,8 +218,9 @@ class MergeJob:
     models: the inputs; names differ. weights: by model, where they differ. out: an empty folder. scratch: a folder beside it that
     survives a kill, for what is done already; None means start anew. base: for merges that need one, and for files that go
     along. dtype: stored as; None keeps the input's. slices: which layers are taken from where; None takes all of all.
-    chat_template: one to store instead of the base's. description: method and settings, for the model card. report: call it
-    with (done, total) bytes.
+    chat_template: one to store instead of the base's. allow: settings of config.json in which models may differ though they say what
+    weights mean, `sliding_window` or `text_config.sliding_window`; the merge has the base's, or the first model's. description:
+    method and settings, for the model card. report: call it with (done, total) bytes.
     """
 
     models: tuple[MergeInput, ...]
@@ -233,6 +234,7 @@ class MergeJob:
     slices: tuple[LayerSlice, ...] | None = None
     vocabulary: Vocabulary = Vocabulary()  # noqa: RUF009 (immutable)
     chat_template: str | None = None
+    allow: tuple[str, ...] = ()
     resources: Resources = Resources()  # noqa: RUF009 (immutable)
     description: Mapping[str, Any] = field(default_factory=dict)
     report: Callable[[int, int], None] = field(default=lambda done, total: None)
@@ -257,6 +259,16 @@ AnyMerge = TensorMerge | PieceMerge | WholeModelMerge | CheckpointMerge
 @base_of(TensorMerge, PieceMerge, WholeModelMerge, CheckpointMerge)
 class MergeStrategy(Strategy[AnyMerge]):
     """Settings of a merge."""
+
+    needs_base: ClassVar[bool] = False
+    """Whether it works on differences from a base model, as what it builds says, too. A recipe must then name one, which is
+    said before anything runs; in rounds of online training, the model that the round started from stands in."""
+
+    least_models: ClassVar[int] = 1
+    """How many models it takes at least, beside the base."""
+
+    most_models: ClassVar[int | None] = None
+    """How many models it takes at most, beside the base; None for any number."""
 
 
 class MergeEngine(Protocol):
@@ -305,6 +317,17 @@ class ExtractingEngine(MergeEngine, Protocol):
 
     def extract(self, job: LoraJob) -> Mapping[str, Any]:
         """Write the LoRA adapter to `job.out` and return the account: what JSON can hold. Raises DataError where there can be none."""
+
+
+@runtime_checkable
+class ForeseeingEngine(MergeEngine, Protocol):
+    """A merge engine that can tell from configurations alone that models will not merge."""
+
+    def foresee(self, models: Sequence[MergeInput], vocabulary: Vocabulary, allow: Sequence[str]) -> None:
+        """Raise AyaError where the configurations of models cannot be merged. Called when a recipe is planned: no weights are read.
+
+        models: those whose configuration is known by then, the one whose files the merge gets first. allow: see `MergeJob`.
+        """
 
 
 class Optimizer(Protocol):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -23,6 +23,7 @@ from pydantic import AfterValidator, Field
 
 from aya_core.contract.languages import check_language
 from aya_core.contract.strategies import Settings
+from aya_core.contract.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from aya_core.contract.reports import Section
@@ -84,6 +85,10 @@ class Stage(Settings):
 
     def review(self, build: Builder) -> None:
         """Look at the whole plan, once every stage is unrolled. Raises the error that `Builder.error` makes."""
+
+    def obstacles(self, here: Surroundings) -> Iterator[str]:
+        """Say why it cannot work on a machine, as strategies do for themselves (`Strategy.obstacles`)."""
+        return iter(())
 
     @classmethod
     def section(cls, stage: StageRecord) -> Section | None:

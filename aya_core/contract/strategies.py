@@ -25,6 +25,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from aya_core.contract.explain import SettingsError
+from aya_core.contract.surroundings import Surroundings
 
 Built = TypeVar("Built", covariant=True)
 Read = TypeVar("Read")
@@ -87,6 +88,14 @@ class Strategy(Settings, Generic[Built]):
     def published(self) -> str:
         """Where the files that its settings name are published and under which license, to be told when one is missing."""
         return ""
+
+    def obstacles(self, here: Surroundings) -> Iterator[str]:
+        """Say why it cannot work here, a sentence for each reason, from its settings, the machine and config.json alone.
+
+        Called by `aya check`, and by `aya run` before any work. Name the setting to change, and what else would do. What cannot be
+        told is no obstacle.
+        """
+        return iter(())
 
     @abstractmethod
     def build(self) -> Built:

@@ -11,7 +11,7 @@ import glob
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aya_core import __version__
 from aya_core.contract.artifacts import MANIFEST, PAYLOAD, stable_hash
@@ -73,16 +73,27 @@ class Node:
         return frozenset((*self.inputs.values(), *(id for id in others if id is not None)))
 
 
+class Use(NamedTuple):
+    """A strategy at its place in a recipe. node: the step that it works in. where: `stages.tune.trainer`. role: under which its
+    models are among the inputs of the step."""
+
+    node: str
+    where: str
+    role: str
+    strategy: Strategy[Any]
+
+
 @dataclass(frozen=True)
 class Plan:
     """Nodes in an order in which they can run, and the names by which stages refer to their results.
 
-    part_of: the plan that these are some of the nodes of.
+    part_of: the plan that these are some of the nodes of. uses: the strategies of the whole recipe.
     """
 
     recipe: str
     nodes: Mapping[str, Node]
     names: Mapping[str, Mapping[str, str]]
+    uses: Sequence[Use] = ()
     part_of: Plan | None = field(default=None, repr=False)
 
     @property
@@ -116,7 +127,7 @@ class Plan:
         return {path: model for path in sorted(paths) if (model := hub_model(path)) is not None}
 
     def _part(self, nodes: Mapping[str, Node]) -> Plan:
-        return Plan(self.recipe, nodes, self.names, self.whole)
+        return Plan(self.recipe, nodes, self.names, self.uses, self.whole)
 
     def readers(self, id: str) -> Iterator[Node]:
         """The nodes that read a node's artifact."""
@@ -132,6 +143,7 @@ class Builder:
         self.registry = loaded.registry
         self.nodes: dict[str, Node] = {}
         self.names: dict[str, dict[str, str]] = {}
+        self.uses: list[Use] = []
         self.stage = ""
 
     def add(
@@ -170,6 +182,7 @@ class Builder:
             self._take_references(
                 key, strategy, (spec, essential[key]), node_inputs, external, model, (at or {}).get(key, key)
             )
+            self.uses.append(Use(id, f"stages.{self.stage}.{(at or {}).get(key, key)}", key, strategy))
             specs[key] = spec
             code.update(self._code_of_strategy(strategy, (at or {}).get(key, key)))
             for path, one in self._asked_in(strategy) if key in asked_by else ():
@@ -365,7 +378,7 @@ def make_plan(loaded: LoadedRecipe) -> Plan:
     for stage in loaded.recipe.stages:
         build.stage = stage.name
         stage.review(build)
-    return Plan(loaded.recipe.name, build.nodes, build.names)
+    return Plan(loaded.recipe.name, build.nodes, build.names, tuple(build.uses))
 
 
 def fill_paths(settings: Any, paths: Mapping[str, str]) -> Any:

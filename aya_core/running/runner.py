@@ -18,6 +18,7 @@ from aya_core.planning.plan import Node, Plan
 from aya_core.planning.recipe import LoadedRecipe
 from aya_core.running.changes import at_stake, refuse
 from aya_core.running.inventory import Inventory
+from aya_core.running.machine import check_machine
 from aya_core.running.pool import WorkerPool
 from aya_core.running.record import Recorder, read_about
 from aya_core.running.run_folder import Run
@@ -94,6 +95,7 @@ class Runner:
             try:
                 waiting = dict(self.plan.nodes)
                 self._reuse(waiting)
+                check_machine(self.plan, self.loaded, waiting)
                 if self.changed_code is None:
                     self._refuse_to_ask_anew(waiting.values())
                 self.recorder = Recorder(self.run.folder, self.loaded, self.plan.whole, self._found())

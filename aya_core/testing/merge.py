@@ -49,6 +49,8 @@ def check_merge(
     merge = strategy.build()
     if not isinstance(merge, CheckpointMerge):
         _check_tensors(expect, merge, models)
+        said, done = strategy.needs_base, merge.needs_base
+        expect(said is done, f"says `needs_base` {said}, and what it builds says {done}; say it on the strategy, too")
         if engine is None:
             return
     expect(folder is not None, "a merge of checkpoints is checked in a folder; pass one (tmp_path)")

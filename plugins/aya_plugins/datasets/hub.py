@@ -24,6 +24,7 @@ from aya_core.api import (
 from aya_plugins.datasets.columns import LANGUAGES, FoldsSetting, IdTemplate, Language, Limit, Table
 from aya_plugins.datasets.files import Line
 from aya_plugins.datasets.names import Columns
+from aya_plugins.datasets.splits import WholeSplit
 
 
 class Hub(DatasetStrategy):
@@ -45,7 +46,7 @@ class Hub(DatasetStrategy):
         None, description="Local folder of a data set, in place of a name; also one that `save_to_disk` wrote."
     )
     config: str | None = Field(None, description="Configuration of the data set, often a language.")
-    split: str = Field("train", description="Split to read, without slices; `limit` takes the first rows.")
+    split: WholeSplit = Field("train", description="Split to read, without slices; `limit` takes the first rows.")
     columns: Columns = Field(Columns(), description="Which column holds what, where names are not the usual ones.")
     language: Language = None
     languages: dict[str, Code] = Field({}, description=LANGUAGES)

@@ -9,6 +9,7 @@ from pathlib import Path
 from aya_core.api import DataError, Dataset, DatasetStrategy, Field, is_saved, saved_lines
 from aya_plugins.datasets.file_options import FileOptions, table, table_of
 from aya_plugins.datasets.files import Line
+from aya_plugins.datasets.splits import WholeSplit
 
 
 class SaveToDisk(FileOptions, DatasetStrategy):
@@ -18,7 +19,7 @@ class SaveToDisk(FileOptions, DatasetStrategy):
     neither a prompt.
     """
 
-    split: str | None = Field(None, description="Which split, of a data set that was saved with several.")
+    split: WholeSplit | None = Field(None, description="Which split, of a data set that was saved with several.")
 
     def build(self) -> Dataset:
         """Make the data set; files are opened when rows are asked for."""

@@ -35,6 +35,7 @@ class Breadcrumbs(MergeStrategy):
 
     imports = ("torch", "numpy", "aya_kernels")
     extra = "train"
+    needs_base = True
 
     density: Density = Field(
         MergeParameter(0.2), description="Share of each tensor's changes that is kept; 1 keeps all."

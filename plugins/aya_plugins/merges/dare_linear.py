@@ -28,6 +28,7 @@ class DareLinear(MergeStrategy):
 
     imports = ("torch", "numpy", "aya_kernels")
     extra = "train"
+    needs_base = True
 
     density: Density = Field(MergeParameter(0.2), description="Probability that a change is kept; the paper's 1 - p.")
     lambda_: MergeParameter = Field(

@@ -38,6 +38,7 @@ class DareTies(MergeStrategy):
 
     imports = ("torch", "numpy", "aya_kernels")
     extra = "train"
+    needs_base = True
 
     density: Density = Field(MergeParameter(0.2), description="Probability that a change is kept; the paper's 1 - p.")
     lambda_: MergeParameter = Field(MergeParameter(1.0), description="Scale of the merged task vector, lambda in TIES.")

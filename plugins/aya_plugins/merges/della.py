@@ -40,6 +40,7 @@ class Della(MergeStrategy):
 
     imports = ("torch", "numpy", "aya_kernels")
     extra = "train"
+    needs_base = True
 
     density: Density = Field(
         MergeParameter(0.2), description="Mean probability that a change is kept; the paper's 1 - p."

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from aya_core.api import AyaError, Field, MergeParameter, MergeStrategy, Place, TensorMerge, did_you_mean
@@ -38,6 +40,11 @@ class Mergekit(MergeStrategy):
         {}, description="Its parameters but weight, by mergekit's names; numbers may vary as in our merges."
     )
     from_base: bool = Field(False, description="Give the base to a method that can do without (nuslerp, multislerp).")
+
+    @property
+    def needs_base(self) -> bool:  # type: ignore[override]
+        """See `MergeStrategy`. mergekit is asked; where it is not installed, `from_base` alone says so."""
+        return self.from_base or (find_spec("mergekit") is not None and _policy(self.method) == "required")
 
     def build(self) -> TensorMerge:
         """Make the merge. Raises AyaError for a method, a parameter or a value that mergekit does not know."""
@@ -117,6 +124,15 @@ class MergekitMerge:
         if not isinstance(value, MergeParameter):
             return value
         return list(place.values(value)) if name in self.per_input else place.value(value)
+
+
+@cache
+def _policy(method: str) -> str | None:
+    """Say whether a method of mergekit takes a base: required, optional, or neither; None for one that it does not know."""
+    from mergekit import merge_methods
+
+    found = {known.spec.name: known.spec for known in merge_methods.registered_methods()}
+    return str(found[method].contract.base.value) if method in found else None
 
 
 def _checked(method: str, parameter: Any, value: Any) -> Any:

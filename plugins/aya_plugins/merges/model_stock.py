@@ -32,6 +32,8 @@ class ModelStock(MergeStrategy):
 
     imports = ("torch", "aya_kernels")
     extra = "train"
+    needs_base = True
+    least_models = 2
 
     filter_wise: bool = Field(False, description="Take the angle in each row of a tensor (its last dimension) instead.")
 

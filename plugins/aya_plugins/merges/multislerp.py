@@ -38,6 +38,11 @@ class MultiSlerp(MergeStrategy):
     eps: float = Field(1e-8, gt=0, description="A direction or sum shorter than this is none.")
     from_base: bool = Field(False, description="Work on differences from the base, around the base.")
 
+    @property
+    def needs_base(self) -> bool:  # type: ignore[override]
+        """See `MergeStrategy`."""
+        return self.from_base
+
     def build(self) -> PieceMerge:
         """Make the merge."""
         return MultiSlerpMerge(self, needs_base=self.from_base)
@@ -57,7 +62,7 @@ class MultiSlerpMerge:
         if len(weights) == 1:
             return combination([1.0])
         if settings.normalize_weights:
-            check_total("multislerp", weights)
+            check_total("multislerp", weights, "change them, or set normalize_weights: false")
             weights = [weight / sum(weights) for weight in weights]
         combine = partial(combination_from, from_base) if from_base else combination
         products = gram(pieces, from_base=from_base)

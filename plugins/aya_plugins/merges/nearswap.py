@@ -31,6 +31,8 @@ class NearSwap(MergeStrategy):
 
     imports = ("torch",)
     extra = "train"
+    needs_base = True
+    most_models = 1
 
     t: MergeParameter = Field(
         MergeParameter(0.0001), gt=0, description="How far a value may move, in the units of the weights."

@@ -24,6 +24,7 @@ class Passthrough(MergeStrategy):
 
     imports = ("torch", "aya_kernels")
     extra = "train"
+    most_models = 1
 
     scale: MergeParameter = Field(MergeParameter(1.0), description="Multiply each tensor; by rules, only some of them.")
 

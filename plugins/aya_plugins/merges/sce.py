@@ -36,6 +36,7 @@ class Sce(MergeStrategy):
 
     imports = ("torch", "numpy", "aya_kernels")
     extra = "train"
+    needs_base = True
 
     select_topk: MergeParameter = Field(
         MergeParameter(1.0), gt=0, le=1, description="Share of a tensor's parameters that is kept; 1 keeps all."

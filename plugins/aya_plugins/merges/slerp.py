@@ -38,6 +38,8 @@ class Slerp(MergeStrategy):
 
     imports = ("torch", "aya_kernels")
     extra = "train"
+    least_models = 2
+    most_models = 2
 
     t: MergeParameter = Field(
         MergeParameter(0.5), ge=0, le=1, description="Where on the arc: 0 is the first model, 1 the second."

@@ -29,6 +29,7 @@ class TaskArithmetic(MergeStrategy):
 
     imports = ("torch", "aya_kernels")
     extra = "train"
+    needs_base = True
 
     lambda_: MergeParameter = Field(
         MergeParameter(1.0), description="Scale of the merged task vector, lambda in the paper."

@@ -49,6 +49,7 @@ class Ties(MergeStrategy):
 
     imports = ("torch", "numpy", "aya_kernels")
     extra = "train"
+    needs_base = True
 
     density: Density = Field(MergeParameter(0.2), description="Share of each task vector that is kept; 1 keeps all.")
     trim: Literal["per-tensor", "global"] = Field(

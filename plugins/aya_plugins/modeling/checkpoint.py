@@ -242,28 +242,6 @@ def save_checkpoint(
     (out / "README.md").write_text(card, encoding="utf-8")
 
 
-def parents(where: Path) -> list[str]:
-    """Name the public models that a checkpoint descends from.
-
-    That is its own hub id, where it lies in a download cache; else what its card says.
-    """
-    if not where.exists():
-        return [where.as_posix()]  # an id on the hub
-    for part in reversed(where.parts):
-        if part.startswith("models--"):
-            return ["/".join(part.split("--")[1:])]
-    card = where / "README.md"
-    lines = card.read_text(encoding="utf-8").splitlines() if card.is_file() else []
-    if "base_model:" not in lines:
-        return []
-    names = []
-    for line in lines[lines.index("base_model:") + 1 :]:
-        if not line.startswith("- "):
-            break
-        names.append(line[2:].strip().strip("\"'"))
-    return names
-
-
 def _stored(dtype: torch.dtype | None) -> Any:
     """A dtype as transformers takes it: None is the checkpoint's own."""
     return "auto" if dtype is None else dtype

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from aya_core.api import Field, ModelRef, Settings
+from aya_core.api import Field, ModelRef, Settings, Surroundings
 
 
 class CheckpointSettings(Settings):
@@ -24,3 +25,22 @@ class CheckpointSettings(Settings):
         ge=1,
         description="Tokens of one batch, with padding and answers to come; halved when memory runs out.",
     )
+
+    def obstacles(self, here: Surroundings) -> Iterator[str]:
+        """See `Strategy`: a device that is not there, or too small for the model, which is run on one."""
+        if missing := here.lacks_device(self.device):
+            yield f"{missing}; set device to auto or cpu, or take another machine"
+        elif self.device != "cpu" and (large := here.too_large(str(self.model))):
+            yield f"{large}, and it is run on one device; take a smaller model, or a server"
+
+
+def is_classifier(here: Surroundings, model: str) -> bool | None:
+    """Whether a model has a head of labels, as its config.json says; None where it does not say, or is not known."""
+    made = here.config(model).get("architectures")
+    return any("Classification" in str(name) for name in made) if isinstance(made, list) and made else None
+
+
+def writes_nothing(here: Surroundings, model: str) -> Iterator[str]:
+    """Say that a model which is to answer has a head of labels and none of words, if it is so."""
+    if is_classifier(here, str(model)):
+        yield f"'{model}' is a classifier (architectures in its config.json), which writes no answers; expected a language model"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
-from aya_core.api import Field, ModelRef, Router, RouterStrategy
-from aya_plugins.modeling.settings import CheckpointSettings
+from aya_core.api import Field, ModelRef, Router, RouterStrategy, Surroundings
+from aya_plugins.modeling.settings import CheckpointSettings, is_classifier
 
 
 class Learned(CheckpointSettings, RouterStrategy):
@@ -27,6 +28,15 @@ class Learned(CheckpointSettings, RouterStrategy):
         description="What of a teacher in the pool that the router never learned of: an error, or no prompt sent to it.",
     )
     max_tokens: int = Field(1024, ge=8, description="Longer prompts lose their middle; best as in the training.")
+
+    def obstacles(self, here: Surroundings) -> Iterator[str]:
+        """See `Strategy`: a model that is no classifier, so that it has no label for any teacher."""
+        yield from super().obstacles(here)
+        if is_classifier(here, str(self.model)) is False:
+            yield (
+                f"router 'learned': '{self.model}' is no classifier, so it has no label for each teacher; expected a model that the "
+                "trainer `router` made"
+            )
 
     def build(self) -> Router:
         """Load the model."""

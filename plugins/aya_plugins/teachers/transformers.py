@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from aya_core.api import Field, ModelRef, Teacher, TeacherStrategy
+from collections.abc import Iterator
+
+from aya_core.api import Field, ModelRef, Surroundings, Teacher, TeacherStrategy
 from aya_plugins.answers.said import ChatSettings
-from aya_plugins.modeling.settings import CheckpointSettings
+from aya_plugins.modeling.settings import CheckpointSettings, writes_nothing
 
 
 class Transformers(ChatSettings, CheckpointSettings, TeacherStrategy):
@@ -22,6 +24,11 @@ class Transformers(ChatSettings, CheckpointSettings, TeacherStrategy):
 
     model: ModelRef = Field(description="The checkpoint that answers.")
     system: str | None = Field(None, description="A system message put before every prompt.")
+
+    def obstacles(self, here: Surroundings) -> Iterator[str]:
+        """See `Strategy`: a device that is not there or too small, or a model that writes no text."""
+        yield from super().obstacles(here)
+        yield from writes_nothing(here, self.model)
 
     def build(self) -> Teacher:
         """Load the checkpoint."""

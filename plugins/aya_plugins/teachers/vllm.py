@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import field_validator
 
-from aya_core.api import Field, ModelRef, Teacher, TeacherStrategy
+from aya_core.api import Field, ModelRef, Surroundings, Teacher, TeacherStrategy
 from aya_plugins.answers.said import ChatSettings
+from aya_plugins.modeling.settings import writes_nothing
 
 
 class Vllm(ChatSettings, TeacherStrategy):
@@ -59,6 +60,18 @@ class Vllm(ChatSettings, TeacherStrategy):
                 f"`vllm serve MODEL --data-parallel-size {value}` and ask it with the teacher 'openai'"
             )
         return value
+
+    def obstacles(self, here: Surroundings) -> Iterator[str]:
+        """See `Strategy`: GPUs that are not there, or too small for the model."""
+        gpus = self.tensor_parallel_size * self.pipeline_parallel_size
+        # On one device vLLM may have been built for CPUs.
+        if gpus > 1 and (missing := here.lacks_gpus(gpus)):
+            yield f"teacher 'vllm' {missing}; lower tensor_parallel_size and pipeline_parallel_size, or take another machine"
+        elif crowded := here.overbooks_gpus(gpus):
+            yield f"teacher 'vllm' {crowded}"
+        if self.quantization is None and (large := here.too_large(str(self.model), gpus)):
+            yield f"{large}; raise tensor_parallel_size, or take a smaller model"
+        yield from writes_nothing(here, self.model)
 
     def build(self) -> Teacher:
         """Start the engine."""

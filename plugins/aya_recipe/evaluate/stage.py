@@ -97,6 +97,8 @@ class EvaluateStage(Stage):
             label: _limited(build, label, one, self.limit) for label, one in self.evaluators.items()
         }
         asked = any(evaluator.needs_answers for evaluator in evaluators.values())
+        if len(models) > 1 and self.teacher is not None:
+            defaults.teacher_of_checkpoints(build, self.teacher)
         prompts = None
         answers: dict[str, str] = {}
         if asked:

@@ -39,6 +39,10 @@ class FiniteRange(click.FloatRange):
         return number
 
 
+CONFIG = "mergekit_config.yml"
+"""The configuration beside the checkpoint that was made by it, by mergekit's name for it."""
+
+
 @click.command(name="merge")
 @click.argument("configs", type=click.Path(path_type=Path), metavar="CONFIG...", nargs=-1, required=True)
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
@@ -60,6 +64,13 @@ class FiniteRange(click.FloatRange):
     show_default=True,
     type=FiniteRange(min=0, min_open=True),
     help="Largest file of weights, GB (10^9 bytes).",
+)
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="KEY",
+    help="A setting of config.json in which models may differ, such as sliding_window; the merge has the base's, or the first "
+    "model's. Repeatable.",
 )
 @click.option(
     "--check",
@@ -88,7 +99,7 @@ class FiniteRange(click.FloatRange):
 @click.option("--json", "as_json", is_flag=True, help="Print the account as JSON.")
 def command(
     configs: Sequence[Path], out: Path, seed: int, threads: int | None, memory: int, device: str, max_shard_gb: float,
-    lines: Path | None, check_lines: int, extract_lora: bool, rank: int, threshold: float, as_json: bool,
+    allow: tuple[str, ...], lines: Path | None, check_lines: int, extract_lora: bool, rank: int, threshold: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Merge checkpoints as the mergekit YAML file CONFIG says, into the new folder OUT.
 
@@ -106,6 +117,7 @@ def command(
             seed,
             Resources(threads=threads, memory=memory, device=device),
             max_shard_gb,
+            allow,
             lines,
             check_lines,
             as_json,
@@ -113,8 +125,8 @@ def command(
 
 
 def _run(
-    configs: Sequence[Path], out: Path, seed: int, resources: Resources, max_shard_gb: float, lines: Path | None,
-    check_lines: int, as_json: bool,
+    configs: Sequence[Path], out: Path, seed: int, resources: Resources, max_shard_gb: float,
+    allow: tuple[str, ...], lines: Path | None, check_lines: int, as_json: bool,
 ) -> None:  # fmt: skip
     for config in configs:
         if not config.is_file():
@@ -132,7 +144,7 @@ def _run(
     for config, name in zip(configs, names, strict=True):
         read = read_merge_config(yaml12.read(config), str(config))
         made = place.made / name if len(configs) > 1 else place.made
-        job = _job(read, config, made, place.scratch(name), seed, resources, int(max_shard_gb * 1e9))
+        job = _job(read, config, made, place.scratch(name), seed, resources, int(max_shard_gb * 1e9), allow)
         merges.append((_strategy(registry, read, config), job))
         notes.append(read.notes)
     with place.opened():
@@ -141,6 +153,8 @@ def _run(
             make_folder(job.out)
             make_folder(job.scratch)
         accounts = merging.run_all(registry, merges)
+        for config, (_, job) in zip(configs, merges, strict=True):
+            write_file(job.out / CONFIG, config.read_text(encoding="utf-8"))
         place.finish()
     for name, account, said, (_, job) in zip(names, accounts, notes, merges, strict=True):
         made = out / name if len(configs) > 1 else out
@@ -167,8 +181,9 @@ def _strategy(registry: Registry, read: MergeConfig, config: Path) -> Strategy[A
 
 
 def _job(
-    read: MergeConfig, config: Path, out: Path, scratch: Path, seed: int, resources: Resources, shard_bytes: int
-) -> MergeJob:
+    read: MergeConfig, config: Path, out: Path, scratch: Path, seed: int, resources: Resources, shard_bytes: int,
+    allow: tuple[str, ...],
+) -> MergeJob:  # fmt: skip
     vocabulary = read.vocabulary
     names = {model.name for model in (*read.models, read.base) if model}
     if vocabulary.source not in ("same", "base", "union", *names):
@@ -185,6 +200,7 @@ def _job(
         slices=read.slices,
         vocabulary=vocabulary,
         chat_template=read.chat_template,
+        allow=allow,
         resources=resources,
     )
 
@@ -193,8 +209,8 @@ def _show(account: Mapping[str, Any], out: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"out": str(out), **account}))
         return
-    for note in account["notes"]:
-        click.echo(note, err=True)
     click.echo(f"{out}: " + ", ".join(f"{k} {v}" for k, v in account.items() if isinstance(v, (int, float, str))))
+    for note in account.get("notes", ()):
+        click.echo(note)
     if "check" in account:
         click.echo(account["check"]["table"])

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from aya_core.api import (
     AnyMerge,
+    AyaError,
     Builder,
     CheckingEngine,
     CheckpointMerge,
     Field,
+    ForeseeingEngine,
     MergeEngine,
     MergeInput,
     MergeJob,
     MergeParameter,
+    MergeStrategy,
     ModelRef,
     PieceMerge,
     PluginError,
@@ -25,10 +28,13 @@ from aya_core.api import (
     Resources,
     Stage,
     Strategy,
+    Surroundings,
     TensorMerge,
     Vocabulary,
     WholeModelMerge,
     Work,
+    cached_commit,
+    hub_model,
     nested,
 )
 
@@ -46,10 +52,20 @@ class MakesOneOfSeveral(Stage):
     )
     tokenizer: Vocabulary = Field(Vocabulary(), description="Whose tokens the merge has, where the models' differ.")
     chat_template: str | None = Field(None, description="A chat template to store, as text; None keeps the base's.")
+    allow: tuple[str, ...] = Field(
+        (),
+        description="Settings of config.json in which the models may differ though they say what weights mean, such as "
+        "sliding_window; the merge has the base's, or the first model's.",
+    )
     max_shard_gb: float = Field(4.0, gt=0, description="Largest file of weights, GB (10^9 bytes).")
     resources: Resources = Field(
         Resources(), description="With how many threads, how much memory and on what it is done."
     )
+
+    def obstacles(self, here: Surroundings) -> Iterator[str]:
+        """See `Stage`: a device that is not there."""
+        if missing := here.lacks_device(self.resources.device):
+            yield f"resources: {missing}; set device to cpu, or take another machine"
 
 
 def settings_of(
@@ -65,6 +81,7 @@ def settings_of(
         "tokenizer": tokenizer.model_dump(mode="json"),
         "chat_template": stage.chat_template,
         "max_shard_gb": stage.max_shard_gb,
+        **({"allow": list(stage.allow)} if stage.allow else {}),
     }
     return settings, files
 
@@ -90,12 +107,96 @@ def add(
 ) -> str:  # fmt: skip
     """Add the node of one merge, and return its id.
 
-    models: node ids or folders, by cluster or reference. settings, files: see `settings_of`.
+    models: node ids or folders, by cluster or reference. settings, files: see `settings_of`. Raises RecipeError where that merge
+    cannot take those models.
     """
+    check_models(build, merge, models, base, settings)
     inputs = {**inputs_of(models, base), **(files or {})}
     known = {"models": list(models), "weights": [weights[name] for name in models], **(settings or {})}
     execution = {"resources": (resources or Resources()).model_dump(mode="json")}
     return build.add(id, "merge", "checkpoint", known, inputs, {"merge": ("merge", merge)}, execution=execution)
+
+
+def check_models(
+    build: Builder,
+    merge: Strategy[Any],
+    models: Mapping[str, str],
+    base: str | None,
+    settings: Mapping[str, Any] | None,
+) -> None:
+    """Refuse a merge without the base that it needs, of a number of models that it cannot take, or of models whose
+    configurations, where they are known by now, cannot be merged. Raises RecipeError."""
+    assert isinstance(merge, MergeStrategy)
+    name, count = build.registry.name_of("merge", merge), len(models)
+    if merge.needs_base and base is None:
+        raise build.error(
+            "base", f"merge '{name}' works on differences from a base model; name the one they all came from"
+        )
+    least, most = merge.least_models, merge.most_models
+    if count < least or (most is not None and count > most):
+        limit = least if count < least else most
+        bound = "exactly" if least == most else "at least" if count < least else "at most"
+        beside = " beside the base" if merge.needs_base else ""
+        raise build.error(
+            "merge",
+            f"'{name}' takes {bound} {limit} model{'s' * (limit != 1)}{beside}, and there are {count}: {', '.join(models)}; choose "
+            "other models, or another merge (aya strategies list merge)",
+        )
+    engine = build.registry.manager.hook.aya_merge_engine()
+    if not isinstance(engine, ForeseeingEngine):
+        return
+    named = {**({"base": base} if base else {}), **models}
+    folders = {model: folder for model, id in named.items() if (folder := _configured_in(build, id)) is not None}
+    if len(set(folders.values())) > 1:
+        tokenizer = Vocabulary.model_validate((settings or {}).get("tokenizer", {}))
+        try:
+            engine.foresee(
+                [MergeInput(model, folder) for model, folder in folders.items()],
+                tokenizer,
+                (settings or {}).get("allow", ()),
+            )
+        except AyaError as error:
+            raise build.error("models", str(error)) from None
+
+
+def _configured_in(build: Builder, id: str) -> Path | None:
+    """Where the config.json lies that a model has, or will have; None where that is not known yet.
+
+    What is trained or merged has that of the model it starts from.
+    """
+    while id in build.nodes:
+        node = build.nodes[id]
+        found = {**node.inputs, **node.external}
+        before = next(
+            (found[role] for role in ("start", "base", "model", *found) if role in found and _is_model(role)), None
+        )
+        id = node.alias_of or before or ""
+    if not id:
+        return None
+    folder = Path(id)
+    model = None if folder.exists() else hub_model(id)
+    if model is not None and (commit := cached_commit(model)):
+        folder = model.snapshot(commit)
+    return folder if (folder / "config.json").is_file() else None
+
+
+def _is_model(role: str) -> bool:
+    return role in ("start", "base", "model") or role.startswith("model.")
+
+
+def weights_of(
+    given: Mapping[str, MergeParameter] | Sequence[float] | None, build: Builder, models: Sequence[str]
+) -> dict[str, Any]:
+    """Give the weight of each model of a merge, 1 where none are given. Raises RecipeError for other numbers of them."""
+    if given is None:
+        return dict.fromkeys(models, 1.0)
+    if isinstance(given, Mapping):
+        if set(given) != set(models):
+            raise build.error("weights", f"expected one weight for each of {', '.join(models)}; got {', '.join(given)}")
+        return {name: weight.written for name, weight in given.items()}
+    if len(given) != len(models):
+        raise build.error("weights", f"expected {len(models)} weights, one per model; got {len(given)}")
+    return dict(zip(models, given, strict=True))
 
 
 def inputs_of(models: Mapping[str, str], base: str | None) -> dict[str, str]:
@@ -140,6 +241,7 @@ def job(work: Work, out: Path, weights: Mapping[str, Any], scratch: Path | None 
         scratch=scratch or work.scratch,
         vocabulary=Vocabulary.model_validate(tokenizer) if tokenizer else Vocabulary(),
         chat_template=settings.get("chat_template"),
+        allow=tuple(settings.get("allow", ())),
         resources=Resources.model_validate(settings["resources"]),
         report=lambda done, total: work.report(done, total, {}),
     )

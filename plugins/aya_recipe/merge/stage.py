@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from aya_core.api import Action, Builder, Field, LocalFile, MergeParameter, Settings
 from aya_recipe.merge import merging
@@ -34,7 +34,7 @@ class MergeStage(merging.MakesOneOfSeveral):
     def unroll(self, build: Builder) -> None:
         """One node that merges, and one that checks what was made, if asked."""
         models, base = merging.resolve(build, self.models, self.base)
-        weights = _weights(self, build, list(models))
+        weights = merging.weights_of(self.weights, build, list(models))
         merged = merging.add(
             build,
             self.name,
@@ -58,16 +58,3 @@ class MergeStage(merging.MakesOneOfSeveral):
                 "device": self.resources.device,
             }
             build.add(f"{self.name}.check", "check-merge", "check", settings, inputs)
-
-
-def _weights(stage: MergeStage, build: Builder, models: list[str]) -> dict[str, Any]:
-    given = stage.weights
-    if given is None:
-        return dict.fromkeys(models, 1.0)
-    if isinstance(given, dict):
-        if set(given) != set(models):
-            raise build.error("weights", f"expected one weight for each of {', '.join(models)}; got {', '.join(given)}")
-        return {name: weight.written for name, weight in given.items()}
-    if len(given) != len(models):
-        raise build.error("weights", f"expected {len(models)} weights, one per model; got {len(given)}")
-    return dict(zip(models, given, strict=True))

@@ -19,6 +19,7 @@ from aya_core.api import (
     Action,
     Builder,
     Field,
+    MergeParameter,
     ModelRef,
     RowsRef,
     Sampling,
@@ -90,6 +91,14 @@ class OnlineStage(Stage):
     each: Literal["cluster"] | None = Field(None, description="`cluster`: train one run per cluster, then merge.")
     own: float = Field(1.0, gt=0, le=1, description="With each: share of rows in own and shared languages.")
     merge: nested("merge") | None = Field(None, description="How each round's runs are merged.")  # type: ignore[valid-type]
+    base: ModelRef | None = Field(
+        None,
+        description="The model they all came from, for merges that need it; None takes the one that the round starts from.",
+    )
+    weights: dict[str, MergeParameter] | tuple[float, ...] | None = Field(
+        None,
+        description="Weight of each cluster's run in the merge, by cluster or in the recipe's order; None means 1 each.",
+    )
     guards: Guards | None = Field(
         default={},
         validate_default=True,
@@ -100,6 +109,8 @@ class OnlineStage(Stage):
     def _merges_what_it_splits(self) -> OnlineStage:
         if (self.each is None) != (self.merge is None):
             raise ValueError("`each: cluster` and `merge` go together: a round ends in one model")
+        if self.merge is None and (self.base is not None or self.weights is not None):
+            raise ValueError("`base` and `weights` are those of `merge`, and nothing is merged here; remove them")
         if self.data != "best" and self.sampling.n < 2:
             raise ValueError(f"sampling.n is 1; expected 2 answers or more per prompt, to make {self.data} of")
         selecting.check_own(self.own, self.each)
@@ -125,7 +136,7 @@ class OnlineStage(Stage):
             raise build.error("data", f"the trainer reads {read}, `data: {self.data}` gives {given}")
         prompts = build.rows(self.prompts, "prompts", "prompts", f"{self.name}.prompts")
         start = build.resolve(self.start, "start")
-        teacher = defaults.teacher(build, self.teacher)
+        teacher = defaults.teacher_of_checkpoints(build, self.teacher)
         guards = self.guards
         guarding = Guarding.begin(build, self.name, guards, self.sampling, teacher, prompts, start) if guards else None
         ends_early = self.guards is not None and self.guards.stop.are_set
@@ -190,7 +201,9 @@ def _round(
         )
     build.name(f"{name}.runs", trained)
     assert stage.merge is not None  # the recipe checks that it goes with `each`
-    return Models(merging.add(build, name, trained, stage.merge, dict.fromkeys(trained, 1.0)), trained)
+    base = build.resolve(stage.base, "base") if stage.base else model if stage.merge.needs_base else None
+    weights = merging.weights_of(stage.weights, build, list(trained))
+    return Models(merging.add(build, name, trained, stage.merge, weights, base), trained)
 
 
 def _stand_in(stage: OnlineStage, build: Builder, start: str) -> str:

@@ -78,6 +78,7 @@ class SearchStage(merging.MakesOneOfSeveral):
         except PluginError as error:
             raise build.error("", str(error)) from None
         shared, files = merging.settings_of(self, build, models)
+        merging.check_models(build, self.merge, models, base, shared)
         inputs = {**merging.inputs_of(models, base), **files}
         if self.evaluator.needs_answers:
             if self.prompts is None:
@@ -94,7 +95,7 @@ class SearchStage(merging.MakesOneOfSeveral):
         strategies = {
             "merge": ("merge", self.merge),
             "evaluator": ("evaluator", self.evaluator),
-            "teacher": ("teacher", defaults.teacher(build, self.teacher)),
+            "teacher": ("teacher", defaults.teacher_of_checkpoints(build, self.teacher)),
         }
         execution = {"resources": self.resources.model_dump(mode="json")}
         build.name(

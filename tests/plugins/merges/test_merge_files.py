@@ -68,7 +68,6 @@ def test_the_model_card_names_method_settings_and_models(three, out):
     assert yaml.safe_load(front) == {
         "library_name": "transformers",
         "tags": ["merge"],
-        "base_model": ["a", "b", "base"],
     }
     for part in ("DareTies", "| b | 0.5 |", "| base | base |", "`density: 0.5`", "`seed: 7`", "5 tensors"):
         assert part in body

@@ -394,3 +394,42 @@ def test_a_cap_keeps_groups_whole(rounds):
 )
 def test_what_cannot_be_is_told(rounds, changes, message):
     assert message in refused(rounds, **changes)
+
+
+MERGED = {"each": "cluster", "iterations": 2, "guards": None}
+
+
+def merges(plan):
+    return {id: node for id, node in plan.nodes.items() if node.action == "merge"}
+
+
+def test_a_merge_that_needs_a_base_takes_the_model_that_its_round_started_from(rounds):
+    plan = rounds.write(merge={"use": "ties", "density": 0.2}, **MERGED).plan()
+    assert {id: node.inputs["base"] for id, node in merges(plan).items()} == {
+        "online.1": "start",
+        "online.2": "online.1",
+    }
+
+
+def test_the_base_and_the_weights_of_a_rounds_merge_may_be_given(rounds):
+    plan = rounds.write(merge={"use": "ties"}, base="start", weights={"west": 2.0, "east": [0, 1]}, **MERGED).plan()
+    assert {node.inputs["base"] for node in merges(plan).values()} == {"start"}
+    assert [node.settings["weights"] for node in merges(plan).values()] == [[2.0, [0.0, 1.0]]] * 2
+    plan = rounds.write(merge={"use": "weighted"}, weights=[3, 1], **MERGED).plan()
+    assert [node.settings["weights"] for node in merges(plan).values()] == [[3.0, 1.0]] * 2
+    assert not any("base" in node.inputs for node in merges(plan).values())
+
+
+def test_a_merge_that_cannot_take_the_clusters_is_refused(rounds):
+    said = refused(rounds, merge={"use": "nearswap"}, **MERGED)
+    assert "stages.online.merge: 'nearswap' takes exactly 1 model beside the base, and there are 2: west, east" in said
+    assert "expected one weight for each of west, east" in refused(
+        rounds, merge={"use": "ties"}, weights={"west": 1}, **MERGED
+    )
+    assert "`base` and `weights` are those of `merge`" in refused(rounds, base="start")
+
+
+def test_a_teacher_that_asks_a_server_cannot_answer_for_the_model_of_each_round(rounds):
+    teacher = {"use": "openai", "base_url": "http://localhost:8000/v1", "model": "served"}
+    said = refused(rounds, teacher=teacher)
+    assert "stages.online.teacher: 'openai' would ask 'served' in place of each model of this stage" in said

@@ -1,23 +1,21 @@
-"""Whether checkpoints can be merged: same tensors, shapes and vocabulary, and weights that mean the same."""
+"""Whether checkpoints can be merged: the same tensors, of dtypes that can be merged."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from aya_core.api import DataError
+from aya_plugins.merges.configs.meaning import ties
 from aya_plugins.merges.files.checkpoint import FLOATS, INTEGERS, Checkpoint, Stored
+from aya_plugins.merges.runtime.layers import layer_of
+from aya_plugins.merges.tokens.token_ids import vocabulary_rows
 
 _SAMPLE = 1024
 """Values compared first, before two tensors are compared whole."""
 
-HARMLESS = frozenset({
-    "_name_or_path", "architectures", "dtype", "initializer_range", "tie_word_embeddings", "torch_dtype",
-    "transformers_version", "use_cache",
-})  # fmt: skip
-"""Settings in config.json that may differ between models: none changes what the same weights compute."""
-
-DEPTHS = frozenset({"num_hidden_layers", "n_layer", "n_layers", "num_layers", "max_window_layers"})
-"""Settings in config.json that count layers. They may differ where layers are picked; so may lists of that length."""
+_HEAD = re.compile(r"(^|[._])(lm_head|head|embed_out|output|output_layer|unembed|proj_out)\.weight$")
 
 
 def check_dtypes(checkpoint: Checkpoint) -> None:
@@ -30,38 +28,70 @@ def check_dtypes(checkpoint: Checkpoint) -> None:
             )
 
 
-def check_config(donor: Checkpoint, other: Checkpoint, *, ignore: frozenset[str] = frozenset()) -> None:
-    """Refuse models whose config.json says that the same weights mean different things. Raises DataError."""
-    for key in sorted(set(donor.config) & set(other.config) - HARMLESS - ignore):
-        ours, theirs = donor.config[key], other.config[key]
-        if ours != theirs and not key.startswith("_") and not key.endswith(("_token_id", "dropout", "_pdrop")):
-            raise DataError(
-                f"config.json: {key} is {ours!r} in '{donor.name}' and {theirs!r} in '{other.name}'; "
-                "the same weights mean different things there; merge models of one architecture"
-            )
+class Matched(NamedTuple):
+    """How the tensors of two checkpoints go together.
+
+    renamed: names of the donor's that are read under that of their twin in the other. heads: tensors that only the other has,
+    because the donor's head is tied to its embeddings and the other's is not.
+    """
+
+    renamed: Mapping[str, str]
+    heads: tuple[str, ...]
 
 
-def match_names(donor: Checkpoint, other: Checkpoint) -> dict[str, str]:
+def match_names(donor: Checkpoint, other: Checkpoint) -> Matched:
     """Find every tensor of the donor in another checkpoint, and the reverse.
 
-    A tied copy may be missing on either side; return the names that are to be read under that of their twin. Raises
-    DataError that lists the difference.
+    A tied copy may be missing on either side: one that is stored and equal to its twin, or the head of a model whose
+    config.json ties it to the embeddings. Raises DataError that lists the difference.
     """
     renamed: dict[str, str] = {}
-    only_donor, only_other = [], []
+    only_donor, only_other, heads = [], [], []
     for name in sorted(set(donor.entries) - set(other.entries)):
-        if (twin := _twin(donor, name, set(other.entries))) is None:
+        twin = _twin(donor, name, set(other.entries)) or tied_to(other, name)
+        if twin is None:
             only_donor.append(name)
         else:
             renamed[name] = twin
     for name in sorted(set(other.entries) - set(donor.entries)):
         if _twin(other, name, set(donor.entries)) is None:
-            only_other.append(name)
+            (only_other if tied_to(donor, name) is None else heads).append(name)
     if only_donor or only_other:
         only = [(donor.name, only_donor), (other.name, only_other)]
         lists = "; ".join(f"only '{model}' has {some(names)}" for model, names in only if names)
         raise DataError(f"'{donor.name}' and '{other.name}' do not have the same tensors: {lists}")
-    return renamed
+    return Matched(renamed, tuple(heads))
+
+
+def tied_to(checkpoint: Checkpoint, head: str) -> str | None:
+    """Name the embeddings that stand in for a head which a checkpoint does not store; None where it has to.
+
+    config.json must tie them, and there must be one table of embeddings.
+    """
+    if head in checkpoint.entries or not is_head(head):
+        return None
+    tables = [name for name in vocabulary_matrices(checkpoint) if not is_head(name)]
+    return tables[0] if len(tables) == 1 and ties(checkpoint.config) else None
+
+
+def has_own_head(checkpoint: Checkpoint, tied: Mapping[str, str], heads: Sequence[str]) -> bool:
+    """Whether a merge has a head that is no copy of its embeddings. tied: copies by name. heads: more tensors than the donor's."""
+    tables = [*vocabulary_matrices(checkpoint), *heads]
+    linked = {*tied, *tied.values()}
+    return len(tables) > 1 and any(is_head(name) and name not in linked for name in tables)
+
+
+def is_head(name: str) -> bool:
+    """Whether a tensor is the last matrix of a language model, told from its name."""
+    return layer_of(name) is None and _HEAD.search(name) is not None
+
+
+def vocabulary_matrices(checkpoint: Checkpoint) -> list[str]:
+    """List the matrices with a row for each token, sorted by name."""
+    size = vocabulary_rows(checkpoint.config)
+    return sorted(
+        name for name, entry in checkpoint.entries.items() if len(entry.shape) == 2 and entry.shape[0] == size
+    )
 
 
 def tied_everywhere(donor: Checkpoint, others: Sequence[tuple[Checkpoint, Mapping[str, str]]]) -> dict[str, str]:
@@ -69,13 +99,12 @@ def tied_everywhere(donor: Checkpoint, others: Sequence[tuple[Checkpoint, Mappin
 
     others: each with the names that are read there under that of their twin. Returns the other's name by name.
     """
-    size = donor.config.get("vocab_size")
-    tables = sorted(name for name, entry in donor.entries.items() if len(entry.shape) == 2 and entry.shape[0] == size)
+    tables = vocabulary_matrices(donor)
     tied: dict[str, str] = {}
     for position, name in enumerate(tables):
         for first in tables[:position]:
             if first not in tied and all(
-                _equal(checkpoint, *(renamed.get(table, table) for table in (first, name)))
+                are_copies(checkpoint, *(renamed.get(table, table) for table in (first, name)))
                 for checkpoint, renamed in [(donor, dict[str, str]()), *others]
             ):
                 tied[name] = first
@@ -92,10 +121,11 @@ def some(names: Sequence[str], shown: int = 8) -> str:
 def _twin(checkpoint: Checkpoint, name: str, among: set[str]) -> str | None:
     """Name another tensor that has the same values, as tied weights have."""
     names = sorted(set(checkpoint.entries) & among - {name})
-    return next((other for other in names if _equal(checkpoint, name, other)), None)
+    return next((other for other in names if are_copies(checkpoint, name, other)), None)
 
 
-def _equal(checkpoint: Checkpoint, a: str, b: str) -> bool:
+def are_copies(checkpoint: Checkpoint, a: str, b: str) -> bool:
+    """Whether two tensors of a checkpoint hold the same, or are one."""
     if a == b:
         return True
     if checkpoint.entries[a][:2] != checkpoint.entries[b][:2]:

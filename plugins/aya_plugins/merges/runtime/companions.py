@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from aya_plugins.modeling.cards import parents, read_card
 
 TOKENIZER = (
     "tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "generation_config.json", "vocab.json", "vocab.txt", "merges.txt",
@@ -13,8 +15,9 @@ TOKENIZER = (
 )  # fmt: skip
 """Files of a tokenizer, and generation_config.json, which names token ids."""
 
-OTHERS = ("*.py", "LICENSE*")
-"""Files beside config.json and the tokenizer's. *.py: the code of models that bring their own."""
+OTHERS = ("*.py", "LICENSE*", "*processor_config.json")
+"""Files beside config.json and the tokenizer's. *.py: the code of models that bring their own. *processor_config.json: how
+pictures, videos and sound are read (preprocessor_config.json, processor_config.json, video_preprocessor_config.json)."""
 
 
 def copy_companions(donor: Path, out: Path, config: Mapping[str, Any], *, tokenizer: bool) -> list[str]:
@@ -30,18 +33,49 @@ def copy_companions(donor: Path, out: Path, config: Mapping[str, Any], *, tokeni
     return copied
 
 
-def model_card(description: Mapping[str, Any], seed: int, account: Mapping[str, Any]) -> str:
+class Descent(NamedTuple):
+    """Where a merge comes from.
+
+    base_models: ids on the hub. license: that of all models, None where they differ or do not say. languages: of any model.
+    said: lines of Markdown with the licences of each.
+    """
+
+    base_models: tuple[str, ...]
+    license: str | None
+    languages: tuple[str, ...]
+    said: tuple[str, ...]
+
+
+def descent_of(models: Mapping[str, Path]) -> Descent:
+    """Find out where a merge comes from, from the folders of its models and the cards in them.
+
+    A model of the hub is named by its id; of others, the models that their own cards name. Names of stages and clusters mean
+    nothing outside a run.
+    """
+    cards = {name: read_card(folder) for name, folder in models.items()}
+    licenses = {card.license for card in cards.values()}
+    said = {name: card.license for name, card in cards.items() if card.license}
+    told = ", ".join(f"{name}: {license}" for name, license in said.items())
+    return Descent(
+        tuple(dict.fromkeys(parent for folder in models.values() for parent in parents(folder))),
+        next(iter(licenses)) if len(licenses) == 1 else None,
+        tuple(dict.fromkeys(language for card in cards.values() for language in card.languages)),
+        ("", f"Licences that the models state, all of which hold for the merge: {told}.") if said else (),
+    )
+
+
+def model_card(description: Mapping[str, Any], seed: int, account: Mapping[str, Any], descent: Descent) -> str:
     """Say what was merged, how, and what became of the tensors. description: method and settings, as the stage gives them."""
     names = [entry["model"] for entry in account["inputs"]]
-    parents = list(dict.fromkeys([*names, *([account["base"]] if account["base"] else [])]))
     values = {**description, "seed": seed}
     method = values.pop("use", "merge")
     lines = [
         "---",
         "library_name: transformers",
         "tags: [merge]",
-        "base_model:",
-        *(f"- {json.dumps(name, ensure_ascii=False)}" for name in parents),
+        *_listed("base_model", descent.base_models),
+        *_listed("language", descent.languages),
+        *([f"license: {json.dumps(descent.license, ensure_ascii=False)}"] if descent.license else []),
         "---",
         "",
         f"# {method} of {len(names)} {'model' if len(names) == 1 else 'models'}",
@@ -50,6 +84,7 @@ def model_card(description: Mapping[str, Any], seed: int, account: Mapping[str, 
         "|---|---|---|",
         *(f"| {entry['model']} | {_shown(entry['weight'])} | `{entry['content']}` |" for entry in account["inputs"]),
         *([f"| {account['base']} | base | `{account['base_content']}` |"] if account["base"] else []),
+        *descent.said,
         "",
         f"Settings: {', '.join(f'`{name}: {json.dumps(value, default=str)}`' for name, value in values.items())}",
         "",
@@ -70,3 +105,8 @@ def model_card(description: Mapping[str, Any], seed: int, account: Mapping[str, 
 
 def _shown(weight: Any) -> str:
     return f"{weight:g}" if isinstance(weight, (int, float)) else f"`{json.dumps(weight)}`"
+
+
+def _listed(key: str, values: Sequence[str]) -> list[str]:
+    # Quoted: the language "no" is no boolean.
+    return [f"{key}:", *(f"- {json.dumps(value, ensure_ascii=False)}" for value in values)] if values else []

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+_SENSES = re.compile(r"(^|[._])(vision|visual|vit|image|audio|speech)", re.IGNORECASE)
+
 _NUMBERED = re.compile(r"^((?:[^.]+\.)*?)(\d+)\.(.+)$")
 
 
@@ -51,3 +53,9 @@ def depth(layer: Layer | None, lengths: dict[str, int]) -> float:
 def is_before_layers(name: str) -> bool:
     """Whether a tensor outside the layers is used before them: embeddings are, norms and heads are not."""
     return "emb" in name or "wte" in name or "wpe" in name
+
+
+def main_stacks(stacks: Iterable[str]) -> list[str]:
+    """Leave out the stacks that read pictures and sound, of a model that has a language model beside them."""
+    every = list(stacks)
+    return [stack for stack in every if not _SENSES.search(stack)] or every

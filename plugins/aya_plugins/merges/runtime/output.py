@@ -23,9 +23,10 @@ from aya_core.api import (
     stable_hash,
     write_sealed,
 )
+from aya_plugins.merges.configs.changed import stored_in
 from aya_plugins.merges.files.checkpoint import FLOATS
 from aya_plugins.merges.files.sources import Source
-from aya_plugins.merges.runtime.companions import copy_companions, model_card
+from aya_plugins.merges.runtime.companions import copy_companions, descent_of, model_card
 from aya_plugins.merges.runtime.inputs import Inputs
 from aya_plugins.merges.runtime.planning import Input, MergedTensor, MergePlan, plan_merge
 from aya_plugins.merges.runtime.shards import Shards, no_space
@@ -92,10 +93,9 @@ class Output:
         folder = self.shards.folder
         files = self.shards.move(job.out)
         shutil.rmtree(folder, ignore_errors=True)
-        config = self.tokens.config(self.donor.config) if self.tokens else dict(self.donor.config)
-        config |= self.plan.config
+        config = self.tokens.config(self.plan.config) if self.tokens else dict(self.plan.config)
         if job.dtype:
-            config["torch_dtype" if "torch_dtype" in config else "dtype"] = job.dtype
+            config = stored_in(config, job.dtype)
         copied = copy_companions(self.donor.folder, job.out, config, tokenizer=self.tokens is None)
         copied += self._write_tokens()
         account = {
@@ -103,9 +103,18 @@ class Output:
             "bytes_written": sum(file.stat().st_size for file in files),
             "copied": copied,
         }
-        card = model_card(job.description, job.seed, account)
+        card = model_card(job.description, job.seed, account, descent_of(self._folders))
         (job.out / "README.md").write_text(card, encoding="utf-8")
         return account
+
+    @property
+    def _folders(self) -> dict[str, Path]:
+        """The folder of each input by its name; of an adapter, that of the model it is for, unless it has a card itself."""
+        own = {input.name: input.adapter.folder if input.adapter else input.folder for input in self.inputs}
+        return {
+            name: folder if (folder / "README.md").is_file() else input.folder
+            for (name, folder), input in zip(own.items(), self.inputs, strict=True)
+        }
 
     def _write_tokens(self) -> list[str]:
         """Write the tokenizer where it is not the donor's, and the chat template where another is asked for."""
@@ -165,7 +174,7 @@ def open_output(merge: TensorMerge | PieceMerge | WholeModelMerge, job: MergeJob
     donor = base or models[0]
     dtype = DTYPES[job.dtype] if job.dtype else None
     tokens = plan_vocabulary(every, len(models) if base else None, job.vocabulary)
-    plan = plan_merge(donor, every, job.slices, tokens, dtype)
+    plan = plan_merge(donor, every, job.slices, tokens, dtype, job.allow)
     folder = (job.scratch or job.out) / ".shards"
     _begin(folder, _identity(job, merge, every, plan))
     shards = Shards(folder, {line.name: line.entry for line in plan.lines}, job.shard_bytes)

@@ -9,17 +9,22 @@ from typing import Any
 
 from aya_core.api import AyaError, DataError, LayerSlice
 from aya_plugins.merges.adapters.adapter import Adapter
+from aya_plugins.merges.configs.changed import DEPTHS, counted_layers, restacked, untied
+from aya_plugins.merges.configs.comparison import check_configs
+from aya_plugins.merges.configs.meaning import ties
 from aya_plugins.merges.files.checkpoint import FLOATS, Checkpoint, Entry
 from aya_plugins.merges.files.sources import Source
 from aya_plugins.merges.runtime.agreement import (
-    DEPTHS,
-    check_config,
+    are_copies,
     check_dtypes,
+    has_own_head,
+    is_head,
     match_names,
     some,
     tied_everywhere,
+    tied_to,
 )
-from aya_plugins.merges.runtime.layers import Layer, depth, is_before_layers, layer_of, stacks
+from aya_plugins.merges.runtime.layers import Layer, depth, is_before_layers, layer_of, main_stacks, stacks
 from aya_plugins.merges.runtime.layouts import buffers_of_some, names_as_in, with_names, without_buffers
 from aya_plugins.merges.tokens.token_ids import vocabulary_rows
 from aya_plugins.merges.tokens.vocabulary import VocabularyPlan, vocabulary_tables
@@ -80,10 +85,7 @@ class MergedTensor:
 
 @dataclass(frozen=True)
 class MergePlan:
-    """The merged checkpoint before it is made.
-
-    config: changes to the donor's config.json. notes: what the person who merges should know, a sentence each.
-    """
+    """The merged checkpoint before it is made. config: its config.json. notes: what should be known of it, a sentence each."""
 
     lines: tuple[MergedTensor, ...]
     config: Mapping[str, Any]
@@ -101,21 +103,18 @@ def plan_merge(
     slices: Sequence[LayerSlice] | None,
     tokens: VocabularyPlan | None,
     dtype: str | None,
+    allow: Sequence[str] = (),
 ) -> MergePlan:
     """Check that inputs can be merged into one checkpoint, and list its tensors.
 
     donor: the input whose config and files the merge gets. inputs: the models, and the base last if there is one. tokens:
     the merged vocabulary, where it is not everybody's. dtype: safetensors' name of what floats are stored in; None keeps the
-    donor's. Raises DataError that names what differs.
+    donor's. allow: settings of config.json that may differ though they count. Raises DataError that names what differs.
     """
     for input in inputs:
         check_dtypes(input.checkpoint)
-    donor, inputs, stored, notes = _in_one_layout(donor, inputs)
-    may_differ = frozenset({"vocab_size"}) if tokens else frozenset[str]()
-    if slices is not None:
-        may_differ |= DEPTHS | {key for key, value in donor.config.items() if isinstance(value, list)}
-    for input in inputs:
-        check_config(donor.checkpoint, input.checkpoint, ignore=may_differ)
+    donor, inputs, stored, found = _in_one_layout(donor, inputs)
+    notes = check_configs(donor, inputs, allow=allow, ignore=frozenset() if slices is None else _per_layer(inputs))
     plan = _whole(donor, inputs) if slices is None else _in_slices(donor, inputs, slices)
     tables = _tables(inputs, tokens) if tokens else frozenset[str]()
     _check_shapes(plan, donor, inputs, tables)
@@ -131,7 +130,17 @@ def plan_merge(
         replace(line, inputs=tuple(names.get(name, name) for names, name in zip(stored, line.inputs, strict=True)))  # type: ignore[call-overload]
         for line in lines
     )
-    return replace(plan, lines=lines, notes=notes)
+    return replace(plan, lines=lines, notes=(*found, *notes, *plan.notes))
+
+
+def _per_layer(inputs: Sequence[Input]) -> frozenset[str]:
+    """Name the settings that count layers, or have a value for each: where layers are picked, models may differ in them."""
+    names: set[str] = set(DEPTHS)
+    for input in inputs:
+        text = input.config.get("text_config")
+        for level in (input.config, text if isinstance(text, Mapping) else {}):
+            names |= {key for key, value in level.items() if isinstance(value, list)}
+    return frozenset(names | {"layer_types", "no_rope_layers"})
 
 
 def _in_one_layout(
@@ -168,10 +177,15 @@ def _tables(inputs: Sequence[Input], tokens: VocabularyPlan) -> frozenset[str]:
 
 
 def _whole(donor: Input, inputs: Sequence[Input]) -> MergePlan:
-    renamed = [match_names(donor.checkpoint, input.checkpoint) for input in inputs]
+    matched = [match_names(donor.checkpoint, input.checkpoint) for input in inputs]
+    heads = list(dict.fromkeys(head for one in matched for head in one.heads))
+    renamed = [{**one.renamed, **_heads_of(input, heads)} for input, one in zip(inputs, matched, strict=True)]
     others = [(input.checkpoint, names) for input, names in zip(inputs, renamed, strict=True)]
     tied = tied_everywhere(donor.checkpoint, others)
     lengths = stacks(donor.checkpoint.entries)
+    found = dict(donor.checkpoint.entries)
+    for head in heads:
+        found[head] = next(input.checkpoint.entries[head] for input in inputs if head in input.checkpoint.entries)
     lines = [
         MergedTensor(
             name,
@@ -181,32 +195,97 @@ def _whole(donor: Input, inputs: Sequence[Input]) -> MergePlan:
             depth(layer_of(name), lengths),
             twin=tied.get(name),
         )
-        for name, entry in donor.checkpoint.entries.items()
+        for name, entry in found.items()
     ]
-    return MergePlan(tuple(lines), {})
+    return MergePlan(tuple(lines), *_tied_config(donor, tied, heads))
+
+
+def _heads_of(input: Input, heads: Sequence[str]) -> dict[str, str]:
+    """Say what a model has in place of heads that it does not store: its embeddings, to which config.json ties them."""
+    found = {}
+    for head in heads:
+        if head not in input.checkpoint.entries:
+            table = tied_to(input.checkpoint, head)
+            if table is None:
+                raise DataError(
+                    f"'{input.name}' has no tensor '{head}', and its config.json does not tie the head to the embeddings; set "
+                    "tie_word_embeddings there if it is so"
+                )
+            found[head] = table
+    return found
+
+
+def _tied_config(
+    donor: Input, tied: Mapping[str, str], heads: Sequence[str]
+) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Give the donor's config.json, untied where the merge has a head of its own, and a note that it is."""
+    config = donor.config
+    if not has_own_head(donor.checkpoint, tied, heads) or not ties(config):
+        return config, ()
+    return untied(config), (
+        f"config.json of '{donor.name}' ties the head to the embeddings; in the merge they differ, so it says "
+        "tie_word_embeddings: false",
+    )
 
 
 def _in_slices(donor: Input, inputs: Sequence[Input], slices: Sequence[LayerSlice]) -> MergePlan:
     stack, length = _main_stack(donor)
     lines: list[MergedTensor] = []
-    outside = [name for name in donor.checkpoint.entries if not name.startswith(stack) or layer_of(name) is None]
+    outside = dict.fromkeys(
+        name
+        for input in (donor, *inputs)
+        for name in input.checkpoint.entries
+        if input is donor or (is_head(name) and tied_to(donor.checkpoint, name))
+        if not name.startswith(stack) or layer_of(name) is None
+    )
+    heads = []
     for name in outside:
         slice_index = 0 if is_before_layers(name) else len(slices) - 1
         takes = [first is not None for first in slices[slice_index].layers]
-        entry = _find(inputs[takes.index(True)], name)
-        lines.append(
-            MergedTensor(
-                name, entry.shape, entry.dtype, tuple(name if take else None for take in takes), slice_index=slice_index
-            )
-        )
+        if name not in donor.checkpoint.entries:
+            takers = [input for input, take in zip(inputs, takes, strict=True) if take]
+            if not any(name in input.checkpoint.entries for input in takers):
+                continue  # a head of a model that the last slice takes nothing from
+            heads.append(name)
+        stored = [_stored(input, name) if take else None for input, take in zip(inputs, takes, strict=True)]
+        entry = inputs[takes.index(True)].checkpoint.entries[next(found for found in stored if found)]
+        lines.append(MergedTensor(name, entry.shape, entry.dtype, tuple(stored), slice_index=slice_index))
     offset = 0
     for number, (firsts, layers) in enumerate(slices):
         for step in range(layers):
             origin = [None if first is None else first + step for first in firsts]
             lines += _layer(inputs, origin, stack, offset, step / (layers - 1) if layers > 1 else 1.0, number)
             offset += 1
-    config = _restacked(donor.checkpoint.config, length, slices, offset)
-    return MergePlan(tuple(lines), config)
+    origin = [
+        next(first for first in one.layers if first is not None) + step for one in slices for step in range(one.length)
+    ]
+    if not origin:
+        raise DataError("the slices hold no layer at all; give at least one a layer_range with layers in it")
+    config, notes = _tied_config(donor, _copies(lines, inputs), heads)
+    return MergePlan(tuple(lines), restacked(config, length, origin), notes)
+
+
+def _stored(input: Input, name: str) -> str:
+    """Name the tensor that a model has under a name: that one, or the embeddings to which its head is tied."""
+    twin = tied_to(input.checkpoint, name)
+    if twin is None:
+        _find(input, name)
+    return twin or name
+
+
+def _copies(lines: Sequence[MergedTensor], inputs: Sequence[Input]) -> dict[str, str]:
+    """Find tables that are copies of each other in a merge in slices: those which take them from the same models."""
+    tables = [line for line in lines if len(line.shape) == 2 and layer_of(line.name) is None]
+    heads = [line for line in tables if is_head(line.name)]
+    copies = {}
+    for head in heads:
+        for table in tables:
+            pairs = [pair for pair in zip(inputs, head.inputs, table.inputs, strict=True) if pair[1:] != (None, None)]
+            if table is not head and all(
+                one and other and are_copies(input.checkpoint, one, other) for input, one, other in pairs
+            ):
+                copies[head.name] = table.name
+    return copies
 
 
 def _layer(
@@ -249,28 +328,15 @@ def _find(input: Input, name: str) -> Entry:
 
 def _main_stack(donor: Input) -> tuple[str, int]:
     lengths = stacks(donor.checkpoint.entries)
-    counted = [donor.checkpoint.config.get(key) for key in sorted(DEPTHS)]  # no set: who knows what stands there
-    main = [stack for stack, length in lengths.items() if length in counted]
+    counted = counted_layers(donor.checkpoint.config)
+    main = main_stacks(stack for stack, length in lengths.items() if length in counted)
     if len(main) != 1:
         raise AyaError(
-            f"cannot pick layers of '{donor.name}': expected one stack of as many layers as config.json says, "
+            f"cannot pick layers of '{donor.name}': expected one stack of as many layers as config.json says "
+            f"({' or '.join(map(str, sorted(counted))) or 'nothing'}), "
             f"found {', '.join(f'{stack}* ({length})' for stack, length in lengths.items()) or 'none'}"
         )
     return main[0], lengths[main[0]]
-
-
-def _restacked(config: Mapping[str, Any], length: int, slices: Sequence[LayerSlice], layers: int) -> dict[str, Any]:
-    """Make config.json's entries that count layers, or have one value per layer, fit the merge."""
-    changed: dict[str, Any] = {key: layers for key in DEPTHS if config.get(key) == length}
-    origin = [
-        next(first for first in one.layers if first is not None) + step for one in slices for step in range(one.length)
-    ]
-    if not origin:
-        raise DataError("the slices hold no layer at all; give at least one a layer_range with layers in it")
-    for key, value in config.items():
-        if isinstance(value, list) and len(value) == length and max(origin) < length:
-            changed[key] = [value[index] for index in origin]
-    return changed
 
 
 def _check_shapes(plan: MergePlan, donor: Input, inputs: Sequence[Input], tables: frozenset[str]) -> None:

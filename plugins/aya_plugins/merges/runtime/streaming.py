@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aya_core.api import AyaError, LoraJob, MergeInput, MergeJob, PieceMerge, TensorMerge, Vocabulary, WholeModelMerge
+from aya_plugins.merges.configs.comparison import check_configs
+from aya_plugins.merges.files.checkpoint import read_json
 from aya_plugins.merges.runtime.ahead import digests_ahead
 from aya_plugins.merges.runtime.inputs import Inputs, with_base
 from aya_plugins.merges.runtime.output import check_space, open_output, unhashed
 from aya_plugins.merges.runtime.planning import plan_merge
 from aya_plugins.merges.runtime.shards import is_full, no_space
 from aya_plugins.merges.runtime.workers import Task, work
+from aya_plugins.merges.tokens.same_vocabulary import check_same
 from aya_plugins.merges.tokens.vocabulary import plan_vocabulary
+
+
+class _Configured(NamedTuple):
+    """A model whose weights are not there yet."""
+
+    name: str
+    folder: Path
+    config: Mapping[str, Any]
 
 
 class StreamingMerge:
@@ -91,6 +102,13 @@ class StreamingMerge:
             line.name: (model.source(str(line.inputs[0])), base.source(str(line.inputs[1]))) for line in plan.lines
         }
         return extract_lora(pairs, job, tied=plan.tied, notes=plan.notes)
+
+    def foresee(self, models: Sequence[MergeInput], vocabulary: Vocabulary, allow: Sequence[str]) -> None:
+        """Look at the configurations of models, and at their tokenizers where they are to have the same. Raises DataError."""
+        read = [_Configured(model.name, model.folder, read_json(model.folder / "config.json")) for model in models]
+        if vocabulary.source == "same":
+            check_same(read, 0)
+        check_configs(read[0], read, allow=allow)
 
     def check(self, models: Sequence[MergeInput], lines: Path, per_language: int, device: str) -> Mapping[str, Any]:
         """Load models, the merged one first, and score the same lines with each: see `compare_perplexity`."""

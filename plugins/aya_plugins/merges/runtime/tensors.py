@@ -30,6 +30,9 @@ VALUES = 1 << 16
 
 VALUES_ON_GPU = 1 << 24
 
+_LARGEST_BFLOAT16 = 3.3961775e38
+"""From here on, values round to infinity in bfloat16: halfway between its largest one and the next power of two."""
+
 
 class Cut(NamedTuple):
     """Where a piece lies: the flat values [start, stop), seen as rows of so many columns."""
@@ -159,8 +162,7 @@ class OpenTensor:
                 f"'{wanted.place.name}'; expected floating point and {place.stop - place.start} values"
             )
         rounded = merged.to(_dtype(wanted.dtype)).cpu().contiguous().view(-1)
-        # Sums of bfloat16 are slow, and its range is that of float32.
-        if not _is_finite(merged if wanted.dtype == "BF16" else rounded):
+        if not (_fits_bfloat16(merged) if wanted.dtype == "BF16" else _is_finite(rounded)):
             raise DataError(
                 f"merged tensor '{wanted.place.name}' has values that {str(rounded.dtype).removeprefix('torch.')} "
                 "cannot hold; store it in bfloat16 or float32, or make the weights smaller"
@@ -212,6 +214,12 @@ def write(file: int, content: memoryview, offset: int) -> None:
 
 def _dtype(code: str) -> torch.dtype:
     return {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}[code]
+
+
+def _fits_bfloat16(tensor: Tensor) -> bool:
+    # Sums of bfloat16 are slow, and its largest value is a little below that of float32, so the ends are looked at.
+    low, high = (end.item() for end in tensor.aminmax()) if tensor.numel() else (0.0, 0.0)
+    return low > -_LARGEST_BFLOAT16 and high < _LARGEST_BFLOAT16
 
 
 def _is_finite(tensor: Tensor) -> bool:

@@ -10,7 +10,8 @@ import torch
 from safetensors import SafetensorError
 
 from aya_core.api import UNKNOWN_LANGUAGE, AyaError, DataError, Prompt, Settings, TrainingJob
-from aya_plugins.modeling.checkpoint import load_config, parents, save_checkpoint
+from aya_plugins.modeling.cards import parents
+from aya_plugins.modeling.checkpoint import load_config, save_checkpoint
 from aya_plugins.modeling.rows import Encoded, Ints
 from aya_plugins.trainers.runtime.dropping import kept, why_not_rows
 from aya_plugins.trainers.runtime.loop import Trained

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from aya_core.api import AyaError
-from aya_plugins.modeling.checkpoint import parents
+from aya_plugins.modeling.cards import parents
 from aya_plugins.trainers.runtime.settings import Lora
 
 NAME = "default"

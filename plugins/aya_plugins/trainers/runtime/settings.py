@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from aya_core.api import AyaError, Field, Settings
+from aya_core.api import AyaError, Field, Settings, Surroundings
 
 PROFILES = Path(__file__).parent / "launch_profiles"
 """What `accelerate launch` is told, a file a profile."""
@@ -219,6 +220,20 @@ class LoopSettings(Settings):
     def launcher(self) -> tuple[str, ...] | None:
         """See `Trainer`."""
         return self.launch.command
+
+    def obstacles(self, here: Surroundings) -> Iterator[str]:
+        """See `Strategy`: GPUs that the profile or the attention wants and that are not there."""
+        profile, processes = self.launch.profile, self.launch.processes or 1
+        if profile not in ("single", "cpu"):
+            if missing := here.lacks_gpus(processes):
+                yield (
+                    f"launch profile '{profile}' {missing}; lower `launch.processes`, or choose the profile cpu or single, or another "
+                    "machine"
+                )
+            elif crowded := here.overbooks_gpus(self.launch.processes or len(here.gpus or ())):
+                yield f"launch profile '{profile}' {crowded}"
+        if (self.attention or "").startswith("flash_attention") and (missing := here.lacks_gpus(1)):
+            yield f"attention '{self.attention}' {missing}; choose sdpa or eager, or another machine"
 
     @property
     def needs_of_settings(self) -> tuple[str, ...]:
