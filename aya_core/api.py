@@ -159,6 +159,7 @@ from aya_core.contract.metrics import (
     main_metric as main_metric,
     metric_named as metric_named,
 )
+from aya_core.contract.processes import Lines as Lines, how_it_ended as how_it_ended
 from aya_core.contract.reasons import Reasons as Reasons
 from aya_core.contract.records import (
     LANGUAGES as LANGUAGES,

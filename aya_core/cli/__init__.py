@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from aya_core.contract.commands import Command
 from aya_core.contract.errors import AyaError, PluginError, did_you_mean
+from aya_core.contract.trouble import machine_trouble, os_sentence
 from aya_core.running.garbage import look_seldom
 
 COMMANDS: Mapping[str, Command] = {
@@ -89,6 +92,7 @@ def main() -> None:
     look_seldom()
     try:
         code = aya.main(prog_name="aya", standalone_mode=False)  # a number where a command said with which code to exit
+        sys.stdout.flush()  # here, where a full disk can still be told
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()
@@ -97,7 +101,29 @@ def main() -> None:
         click.echo("stopped; the same command goes on from here", err=True)
         sys.exit(130)
     except BrokenPipeError:
+        _close_output()
         sys.exit(1)
     except AyaError as error:
-        click.echo(f"aya: {error}", err=True)
-        sys.exit(2)
+        _fail("\n".join([str(error), *getattr(error, "__notes__", ())]))
+    except OSError as error:
+        _fail(machine_trouble(error) or os_sentence(error))
+    except Exception as error:
+        if (trouble := machine_trouble(error)) is None:
+            raise
+        _fail(trouble)
+
+
+def _fail(message: str) -> NoReturn:
+    with suppress(OSError):  # there may be nowhere to say it
+        click.echo(f"aya: {message}", err=True)
+    _close_output()
+    sys.exit(2)
+
+
+def _close_output() -> None:
+    """Drop what cannot be written any more, so that the interpreter does not try again as it ends."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

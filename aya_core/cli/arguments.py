@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from aya_core.contract.errors import RecipeError, did_you_mean
+from aya_core.contract.trouble import is_file
 from aya_core.planning.recipe import LoadedRecipe, load_recipe
 from aya_core.planning.registry import Registry
 
@@ -52,7 +53,7 @@ def changed_code_options(command: Command) -> Command:
 
 def find_recipe(recipe: str, overrides: tuple[str, ...]) -> LoadedRecipe:
     """Load a recipe by file, or by the name of a bundled one."""
-    if not Path(recipe).is_file() and "/" not in recipe and not recipe.endswith((".yaml", ".yml")):
+    if not is_file(Path(recipe)) and "/" not in recipe and not recipe.endswith((".yaml", ".yml")):
         bundled = Registry().recipes
         if recipe not in bundled:
             raise RecipeError(f"{recipe}: neither a file nor a bundled recipe; {did_you_mean(recipe, bundled)}")

@@ -11,6 +11,7 @@ from aya_core.cli.progress import Progress
 from aya_core.contract.artifacts import Artifact
 from aya_core.contract.errors import ArtifactError, AyaError
 from aya_core.contract.reports import Reporter, RunReport
+from aya_core.contract.trouble import os_sentence
 from aya_core.planning.registry import Registry
 from aya_core.running.record import RunRecord
 from aya_core.running.reporting import REPORT, REPORT_BEFORE, load_report, lost, make_report, write_report
@@ -45,8 +46,9 @@ def reporter_of(registry: Registry) -> Reporter | None:
 def _report_failed(folder: Path, registry: Registry) -> None:
     try:
         _report(folder, registry, is_failed=True)
-    except AyaError as error:  # why the run failed is said after it
-        click.echo(f"no report: {error}", err=True)
+    except (AyaError, OSError) as error:  # why the run failed is said after it
+        why = os_sentence(error) if isinstance(error, OSError) else error
+        click.echo(f"no report: {why}", err=True)
 
 
 def _report(folder: Path, registry: Registry, *, is_failed: bool = False) -> RunReport:

@@ -13,6 +13,10 @@ Problem = tuple[tuple[str | int, ...], str]
 """Where, and what."""
 
 
+KEY_TYPES = frozenset({"extra_forbidden", "missing"})
+"""Types of validation errors that are about a key."""
+
+
 class SettingsError(ValueError):
     """Settings that do not validate. Raised inside other validations too, so it keeps the path of each problem."""
 
@@ -33,6 +37,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
         if detail["type"] == "string_type" and detail["loc"][-1] == "str" and isinstance(detail["input"], dict):
             continue  # so does the branch for mappings of a field that may be a name
         path = tuple(part for part in detail["loc"] if not _is_union_branch(part))
+        if detail["type"] in KEY_TYPES:  # the last part is a key that somebody wrote, whatever it looks like
+            path = (*(part for part in detail["loc"][:-1] if not _is_union_branch(part)), detail["loc"][-1])
         inner = detail.get("ctx", {}).get("error")
         if isinstance(inner, SettingsError):
             problems.extend(((*path, *below), what) for below, what in inner.problems)

@@ -87,7 +87,7 @@ class Journal:
 
     def _open(self) -> int:
         is_new = not self._path.exists()
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         if is_new:
             flush_names(self._path.parent)
         os.ftruncate(file, _whole_bytes(file))

@@ -267,8 +267,8 @@ class Builder:
 
     def file(self, text: str, where: str, published: str = "") -> str:
         """Find a file or folder of the user's, or files that match a pattern; return the whole path. published: see `Strategy`."""
-        full = (self.loaded.folder / Path(text).expanduser()).resolve()
-        if not full.exists() and not glob.glob(str(full), recursive=True):
+        full = self._whole(text, where)
+        if not full.exists() and next(glob.iglob(str(full), recursive=True), None) is None:
             wanted = "expected data there, or another path (relative to the recipe)"
             raise self.error(where, "; ".join(filter(None, (f"no file or folder {full}", wanted, published))))
         return str(full)
@@ -354,9 +354,21 @@ class Builder:
             for spec in specs:
                 _set(spec, path, f"${role}")
 
+    def _whole(self, text: str, where: str) -> Path:
+        """A path that the recipe names, from the root on. Raises RecipeError for one that no file can have."""
+        try:
+            full = (self.loaded.folder / Path(text).expanduser()).resolve()
+            full.exists()  # raises where a name is too long
+        except (OSError, ValueError, RuntimeError) as error:
+            why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise self.error(
+                where, f"{text!r:.80}: no path can be this ({why.rstrip('.')}); expected that of a file or folder"
+            ) from None
+        return full
+
     def _outside(self, reference: Reference, where: str) -> str:
         text = str(reference)
-        full = (self.loaded.folder / Path(text).expanduser()).resolve()
+        full = self._whole(text, where)
         if full.exists():
             return str(full / PAYLOAD if (full / MANIFEST).is_file() else full)
         if not isinstance(reference, ModelRef):

@@ -19,6 +19,7 @@ from aya_core.contract.explain import SettingsError, explain, sentence
 from aya_core.contract.records import LANGUAGES
 from aya_core.contract.stage import Language, Name
 from aya_core.contract.strategies import Settings, nested
+from aya_core.contract.trouble import is_file
 from aya_core.planning import yaml12
 from aya_core.planning.registry import Registry
 
@@ -35,13 +36,14 @@ class Machine(Settings):
 def _stage(value: Any, info: Any) -> Any:
     """Validate one stage by what it does."""
     if not isinstance(value, dict):
-        return value
+        raise SettingsError(f"expected a stage, a mapping with `name` and `do`; got {value!r:.60}")
     stages = info.context["registry"].stages
-    if value.get("do") not in stages:
-        raise SettingsError(
-            [(("do",), f"no stage does '{value.get('do')}'; {did_you_mean(str(value.get('do')), stages)}")]
-        )
-    settings = stages[value["do"]]
+    do = value.get("do")
+    if do is None:
+        raise SettingsError(f"'do' is missing; it says what the stage does: {', '.join(sorted(stages))}")
+    if not isinstance(do, str) or do not in stages:
+        raise SettingsError([(("do",), f"no stage does {do!r:.60}; {did_you_mean(str(do), stages)}")])
+    settings = stages[do]
     try:
         return settings.model_validate(value, context=info.context)
     except ValidationError as error:
@@ -108,7 +110,7 @@ class LoadedRecipe:
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
     """Read and validate a recipe file. overrides: `path.to.setting=value`, stages by name. Raises RecipeError."""
-    if not path.is_file():
+    if not is_file(path):
         raise RecipeError(
             f"{path}: no such recipe; expected a YAML file, or the name of a bundled recipe (`aya recipes`)"
         )
@@ -187,6 +189,7 @@ def _element(items: list[Any], part: str, override: str) -> Any:
     names = {item["name"]: item for item in items if isinstance(item, dict) and "name" in item}
     if part in names:
         return names[part]
-    if part.isdigit() and int(part) < len(items):
-        return items[int(part)]
+    places = {str(place): item for place, item in enumerate(items)}
+    if part in places:
+        return places[part]
     raise RecipeError(f"--set {override}: no stage named '{part}'; {did_you_mean(part, names)}")

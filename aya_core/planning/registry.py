@@ -31,6 +31,7 @@ from aya_core.contract.identity import Code
 from aya_core.contract.kinds import KINDS
 from aya_core.contract.stage import NAME, Action, Stage
 from aya_core.contract.strategies import Strategy, strategies_in
+from aya_core.contract.trouble import is_file
 from aya_core.contract.words import fault_without_type, faults_of_class
 from aya_core.planning.printing import prints_named
 from aya_core.planning.reading import ACTIONS
@@ -72,6 +73,11 @@ class Registry:
             disabled = os.environ.get("AYA_DISABLE_PLUGINS", "").split(",")
         self.disabled = frozenset(name.strip() for name in disabled if name.strip())
         self.files = tuple(files)
+        for path in self.files:
+            if not is_file(path):
+                raise PluginError(
+                    f"plugins: no file {str(path)!r}; expected a Python file with hooks, relative to the recipe"
+                )
         self.only_own = only_own
         self.code = Code(last=[path.resolve().parent for path in self.files])
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
@@ -269,8 +275,6 @@ class Registry:
             raise PluginError(f"AYA_DISABLE_PLUGINS: no plugin named '{name}'; {did_you_mean(name, seen)}")
 
     def _load_file(self, path: Path) -> None:
-        if not path.is_file():
-            raise PluginError(f"plugins: no file {path}; expected a Python file with hooks, relative to the recipe")
         name = f"aya_plugin_file_{path.stem}"
         if path.suffix != ".py":
             raise PluginError(f"plugins: {path} is not a Python file; expected a name that ends in .py")

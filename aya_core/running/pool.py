@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -13,11 +12,9 @@ from contextlib import suppress
 from typing import Any
 
 from aya_core.contract.errors import NodeFailedError
+from aya_core.contract.processes import Lines, how_it_ended
 from aya_core.planning.plan import Plan
 from aya_core.planning.recipe import LoadedRecipe
-
-LOOK_SECONDS = 0.5
-"""Between two looks at whether the worker lives, while it says nothing."""
 
 
 class WorkerPool:
@@ -35,13 +32,13 @@ class WorkerPool:
         plugins = [str(file) for file in loaded.registry.files]
         self.setup = {"imports": list(imports), "plugins": plugins}
         self.children: dict[str, int] = {}
-        self.buffer = b""
 
     def __enter__(self) -> WorkerPool:
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "aya_core.running.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.environment,
             start_new_session=True, pass_fds=[self.lock],
         )  # fmt: skip
+        self.lines = Lines(self.process)
         self.start(self.setup)
         return self
 
@@ -66,29 +63,16 @@ class WorkerPool:
     def event(self) -> dict[str, Any]:
         """Wait for what the worker says next of a node. Raises NodeFailedError where the worker has ended."""
         while True:
-            event: dict[str, Any] = json.loads(self._line())
+            line = self.lines.next()
+            if line is None:
+                raise NodeFailedError(
+                    f"the worker process {how_it_ended(self.process.wait())}; what it said stands above. What was finished is kept, "
+                    "and the same command goes on from there"
+                )
+            event: dict[str, Any] = json.loads(line)
             if event["event"] == "started":
                 self.children[event["node"]] = event["process"]
                 continue
             if event["event"] == "exit":
                 del self.children[event["node"]]
             return event
-
-    def _line(self) -> bytes:
-        """Wait for a line, and for the worker's end as well: a child of one that was killed may hold the pipe open."""
-        assert self.process.stdout
-        pipe = self.process.stdout.fileno()
-        while b"\n" not in self.buffer:
-            if select.select([pipe], [], [], LOOK_SECONDS)[0]:
-                received = os.read(pipe, 65536)
-                self.buffer += received
-                if received:
-                    continue
-            elif self.process.poll() is None:
-                continue
-            raise NodeFailedError(
-                f"the worker process ended with code {self.process.wait()} (-9 is often a lack of memory); what it said stands above. "
-                "What was finished is kept, and the same command goes on from there."
-            )
-        line, self.buffer = self.buffer.split(b"\n", 1)
-        return line

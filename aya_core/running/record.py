@@ -235,9 +235,17 @@ def stop_reason(guard: Artifact | None) -> str | None:
     return None if guard is None or stop is None else f"'{guard.node}' ended the rounds: {stop['reason']}"
 
 
+LONGEST_NAME = 200
+"""Bytes of a file's name; most file systems hold 255, of which endings take some."""
+
+
 def file_name(id: str) -> str:
-    """A step's id as the name of a folder; ids that name a model by its path have slashes."""
-    return id.replace("/", "--")
+    """A step's id, or any other name, as the name of a file or folder: without slashes, and short enough."""
+    name = id.replace("/", "--")
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    start = name.encode()[: LONGEST_NAME - 13].decode(errors="ignore")
+    return f"{start}-{stable_hash(id)[:12]}"
 
 
 def misplaced(artifact: Artifact) -> str | None:

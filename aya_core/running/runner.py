@@ -7,13 +7,15 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from aya_core.contract import durable
 from aya_core.contract.artifacts import Artifact
 from aya_core.contract.errors import AyaError, NodeFailedError, PluginError
 from aya_core.contract.kinds import Tracker
+from aya_core.contract.processes import how_it_ended
 from aya_core.contract.strategies import Strategy
+from aya_core.contract.trouble import os_sentence
 from aya_core.planning.plan import Node, Plan
 from aya_core.planning.recipe import LoadedRecipe
 from aya_core.running.changes import at_stake, refuse
@@ -104,12 +106,24 @@ class Runner:
                         self._work(waiting, lock)
                     for id, artifact in self._found().items():
                         self.recorder.stands(id, artifact)
-            finally:
-                if self.recorder is not None:
-                    self.recorder.close()
-                spent = read_about(self.run.folder).seconds + time.monotonic() - started
-                self.run.note(seconds=spent)
+            except BaseException as error:
+                self._close(started, error)
+                raise
+            self._close(started)
         return {id: self.inventory.standing[id] for id in self.plan.nodes}
+
+    def _close(self, started: float, error: BaseException | None = None) -> None:
+        """End the record. error: why the run ends; a disk that is full, and so takes no record either, must not hide it."""
+        try:
+            if self.recorder is not None:
+                self.recorder.close()
+            spent = read_about(self.run.folder).seconds + time.monotonic() - started
+            self.run.note(seconds=spent)
+        except (OSError, AyaError) as trouble:
+            if error is None:
+                raise
+            why = os_sentence(trouble) if isinstance(trouble, OSError) else str(trouble)
+            error.add_note(f"the record of the run could not be ended either: {why}")
 
     def _check_hub_models(self) -> None:
         """Raise AyaError where a model of the hub is not known, before any work."""
@@ -149,29 +163,35 @@ class Runner:
     def _work(self, waiting: dict[str, Node], lock: int) -> None:
         at_work: dict[str, Node] = {}
         failures: dict[str, str] = {}
-        with WorkerPool(self.loaded, self.plan, lock) as pool:
-            while waiting or at_work:
-                self._start(waiting, at_work, pool, only_asking=bool(failures))
-                if not at_work:
-                    break
-                event = pool.event()
-                node = at_work[event["node"]]
-                self._read_log(node)
-                if event["event"] == "progress":
-                    self.hook.aya_progress(
-                        node=node.id, done=event["done"], total=event["total"], measures=event["measures"]
-                    )
-                elif event["event"] == "failed":
-                    self._failed(node, failures, event["message"], event["mistake"])
-                else:
-                    del at_work[node.id]
-                    artifact = self.inventory.look(node) if event["code"] == 0 else None
-                    if artifact is not None:
-                        self._finished(node, artifact, reused=False)
-                    elif node.id not in failures:
-                        self._failed(node, failures, f"its process ended with code {event['code']}", False)
+        try:
+            with WorkerPool(self.loaded, self.plan, lock) as pool:
+                while waiting or at_work:
+                    self._start(waiting, at_work, pool, only_asking=bool(failures))
+                    if not at_work:
+                        break
+                    self._hear(pool.event(), at_work, failures)
+        except (OSError, NodeFailedError) as error:  # of the record, or the worker's death
+            why = os_sentence(error) if isinstance(error, OSError) else str(error)
+            others = f" (at work: {', '.join(at_work)})" if at_work else ""
+            raise NodeFailedError("\n".join([*failures.values(), f"{self.loaded.source}: {why}{others}"])) from error
         if failures:
             raise NodeFailedError("\n".join(failures.values()))
+
+    def _hear(self, event: Mapping[str, Any], at_work: dict[str, Node], failures: dict[str, str]) -> None:
+        """Take what the worker says of a node."""
+        node = at_work[event["node"]]
+        self._read_log(node)
+        if event["event"] == "progress":
+            self.hook.aya_progress(node=node.id, done=event["done"], total=event["total"], measures=event["measures"])
+        elif event["event"] == "failed":
+            self._failed(node, failures, event["message"], event["mistake"])
+        else:
+            del at_work[node.id]
+            artifact = self.inventory.look(node) if event["code"] == 0 else None
+            if artifact is not None:
+                self._finished(node, artifact, reused=False)
+            elif node.id not in failures:
+                self._failed(node, failures, f"its process {how_it_ended(event['code'])}", False)
 
     def _start(
         self, waiting: dict[str, Node], at_work: dict[str, Node], pool: WorkerPool, *, only_asking: bool

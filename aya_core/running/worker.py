@@ -29,6 +29,7 @@ from typing import Any
 from aya_core.contract import artifacts
 from aya_core.contract.errors import AyaError, PluginError
 from aya_core.contract.explain import SettingsError
+from aya_core.contract.trouble import machine_trouble
 from aya_core.planning.hub import fetch, hub_model
 from aya_core.planning.plan import Node
 from aya_core.planning.registry import Registry
@@ -37,6 +38,9 @@ from aya_core.running.work import Work
 
 LINE_LIMIT = 4000
 """Bytes of an event: below PIPE_BUF, so that lines of several children never mix."""
+
+LOG_MODE = 0o666
+"""Of logs, less what the user's umask takes: without it the system would make them executable."""
 
 MIN_REPORT_SECONDS = 0.2
 """Progress of a node is told at most this often."""
@@ -145,15 +149,16 @@ def _child(job: Mapping[str, Any], registry: Registry, events: int, life: tuple[
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
-        log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, LOG_MODE)
         os.dup2(log, 1)
         os.dup2(log, 2)
         code = _do(job, registry, events)
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        code = _failed(events, job["node"]["id"], error)
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError):  # the disk may be full
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
 
 
@@ -188,15 +193,25 @@ def _do(job: Mapping[str, Any], registry: Registry, events: int) -> int:
             if (model := hub_model(path)) is not None:
                 inputs[role] = fetch(model, job["contents"][role])
         do(node, registry, inputs, Path(job["folder"]), job, report)
-    except (AyaError, SettingsError) as error:
-        print(error, file=sys.stderr)
-        _tell(events, "failed", node.id, mistake=True, message=str(error))
-        return 2
     except BaseException as error:
-        traceback.print_exc()
-        _tell(events, "failed", node.id, mistake=False, message=f"{type(error).__name__}: {error}")
-        return 1
+        return _failed(events, node.id, error)
     return 0
+
+
+def _failed(events: int, node: str, error: BaseException) -> int:
+    """Tell why a node failed, then write it to its log, which a full disk may not hold. Returns the exit code."""
+    if isinstance(error, (AyaError, SettingsError)):
+        _tell(events, "failed", node, mistake=True, message=str(error))
+        with suppress(OSError):
+            print(error, file=sys.stderr)
+        return 2
+    if (trouble := machine_trouble(error)) is not None:
+        _tell(events, "failed", node, mistake=True, message=f"{trouble}. What was finished is kept.")
+    else:
+        _tell(events, "failed", node, mistake=False, message=f"{type(error).__name__}: {error}")
+    with suppress(OSError):
+        traceback.print_exc()
+    return 1
 
 
 def do(

@@ -177,7 +177,7 @@ def test_a_node_that_is_killed_costs_that_node_only(edit, aya, tmp_path, done):
     after = str(out / "artifacts" / "base" / "*" / "artifact.json")
     recipe = edit(lambda raw: stage(raw, "clever")["trainer"].update(die=str(fuse), after=after))
     output = aya("run", recipe, "--out", out, "-q", check=2)
-    assert "step 'clever' failed: its process ended with code -9" in output.stderr
+    assert "step 'clever' failed: its process was killed (SIGKILL)" in output.stderr
     assert payload(out, "base")
     aya("run", recipe, "--out", out, "-q", check=0)
     assert payloads(out) == payloads(done)
@@ -329,7 +329,7 @@ def test_a_killed_worker_ends_the_run_and_its_children(edit, aya, tmp_path):
     os.kill(parent_of(child), signal.SIGKILL)
     _, output = run.communicate(timeout=30)
     assert run.returncode == 2
-    assert "the worker process ended with code -9" in output
+    assert "the worker process was killed (SIGKILL)" in output
     assert children_of(out) == []
     wait.unlink()
     aya("run", recipe, "--out", out, "-q", "--until", "clever", check=0)

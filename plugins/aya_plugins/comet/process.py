@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from aya_core.api import AyaError, DataError
+from aya_core.api import AyaError, DataError, Lines, how_it_ended
 from aya_plugins.comet.settings import Comet
 
 SCRIPT = Path(__file__).with_name("worker.py")
@@ -42,8 +42,9 @@ class Worker:
     def __init__(self, python: Path) -> None:
         self._errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - closed in __exit__
         self._process = subprocess.Popen(
-            [python, "-I", SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, encoding="utf-8"
+            [python, "-I", SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
         )  # fmt: skip
+        self._lines = Lines(self._process)
 
     @property
     def pid(self) -> int:
@@ -67,20 +68,16 @@ class Worker:
     def _ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it has ended; why is told below
-            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
         return self._hear()
 
     def _hear(self) -> Mapping[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line.endswith("\n"):
-            code = self._process.wait()
+        line = self._lines.next()
+        if line is None:
+            how = how_it_ended(self._process.wait())
             self._errors.seek(0)
             last_errors = "\n".join(self._errors.read().strip().splitlines()[-12:])
-            how = (
-                f"was killed by signal {-code} (9 is often a lack of memory)" if code < 0 else f"ended with code {code}"
-            )
             raise AyaError(
                 f"the process of COMET {how}; what it scored before is kept. It said last:\n{last_errors or 'nothing'}"
             )

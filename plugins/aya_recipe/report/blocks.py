@@ -44,8 +44,3 @@ def number(value: float | None, metric: Metric = PLAIN, digits: int = 3, sign: s
     if value is None:
         return ""
     return f"{100 * value:{sign}z.{digits - 2}f}" if metric.is_share else f"{value:{sign}z.{digits}f}"
-
-
-def file_name(name: str) -> str:
-    """A name as that of a file; models that are named by their path have slashes."""
-    return name.replace("/", "--")

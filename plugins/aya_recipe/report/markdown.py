@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from aya_core.api import Alert, Block, Picture, RunReport, Section, Table
-from aya_recipe.report.blocks import file_name, has_tables, shown
+from aya_core.api import Alert, Block, Picture, RunReport, Section, Table, file_name
+from aya_recipe.report.blocks import has_tables, shown
 
 
 def markdown(report: RunReport) -> str:

@@ -6,8 +6,8 @@ from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from aya_core.api import Alert, Block, Picture, RunReport, Section, Table
-from aya_recipe.report.blocks import file_name, folded, has_tables, shown
+from aya_core.api import Alert, Block, Picture, RunReport, Section, Table, file_name
+from aya_recipe.report.blocks import folded, has_tables, shown
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; }

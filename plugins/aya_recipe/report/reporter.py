@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from aya_core.api import Picture, RunReport, Section, Table, make_folder, write_file
+from aya_core.api import Picture, RunReport, Section, Table, file_name, make_folder, write_file
 from aya_recipe.report import terminal
-from aya_recipe.report.blocks import file_name, has_tables
+from aya_recipe.report.blocks import has_tables
 from aya_recipe.report.latex import latex
 from aya_recipe.report.markdown import markdown, table_lines
 from aya_recipe.report.page import page, tables_page

@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-from aya_core.api import AyaError, Report, Work
+from aya_core.api import AyaError, Report, Work, how_it_ended
 
 ProcessFunction = Callable[[Work, Report], Mapping[str, Any]]
 """What each process does: work, reporting as it goes, and its measures."""
@@ -98,7 +98,9 @@ def _follow(process: subprocess.Popen[bytes], events: Path, work: Work) -> Mappi
     if failure is not None:
         raise ProcessesError(f"process {failure['process']}: {failure['message']}")
     if process.returncode != 0 or measures is None:
-        raise ProcessesError(f"the processes ended with code {process.returncode} and gave no reason")
+        raise ProcessesError(
+            f"the process that starts the others {how_it_ended(process.returncode)}, and gave no reason"
+        )
     return measures
 
 

@@ -121,7 +121,7 @@ def test_a_search_that_is_killed_goes_on_and_scores_nothing_twice(recipe, aya, t
     scorings = trace.read_text().splitlines()
     trace.unlink()
     fuse.write_text(str(survived))
-    assert "ended with code -9" in aya("run", aya_recipe, "--out", out, "-q", check=2).stderr
+    assert "was killed (SIGKILL)" in aya("run", aya_recipe, "--out", out, "-q", check=2).stderr
     (partial,) = out.glob("artifacts/blend/*.partial/work")
     assert len((partial / "search.jsonl").read_text().splitlines() if survived else []) == survived
     aya("run", aya_recipe, "--out", out, "-q", check=0)
