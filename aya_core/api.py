@@ -221,6 +221,7 @@ from aya_core.contract.strategies import (
     strategies_with_paths as strategies_with_paths,
 )
 from aya_core.contract.surroundings import Surroundings as Surroundings
+from aya_core.contract.trouble import os_sentence as os_sentence
 from aya_core.hookspecs import hookimpl as hookimpl
 from aya_core.planning import yaml12 as yaml12
 from aya_core.planning.hub import cached_commit as cached_commit, hub_model as hub_model, model_folder as model_folder

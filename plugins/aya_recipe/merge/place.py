@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from aya_core.api import DataError, flush, locked, make_folder, make_output_folder, rename, write_file
+from aya_core.api import DataError, flush, locked, make_folder, make_output_folder, os_sentence, rename, write_file
 
 _MARK, _LOCK, _MADE, _SCRATCH = "aya-merge", ".lock", "made", "work"
 
@@ -137,9 +137,7 @@ def told(out: Path) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        where = error.filename or out
+        what = os_sentence(error)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DataError(
-                f"{where}: no space left on the disk; make room and give the same command again, finished shards are kept"
-            ) from error
-        raise DataError(f"{where}: {error.strerror or error} (while merging into {out})") from error
+            raise DataError(f"{what}; then give the same command again, finished shards are kept") from error
+        raise DataError(f"{what} (while merging into {out})") from error

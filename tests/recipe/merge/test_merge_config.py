@@ -279,6 +279,14 @@ def test_one_module_is_the_model():
     ("written", "expected"),
     [
         ("org/a", ModelSpec("a", "org/a")),
+        (
+            "../run/artifacts/sft@euro/0123456789ab",
+            ModelSpec("sft@euro", "../run/artifacts/sft@euro/0123456789ab"),
+        ),
+        (
+            "run/artifacts/sft@euro/0123456789ab/payload/",
+            ModelSpec("sft@euro", "run/artifacts/sft@euro/0123456789ab/payload/"),
+        ),
         ("/models/run/checkpoint-100/", ModelSpec("checkpoint-100", "/models/run/checkpoint-100/")),
         ("org/a+loras/german", ModelSpec("a+german", "org/a", "loras/german")),
         ({"model": "org/a"}, ModelSpec("a", "org/a")),

@@ -123,7 +123,7 @@ def test_odd_things_in_the_way_are_told(folder):
     refused(folder, "exists already", out="a")
     refused(folder, "exists already", out="merge.yml")
     refused(folder, "this folder cannot be made (Not a directory)", out="merge.yml/out")
-    refused(folder, "File name too long", out="o" * 255)
+    refused(folder, "ile name too long", out="o" * 255)
 
 
 def test_a_link_in_place_of_our_own_folder_is_not_followed(folder):
@@ -150,7 +150,7 @@ def test_a_link_in_place_of_our_own_folder_is_not_followed(folder):
         (("--threads", "0"), "0 is not in the range x>=1"),
         (("--check", "nowhere"), "--check nowhere: no such file"),
         (("nowhere.yml",), "nowhere.yml: no such file"),
-        (("x" * 300,), "File name too long"),
+        (("x" * 300,), "ile name too long"),
         (("a\0b",), "no such file"),
     ],
 )
@@ -175,7 +175,7 @@ def test_errors_of_a_disk_are_told(error, where, folder, monkeypatch):
         "a shard": (shards.os, "posix_fallocate"),
     }[where]
     monkeypatch.setattr(module, name, fail)
-    refused(folder, "no space left" if error in (errno.ENOSPC, errno.EDQUOT) else os.strerror(error))
+    refused(folder, os.strerror(error)[1:])
 
 
 def test_room_is_asked_for_what_goes_along(folder, monkeypatch):
@@ -194,4 +194,4 @@ def test_a_file_that_may_not_be_read_is_told(folder, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr(checkpoint.os, "open", fail)
-    refused(folder, f"{folder / 'a' / 'model.safetensors'}: Permission denied")
+    refused(folder, f"{folder / 'a' / 'model.safetensors'}: permission denied")

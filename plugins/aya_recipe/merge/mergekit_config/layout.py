@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from aya_core.api import RecipeError
+from aya_core.api import PAYLOAD, RecipeError
 from aya_recipe.merge.mergekit_config import keys
 from aya_recipe.merge.mergekit_config.methods import PARAMETERS
 
+_FINGERPRINT = re.compile(r"[0-9a-f]{12}")
 _BY_NAME = "tensors are matched by their names here, whatever architecture a model is called"
 
 
@@ -205,12 +207,22 @@ def _path(written: Any, where: str) -> str:
 
 
 def name_models(models: Iterable[Reference]) -> dict[Reference, ModelSpec]:
-    """Name models by the last parts of their paths; equal names get #2, #3."""
+    """Name models by the last parts of their paths, artifacts by their steps; equal names get #2, #3."""
     named: dict[Reference, ModelSpec] = {}
     taken = {"value"}  # a word of `MergeParameter`, where models have names
     for model in dict.fromkeys(models):
-        short = "+".join(PurePath(path).name or path for path in model if path is not None)
+        short = "+".join(_short(path) for path in model if path is not None)
         name = next(name for name in chain((short,), (f"{short}#{n}" for n in count(2))) if name not in taken)
         taken.add(name)
         named[model] = ModelSpec(name, model.path, model.adapter)
     return named
+
+
+def _short(path: str) -> str:
+    """Give the part of a path that says most: not the fingerprint of an artifact, nor the folder in it."""
+    parts = list(PurePath(path).parts)
+    if len(parts) > 1 and parts[-1] == PAYLOAD:
+        parts.pop()
+    if len(parts) > 1 and _FINGERPRINT.fullmatch(parts[-1]):
+        parts.pop()
+    return parts[-1] if parts else path
