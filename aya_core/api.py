@@ -122,13 +122,16 @@ from aya_core.contract.lines import (
     json_lines as json_lines,
     parquet_lines as parquet_lines,
 )
+from aya_core.contract.locks import locked as locked
 from aya_core.contract.merge_parameters import MergeParameter as MergeParameter, Rule as Rule
 from aya_core.contract.merges import (
     AnyMerge as AnyMerge,
     CheckingEngine as CheckingEngine,
     CheckpointMerge as CheckpointMerge,
+    ExtractingEngine as ExtractingEngine,
     ForeseeingEngine as ForeseeingEngine,
     LayerSlice as LayerSlice,
+    LoraJob as LoraJob,
     MakeOptimizer as MakeOptimizer,
     MergeEngine as MergeEngine,
     MergeInput as MergeInput,
@@ -218,6 +221,7 @@ from aya_core.contract.strategies import (
     strategies_with_paths as strategies_with_paths,
 )
 from aya_core.contract.surroundings import Surroundings as Surroundings
+from aya_core.contract.trouble import os_sentence as os_sentence
 from aya_core.hookspecs import hookimpl as hookimpl
 from aya_core.planning import yaml12 as yaml12
 from aya_core.planning.hub import cached_commit as cached_commit, hub_model as hub_model, model_folder as model_folder

@@ -292,6 +292,33 @@ class CheckingEngine(MergeEngine, Protocol):
         """
 
 
+@dataclass(frozen=True)
+class LoraJob:
+    """One adapter to be made of the difference between a model and its base.
+
+    base_name: what peft is to load as the base: a hub id, or a whole path. out: an empty folder. rank: the most that a tensor's
+    difference gets. threshold: singular values below this share of the largest of their tensor are left out; 0 keeps all that
+    the rank allows. device: where the arithmetic is done. report: call it with (done, total) tensors.
+    """
+
+    model: MergeInput
+    base: MergeInput
+    base_name: str
+    out: Path
+    rank: int = 16
+    threshold: float = 0.0
+    device: str = "cpu"
+    report: Callable[[int, int], None] = field(default=lambda done, total: None)
+
+
+@runtime_checkable
+class ExtractingEngine(MergeEngine, Protocol):
+    """A merge engine that can also take a difference apart again."""
+
+    def extract(self, job: LoraJob) -> Mapping[str, Any]:
+        """Write the LoRA adapter to `job.out` and return the account: what JSON can hold. Raises DataError where there can be none."""
+
+
 @runtime_checkable
 class ForeseeingEngine(MergeEngine, Protocol):
     """A merge engine that can tell from configurations alone that models will not merge."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from aya_core.contract.errors import AyaError
 
 MODEL = re.compile(r"([\w.-]+/[\w.-]+)(?:@([^\s@]+))?")
+WITHOUT_OWNER = re.compile(r"(\w[\w.-]*)(?:@([^\s@]+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 SECONDS = 10.0
@@ -43,10 +44,17 @@ class HubModel(NamedTuple):
         return self.cached / "snapshots" / commit
 
 
-def hub_model(text: str) -> HubModel | None:
-    """Read `owner/name` or `owner/name@revision`; None for anything else, as a path."""
-    found = MODEL.fullmatch(text)
-    return HubModel(found[1], found[2] or "main") if found else None
+def hub_model(text: str, *, without_owner: bool = False) -> HubModel | None:
+    """Read `owner/name` or `owner/name@revision`; None for anything else, as a path.
+
+    without_owner: read a name alone, too, where the download cache has it: the hub's first models have no owner (`gpt2`).
+    """
+    if found := MODEL.fullmatch(text):
+        return HubModel(found[1], found[2] or "main")
+    if without_owner and (found := WITHOUT_OWNER.fullmatch(text)):
+        model = HubModel(found[1], found[2] or "main")
+        return model if cached_commit(model) else None
+    return None
 
 
 def cached_commit(model: HubModel) -> str | None:
@@ -102,10 +110,13 @@ def fetch(model: HubModel, commit: str) -> Path:
     return Path(found)
 
 
-def model_folder(where: str | os.PathLike[str]) -> Path:
-    """The folder of a model's files: a folder itself, or of a hub id those of the commit that it means now, downloaded if need be."""
+def model_folder(where: str | os.PathLike[str], *, without_owner: bool = False) -> Path:
+    """The folder of a model's files: a folder itself, or of a hub id those of the commit that it means now, downloaded if need be.
+
+    without_owner: see `hub_model`.
+    """
     folder = Path(where)
-    model = None if folder.exists() else hub_model(os.fspath(where))
+    model = None if folder.exists() else hub_model(os.fspath(where), without_owner=without_owner)
     return folder if model is None else fetch(model, commit_of(model))
 
 

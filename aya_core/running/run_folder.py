@@ -8,16 +8,12 @@ the report.
 from __future__ import annotations
 
 import fcntl
-import os
-import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from aya_core.contract import durable
+from aya_core.contract import durable, locks
 from aya_core.contract.errors import ArtifactError
 from aya_core.planning import yaml12
 from aya_core.planning.plan import Node
@@ -29,9 +25,6 @@ RECIPE = "recipe.yaml"
 LOCK = ".lock"
 
 LOGS = "logs"
-
-LOCK_SECONDS = 5.0
-"""How long a run waits for what a killed one left behind; its processes end within moments."""
 
 
 class Run:
@@ -74,22 +67,12 @@ class Run:
         Yields the lock's file descriptor, for these processes to hold on to.
         """
         durable.make_output_folder(self.folder)
-        with (self.folder / LOCK).open("a+") as file:
-            deadline = time.monotonic() + LOCK_SECONDS
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise ArtifactError(
-                            f"{self.folder}: another `aya run` is at work here ({_holder(file)}); wait for it to end"
-                        ) from None
-                    time.sleep(0.05)
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now():%Y-%m-%d %H:%M:%S}")
-            file.flush()
-            yield file.fileno()
+
+        def taken(who: str) -> ArtifactError:
+            return ArtifactError(f"{self.folder}: another `aya run` is at work here ({who}); wait for it to end")
+
+        with locks.locked(self.folder / LOCK, taken) as descriptor:
+            yield descriptor
 
     def at_work(self) -> str | None:
         """Who works in the folder; None where nobody does."""
@@ -99,7 +82,7 @@ class Run:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return _holder(file)
+                return locks.holder(file)
         return None
 
     @property
@@ -125,9 +108,3 @@ class Run:
 def _is_not_ours(path: Path) -> bool:
     """Whether something lies in a folder that a run does not leave there before it has written `run.json`."""
     return path.name != LOCK and not path.match(f".{RUN}.*{durable.PARTIAL}")
-
-
-def _holder(lock: TextIO) -> str:
-    """Who took a lock last."""
-    lock.seek(0)
-    return lock.read().strip() or "it does not say who it is"

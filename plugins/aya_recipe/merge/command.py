@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,27 +12,32 @@ import click
 
 from aya_core.api import (
     DataError,
-    MergeInput,
     MergeJob,
     RecipeError,
     Registry,
     Resources,
     SettingsError,
     Strategy,
-    flush,
-    hub_model,
     make_folder,
-    make_output_folder,
-    model_folder,
-    rename,
     write_file,
     yaml12,
 )
-from aya_recipe.merge import merging
-from aya_recipe.merge.mergekit_config import MergeConfig, ModelSpec, read_merge_config
+from aya_recipe.merge import extracting, merging
+from aya_recipe.merge.finding import find_folder, find_model
+from aya_recipe.merge.mergekit_config import MergeConfig, read_merge_config
+from aya_recipe.merge.place import OutputPlace, told
 
-MARK, MADE, SCRATCH = "aya-merge", "made", "work"
-"""What stands in OUT.partial: the file by which we know that it is ours, the checkpoints, and finished shards."""
+
+class FiniteRange(click.FloatRange):
+    """A number within bounds, which NaN and infinity are not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
+
 
 CONFIG = "mergekit_config.yml"
 """The configuration beside the checkpoint that was made by it, by mergekit's name for it."""
@@ -53,7 +58,13 @@ CONFIG = "mergekit_config.yml"
     help="Most memory of what is worked on at once, MiB.",
 )
 @click.option("--device", default="cpu", show_default=True, help="Where the arithmetic is done: cpu, cuda, cuda:1.")
-@click.option("--max-shard-gb", default=4.0, show_default=True, help="Largest file of weights, GB (10^9 bytes).")
+@click.option(
+    "--max-shard-gb",
+    default=4.0,
+    show_default=True,
+    type=FiniteRange(min=0, min_open=True),
+    help="Largest file of weights, GB (10^9 bytes).",
+)
 @click.option(
     "--allow",
     multiple=True,
@@ -70,47 +81,85 @@ CONFIG = "mergekit_config.yml"
 @click.option(
     "--check-lines", default=8, show_default=True, type=click.IntRange(1), help="Lines read of each language."
 )
+@click.option(
+    "--extract-lora",
+    is_flag=True,
+    help="Instead of merging, make a LoRA adapter of the difference between two models: aya merge --extract-lora MODEL BASE OUT.",
+)
+@click.option(
+    "--rank", default=16, show_default=True, type=click.IntRange(1), help="With --extract-lora: most rank of a tensor."
+)
+@click.option(
+    "--threshold",
+    default=0.0,
+    show_default=True,
+    type=FiniteRange(min=0, max=1, max_open=True),
+    help="With --extract-lora: leave out singular values below this share of the largest of their tensor.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the account as JSON.")
 def command(
     configs: Sequence[Path], out: Path, seed: int, threads: int | None, memory: int, device: str, max_shard_gb: float,
-    allow: tuple[str, ...], lines: Path | None, check_lines: int, as_json: bool,
+    allow: tuple[str, ...], lines: Path | None, check_lines: int, extract_lora: bool, rank: int, threshold: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Merge checkpoints as the mergekit YAML file CONFIG says, into the new folder OUT.
 
     Several files make OUT/NAME of each NAME.yml, all from one read of the models. Paths in a file are relative to it. OUT
     appears only when it is whole; a merge that was stopped goes on when the same command is given again.
     """
+    with told(out):
+        if extract_lora:
+            account = extracting.extract(configs, OutputPlace(out), rank, threshold, device)
+            _show(account, out, as_json)
+            return
+        _run(
+            configs,
+            out,
+            seed,
+            Resources(threads=threads, memory=memory, device=device),
+            max_shard_gb,
+            allow,
+            lines,
+            check_lines,
+            as_json,
+        )
+
+
+def _run(
+    configs: Sequence[Path], out: Path, seed: int, resources: Resources, max_shard_gb: float,
+    allow: tuple[str, ...], lines: Path | None, check_lines: int, as_json: bool,
+) -> None:  # fmt: skip
     for config in configs:
         if not config.is_file():
             raise RecipeError(f"{config}: no such file; expected a merge configuration in YAML")
     if lines is not None and not lines.is_file():
         raise DataError(f"--check {lines}: no such file; expected lines of text, JSONL or Parquet")
-    if out.exists():
-        raise DataError(f"{out}: exists already; choose another folder, or remove it")
+    place = OutputPlace(out)
     names = [config.stem for config in configs]
     if len(set(names)) < len(names):
         raise RecipeError(
             f"two configurations are named {max(names, key=names.count)}; each makes a folder of its name"
         )
     registry = Registry()
-    partial = out.with_name(out.name + ".partial")
-    resources = Resources(threads=threads, memory=memory, device=device)
-    merges = []
+    merges, notes = [], []
     for config, name in zip(configs, names, strict=True):
         read = read_merge_config(yaml12.read(config), str(config))
-        made = partial / MADE / name if len(configs) > 1 else partial / MADE
-        job = _job(read, config, made, partial / SCRATCH / name, seed, resources, int(max_shard_gb * 1e9), allow)
+        made = place.made / name if len(configs) > 1 else place.made
+        job = _job(read, config, made, place.scratch(name), seed, resources, int(max_shard_gb * 1e9), allow)
         merges.append((_strategy(registry, read, config), job))
-    _open(partial)
-    accounts = _merge(registry, merges, partial)
-    for config, (_, job) in zip(configs, merges, strict=True):
-        write_file(job.out / CONFIG, config.read_text(encoding="utf-8"))
-    flush(partial / MADE)
-    rename(partial / MADE, out)
-    _close(partial)
-    for name, account, (_, job) in zip(names, accounts, merges, strict=True):
+        notes.append(read.notes)
+    with place.opened():
+        for _, job in merges:
+            assert job.scratch is not None
+            make_folder(job.out)
+            make_folder(job.scratch)
+        accounts = merging.run_all(registry, merges)
+        for config, (_, job) in zip(configs, merges, strict=True):
+            write_file(job.out / CONFIG, config.read_text(encoding="utf-8"))
+        place.finish()
+    for name, account, said, (_, job) in zip(names, accounts, notes, merges, strict=True):
         made = out / name if len(configs) > 1 else out
-        _show({**account, **_checked(registry, job, made, lines, check_lines)}, made, as_json)
+        told_of = {"notes": [*said, *account.get("notes", ())]}
+        _show({**account, **told_of, **_checked(registry, job, made, lines, check_lines)}, made, as_json)
 
 
 def _checked(registry: Registry, job: MergeJob, made: Path, lines: Path | None, per_language: int) -> Mapping[str, Any]:
@@ -122,44 +171,6 @@ def _checked(registry: Registry, job: MergeJob, made: Path, lines: Path | None, 
     checked = f"\nChecked on up to {per_language} lines per language:\n\n```\n{report['table']}\n```\n"
     write_file(card, card.read_text(encoding="utf-8") + checked)
     return {"check": report}
-
-
-def _merge(
-    registry: Registry, merges: Sequence[tuple[Strategy[Any], MergeJob]], partial: Path
-) -> Sequence[Mapping[str, Any]]:
-    shutil.rmtree(partial / MADE, ignore_errors=True)
-    for _, job in merges:
-        job.out.mkdir(parents=True)
-        assert job.scratch is not None
-        make_folder(job.scratch)
-    try:
-        return merging.run_all(registry, merges)
-    except BaseException:
-        shutil.rmtree(partial / MADE, ignore_errors=True)
-        if not any((partial / SCRATCH).rglob("*.safetensors")):
-            _close(partial)
-        raise
-
-
-def _open(partial: Path) -> None:
-    """Make the folder beside OUT, or take up the one that a stopped merge left. Raises DataError for anybody else's."""
-    if partial.exists() and not (partial / MARK).is_file() and not (partial.is_dir() and not any(partial.iterdir())):
-        raise DataError(
-            f"{partial}: exists, and is not of a merge that was stopped; OUT is made there, so move it, or choose another OUT"
-        )
-    make_output_folder(partial)
-    write_file(partial / MARK, "Made by `aya merge`, which goes on from here when the same command is given again.\n")
-
-
-def _close(partial: Path) -> None:
-    """Remove what `aya merge` made, and nothing else."""
-    for part in (MADE, SCRATCH):
-        shutil.rmtree(partial / part, ignore_errors=True)
-    (partial / MARK).unlink(missing_ok=True)
-    if any(partial.iterdir()):
-        click.echo(f"{partial}: holds files that the merge did not make; they are left there", err=True)
-    else:
-        partial.rmdir()
 
 
 def _strategy(registry: Registry, read: MergeConfig, config: Path) -> Strategy[Any]:
@@ -176,13 +187,13 @@ def _job(
     vocabulary = read.vocabulary
     names = {model.name for model in (*read.models, read.base) if model}
     if vocabulary.source not in ("same", "base", "union", *names):
-        vocabulary = vocabulary.model_copy(update={"source": str(_folder(vocabulary.source, config))})
+        vocabulary = vocabulary.model_copy(update={"source": str(find_folder(vocabulary.source, config))})
     return MergeJob(
-        models=tuple(_input(model, config) for model in read.models),
+        models=tuple(find_model(model, config) for model in read.models),
         out=out,
         weights=read.weights,
         seed=seed,
-        base=_input(read.base, config) if read.base else None,
+        base=find_model(read.base, config) if read.base else None,
         dtype=read.dtype,
         shard_bytes=shard_bytes,
         scratch=scratch,
@@ -192,23 +203,6 @@ def _job(
         allow=allow,
         resources=resources,
     )
-
-
-def _input(model: ModelSpec, config: Path) -> MergeInput:
-    adapter = _folder(model.adapter, config) if model.adapter else None
-    return MergeInput(model.name, _folder(model.path, config), adapter)
-
-
-def _folder(path: str, config: Path) -> Path:
-    """Where a model of a configuration lies: a folder, or those of a hub id's files. Raises RecipeError where there is neither."""
-    folder = merging.checkpoint_folder(str(config.parent / Path(path).expanduser()))
-    if folder.is_dir():
-        return folder
-    if path.startswith((".", "~")) or hub_model(path) is None:
-        raise RecipeError(
-            f"{config}: no folder {folder}; expected a checkpoint there, or a hub id: owner/name or owner/name@revision"
-        )
-    return model_folder(path)
 
 
 def _show(account: Mapping[str, Any], out: Path, as_json: bool) -> None:

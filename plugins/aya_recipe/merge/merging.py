@@ -267,7 +267,7 @@ def run_all(registry: Registry, merges: Sequence[tuple[Strategy[AnyMerge], Merge
                 "of tensors, in pieces, of whole models or of checkpoints (aya_core.contract.merges)"
             )
     if lifted:
-        accounts.update(zip(lifted, _engine(registry).merge(list(lifted.values())), strict=True))
+        accounts.update(zip(lifted, engine(registry).merge(list(lifted.values())), strict=True))
     return [accounts[index] for index in range(len(merges))]
 
 
@@ -275,20 +275,21 @@ def check(
     registry: Registry, merged: Path, models: Sequence[MergeInput | None], lines: Path, per_language: int, device: str
 ) -> Mapping[str, Any]:
     """Load a merged checkpoint, and score lines with it and with what it was made of. models: None is left out."""
-    engine = _engine(registry)
-    if not isinstance(engine, CheckingEngine):
-        raise PluginError(f"merge engine '{type(engine).__name__}' cannot check what it made; leave the check out")
+    checking = engine(registry)
+    if not isinstance(checking, CheckingEngine):
+        raise PluginError(f"merge engine '{type(checking).__name__}' cannot check what it made; leave the check out")
     others = list(dict.fromkeys(model for model in models if model))
-    return engine.check([MergeInput("the merge", merged), *others], lines, per_language, device)
+    return checking.check([MergeInput("the merge", merged), *others], lines, per_language, device)
 
 
-def _engine(registry: Registry) -> MergeEngine:
-    engine: MergeEngine | None = registry.manager.hook.aya_merge_engine()
-    if engine is None:
+def engine(registry: Registry) -> MergeEngine:
+    """The merge engine that is installed. Raises PluginError where there is none."""
+    found: MergeEngine | None = registry.manager.hook.aya_merge_engine()
+    if found is None:
         raise PluginError(
             "no plugin offers a merge engine (hook aya_merge_engine); unblock 'aya-merges' or install one"
         )
-    return engine
+    return found
 
 
 def checkpoint_folder(text: str) -> Path:

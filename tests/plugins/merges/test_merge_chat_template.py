@@ -6,6 +6,7 @@ import pytest
 
 from aya_core.api import AyaError
 from aya_plugins.merges.tokens.chat_template import choose_chat_template, read_chat_template, store_chat_template
+from aya_plugins.merges.tokens.named_templates import NAMED as NAMED_TEMPLATES
 
 NAMED = [{"name": "tools", "template": "{{ tools }}"}, {"name": "default", "template": "{{ plain }}"}]
 
@@ -78,8 +79,51 @@ def test_auto_is_the_most_common_and_the_first_of_equally_common_ones(folder_of)
     assert choose_chat_template("auto", [none]) is None
 
 
+CONVERSATIONS = [
+    [{"role": "user", "content": " Hi "}],
+    [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello"},
+        {"role": "user", "content": "Bye"},
+    ],
+]
+
+
+@pytest.mark.parametrize("conversation", CONVERSATIONS, ids=["one turn", "system and turns"])
+@pytest.mark.parametrize("name", NAMED_TEMPLATES)
+def test_a_template_by_name_says_what_mergekits_says_but_for_blank_space(name, conversation):
+    pytest.importorskip("mergekit")
+    from importlib.resources import files
+
+    from mergekit._data import chat_templates
+
+    theirs = files(chat_templates).joinpath(f"{name}.jinja").read_text()
+    assert {
+        path.name.removesuffix(".jinja") for path in files(chat_templates).iterdir() if path.name.endswith("jinja")
+    } == set(NAMED_TEMPLATES)
+    said, expected = (rendered(template, conversation) for template in (choose_chat_template(name, ()), theirs))
+    assert said.split() == expected.split()
+    if name in ("chatml", "mistral"):
+        assert said == expected
+
+
+def rendered(template, conversation):
+    """Render as transformers does."""
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    (text,), _ = render_jinja_template(
+        [conversation], chat_template=template, add_generation_prompt=True, bos_token="<s>", eos_token="</s>"
+    )
+    return text
+
+
+def test_llama3_has_no_blank_space_between_turns():
+    text = rendered(NAMED_TEMPLATES["llama3"], CONVERSATIONS[1][1:])
+    assert text.startswith("<s><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant")
+    assert text.endswith("Bye<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n")
+
+
 def test_what_is_none_of_these_is_refused():
-    with pytest.raises(AyaError, match="mergekit's named template 'chatml' is not part of Aya Core; give the template"):
-        choose_chat_template("chatml", ())
     with pytest.raises(AyaError, match=r"no file .nowhere\.jinja.; expected the text of a Jinja template"):
         choose_chat_template("nowhere.jinja", ())

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from checkpoints import job, merge
+from checkpoints import job, load, merge, same_bits
 
 from aya_core.api import AyaError, DataError, MergeParameter, PluginError
 from aya_plugins.merges import Ties, Weighted
@@ -72,7 +72,14 @@ class TestRefusals:
 
     def test_pickled_weights(self, three, out):
         (three[2] / "model.safetensors").rename(three[2] / "pytorch_model.bin")
-        self.refused(three[1:], out, r"pytorch_model.bin: pickled weights can run code.*save_pretrained")
+        self.refused(three[1:], out, r"pytorch_model.bin: (holds more than tensors|not a whole file of torch.save)")
+
+    def test_pickled_weights_that_are_tensors_are_read(self, three, out, tmp_path):
+        merge(Weighted(), three, tmp_path / "expected")
+        torch.save(load(three[2]), three[2] / "pytorch_model.bin")
+        (three[2] / "model.safetensors").unlink()
+        merge(Weighted(), three, out)
+        assert same_bits(load(out), load(tmp_path / "expected"))
 
     def test_an_adapter_whose_base_is_elsewhere(self, three, out):
         (three[2] / "config.json").unlink()

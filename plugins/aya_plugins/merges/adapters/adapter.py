@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aya_core.api import DataError
 from aya_plugins.merges.adapters.lora import LoraSource, LowRank, ShiftedSource, StoredSource
 from aya_plugins.merges.adapters.settings import LoraSettings, adapter_base, lora_settings
+from aya_plugins.merges.files.pickled import dtype_name, pickled_tensors
 from aya_plugins.merges.files.sources import Source
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WEIGHTS", "Adapter", "adapter_base", "open_adapter"]
 
-WEIGHTS = "adapter_model.safetensors"
+WEIGHTS, PICKLED = "adapter_model.safetensors", "adapter_model.bin"
 PREFIX = "base_model.model."
 HEADS = ("lm_head", "embed_out")
 EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings")
@@ -74,16 +75,19 @@ class Change:
 
 @dataclass(frozen=True)
 class Adapter:
-    """A LoRA adapter that fits its base. changes: by the name of the base's tensor. notes: what its user should know."""
+    """A LoRA adapter that fits its base.
 
-    folder: Path
+    weights: its file. changes: by the name of the base's tensor. notes: what its user should know.
+    """
+
+    weights: Path
     changes: Mapping[str, Change]
     notes: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Path, Path]:
         """Its weights and its settings."""
-        return self.folder / WEIGHTS, self.folder / "adapter_config.json"
+        return self.weights, self.weights.with_name("adapter_config.json")
 
     def source(self, name: str, base: Source) -> Source:
         """Give the source of a tensor of the adapted model; the base's own where the adapter changes nothing."""
@@ -102,8 +106,10 @@ def open_adapter(folder: Path, names: Mapping[str, tuple[int, ...]]) -> Adapter:
 
     Raises DataError that names the file, and the setting or the tensors that do not fit.
     """
-    fitting = _Fitting(folder / WEIGHTS, lora_settings(folder), names)
-    modules, unknown = _modules(folder / WEIGHTS, _open(folder))
+    settings = lora_settings(folder)
+    path = _weights(folder)
+    fitting = _Fitting(path, settings, names)
+    modules, unknown = _modules(path, _open(path))
     notes = []
     for module, parts in modules.items():
         if _leaf(module) in HEADS and fitting.find(f"{module}.weight") is None:
@@ -113,7 +119,7 @@ def open_adapter(folder: Path, names: Mapping[str, tuple[int, ...]]) -> Adapter:
     if unknown:
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         raise DataError(
-            f"{folder / WEIGHTS}: the base model has no place for {', '.join(unknown[:3])}{more}; expected an adapter of "
+            f"{path}: the base model has no place for {', '.join(unknown[:3])}{more}; expected an adapter of "
             f"a model with tensors such as '{next(iter(names), '')}', as peft saves it"
         )
     if not notes and not any(_leaf(_module(name)) in HEADS for name in names):
@@ -122,7 +128,7 @@ def open_adapter(folder: Path, names: Mapping[str, tuple[int, ...]]) -> Adapter:
             for name in fitting.changes
             if _leaf(_module(name)) in EMBEDDINGS
         ]
-    return Adapter(folder, fitting.changes, tuple(notes))
+    return Adapter(path, fitting.changes, tuple(notes))
 
 
 @dataclass
@@ -277,20 +283,45 @@ def _target(part: str) -> str:
     return "weight" if part in PARTS else part
 
 
-def _open(folder: Path) -> dict[str, Stored]:
+def _weights(folder: Path) -> Path:
+    """Find the file of an adapter's weights. Raises DataError where there is none."""
+    found = [folder / name for name in (WEIGHTS, PICKLED) if (folder / name).is_file()]
+    if not found:
+        raise DataError(f"{folder}: no {WEIGHTS} here; expected the folder of a LoRA adapter, as peft saves it")
+    return found[0]
+
+
+class _Pickled:
+    """The tensors of a `.bin` file, asked for as safetensors are."""
+
+    def __init__(self, path: Path) -> None:
+        self._tensors = pickled_tensors(path)
+
+    def keys(self) -> list[str]:
+        return list(self._tensors)
+
+    def get_tensor(self, name: str) -> Tensor:
+        return self._tensors[name]
+
+    def get_slice(self, name: str) -> _Pickled.Slice:
+        return _Pickled.Slice(self._tensors[name])
+
+    @dataclass(frozen=True)
+    class Slice:
+        tensor: Tensor
+
+        def get_shape(self) -> tuple[int, ...]:
+            return tuple(self.tensor.shape)
+
+        def get_dtype(self) -> str:
+            return dtype_name(self.tensor)
+
+
+def _open(path: Path) -> dict[str, Stored]:
     from safetensors import SafetensorError, safe_open
 
-    path = folder / WEIGHTS
-    if not path.is_file():
-        pickled = folder / "adapter_model.bin"
-        if pickled.is_file():
-            raise DataError(
-                f"{pickled}: pickled weights can run code when they are read, so we do not; load the adapter with peft and "
-                f"save it again, which writes {WEIGHTS}"
-            )
-        raise DataError(f"{folder}: no {WEIGHTS} here; expected the folder of a LoRA adapter, as peft saves it")
     try:
-        file: Any = safe_open(path, framework="pt")
+        file: Any = _Pickled(path) if path.name == PICKLED else safe_open(path, framework="pt")
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path}: not a whole safetensors file ({error}); fetch or save the adapter again") from None

@@ -1,4 +1,4 @@
-"""Read a Hugging Face checkpoint, in one file or in shards, and find its faults first."""
+"""Read a Hugging Face checkpoint, in one file or in shards, as safetensors or `.bin`, and find its faults first."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aya_core.api import DataError
+from aya_plugins.merges.files.pickled import OpenPickled
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+PICKLED, PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 _BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E4M3FNUZ": 1, "F8_E5M2FNUZ": 1, "F8_E8M0": 1,
     "U16": 2, "I16": 2, "F16": 2, "BF16": 2, "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8,
@@ -26,6 +28,7 @@ _BYTES = {
 FLOATS = ("F32", "BF16", "F16")
 INTEGERS = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64")
 _LONGEST_HEADER = 100 * 10**6
+_MOST_DIMENSIONS = 64
 _KEPT = 1 << 20
 _STEP = 1 << 19
 """Values that are hashed at once."""
@@ -62,16 +65,20 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint folder, opened. name: in messages. config: its config.json. entries: its tensors by name."""
+    """A checkpoint folder, opened.
+
+    name: in messages. config: its config.json. entries: its tensors by name. pickled: its weight files that are `.bin`.
+    """
 
     name: str
     folder: Path
     config: Mapping[str, Any]
     entries: Mapping[str, Entry]
+    pickled: Mapping[Path, OpenPickled] = field(default_factory=dict)
 
     @cached_property
-    def _open(self) -> dict[Path, OpenFile]:
-        return {path: OpenFile(path) for path in self.files}
+    def _open(self) -> dict[Path, OpenFile | OpenPickled]:
+        return {path: self.pickled.get(path) or OpenFile(path) for path in self.files}
 
     @property
     def files(self) -> list[Path]:
@@ -100,7 +107,8 @@ class OpenFile:
             into, offset = into[count:], offset + count
 
     def __del__(self) -> None:
-        os.close(self._descriptor)
+        if hasattr(self, "_descriptor"):  # not where the file could not be opened
+            os.close(self._descriptor)
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,7 @@ class Stored:
     that fails raises an error that can be told.
     """
 
-    file: OpenFile
+    file: OpenFile | OpenPickled
     entry: Entry
 
     @property
@@ -170,17 +178,25 @@ def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder}: no config.json here; expected the folder of a Hugging Face checkpoint")
     config = read_json(folder / "config.json")
-    index, single = folder / INDEX, folder / SINGLE
-    if index.is_file():
-        return Checkpoint(name, folder, config, _sharded_entries(folder, index))
-    if single.is_file():
-        return Checkpoint(name, folder, config, read_entries(single))
-    if pickles := sorted(folder.glob("pytorch_model*.bin")):
-        raise DataError(
-            f"{pickles[0]}: pickled weights can run code when they are read, so we do not; convert the "
-            "checkpoint with transformers (from_pretrained, then save_pretrained), which writes safetensors"
-        )
-    raise DataError(f"{folder}: no weights here; expected {SINGLE}, or shards with {INDEX}")
+    pickled: dict[Path, OpenPickled] = {}
+
+    def read_pickled(path: Path) -> dict[str, Entry]:
+        pickled[path] = OpenPickled(path)
+        return {name: Entry(shape, dtype, path, start) for name, (shape, dtype, start) in pickled[path].tensors.items()}
+
+    for single, index, read in ((SINGLE, INDEX, read_entries), (PICKLED, PICKLED_INDEX, read_pickled)):
+        if (folder / index).is_file():
+            entries = _sharded_entries(folder, folder / index, read)
+        elif (folder / single).is_file():
+            entries = read(folder / single)
+        else:
+            continue
+        if not entries:
+            raise DataError(f"{folder}: its weights hold no tensor; fetch or save the checkpoint again")
+        return Checkpoint(name, folder, config, entries, pickled)
+    raise DataError(
+        f"{folder}: no weights here; expected {SINGLE} or {PICKLED}, or shards with {INDEX} or {PICKLED_INDEX}"
+    )
 
 
 def read_entries(path: Path) -> dict[str, Entry]:
@@ -194,19 +210,16 @@ def read_entries(path: Path) -> dict[str, Entry]:
     try:
         header = json.loads(text)
         announced = {name: about for name, about in header.items() if name != "__metadata__"}
-        entries = {
-            name: (Entry(tuple(about["shape"]), about["dtype"], path, 8 + length + about["data_offsets"][0]), about)
-            for name, about in announced.items()
-        }
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+        entries = {name: _announced(about, path, 8 + length) for name, about in announced.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise _broken(path, "its header is not one") from None
     end = 8 + length
-    for name, (entry, about) in sorted(entries.items(), key=lambda item: (item[1][0].offset, item[1][0].values)):
+    for name, (entry, stop) in sorted(entries.items(), key=lambda item: (item[1][0].offset, item[1][0].values)):
         if entry.dtype not in _BYTES:
             raise DataError(
                 f"{path}: tensor '{name}' has dtype {entry.dtype}, which is not known here; convert it first"
             )
-        if entry.offset != end or entry.offset + entry.bytes != 8 + length + about["data_offsets"][1]:
+        if entry.offset != end or entry.offset + entry.bytes != stop:
             raise _broken(path, f"tensor '{name}' does not lie where the one before it ends")
         end += entry.bytes
     if end != size:
@@ -214,25 +227,49 @@ def read_entries(path: Path) -> dict[str, Entry]:
     return {name: entry for name, (entry, _) in entries.items()}
 
 
+def _announced(about: Any, path: Path, start: int) -> tuple[Entry, int]:
+    """Read what a header says of one tensor, and where it ends in the file. Raises ValueError for anything else."""
+    dtype, shape, offsets = about["dtype"], about["shape"], about["data_offsets"]
+    if not isinstance(dtype, str) or not _are_counts(shape) or not _are_counts(offsets) or len(offsets) != 2:
+        raise ValueError("expected a dtype, a shape and two offsets")
+    return Entry(tuple(shape), dtype, path, start + offsets[0]), start + offsets[1]
+
+
+def _are_counts(listed: Any) -> bool:
+    """Whether something is a list of a few whole numbers, none of them negative."""
+    return (
+        isinstance(listed, list)
+        and len(listed) <= _MOST_DIMENSIONS
+        and all(type(number) is int and 0 <= number < 1 << 63 for number in listed)  # not a bool, which is an int, too
+    )
+
+
 def _broken(path: Path, why: str) -> DataError:
     return DataError(f"{path}: not a whole safetensors file ({why}); fetch or save the checkpoint again")
 
 
-def _sharded_entries(folder: Path, index: Path) -> dict[str, Entry]:
+def _sharded_entries(folder: Path, index: Path, read: Callable[[Path], dict[str, Entry]]) -> dict[str, Entry]:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict):
         raise DataError(f"{index}: no 'weight_map' in it; expected the index of a sharded checkpoint")
+    for name, file in weight_map.items():
+        if not isinstance(file, str):
+            raise DataError(
+                f"{index}: says {json.dumps(file)[:80]} of '{name}', expected the name of a file; fetch or save it again"
+            )
     entries: dict[str, Entry] = {}
     for file in sorted(set(weight_map.values())):
         path = folder / file
         if path.parent != folder or not path.is_file():
-            raise DataError(f"{path}: a shard that {INDEX} names is missing; fetch or save the checkpoint again")
-        found = read_entries(path)
+            raise DataError(f"{path}: a shard that {index.name} names is missing; fetch or save the checkpoint again")
+        found = read(path)
         listed = {name for name, place in weight_map.items() if place == file}
         if absent := sorted(listed - set(found)):
-            raise DataError(f"{path}: no tensor '{absent[0]}' in it, though {INDEX} says so; save the checkpoint again")
+            raise DataError(
+                f"{path}: no tensor '{absent[0]}' in it, though {index.name} says so; save the checkpoint again"
+            )
         if unlisted := sorted(set(found) - listed):
-            raise DataError(f"{path}: {INDEX} does not list its tensor '{unlisted[0]}'; save the checkpoint again")
+            raise DataError(f"{path}: {index.name} does not list its tensor '{unlisted[0]}'; save the checkpoint again")
         entries |= found
     return entries
 
@@ -241,6 +278,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object. Raises DataError where it is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise DataError(f"{path}: is nested too deeply; fetch or save it again") from None
     except (ValueError, OSError) as error:
         raise DataError(f"{path}: not JSON ({error}); fetch or save it again") from None
     if not isinstance(content, dict):

@@ -37,6 +37,12 @@ from aya_plugins.merges.tokens.vocabulary import VocabularyPlan, plan_vocabulary
 DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 """What a merge can be stored in, by torch's name and by safetensors'."""
 
+_GO_ALONG = (".json", ".model", ".txt", ".jinja", ".py")
+"""Endings of files that are copied beside the weights, or written anew."""
+
+_NOTES = 1 << 16
+"""Bytes that the headers, hashes and notes of a merge take beside them, at least."""
+
 
 @dataclass
 class Output:
@@ -187,11 +193,14 @@ def unhashed(outputs: Sequence[Output], inputs: Inputs) -> list[tuple[Input, str
 
 
 def check_space(outputs: Sequence[Output]) -> None:
-    """Raise AyaError where the outputs do not fit their disk."""
+    """Raise AyaError where the outputs, with the files that go along, do not fit their disk."""
     needed: dict[int, int] = {}
     for output in outputs:
         device = output.shards.folder.stat().st_dev
-        needed[device] = needed.get(device, 0) + output.shards.missing_bytes
+        along = sum(
+            file.stat().st_size for file in output.donor.folder.iterdir() if file.suffix in _GO_ALONG and file.is_file()
+        )
+        needed[device] = needed.get(device, 0) + output.shards.missing_bytes + along + _NOTES
         if shutil.disk_usage(output.shards.folder).free < needed[device]:
             raise no_space(output.job.out, needed[device])
 

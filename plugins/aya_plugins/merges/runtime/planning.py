@@ -25,6 +25,7 @@ from aya_plugins.merges.runtime.agreement import (
     tied_to,
 )
 from aya_plugins.merges.runtime.layers import Layer, depth, is_before_layers, layer_of, main_stacks, stacks
+from aya_plugins.merges.runtime.layouts import buffers_of_some, names_as_in, with_names, without_buffers
 from aya_plugins.merges.tokens.token_ids import vocabulary_rows
 from aya_plugins.merges.tokens.vocabulary import VocabularyPlan, vocabulary_tables
 
@@ -112,6 +113,7 @@ def plan_merge(
     """
     for input in inputs:
         check_dtypes(input.checkpoint)
+    donor, inputs, stored, found = _in_one_layout(donor, inputs)
     notes = check_configs(donor, inputs, allow=allow, ignore=frozenset() if slices is None else _per_layer(inputs))
     plan = _whole(donor, inputs) if slices is None else _in_slices(donor, inputs, slices)
     tables = _tables(inputs, tokens) if tokens else frozenset[str]()
@@ -124,7 +126,11 @@ def plan_merge(
         )
     if dtype:
         lines = tuple(replace(line, dtype=dtype) if line.dtype in FLOATS else line for line in lines)
-    return replace(plan, lines=lines, notes=(*notes, *plan.notes))
+    lines = tuple(
+        replace(line, inputs=tuple(names.get(name, name) for names, name in zip(stored, line.inputs, strict=True)))  # type: ignore[call-overload]
+        for line in lines
+    )
+    return replace(plan, lines=lines, notes=(*found, *notes, *plan.notes))
 
 
 def _per_layer(inputs: Sequence[Input]) -> frozenset[str]:
@@ -135,6 +141,34 @@ def _per_layer(inputs: Sequence[Input]) -> frozenset[str]:
         for level in (input.config, text if isinstance(text, Mapping) else {}):
             names |= {key for key, value in level.items() if isinstance(value, list)}
     return frozenset(names | {"layer_types", "no_rope_layers"})
+
+
+def _in_one_layout(
+    donor: Input, inputs: Sequence[Input]
+) -> tuple[Input, list[Input], list[Mapping[str, str]], tuple[str, ...]]:
+    """See all inputs in the donor's layout, without buffers that only some of them store.
+
+    Returns the donor and the inputs so, for each input the names under which it stores what has another name there, and notes.
+    """
+    kinds = buffers_of_some([input.checkpoint for input in inputs])
+    notes = (
+        [f"Left out, as only some models store them and each computes them: {', '.join(sorted(kinds))}."]
+        if kinds
+        else []
+    )
+    donor = replace(donor, checkpoint=without_buffers(donor.checkpoint, kinds))
+    seen, stored = [], []
+    for input in inputs:
+        kept = without_buffers(input.checkpoint, kinds)
+        names = names_as_in(donor.checkpoint, kept)
+        seen.append(replace(input, checkpoint=with_names(kept, names)))
+        stored.append({name: theirs for theirs, name in names.items()})
+        if names:
+            first = min(names)
+            notes.append(
+                f"'{input.name}' has {len(names)} tensors under other names: '{first}' is '{names[first]}' here."
+            )
+    return donor, seen, stored, tuple(notes)
 
 
 def _tables(inputs: Sequence[Input], tokens: VocabularyPlan) -> frozenset[str]:
@@ -225,6 +259,8 @@ def _in_slices(donor: Input, inputs: Sequence[Input], slices: Sequence[LayerSlic
     origin = [
         next(first for first in one.layers if first is not None) + step for one in slices for step in range(one.length)
     ]
+    if not origin:
+        raise DataError("the slices hold no layer at all; give at least one a layer_range with layers in it")
     config, notes = _tied_config(donor, _copies(lines, inputs), heads)
     return MergePlan(tuple(lines), restacked(config, length, origin), notes)
 

@@ -155,13 +155,18 @@ class Shards:
                 opened.write(header)
         except OSError as error:
             path.unlink(missing_ok=True)
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if is_full(error):
                 raise no_space(self.folder, length) from None
             raise
 
 
+def is_full(error: OSError) -> bool:
+    """Whether an error says that a disk, or a user's share of it, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def no_space(folder: Path, needed: int) -> AyaError:
-    """Say that a disk is full."""
+    """Say that a disk is full. needed: bytes, at least."""
     free = shutil.disk_usage(folder).free
     return AyaError(
         f"{folder}: no space left: {needed / 2**30:.2f} GiB are needed and {free / 2**30:.2f} are free; "

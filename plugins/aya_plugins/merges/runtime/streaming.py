@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aya_core.api import MergeInput, MergeJob, PieceMerge, TensorMerge, Vocabulary, WholeModelMerge
+from aya_core.api import AyaError, LoraJob, MergeInput, MergeJob, PieceMerge, TensorMerge, Vocabulary, WholeModelMerge
 from aya_plugins.merges.configs.comparison import check_configs
 from aya_plugins.merges.files.checkpoint import read_json
 from aya_plugins.merges.runtime.ahead import digests_ahead
 from aya_plugins.merges.runtime.inputs import Inputs, with_base
 from aya_plugins.merges.runtime.output import check_space, open_output, unhashed
+from aya_plugins.merges.runtime.planning import plan_merge
+from aya_plugins.merges.runtime.shards import is_full, no_space
 from aya_plugins.merges.runtime.workers import Task, work
 from aya_plugins.merges.tokens.same_vocabulary import check_same
+from aya_plugins.merges.tokens.vocabulary import plan_vocabulary
 
 
 class _Configured(NamedTuple):
@@ -44,9 +47,19 @@ class StreamingMerge:
     def merge(
         self, jobs: Sequence[tuple[TensorMerge | PieceMerge | WholeModelMerge, MergeJob]]
     ) -> list[Mapping[str, Any]]:
-        """Write the merged checkpoints and return the accounts. Raises DataError where that cannot be done."""
+        """Write the merged checkpoints and return the accounts. Raises AyaError where that cannot be done."""
         if not jobs:
             return []
+        try:
+            return self._merge(jobs)
+        except OSError as error:
+            if is_full(error):
+                raise no_space(jobs[0][1].scratch or jobs[0][1].out, 1 << 16) from error
+            raise
+
+    def _merge(
+        self, jobs: Sequence[tuple[TensorMerge | PieceMerge | WholeModelMerge, MergeJob]]
+    ) -> list[Mapping[str, Any]]:
         inputs = Inputs()
         outputs = [open_output(merge, job, inputs) for merge, job in jobs]
         check_space(outputs)
@@ -56,6 +69,7 @@ class StreamingMerge:
             import torch
 
             from aya_plugins.merges.runtime.run import MergeRun
+        check_device(resources.device)
         for (input, name), digest in zip(tensors, digests, strict=False):
             inputs.remember(input, {name: digest})
         run = MergeRun(outputs, inputs, resources.device)
@@ -76,6 +90,19 @@ class StreamingMerge:
             raise
         return [output.finish(inputs) for output in outputs]
 
+    def extract(self, job: LoraJob) -> Mapping[str, Any]:
+        """Make a LoRA adapter of the difference between a model and its base: see `extract_lora`."""
+        from aya_plugins.merges.adapters.extract import extract_lora
+
+        check_device(job.device)
+        inputs = Inputs()
+        base, model = inputs.open(job.base), inputs.open(job.model)
+        plan = plan_merge(base, [model, base], None, plan_vocabulary([model, base], 1, Vocabulary()), None)
+        pairs = {
+            line.name: (model.source(str(line.inputs[0])), base.source(str(line.inputs[1]))) for line in plan.lines
+        }
+        return extract_lora(pairs, job, tied=plan.tied, notes=plan.notes)
+
     def foresee(self, models: Sequence[MergeInput], vocabulary: Vocabulary, allow: Sequence[str]) -> None:
         """Look at the configurations of models, and at their tokenizers where they are to have the same. Raises DataError."""
         read = [_Configured(model.name, model.folder, read_json(model.folder / "config.json")) for model in models]
@@ -87,4 +114,18 @@ class StreamingMerge:
         """Load models, the merged one first, and score the same lines with each: see `compare_perplexity`."""
         from aya_plugins.merges.runtime.perplexity import checked
 
+        check_device(device)
         return checked([with_base(model) for model in models], lines, per_language, device)
+
+
+def check_device(device: str) -> None:
+    """Raise AyaError for a device that torch does not know, or cannot compute on here."""
+    import torch
+
+    try:
+        torch.ones(1, device=device).add(1).item()
+    except Exception as error:  # of as many kinds as there are devices
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise AyaError(
+            f"device '{device}': torch cannot compute there ({why}); expected cpu, or cuda or cuda:1 where there is such a GPU"
+        ) from None

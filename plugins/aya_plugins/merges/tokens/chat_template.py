@@ -10,8 +10,7 @@ from typing import Any
 
 from aya_core.api import AyaError
 from aya_plugins.merges.files.checkpoint import read_json
-
-_PRESETS = ("alpaca", "chatml", "exaone", "llama3", "mistral")
+from aya_plugins.merges.tokens.named_templates import NAMED
 
 
 def read_chat_template(folder: Path) -> str | None:
@@ -28,8 +27,8 @@ def read_chat_template(folder: Path) -> str | None:
 def choose_chat_template(asked: str, folders: Sequence[Path]) -> str | None:
     """Give the text of the chat template that is asked for.
 
-    asked: the text itself, the path of a file that holds it, or `auto`: the most common among the models, the first of
-    them where several are equally common, None where none has one. folders: of the models. Raises AyaError for others.
+    asked: the text itself, a name (`NAMED`), the path of a file that holds it, or `auto`: the most common among the models,
+    the first of them where several are equally common, None where none has one. folders: of the models. Raises AyaError for others.
     """
     if asked == "auto":
         found = [read_chat_template(folder) for folder in folders]
@@ -37,15 +36,13 @@ def choose_chat_template(asked: str, folders: Sequence[Path]) -> str | None:
         return counts.most_common(1)[0][0] if counts else None
     if "{" in asked or "\n" in asked:
         return asked
+    if asked in NAMED:
+        return NAMED[asked]
     if Path(asked).is_file():
         return Path(asked).read_text(encoding="utf-8")
-    if asked in _PRESETS:
-        raise AyaError(
-            f"chat_template: mergekit's named template '{asked}' is not part of Aya Core; give the template's text, or the "
-            "path of a file that holds it"
-        )
     raise AyaError(
-        f"chat_template: no file '{asked}'; expected the text of a Jinja template, the path of a file that holds it, or auto"
+        f"chat_template: no file '{asked}'; expected the text of a Jinja template, the path of a file that holds it, auto, or one "
+        f"of {', '.join(NAMED)}"
     )
 
 

@@ -14,9 +14,9 @@ from aya_recipe.merge.mergekit_config.layout import (
     Reference,
     name_models,
     read_layout,
-    read_reference,
+    shared_base,
 )
-from aya_recipe.merge.mergekit_config.methods import METHODS, Method
+from aya_recipe.merge.mergekit_config.methods import METHODS, PARAMETERS, Method
 from aya_recipe.merge.mergekit_config.parameters import Parameters
 from aya_recipe.merge.mergekit_config.tokens import read_chat_template, read_vocabulary
 
@@ -37,7 +37,7 @@ class MergeConfig:
     names of models where these differ. base: where differences start, or the model whose files go along; it may be one of
     the models. dtype: stored as; None keeps the models'. parts: which layers are taken from where, the base's last; None
     takes all. vocabulary, chat_template: as for `MergeJob`; the template may be `auto`. Folders, of models, adapters and
-    a tokenizer, are as the configuration writes them.
+    a tokenizer, are as the configuration writes them. notes: what is ignored, a sentence each.
     """
 
     use: str
@@ -49,6 +49,7 @@ class MergeConfig:
     slices: tuple[LayerSlice, ...] | None = None
     vocabulary: Vocabulary = Vocabulary()  # noqa: RUF009 (immutable)
     chat_template: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_merge_config(config: Mapping[str, Any], where: str = "merge config") -> MergeConfig:
@@ -58,18 +59,24 @@ def read_merge_config(config: Mapping[str, Any], where: str = "merge config") ->
     so that the same file means the same merge. `int8_mask` is about mergekit's memory and changes no result. mergekit
     computes in `dtype`; we compute in float32 and store in `out_dtype`, or `dtype`.
 
+    What mergekit passes over, we pass over with a note: keys that it does not know, and parameters that a method does not take
+    where they stand. One that looks like a misspelled other is refused.
+
     config: the parsed file. where: its name, for messages.
 
-    Raises RecipeError for a key that is unknown, misspelled or not supported, and for what mergekit would refuse or ignore.
+    Raises RecipeError for what is misspelled or not supported, and for what mergekit would refuse.
     """
-    known = keys.mapping(config, _KEYS, where, "a mapping with merge_method and models")
+    ignored = keys.Ignored()
+    known = keys.some_mapping(
+        config, _KEYS, where, "a mapping with merge_method and models", ignored, elsewhere=PARAMETERS
+    )
     method_name = known.get("merge_method")
     if not isinstance(method_name, str) or method_name not in METHODS:
         raise RecipeError(f"{where}: no merge_method {method_name!r}; {did_you_mean(str(method_name), METHODS)}")
     method = METHODS[method_name]
-    base = read_reference(known["base_model"], f"{where}: base_model") if "base_model" in known else None
-    layout = read_layout(known, base, where)
-    parameters = Parameters(layout, method, method_name, base)
+    base = shared_base(known, where, ignored)
+    layout = read_layout(known, base, where, ignored)
+    parameters = Parameters(layout, method, method_name, base, ignored)
     _check_inputs(layout, method, method_name, base, where)
 
     specs = name_models((*layout.models, base) if base else layout.models)
@@ -89,6 +96,7 @@ def read_merge_config(config: Mapping[str, Any], where: str = "merge config") ->
         slices=_slices(layout, order, last),
         vocabulary=read_vocabulary(known, specs, base=beside, where=where),
         chat_template=read_chat_template(known, where),
+        notes=ignored.notes,
     )
 
 

@@ -112,6 +112,12 @@ METHODS: Mapping[str, Method] = {
 }
 """Every method that mergekit 0.1.5 registers."""
 
+PARAMETERS = frozenset({
+    *(parameter.name for method in METHODS.values() for parameter in method.parameters),
+    "int8_mask", "density", "embed_slerp",
+})  # fmt: skip
+"""Every parameter that some method takes, or took in an earlier mergekit. It passes over those that a method does not take."""
+
 
 def parameters_of(method: Method) -> dict[str, Parameter]:
     """Give a method's parameters by name, with `int8_mask`, which is about mergekit's memory and may stand anywhere."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from aya_core.api import MergeParameter, RecipeError, Rule, did_you_mean
 from aya_recipe.merge.mergekit_config import keys
 from aya_recipe.merge.mergekit_config.layout import Layout, Reference, Source
-from aya_recipe.merge.mergekit_config.methods import Method, Parameter, parameters_of
+from aya_recipe.merge.mergekit_config.methods import PARAMETERS, Method, Parameter, parameters_of
 
 _TRUE = ("true", "t", "yes", "y", "on", "1")
 _FALSE = ("false", "f", "no", "n", "off", "0")
@@ -36,9 +36,14 @@ class Scope(NamedTuple):
 class Parameters:
     """All parameters of a configuration, read and checked."""
 
-    def __init__(self, layout: Layout, method: Method, method_name: str, base: Reference | None) -> None:
-        """Read them. Raises RecipeError for one that the method does not take there, or that is no number or boolean."""
-        self.layout, self.method, self.method_name = layout, method, method_name
+    def __init__(
+        self, layout: Layout, method: Method, method_name: str, base: Reference | None, ignored: keys.Ignored
+    ) -> None:
+        """Read them. Raises RecipeError for one that is misspelled, or that is no number or boolean.
+
+        ignored: takes note of those that the method does not take there.
+        """
+        self.layout, self.method, self.method_name, self.ignored = layout, method, method_name, ignored
         self.base = base if method.base != "input" else None
         several = len(layout.slices) > 1
         self.shared = [self._read(written, where) for written, where in layout.shared]
@@ -57,27 +62,37 @@ class Parameters:
     def _read_source(self, source: Source, slice_index: int | None) -> Scope:
         scope = self._read(source.parameters, f"{source.where}.parameters", slice_index)
         known = parameters_of(self.method)
-        for name in scope.rules:
+        kept = {}
+        for name, rules in scope.rules.items():
+            if name == "int8_mask":
+                continue
             if not known[name].per_model:
-                raise RecipeError(
-                    f"{scope.where}.{name}: holds for all models together; move it to the parameters at the top"
+                self.ignored.note(
+                    f"{scope.where}.{name}",
+                    f"{name} holds for all models together, and is read from the parameters at the top",
                 )
-            if source.model == self.base:
-                raise RecipeError(f"{scope.where}.{name}: the base has no {name}; its differences are zero; remove it")
-        return scope
+            elif source.model == self.base:
+                self.ignored.note(f"{scope.where}.{name}", f"the base has no {name} in {self.method_name}")
+            else:
+                kept[name] = rules
+        return scope._replace(rules=kept)
 
     def _read(self, written: Any, where: str, slice_index: int | None = None) -> Scope:
         known = parameters_of(self.method)
         if not isinstance(written, Mapping):
             raise RecipeError(f"{where}: {written!r}, expected a mapping of parameters")
         for name in written:
-            if name not in known:
+            if name in known:
+                continue
+            if name not in PARAMETERS and keys.is_near(str(name), PARAMETERS):
                 raise RecipeError(
-                    f"{where}.{name}: {self.method_name} has no such parameter; {did_you_mean(str(name), known)}"
+                    f"{where}.{name}: {self.method_name} has no such parameter; {did_you_mean(str(name), PARAMETERS)}"
                 )
-        return Scope(
-            {name: _rules(value, known[name], f"{where}.{name}") for name, value in written.items()}, where, slice_index
-        )
+            self.ignored.note(f"{where}.{name}", f"{self.method_name} takes no {name}")
+        rules = {
+            name: _rules(value, known[name], f"{where}.{name}") for name, value in written.items() if name in known
+        }
+        return Scope(rules, where, slice_index)
 
     def value(self, parameter: Parameter, names: Mapping[Reference, str]) -> Any:
         """Give a parameter's value: plain where it is the same everywhere, else `MergeParameter`, by model where models differ."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ from aya_core.api import RecipeError, Vocabulary
 from aya_recipe.merge.mergekit_config import keys
 from aya_recipe.merge.mergekit_config.layout import ModelSpec, Reference, read_reference
 
+_NAME = re.compile(r"[\w.-]{1,64}")
 _WORDS = ("same", "base", "union")
 _EMBEDDING = ("kind", "model", "token", "token_id")
 
@@ -101,13 +103,10 @@ def _name(written: Any, models: Mapping[Reference, ModelSpec], where: str) -> st
 
 
 def read_chat_template(config: Mapping[str, Any], where: str) -> str | None:
-    """Read `chat_template`: the template itself, or `auto`, the most common among the models."""
+    """Read `chat_template`: the template itself, the name of one, or `auto`, the most common among the models."""
     written = config.get("chat_template")
-    if written is None or written == "auto":
+    if written is None or (isinstance(written, str) and ("{" in written or _NAME.fullmatch(written))):
         return written
-    if not isinstance(written, str) or "{" not in written:
-        raise RecipeError(
-            f"{where}: chat_template: {written!r}, expected the text of a Jinja template, or auto; templates that mergekit "
-            "has by name (chatml, llama3, ...) are not part of Aya Core"
-        )
-    return written
+    raise RecipeError(
+        f"{where}: chat_template: {written!r}, expected the text of a Jinja template, a name such as chatml, or auto"
+    )
