@@ -40,10 +40,9 @@ quick: .venv/installed ## while you work: check style, then run the tests that s
 	$(BIN)/pytest --quiet --numprocesses 2 --dist loadfile -m "not slow and not processes" \
 		$(addprefix --ignore tests/,kernels golden $(addprefix plugins/,merges trainers modeling teachers benchmarks))
 
-# The micro recipe first: it takes longest, and nothing is left to run beside it at the end.
 test: .venv/installed ## check style and types, then run the tests in three processes, the whole micro recipe included
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not exhaustive" tests/recipe/recipes/test_micro.py tests
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not exhaustive"
 
 exhaustive: .venv/installed ## run the tests that `make test` leaves out: minutes a file, every launch profile, whole searches, recipes on real text (about 6 minutes)
 	$(BIN)/pytest --numprocesses 3 --dist loadfile -m exhaustive

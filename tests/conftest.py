@@ -22,6 +22,8 @@ STARTING = {"comet", "forked", "vllm_options", "vllm_server", "warm_workers"}
 
 
 def pytest_collection_modifyitems(items):
+    """Mark what starts processes; begin with the micro recipe, which takes longest, lest it run alone at the end."""
+    items.sort(key=lambda item: item.path.name != "test_micro.py")
     for item in items:
         if STARTING.intersection(item.fixturenames):
             item.add_marker("processes")
