@@ -161,8 +161,8 @@ def our_log_likelihoods(run_folder: Path, data: Path) -> dict[tuple[str, str], f
     )
     asked = {one.id: one.continuations for evaluator in evaluators for one in evaluator.build().requests()}
     found = {}
-    for payload in (run_folder / "artifacts").glob("scores.replies*/*/payload"):
-        for reply in read_rows(payload, Scored):
+    for scores in (run_folder / "artifacts").glob("scores.replies*/*/payload/*.scores"):  # a folder for each evaluator
+        for reply in read_rows(scores, Scored):
             for one, scored in zip(asked[reply.id], reply.log_likelihoods, strict=True):
                 found[str(one.context), one.text] = scored.nats
     return found
