@@ -20,6 +20,7 @@ from aya_core.cli.spec import (
     track_option as track_option,
 )
 from aya_core.cli.tables import print_whole as print_whole
+from aya_core.cli.terminal import TextConsole as TextConsole, say as say
 from aya_core.contract.artifacts import (
     MANIFEST as MANIFEST,
     PAYLOAD as PAYLOAD,
@@ -216,6 +217,7 @@ from aya_core.contract.strategies import (
     short_schema as short_schema,
     strategies_with_paths as strategies_with_paths,
 )
+from aya_core.contract.visible import visible as visible
 from aya_core.hookspecs import hookimpl as hookimpl
 from aya_core.planning import yaml12 as yaml12
 from aya_core.planning.hub import hub_model as hub_model, model_folder as model_folder

@@ -25,6 +25,7 @@ from aya_core.api import (
     make_output_folder,
     model_folder,
     rename,
+    say,
     write_file,
     yaml12,
 )
@@ -145,7 +146,7 @@ def _close(partial: Path) -> None:
         shutil.rmtree(partial / part, ignore_errors=True)
     (partial / MARK).unlink(missing_ok=True)
     if any(partial.iterdir()):
-        click.echo(f"{partial}: holds files that the merge did not make; they are left there", err=True)
+        say(f"{partial}: holds files that the merge did not make; they are left there", err=True)
     else:
         partial.rmdir()
 
@@ -199,8 +200,8 @@ def _folder(path: str, config: Path) -> Path:
 
 def _show(account: Mapping[str, Any], out: Path, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"out": str(out), **account}))
+        say(json.dumps({"out": str(out), **account}))
         return
-    click.echo(f"{out}: " + ", ".join(f"{k} {v}" for k, v in account.items() if isinstance(v, (int, float, str))))
+    say(f"{out}: " + ", ".join(f"{k} {v}" for k, v in account.items() if isinstance(v, (int, float, str))))
     if "check" in account:
-        click.echo(account["check"]["table"])
+        say(account["check"]["table"])
