@@ -100,7 +100,7 @@ def main() -> None:
         sys.stdout.flush()  # here, where a full disk can still be told
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
-        error.message = visible(error.message)
+        error.message = visible(error.message)  # type: ignore[misc]  # it shows this one
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):

@@ -55,4 +55,4 @@ class VisibleStream:
 
 def write_visibly() -> None:
     """Have what this process prints from now on be seen and not acted upon, as its log may be shown on a terminal."""
-    sys.stdout, sys.stderr = VisibleStream(sys.stdout), VisibleStream(sys.stderr)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = VisibleStream(sys.stdout), VisibleStream(sys.stderr)

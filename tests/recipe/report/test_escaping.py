@@ -21,7 +21,8 @@ from aya_recipe.report.pictures import only_draws
 NAMES = [
     "sweep[lr=1e-5]", "a|b", "*b*", "_b_", "__b__", "`b`", "``", "<script>alert(1)</script>", "<img src=x onerror=alert(1)>",
     "[x](http://evil)", "![x](http://evil)", "<http://evil>", "&lt;b&gt;", "&#60;b&#62;", "~~gone~~", "a\\", "\\|", "$x$", "# no", "- no",
-    "\x1b[31mred", "\u202eb", "1. no", "1) no", "+ no", "> no", "===", "---", "a\n\n# b", "a\nb", '"><script>', "]]>", "{}", "%", "#1", "^", "~/m",
+    "\x1b[31mred", "\u202eb", "1. no", "1) no", "+ no", "> no", "===", "---", "a\n\n# b",
+    "a\nb", '"><script>', "]]>", "{}", "%", "#1", "^", "~/m",
 ]  # fmt: skip
 
 READ = MarkdownIt("commonmark").enable(["table", "strikethrough"])
