@@ -20,7 +20,7 @@ KERNELS = ROOT / "kernels" / "aya_kernels"
 PLUGIN_PACKAGES = sorted(path.parent for path in (ROOT / "plugins").glob("*/__init__.py"))
 
 CONTRACT = (
-    "errors", "trouble", "processes", "visible",
+    "errors", "trouble", "processes", "visible", "json_text",
     "explain", "reasons", "records", "id_set", "durable", "journal", "hashes", "artifacts", "source_code",
     "identity", "languages", "compressed", "lines", "saved_folders",
     "strategies", "requests", "merge_parameters", "merges", "metrics", "kinds", "checked", "commands", "reports", "stage", "words",
