@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TextIO
 
 from aya_core.contract.compressed import check_fetched, ending_of, opened, opened_text, stem_of
 from aya_core.contract.errors import DataError
+from aya_core.contract.json_text import DEEPEST, is_deep, parse_json
 
 BATCH = 1024
 """Rows of a Parquet file held in memory at once."""
@@ -61,8 +62,8 @@ def json_lines(file: Path) -> Iterator[Line]:
             if not text:
                 continue
             try:
-                row = json.loads(text)
-            except (ValueError, RecursionError) as error:  # lists in lists, thousands deep
+                row = parse_json(text)
+            except ValueError as error:
                 raise DataError(f"{place}: not JSON ({error}); expected one object on each line") from None
             if "\\u" in text and "\\ud" in text.lower() and not _is_text(row):
                 raise DataError(f"{place}: {HALF}")
@@ -148,6 +149,8 @@ def _elements(file: Path, stream: TextIO) -> Iterator[Any]:
             continue
         if problem:
             raise DataError(f"{file}: element {number}: not JSON ({problem}); expected an array of objects")
+        if is_deep(text, at, end):
+            raise DataError(f"{file}: element {number}: lists and objects inside one another, more than {DEEPEST} deep")
         yield found
         at, number, size = _after_space(text, end), number + 1, CHUNK
         while at == len(text) and (more := _more(file, stream, "", CHUNK)):

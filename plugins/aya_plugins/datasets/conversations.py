@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aya_core.api import DataError, Line, Message
+from aya_core.api import DataError, Line, Message, parse_json
 
 ROLES = ("system", "user", "assistant")
 
@@ -44,7 +43,7 @@ def listed(line: Line, value: Any) -> Any:
     """
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            return json.loads(value)
+            return parse_json(value)
         except ValueError as error:
             raise DataError(
                 f"{line.place}: {value!r:.60} is no conversation as JSON ({error}); expected a list of messages"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from aya_core.api import AyaError
+from aya_core.api import AyaError, parse_json
 from aya_plugins.teachers.runtime.pacing import asked_to_wait
 
 BUSY = frozenset({408, 409, 425, 429})
@@ -115,7 +115,7 @@ class Diagnosis:
         """The server's own words, on one line, shortened, the key taken out."""
         text = body.decode("utf-8", "replace")
         try:
-            text = _message(json.loads(text)) or text
+            text = _message(parse_json(text)) or text
         except (ValueError, RecursionError):
             if is_html(body):
                 text = f"a web page: {_title(text)}"
