@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from aya_core.api import AyaError, DataError, did_you_mean
 from aya_plugins.merges.configs.meaning import Meaning, as_written, meaning_of
-from aya_plugins.merges.configs.table import LABELS, POSITIONS, THROUGH_LAYER_TYPES, UNTOLD, why_free
+from aya_plugins.merges.configs.table import COUNTS, LABELS, POSITIONS, THROUGH_LAYER_TYPES, UNTOLD, why_free
 
 _SHOWN = 4
 """Differences that a message spells out."""
@@ -121,7 +121,9 @@ def _different(ours: Meaning, theirs: Meaning, ignore: frozenset[str]) -> Iterat
 def _may_differ(one: Difference, meanings: tuple[Meaning, Meaning]) -> bool:
     last = one.path.rpartition(".")[2]
     level = one.path.removesuffix(last)
-    if _matches(last, POSITIONS) and "rope_parameters" not in one.path:
+    if "rope_parameters" in one.path or not COUNTS.isdisjoint(one.path.split(".")):
+        return not any(meaning.reads(one.path) for meaning in meanings)
+    if _matches(last, POSITIONS):
         return not any(_reads_positions(meaning, level) for meaning in meanings)
     if _matches(last, LABELS):
         return one.ours is None or one.theirs is None or not all(_has_labels(meaning) for meaning in meanings)
@@ -140,7 +142,7 @@ def _may_differ(one: Difference, meanings: tuple[Meaning, Meaning]) -> bool:
 
 
 def _is_conditional(path: str) -> bool:
-    return _matches(path.rpartition(".")[2], (*POSITIONS, *LABELS))
+    return "rope_parameters" in path or _matches(path.rpartition(".")[2], (*POSITIONS, *LABELS))
 
 
 def _reads_positions(meaning: Meaning, level: str) -> bool:
