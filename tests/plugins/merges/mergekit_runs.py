@@ -43,6 +43,8 @@ def relatives(folder, family, count=3, **config):
             for parameter in model.parameters():
                 parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
         model.save_pretrained(folder / str(index), max_shard_size="20KB")
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            (folder / str(index) / name).write_bytes((first / name).read_bytes())
     return [folder / str(index) for index in range(count)]
 
 

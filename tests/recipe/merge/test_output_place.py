@@ -35,7 +35,7 @@ def folder(tmp_path):
 
 def run(folder, *words, out="out"):
     given = [str(folder / "merge.yml"), *map(str, words), str(folder / out)]
-    return CliRunner().invoke(aya, ["merge", *given, "--threads", "1"])
+    return CliRunner().invoke(aya, ["merge", "--threads", "1", *given])
 
 
 def refused(folder, message, *words, out="out"):
@@ -49,8 +49,11 @@ def refused(folder, message, *words, out="out"):
 
 
 def test_a_second_merge_into_the_same_out_is_refused(folder):
-    with OutputPlace(folder / "out").opened():
+    first = OutputPlace(folder / "out")
+    with first.opened():
         refused(folder, f"{folder / 'out'}: another `aya merge` is making it (process {os.getpid()} on ")
+        first.finish()
+    assert not list((folder / "out").iterdir())
     assert not (folder / "out.partial").exists()
 
 
@@ -131,6 +134,7 @@ def test_a_link_in_place_of_our_own_folder_is_not_followed(folder):
     (folder / "elsewhere" / "mine.txt").write_text("precious")
     (folder / "out.partial").mkdir()
     (folder / "out.partial" / "aya-merge").touch()
+    (folder / "out.partial" / ".lock").touch()
     (folder / "out.partial" / "made").symlink_to(folder / "elsewhere")
     refused(folder, "made: is a link, which no merge makes")
     assert (folder / "elsewhere" / "mine.txt").read_text() == "precious"
@@ -151,14 +155,16 @@ def test_a_link_in_place_of_our_own_folder_is_not_followed(folder):
         (("--check", "nowhere"), "--check nowhere: no such file"),
         (("nowhere.yml",), "nowhere.yml: no such file"),
         (("x" * 300,), "ile name too long"),
-        (("a\0b",), "no such file"),
     ],
 )
 def test_options_that_cannot_be_are_told(words, message, folder):
     refused(folder, message, *words)
 
 
-@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES])
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@pytest.mark.parametrize("error", [*FULL, errno.EROFS, errno.EIO, errno.EACCES])
 @pytest.mark.parametrize("where", ["notes of a shard", "the card", "the name of OUT", "a shard"])
 def test_errors_of_a_disk_are_told(error, where, folder, monkeypatch):
     import aya_plugins.merges.runtime.output as output
@@ -175,11 +181,11 @@ def test_errors_of_a_disk_are_told(error, where, folder, monkeypatch):
         "a shard": (shards.os, "posix_fallocate"),
     }[where]
     monkeypatch.setattr(module, name, fail)
-    refused(folder, os.strerror(error)[1:])
+    refused(folder, "no space left" if error in FULL and where != "the name of OUT" else os.strerror(error)[1:])
 
 
 def test_room_is_asked_for_what_goes_along(folder, monkeypatch):
-    (folder / "a" / "tokenizer.json").write_text('{"x": "' + "x" * 100_000 + '"}')
+    (folder / "a" / "notes.json").write_text('{"x": "' + "x" * 100_000 + '"}')
     usage = shutil.disk_usage(folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=150_000))
     refused(folder, "no space left")
@@ -190,8 +196,8 @@ def test_room_is_asked_for_what_goes_along(folder, monkeypatch):
 def test_a_file_that_may_not_be_read_is_told(folder, monkeypatch):
     import aya_plugins.merges.files.checkpoint as checkpoint
 
-    def fail(path, *_):
+    def fail(path):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(checkpoint.os, "open", fail)
+    monkeypatch.setattr(checkpoint, "OpenFile", fail)
     refused(folder, f"{folder / 'a' / 'model.safetensors'}: permission denied")

@@ -85,6 +85,11 @@ class Adapter:
     notes: tuple[str, ...] = ()
 
     @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self.weights.parent
+
+    @property
     def files(self) -> tuple[Path, Path]:
         """Its weights and its settings."""
         return self.weights, self.weights.with_name("adapter_config.json")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _NEGLIGIBLE = 1e-7
 """Singular values below this share of the largest are rounding errors of float32."""
 
+_TIED_BY_PEFT = "embed_tokens"
+"""Embeddings of this name peft ties to the head itself; with others the head is stored, too."""
+
 
 @dataclass
 class _Adapter:
@@ -33,7 +36,12 @@ class _Adapter:
 
 
 def extract_lora(
-    pairs: Mapping[str, tuple[Source, Source]], job: LoraJob, *, tied: Mapping[str, str], notes: Sequence[str]
+    pairs: Mapping[str, tuple[Source, Source]],
+    job: LoraJob,
+    *,
+    tied: Mapping[str, str],
+    ties_head: bool,
+    notes: Sequence[str],
 ) -> Mapping[str, Any]:
     """Write an adapter as peft saves it, and return the account.
 
@@ -41,7 +49,8 @@ def extract_lora(
     nearer to D (Eckart and Young 1936). The singular values are shared between both factors, and lora_alpha equals r, so that
     the scaling is 1. Embeddings, heads and norms that differ are stored whole (`modules_to_save`), as are biases.
 
-    pairs: each tensor of the model and of its base, by name. tied: tensors that are copies of another.
+    pairs: each tensor of the model and of its base, by name. tied: tensors that are copies of another. ties_head:
+    whether the base's head is its embeddings.
     notes: to be told. Raises DataError where nothing differs, or where what differs has no place in a LoRA.
     """
     transposed = _stores_transposed(pairs)
@@ -55,7 +64,7 @@ def extract_lora(
     if not found.ranks:
         which = "weights" if not found.tensors else "matrices, and a LoRA is of matrices"
         raise DataError(f"'{job.model.name}' and '{job.base.name}' have the same {which}; there is nothing to extract")
-    return _write(found, job, tied=tied, notes=notes, transposed=transposed, every=names)
+    return _write(found, job, ties_head=ties_head, notes=notes, transposed=transposed, every=names)
 
 
 def _take(
@@ -117,7 +126,7 @@ def low_rank(difference: Tensor, most: int, threshold: float) -> tuple[Tensor, T
 
 
 def _write(
-    found: _Adapter, job: LoraJob, *, tied: Mapping[str, str], notes: Sequence[str], transposed: bool, every: Sequence[str]
+    found: _Adapter, job: LoraJob, *, ties_head: bool, notes: Sequence[str], transposed: bool, every: Sequence[str]
 ) -> Mapping[str, Any]:  # fmt: skip
     from safetensors.torch import save_file
 
@@ -131,6 +140,10 @@ def _write(
             tensors[f"{PREFIX}{module}.base_layer.bias"] = found.tensors[name]
     for names in found.whole.values():
         tensors |= {f"{PREFIX}{name}": found.tensors[name] for name in names}
+    tables = [module for module in found.whole if _leaf(module) in EMBEDDINGS] if ties_head else []
+    if tables and _leaf(tables[0]) != _TIED_BY_PEFT:
+        tensors[f"{PREFIX}{HEADS[0]}.weight"] = found.tensors[f"{tables[0]}.weight"].clone()
+        found.whole[HEADS[0]] = []
     rank = max(found.ranks.values(), default=job.rank)
     others = {module: of for module, of in found.ranks.items() if of != rank}
     config = {
@@ -143,11 +156,11 @@ def _write(
         "alpha_pattern": others,
         "target_modules": _patterns(found.ranks, every),
         "modules_to_save": _patterns(found.whole, every) or None,
+        **({"ensure_weight_tying": True} if tables and HEADS[0] not in found.whole else {}),
         "bias": "lora_only" if any(".base_layer.bias" in name for name in tensors) else "none",
         "fan_in_fan_out": transposed,
         "lora_dropout": 0.0,
         "inference_mode": True,
-        **({"ensure_weight_tying": True} if found.whole and tied else {}),
     }
     save_file(
         {name: value.contiguous() for name, value in tensors.items()}, job.out / WEIGHTS, metadata={"format": "pt"}

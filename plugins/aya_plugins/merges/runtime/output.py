@@ -110,11 +110,11 @@ class Output:
     @property
     def _folders(self) -> dict[str, Path]:
         """The folder of each input by its name; of an adapter, that of the model it is for, unless it has a card itself."""
-        own = {input.name: input.adapter.folder if input.adapter else input.folder for input in self.inputs}
-        return {
-            name: folder if (folder / "README.md").is_file() else input.folder
-            for (name, folder), input in zip(own.items(), self.inputs, strict=True)
-        }
+        found = {}
+        for input in self.inputs:  # the base may be one of the models, under the same name
+            own = input.adapter.folder if input.adapter else input.folder
+            found[input.name] = own if (own / "README.md").is_file() else input.folder
+        return found
 
     def _write_tokens(self) -> list[str]:
         """Write the tokenizer where it is not the donor's, and the chat template where another is asked for."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from aya_core.api import AyaError, LoraJob, MergeInput, MergeJob, PieceMerge, TensorMerge, Vocabulary, WholeModelMerge
 from aya_plugins.merges.configs.comparison import check_configs
+from aya_plugins.merges.configs.meaning import ties
 from aya_plugins.merges.files.checkpoint import read_json
 from aya_plugins.merges.runtime.ahead import digests_ahead
 from aya_plugins.merges.runtime.inputs import Inputs, with_base
@@ -101,7 +102,7 @@ class StreamingMerge:
         pairs = {
             line.name: (model.source(str(line.inputs[0])), base.source(str(line.inputs[1]))) for line in plan.lines
         }
-        return extract_lora(pairs, job, tied=plan.tied, notes=plan.notes)
+        return extract_lora(pairs, job, tied=plan.tied, ties_head=ties(base.config), notes=plan.notes)
 
     def foresee(self, models: Sequence[MergeInput], vocabulary: Vocabulary, allow: Sequence[str]) -> None:
         """Look at the configurations of models, and at their tokenizers where they are to have the same. Raises DataError."""
