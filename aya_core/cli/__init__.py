@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from aya_core.contract.commands import Command
-from aya_core.contract.errors import AyaError, PluginError, did_you_mean
+from aya_core.contract.errors import STOPPED, AyaError, PluginError, StoppedError, did_you_mean
 from aya_core.running.garbage import look_seldom
 
 COMMANDS: Mapping[str, Command] = {
@@ -84,9 +85,18 @@ def aya() -> None:
     """Make language models that are good in many languages at once: data arbitrage, preference training, merging."""
 
 
+class _Terminated(BaseException):
+    """A SIGTERM came while no run was at work that could save anything."""
+
+
+def _terminate(number: int, frame: Any) -> None:
+    raise _Terminated
+
+
 def main() -> None:
     """Run the command line."""
     look_seldom()
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = aya.main(prog_name="aya", standalone_mode=False)  # a number where a command said with which code to exit
         sys.exit(code if isinstance(code, int) else 0)
@@ -96,6 +106,12 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped; the same command goes on from here", err=True)
         sys.exit(130)
+    except _Terminated:
+        click.echo("told to stop (SIGTERM); the same command goes on from here", err=True)
+        sys.exit(STOPPED)
+    except StoppedError as stopped:
+        click.echo(f"aya: {stopped}", err=True)
+        sys.exit(STOPPED)
     except BrokenPipeError:
         sys.exit(1)
     except AyaError as error:

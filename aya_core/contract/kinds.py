@@ -324,6 +324,7 @@ class TrainingJob:
     contents: content hashes of `start`, `reference` and `rows`, where they are known; equal content has equal hashes.
     store: a folder that all jobs of a run share and that outlives them. What is put there must be named by the content of
         all it was made of, and be written beside and renamed; other jobs may read and write it at the same time.
+    stopping: ask it now and then whether the run was told to stop; save then, and raise StoppedError.
     report: call it with (done, total, measures) as often as you like; measures are written to the training log.
     """
 
@@ -338,6 +339,7 @@ class TrainingJob:
     validation: Path | None = None
     contents: Mapping[str, str] = field(default_factory=dict)
     store: Path | None = None
+    stopping: Callable[[], bool] = field(default=lambda: False)
     report: Callable[[int, int, Mapping[str, float]], None] = field(default=lambda done, total, measures: None)
 
 

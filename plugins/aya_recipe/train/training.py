@@ -85,6 +85,7 @@ def train_here(work: Work, report: Report) -> Mapping[str, Any]:
         validation=work.inputs.get("validation"),
         contents=work.contents,
         store=work.store,
+        stopping=work.stopping,
         report=report,
     )
     return work.strategy("trainer").build().train(job)  # type: ignore[no-any-return]

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from safetensors import SafetensorError
 
 from aya_core.api import UNKNOWN_LANGUAGE, AyaError, DataError, Prompt, Settings, TrainingJob
-from aya_plugins.modeling.checkpoint import load_config, parents, save_checkpoint
+from aya_plugins.modeling.checkpoint import parents, save_checkpoint, stored_dtype
 from aya_plugins.modeling.rows import Encoded, Ints
 from aya_plugins.trainers.runtime.dropping import kept, why_not_rows
 from aya_plugins.trainers.runtime.loop import Trained
@@ -29,12 +28,6 @@ def start_of(job: TrainingJob, name: str) -> Path:
     if job.start is None:
         raise DataError(f"trainer '{name}' needs a checkpoint to start from; set `start:` of the stage")
     return job.start
-
-
-def stored_dtype(start: Path) -> torch.dtype:
-    """Say in which dtype a checkpoint is stored; the trained one is stored in the same."""
-    dtype = load_config(start).dtype
-    return dtype if isinstance(dtype, torch.dtype) else torch.float32
 
 
 def trainable(encoded: Encoded, rows: Path, name: str) -> Ints:
@@ -87,7 +80,7 @@ def _save(trained: Trained, module: Any, tokenizer: Any, out: Path, *, card: str
         (out / "README.md").write_text(card, encoding="utf-8")
         return
     weights = {key.removeprefix("model."): tensor for key, tensor in trained.state.items()}
-    save_checkpoint(module.model, weights, tokenizer, out, card=card, dtype=stored_dtype(start))
+    save_checkpoint(module.model, weights, tokenizer, out, card=card, dtype=stored_dtype(start), start=start)
 
 
 def model_card(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +14,18 @@ from accelerate import Accelerator, DistributedType
 from accelerate.utils import parse_flag_from_env
 from torch import Tensor, nn
 
-from aya_core.api import AyaError, TrainingJob
+from aya_core.api import AyaError, StoppedError, TrainingJob
 from aya_plugins.modeling.checkpoint import load_config
 from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.modeling.layout import is_padding_free, set_attention
+from aya_plugins.trainers.runtime.ahead import check_space
+from aya_plugins.trainers.runtime.dropout import no_dropout
 from aya_plugins.trainers.runtime.faults import check_finite
 from aya_plugins.trainers.runtime.ledger import Ledger
 from aya_plugins.trainers.runtime.lora import Adapter, add_lora, keep_frozen_in
 from aya_plugins.trainers.runtime.optimizers import learning_rate, make_optimizer
 from aya_plugins.trainers.runtime.order import PassLimits, RowOrder, count_steps, forward_passes
+from aya_plugins.trainers.runtime.out_of_memory import Pass, lowering
 from aya_plugins.trainers.runtime.resume import Saves
 from aya_plugins.trainers.runtime.settings import LoopSettings
 from aya_plugins.trainers.runtime.sharding import (
@@ -82,7 +86,9 @@ def fit(
 
     validation: the held-out rows. Raises AyaError for a loss or gradient that is no finite number, before the update.
     """
-    return Loop(accelerator, module, task, settings, job, validation).run()
+    model: Any = module.model
+    with no_dropout(model) if settings.disable_dropout else nullcontext():
+        return Loop(accelerator, module, task, settings, job, validation).run()
 
 
 class Loop:
@@ -97,6 +103,8 @@ class Loop:
         self.total = count_steps(len(task.lengths), settings.batch_rows, settings.epochs, settings.steps)
         self.order = RowOrder(len(task.lengths), settings.batch_rows, job.seed)
         self.adapter = _prepare(accelerator, module, settings, job)
+        if accelerator.is_main_process:
+            check_space(job, settings, module, name=task.name)
         before_sharding(accelerator, module, settings)
         self.limits = _limits(module, settings)  # before ZeRO-3 takes the head apart
         self.model, self.optimizer = accelerator.prepare(module, make_optimizer(module, settings))
@@ -113,7 +121,8 @@ class Loop:
         self.best = Best(self.model) if self.watch and settings.validation.keep == "best" else None
         parts = {"ledger": self.ledger, "average": self.average, "watch": self.watch, "best": self.best}
         stateful = {name: part for name, part in parts.items() if part is not None}
-        self.saves = Saves(accelerator, job.work, settings.checkpoint_seconds, self.model, self.optimizer, stateful)
+        every_seconds = math.inf if settings.checkpoint_seconds is None else settings.checkpoint_seconds
+        self.saves = Saves(accelerator, job.work, every_seconds, self.model, self.optimizer, stateful, job.stopping)
 
     def run(self) -> Trained:
         """Do the steps that are left, and evaluate, report and save between them."""
@@ -127,12 +136,24 @@ class Loop:
             if self.done % self.settings.log_every == 0 or self.done == self.total:
                 self.ledger.flush(self.done)
             self._evaluate()
-            if self.done < self.total and self.saves.is_due():
-                with self.ledger.aside():
-                    self.ledger.settle()
-                    self.saves.save(self.done)
+            if self.done < self.total:
+                self._save_if_wanted()
         self.ledger.flush(self.done)
         return self._end()
+
+    def _save_if_wanted(self) -> None:
+        """Save, if it is time. Raises StoppedError, after a save, where the run was told to stop."""
+        is_due, is_stopping = self.saves.wanted()
+        if not is_due and not is_stopping:
+            return
+        with self.ledger.aside():
+            self.ledger.settle()
+            self.saves.save(self.done)
+        if is_stopping:
+            raise StoppedError(
+                f"trainer '{self.task.name}': told to stop after step {self.done} of {self.total}; the same command goes on from "
+                f"{self.saves.newest() or 'the beginning'}"
+            )
 
     def _step(self) -> None:
         """Make one update from all rows of a step."""
@@ -146,7 +167,10 @@ class Loop:
         for index, part in enumerate(passes):
             torch.manual_seed(_seed(self.seed, self.done, int(part[0])))  # for dropout
             is_last = index == len(passes) - 1
-            with accumulating(accelerator, self.model, is_last=is_last):
+            with (
+                self._lowering(f"step {self.done + 1} of {self.total} was made", Pass.of(task.lengths[part])),
+                accumulating(accelerator, self.model, is_last=is_last),
+            ):
                 measures = task.loss(self.model, part, rows)
                 # devices are averaged; shares are to be added
                 backward(accelerator, self.model, measures["loss"] * world, is_last=is_last)
@@ -154,17 +178,25 @@ class Loop:
         norm = clip(accelerator, self.model, settings.clip_norm)
         when = f"step {self.done + 1} of {self.total} (learning rate {rate:.3g})"
         check_finite(accelerator, task, shares, passes, rows, norm, when=when, newest=self.saves.newest)
-        norm = update(accelerator, self.model, self.optimizer, norm)
+        with self._lowering(f"the update of step {self.done + 1} of {self.total} was made"):
+            norm = update(accelerator, self.model, self.optimizer, norm)
         if self.average:
             self.average.update()
         self.ledger.add(_added(shares), norm, rate, int(task.lengths[rows].sum()))
+
+    def _lowering(self, what: str, now: Pass | None = None) -> AbstractContextManager[None]:
+        return lowering(self.task.name, self.settings, what, self.model, now, saved=self.saves.newest)
 
     def _evaluate(self) -> None:
         """Measure the held-out rows, if it is time, under the weights that would be written."""
         if self.watch is None or not self.watch.is_due(self.done):
             return
         with self.ledger.aside(), self.average.in_place() if self.average else nullcontext():
-            is_best = self.watch.look(self.model, self.done)
+            longest = int(self.watch.task.lengths.max())
+            rows = max(1, self.settings.forward_tokens // longest)
+            widest = Pass(rows, longest, rows * longest)
+            with self._lowering(f"held-out rows were measured after step {self.done}", widest):
+                is_best = self.watch.look(self.model, self.done)
             if is_best and self.best:
                 self.best.take()
         self.ledger.say(self.done, self.watch.latest)

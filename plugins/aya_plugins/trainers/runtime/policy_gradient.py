@@ -32,6 +32,7 @@ from aya_plugins.modeling.rows import Encoded, Ints, collate
 from aya_plugins.modeling.vocabulary import check_same_tokens, check_vocabulary
 from aya_plugins.trainers.runtime.finish import start_of
 from aya_plugins.trainers.runtime.loop import start_accelerator
+from aya_plugins.trainers.runtime.out_of_memory import told_what_to_lower
 from aya_plugins.trainers.runtime.reference import Reference, reference_logps
 from aya_plugins.trainers.runtime.settings import LoopSettings
 from aya_plugins.trainers.runtime.showing import show_demonstrations
@@ -134,6 +135,7 @@ class PolicyGradientTrainer:
 
     settings: LoopSettings
 
+    @told_what_to_lower("policy-gradient")
     def train(self, job: TrainingJob) -> Mapping[str, float]:
         """Train on `job.rows` from `job.start`, which drew the samples, against `job.reference` or else the start."""
         start = start_of(job, "policy-gradient")

@@ -18,6 +18,7 @@ from aya_plugins.modeling.scoring import row_sums
 from aya_plugins.modeling.vocabulary import check_same_tokens, check_vocabulary
 from aya_plugins.trainers.runtime.finish import start_of
 from aya_plugins.trainers.runtime.loop import start_accelerator
+from aya_plugins.trainers.runtime.out_of_memory import told_what_to_lower
 from aya_plugins.trainers.runtime.pairs import EncodedPairs, reward_measures
 from aya_plugins.trainers.runtime.reference import Reference, no_reference, reference_logps
 from aya_plugins.trainers.runtime.settings import LoopSettings
@@ -32,6 +33,7 @@ class PreferenceTrainer:
     settings: LoopSettings
     sft_weight: float
 
+    @told_what_to_lower("preference")
     def train(self, job: TrainingJob) -> Mapping[str, float]:
         """Train on `job.rows` from `job.start`, against `job.reference` or else the start."""
         start = start_of(job, "preference")

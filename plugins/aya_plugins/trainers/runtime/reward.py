@@ -19,6 +19,7 @@ from aya_plugins.modeling.rows import Batch, Ints
 from aya_plugins.modeling.vocabulary import check_vocabulary
 from aya_plugins.trainers.runtime.finish import start_of
 from aya_plugins.trainers.runtime.loop import start_accelerator
+from aya_plugins.trainers.runtime.out_of_memory import told_what_to_lower
 from aya_plugins.trainers.runtime.pairs import EncodedPairs, reward_measures
 from aya_plugins.trainers.runtime.settings import LoopSettings
 from aya_plugins.trainers.runtime.showing import show_pairs
@@ -42,6 +43,7 @@ class RewardTrainer:
     settings: LoopSettings
     objective: BradleyTerry
 
+    @told_what_to_lower("reward")
     def train(self, job: TrainingJob) -> Mapping[str, float]:
         """Train on `job.rows` from `job.start`."""
         settings = self.settings

@@ -188,6 +188,9 @@ class LoopSettings(Settings):
         lt=1,
         description="Decay of a running average of the weights, such as 0.99; the average is what is measured and written.",
     )
+    disable_dropout: bool = Field(
+        False, description="Train without the dropout that the model's configuration sets; a LoRA's own stays."
+    )
     lora: Lora | None = Field(None, description="Train low-rank changes of frozen weights; None trains all weights.")
     validation: Validation = Field(Validation(), description="Rows that are measured on and not trained on.")
     precision: Literal["auto", "bf16", "float32"] = Field(
@@ -198,10 +201,11 @@ class LoopSettings(Settings):
         False, description="Compute activations again in the backward pass: less memory, a third more time."
     )
     log_every: int = Field(10, ge=1, description="Steps between two reports.")
-    checkpoint_seconds: float = Field(
+    checkpoint_seconds: float | None = Field(
         300,
         ge=0,
-        description="Time between two saves of the training state, which a killed run resumes from.",
+        description="Time between two saves of the training state, which a killed run resumes from; None saves only when the "
+        "run is told to stop.",
     )
 
     launch: Launch = Field(Launch(), description="On how many processes to train, and how these share the work.")

@@ -19,6 +19,7 @@ from aya_plugins.modeling.vocabulary import check_vocabulary
 from aya_plugins.trainers.runtime import dropping
 from aya_plugins.trainers.runtime.finish import start_of, trainable
 from aya_plugins.trainers.runtime.loop import start_accelerator
+from aya_plugins.trainers.runtime.out_of_memory import told_what_to_lower
 from aya_plugins.trainers.runtime.settings import LoopSettings
 from aya_plugins.trainers.runtime.showing import show_demonstrations
 from aya_plugins.trainers.runtime.training import make_tasks, read_parts, run
@@ -30,6 +31,7 @@ class SftTrainer:
 
     settings: LoopSettings
 
+    @told_what_to_lower("sft")
     def train(self, job: TrainingJob) -> Mapping[str, float]:
         """Train on `job.rows` from `job.start`."""
         start = start_of(job, "sft")

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 from accelerate import Accelerator
 
 from aya_core.api import AyaError, DataError, TrainingJob, read_rows, stable_hash
+from aya_plugins.trainers.runtime.ahead import try_the_end
 from aya_plugins.trainers.runtime.finish import OfPrompt, write
 from aya_plugins.trainers.runtime.loop import fit
 from aya_plugins.trainers.runtime.settings import LoopSettings
@@ -96,6 +97,8 @@ def run(
 ) -> Mapping[str, float]:
     """Train a module, whose `model` is a transformers model, write its checkpoint, and return the final measures."""
     task = tasks.training
+    if accelerator.is_main_process:
+        try_the_end(job, settings, module.model, tokenizer, task.prompts, name=task.name)
     trained = fit(accelerator, module, task, settings, job, tasks.validation)
     return write(
         trained, module, tokenizer, job, name=task.name, settings=settings, rows=tasks.rows, account=tasks.account
