@@ -26,7 +26,16 @@ from aya_plugins.modeling.chat import ChatEncoder
 from aya_plugins.modeling.head import check_head
 from aya_plugins.modeling.reward_heads import NAMES as HEAD_NAMES, GraftedRewardModel, find_head, unreadable
 from aya_plugins.modeling.settings import CheckpointSettings
-from aya_plugins.modeling.weights import Where, explained, load_weights, load_whole, quiet, refuse, stored_shapes
+from aya_plugins.modeling.weights import (
+    Where,
+    explained,
+    is_sent_weights,
+    load_weights,
+    load_whole,
+    quiet,
+    refuse,
+    stored_shapes,
+)
 
 Loaded = TypeVar("Loaded", covariant=True)
 
@@ -58,7 +67,8 @@ def load_causal_lm(where: Where, *, dtype: torch.dtype | None, device: torch.dev
     Raises DataError, as all of these do, where tensors are missing, unexpected or of another shape.
     """
     model = load_whole(AutoModelForCausalLM, where, dtype=_stored(dtype)).to(device).eval()
-    check_head(model, str(where))
+    if not is_sent_weights():
+        check_head(model, str(where))
     return model
 
 
@@ -199,7 +209,7 @@ def _check_has_words(tokenizer: Any, where: Where) -> None:
 
 def load_encoder(
     where: Where, *, max_tokens: int, system: str | None = None, must_chat: bool = True,
-    template_arguments: Mapping[str, Any] | None = None,
+    template_arguments: Mapping[str, Any] | None = None, scratch: Path | None = None,
 ) -> ChatEncoder:  # fmt: skip
     """Read the tokenizer of a checkpoint, with the tokens that end its turns.
 
@@ -218,6 +228,7 @@ def load_encoder(
         where=str(where),
         system=system,
         template_arguments=template_arguments,
+        scratch=scratch,
     )
 
 

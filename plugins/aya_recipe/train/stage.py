@@ -75,6 +75,8 @@ class TrainStage(Stage):
             held_out = _validation(self, build, kind, cluster)
             results[cluster] = _add(self, build, f"{self.name}@{cluster}", chosen, cluster, held_out)
         build.name(self.name, results)
+        for step in self.trainer.checkpoint_steps:
+            build.name(f"{self.name}:step-{step}", {cluster: f"{id}:step-{step}" for cluster, id in results.items()})
 
     @classmethod
     def section(cls, stage: StageRecord) -> Section | None:

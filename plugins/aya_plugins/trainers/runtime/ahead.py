@@ -113,7 +113,9 @@ def check_space(job: TrainingJob, settings: LoopSettings, module: nn.Module, *, 
     checkpoint, save = checkpoint_bytes(job, settings, module), save_bytes(settings, module)
     # while one is written, as many as are kept lie beside it
     saves = (KEPT + 1) * save if settings.checkpoint_seconds is not None else 0
-    needed = checkpoint + max(0, saves - kept_bytes(job.work))
+    checkpoints = checkpoint * (1 + len(settings.checkpoint_steps))
+    kept = save if settings.keep_state and job.alike is not None else 0
+    needed = checkpoints + kept + max(0, saves - kept_bytes(job.work))
     free = shutil.disk_usage(job.work).free
     smaller = "" if settings.lora else "`lora` or "
     without = (
@@ -121,7 +123,8 @@ def check_space(job: TrainingJob, settings: LoopSettings, module: nn.Module, *, 
         "(`checkpoint_seconds: null`)"
     )
     if needed > free:
-        state = f" and up to {KEPT + 1} saves of the training state {_size(save)} each" if saves else ""
+        many = f", {len(settings.checkpoint_steps) + 1} times" if settings.checkpoint_steps else ""
+        state = f"{many} and up to {KEPT + 1} saves of the training state {_size(save)} each" if saves else many
         raise AyaError(
             f"trainer '{name}': {_size(free)} are free in {job.work}, and the run would write {_size(needed)} there: the checkpoint takes "
             f"{_size(checkpoint)}{state}. Free space, or choose another folder for the run (--out){without if saves else ''}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -42,7 +43,7 @@ from aya_plugins.trainers.runtime.task import Task
 from aya_plugins.trainers.runtime.validation import Watch
 from aya_plugins.trainers.runtime.weights import Average, Best
 
-__all__ = ["Task", "Trained", "fit", "start_accelerator"]
+__all__ = ["Keep", "Task", "Trained", "checkpoint_along", "fit", "start_accelerator"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,15 @@ class Trained:
     measures: Mapping[str, float]
     is_main: bool
     adapter: Adapter | None = None
+
+
+Keep = Callable[[int, Trained], None]
+"""Writes a checkpoint along the run: the steps that are done, and what would be written."""
+
+
+def checkpoint_along(work: Path, step: int) -> Path:
+    """Where a checkpoint along the run waits for its end."""
+    return work / f"checkpoint-{step}"
 
 
 def start_accelerator(settings: LoopSettings) -> Accelerator:
@@ -81,14 +91,16 @@ def fit(
     settings: LoopSettings,
     job: TrainingJob,
     validation: Task | None = None,
+    keep: Keep | None = None,
 ) -> Trained:
     """Train a module, whose `model` is a transformers model, from the newest save if there is one.
 
-    validation: the held-out rows. Raises AyaError for a loss or gradient that is no finite number, before the update.
+    validation: the held-out rows. keep: writes a checkpoint along the run. Raises AyaError for a loss or gradient that is no finite
+    number, before the update, and StoppedError, after a save, where the run was told to stop.
     """
     model: Any = module.model
     with no_dropout(model) if settings.disable_dropout else nullcontext():
-        return Loop(accelerator, module, task, settings, job, validation).run()
+        return Loop(accelerator, module, task, settings, job, validation, keep).run()
 
 
 class Loop:
@@ -96,8 +108,10 @@ class Loop:
 
     def __init__(
         self, accelerator: Accelerator, module: nn.Module, task: Task, settings: LoopSettings, job: TrainingJob,
-        validation: Task | None,
+        validation: Task | None, keep: Keep | None = None,
     ) -> None:  # fmt: skip
+        self.keep = keep
+        self.work = job.work
         self.accelerator, self.task, self.settings, self.seed = accelerator, task, settings, job.seed
         self.done = 0
         self.total = count_steps(len(task.lengths), settings.batch_rows, settings.epochs, settings.steps)
@@ -124,22 +138,67 @@ class Loop:
         every_seconds = math.inf if settings.checkpoint_seconds is None else settings.checkpoint_seconds
         self.saves = Saves(accelerator, job.work, every_seconds, self.model, self.optimizer, stateful, job.stopping)
 
+        # of finished runs that were shorter
+        self.finished: Saves | None = None
+        if job.alike is not None:
+            self.finished = replace(self.saves, work=job.alike, latest=self._latest_to_go_on_from())
+
+    def _latest_to_go_on_from(self) -> int:
+        """The last step of a shorter run from which this one can go on: checkpoints along the run are not made afterwards."""
+        missing = [step for step in self.settings.checkpoint_steps if not checkpoint_along(self.work, step).is_dir()]
+        return min([self.total, *(step - 1 for step in missing)])
+
     def run(self) -> Trained:
         """Do the steps that are left, and evaluate, report and save between them."""
-        self.done = self.saves.restore()
+        self._begin()
         self.model.train()
         if self.done == 0:
             self._evaluate()
+        looked = None
         while self.done < self.total and not (self.watch and self.watch.has_lost_patience):
             self._step()
             self.done += 1
-            if self.done % self.settings.log_every == 0 or self.done == self.total:
+            is_last = self.done == self.total
+            if self.done % self.settings.log_every == 0 or (is_last and not self.settings.keep_state):
                 self.ledger.flush(self.done)
-            self._evaluate()
-            if self.done < self.total:
+            if not is_last or self.done % (self.settings.validation.every or self.total + 1) == 0:
+                self._evaluate()
+                looked = self.done
+            if self.done in self.settings.checkpoint_steps:
+                self._keep_checkpoint()
+            if not is_last:
                 self._save_if_wanted()
+        if self.done == self.total:
+            self._keep_state()  # before what a longer run would not do here
         self.ledger.flush(self.done)
+        if looked != self.done and self.done > 0:
+            self._evaluate()
         return self._end()
+
+    def _begin(self) -> None:
+        """Take up the newest save, or else the state that a shorter run of the same kind has kept."""
+        self.done = self.saves.restore()
+        if self.done == 0 and self.finished is not None:
+            self.done = self.finished.restore()
+            if self.done:
+                self.ledger.continued_from = self.done
+
+    def _keep_state(self) -> None:
+        """Let longer runs go on from here, where the settings say so."""
+        if not self.settings.keep_state or self.finished is None:
+            return
+        self.finished.work.mkdir(parents=True, exist_ok=True)
+        with self.ledger.aside():
+            self.ledger.settle()
+            self.finished.save(self.done)
+
+    def _keep_checkpoint(self) -> None:
+        """Write what would be written if the run ended here."""
+        if self.keep is None or checkpoint_along(self.work, self.done).is_dir():
+            return
+        with self.ledger.aside(), self.average.in_place() if self.average else nullcontext():
+            self.keep(self.done, self._gathered())
+        self.accelerator.wait_for_everyone()
 
     def _save_if_wanted(self) -> None:
         """Save, if it is time. Raises StoppedError, after a save, where the run was told to stop."""
@@ -207,14 +266,21 @@ class Loop:
             self.best.put()
         elif self.average:
             self.average.exchange()
+        return self._gathered()
+
+    def _gathered(self) -> Trained:
+        """The weights as they are, on the first process."""
         state, is_main = self.accelerator.get_state_dict(self.model), self.accelerator.is_main_process
         if is_sharded(self.accelerator):
             state = tie(self.accelerator.unwrap_model(self.model), state or {})  # ZeRO-3 tells the first process alone
         found = {**self.ledger.latest, **(self.watch.kept if self.watch else {}), "steps": self.done}
-        if self.saves.failed:
-            found["failed_saves"] = self.saves.failed
-        if self.saves.damaged:
-            found["damaged_saves"] = self.saves.damaged
+        if self.ledger.continued_from is not None:
+            found["continued_from"] = self.ledger.continued_from
+        every = [self.saves, *([self.finished] if self.finished else [])]
+        if failed := sum(saves.failed for saves in every):
+            found["failed_saves"] = failed
+        if damaged := sum(saves.damaged for saves in every):
+            found["damaged_saves"] = damaged
         if is_main and self.adapter and self.adapter.settings.save == "merged":
             return Trained(self.adapter.merged(state), found, is_main)
         return Trained(state, found, is_main, self.adapter)

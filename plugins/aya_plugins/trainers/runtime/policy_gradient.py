@@ -60,6 +60,7 @@ class EncodedGroups:
     @classmethod
     def of(cls, encoder: ChatEncoder, rows: Sequence[Demonstration], where: Path, name: str) -> EncodedGroups:
         """Encode samples. Raises DataError for rows that are no groups, and when no group can teach anything."""
+        rows = list(rows)  # the samples of a round, all of which are looked at again and again
         groups = [list(group) for _, group in groupby(rows, key=lambda row: row.prompt.id)]
         _check(rows, groups, where)
         encoded = encoder.answers([(group[0].prompt, row.completion) for group in groups for row in group])

@@ -39,7 +39,7 @@ class PreferenceTrainer:
         start = start_of(job, "preference")
         if job.objective is None:
             raise AyaError("trainer 'preference' needs an objective; set `objective:` of the stage, such as {use: dpo}")
-        encoder = load_encoder(start, max_tokens=self.settings.max_tokens)
+        encoder = load_encoder(start, max_tokens=self.settings.max_tokens, scratch=job.work)
         accelerator = start_accelerator(self.settings)
 
         def make(rows: Sequence[Preference], where: Path) -> PreferenceTask:
@@ -108,7 +108,7 @@ class PreferenceTask:
         chosen, rejected = row_sums(module(self.pairs.batch(rows, device))).chunk(2)
         places = self.pairs.rows_of(rows)
         known = torch.from_numpy(self.reference.sums(places)).to(device).chunk(2)
-        tokens = torch.from_numpy(self.pairs.encoded.answer_tokens[places]).to(device).chunk(2)
+        tokens = torch.from_numpy(self.pairs.encoded.answer_tokens_of(places)).to(device).chunk(2)
         found = self.objective(PairLogps(chosen, rejected, known[0], known[1], tokens[0], tokens[1]))
         sums = {
             "loss": found.losses,
@@ -118,7 +118,7 @@ class PreferenceTask:
         }
         shares = {name: values.sum() / len(step_rows) for name, values in sums.items()}
         if self.sft_weight:
-            chosen_tokens = self.pairs.encoded.answer_tokens[2 * step_rows].sum()
+            chosen_tokens = self.pairs.encoded.answer_tokens_of(2 * step_rows).sum()
             shares["nll_loss"] = -chosen.sum() / int(chosen_tokens)
             shares["loss"] = shares["loss"] + self.sft_weight * shares["nll_loss"]
             shares["nll_loss"] = shares["nll_loss"].detach()

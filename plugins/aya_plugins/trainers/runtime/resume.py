@@ -44,7 +44,8 @@ class Saves:
     the first one, and may be resumed by any number of processes; each process saves its own part of a sharded one.
 
     failed: saves that could not be written. The last good one is then kept, and training goes on. damaged: saves that were not what
-    was written, and are set aside. stopping: says whether the run was told to stop.
+    was written, and are set aside. stopping: says whether the run was told to stop. latest: the last step whose save may be taken up;
+    None for any.
     """
 
     accelerator: Any
@@ -54,6 +55,7 @@ class Saves:
     optimizer: Any
     parts: Mapping[str, Stateful] = field(default_factory=dict)
     stopping: Callable[[], bool] = lambda: False
+    latest: int | None = None
     last: float = field(default_factory=time.monotonic)
     failed: int = 0
     damaged: int = 0
@@ -205,7 +207,8 @@ class Saves:
         return bool(votes == self.accelerator.num_processes)
 
     def _whole(self) -> list[Path]:
-        return sorted(path for path in self.work.glob("step-*") if not path.suffix)
+        found = sorted(path for path in self.work.glob("step-*") if not path.suffix)
+        return [path for path in found if self.latest is None or int(path.name.removeprefix("step-")) <= self.latest]
 
 
 def kept_bytes(work: Path) -> int:

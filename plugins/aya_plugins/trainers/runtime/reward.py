@@ -48,7 +48,7 @@ class RewardTrainer:
         """Train on `job.rows` from `job.start`."""
         settings = self.settings
         start = start_of(job, "reward")
-        encoder = load_encoder(start, max_tokens=settings.max_tokens)
+        encoder = load_encoder(start, max_tokens=settings.max_tokens, scratch=job.work)
 
         def make(rows: Sequence[Preference], where: Path) -> RewardTask:
             pairs = EncodedPairs.of(encoder, rows, where, "reward", is_whole=self.objective.score == "head")
@@ -122,7 +122,7 @@ class RewardTask:
         device = next(module.parameters()).device
         rewards = module(self.pairs.batch(rows, device))
         if self.objective.score == "likelihood":
-            tokens = self.pairs.encoded.answer_tokens[self.pairs.rows_of(rows)]
+            tokens = self.pairs.encoded.answer_tokens_of(self.pairs.rows_of(rows))
             rewards = self.objective.beta * rewards.sum(1) / torch.from_numpy(tokens).to(device)
         chosen, rejected = rewards.chunk(2)
         sums = {
