@@ -42,7 +42,7 @@ def test_a_sigterm_saves_and_the_same_command_goes_on(long, aya_command, tmp_pat
     assert "Traceback" not in ended.stderr
     saved = sorted(path.name for path in out.glob("artifacts/long/*.partial/work/saved-*"))
     assert saved == (["saved-0", "saved-1"] if settings.get("together") else ["saved-0"])
-    again = aya_command("run", recipe, "--out", out, cwd=tmp_path)
+    again = aya_command("run", recipe, "--out", out, worker="light", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     (manifest,) = out.glob("artifacts/long/*/artifact.json")
     assert '"went_on": 1.0' in manifest.read_text()
