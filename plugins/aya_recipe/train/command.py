@@ -105,10 +105,19 @@ def _loaded_by(link: Path) -> str:
     elif (link / "adapter_config.json").is_file():
         kind = json.loads((link / "adapter_config.json").read_text(encoding="utf-8")).get("task_type")
         task = "SequenceClassification" if kind == "SEQ_CLS" else task
-        return f" (an adapter: peft's AutoPeftModelFor{task}.from_pretrained loads it with its base)"
+        labels = f", with num_labels={_labels(link)}" if kind == "SEQ_CLS" else ""
+        return f" (an adapter: peft's AutoPeftModelFor{task}.from_pretrained loads it with its base{labels})"
     else:
         return ""
     return f" (AutoModelFor{task}.from_pretrained and others load it)"
+
+
+def _labels(adapter: Path) -> int:
+    """How many labels the head of an adapter has, as the header of its tensors says; peft's configuration does not."""
+    with (adapter / "adapter_model.safetensors").open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    heads = (entry["shape"] for name, entry in header.items() if "lora_" not in name and name != "__metadata__")
+    return min((shape[0] for shape in heads if len(shape) == 2), default=1)
 
 
 def _say_where(links: Mapping[str, Path], folder: Path, console: Console) -> None:

@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoTokenizer
 from aya_core.api import AyaError, DataError, Prompt, TrainingJob
 from aya_plugins.modeling.checkpoint import save_checkpoint, stored_dtype
 from aya_plugins.modeling.weights import quiet
-from aya_plugins.trainers.runtime.resume import KEPT, kept_bytes
+from aya_plugins.trainers.runtime.resume import KEPT, checkpoint_along, kept_bytes
 from aya_plugins.trainers.runtime.settings import LoopSettings
 
 PROBED = 64
@@ -113,7 +113,8 @@ def check_space(job: TrainingJob, settings: LoopSettings, module: nn.Module, *, 
     checkpoint, save = checkpoint_bytes(job, settings, module), save_bytes(settings, module)
     # while one is written, as many as are kept lie beside it
     saves = (KEPT + 1) * save if settings.checkpoint_seconds is not None else 0
-    checkpoints = checkpoint * (1 + len(settings.checkpoint_steps))
+    many = 1 + sum(not checkpoint_along(job.work, step).is_dir() for step in settings.checkpoint_steps)
+    checkpoints = checkpoint * many
     kept = save if settings.keep_state and job.alike is not None else 0
     needed = checkpoints + kept + max(0, saves - kept_bytes(job.work))
     free = shutil.disk_usage(job.work).free
@@ -123,8 +124,8 @@ def check_space(job: TrainingJob, settings: LoopSettings, module: nn.Module, *, 
         "(`checkpoint_seconds: null`)"
     )
     if needed > free:
-        many = f", {len(settings.checkpoint_steps) + 1} times" if settings.checkpoint_steps else ""
-        state = f"{many} and up to {KEPT + 1} saves of the training state {_size(save)} each" if saves else many
+        times = f", {many} times" if many > 1 else ""
+        state = f"{times} and up to {KEPT + 1} saves of the training state {_size(save)} each" if saves else times
         raise AyaError(
             f"trainer '{name}': {_size(free)} are free in {job.work}, and the run would write {_size(needed)} there: the checkpoint takes "
             f"{_size(checkpoint)}{state}. Free space, or choose another folder for the run (--out){without if saves else ''}"

@@ -14,7 +14,8 @@ from aya_core.api import UNKNOWN_LANGUAGE, AyaError, DataError, Prompt, Settings
 from aya_plugins.modeling.checkpoint import parents, save_checkpoint, stored_dtype
 from aya_plugins.modeling.rows import Encoded, Ints
 from aya_plugins.trainers.runtime.dropping import kept, why_not_rows
-from aya_plugins.trainers.runtime.loop import Trained, checkpoint_along
+from aya_plugins.trainers.runtime.loop import Trained
+from aya_plugins.trainers.runtime.resume import checkpoint_along
 from aya_plugins.trainers.runtime.stored_rows import languages_of
 
 

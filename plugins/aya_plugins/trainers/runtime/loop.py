@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy
@@ -27,7 +26,7 @@ from aya_plugins.trainers.runtime.lora import Adapter, add_lora, keep_frozen_in
 from aya_plugins.trainers.runtime.optimizers import learning_rate, make_optimizer
 from aya_plugins.trainers.runtime.order import PassLimits, RowOrder, count_steps, forward_passes
 from aya_plugins.trainers.runtime.out_of_memory import Pass, lowering
-from aya_plugins.trainers.runtime.resume import Saves
+from aya_plugins.trainers.runtime.resume import Saves, checkpoint_along
 from aya_plugins.trainers.runtime.settings import LoopSettings
 from aya_plugins.trainers.runtime.sharding import (
     accumulating,
@@ -43,7 +42,7 @@ from aya_plugins.trainers.runtime.task import Task
 from aya_plugins.trainers.runtime.validation import Watch
 from aya_plugins.trainers.runtime.weights import Average, Best
 
-__all__ = ["Keep", "Task", "Trained", "checkpoint_along", "fit", "start_accelerator"]
+__all__ = ["Keep", "Task", "Trained", "fit", "start_accelerator"]
 
 
 @dataclass(frozen=True)
@@ -63,11 +62,6 @@ class Trained:
 
 Keep = Callable[[int, Trained], None]
 """Writes a checkpoint along the run: the steps that are done, and what would be written."""
-
-
-def checkpoint_along(work: Path, step: int) -> Path:
-    """Where a checkpoint along the run waits for its end."""
-    return work / f"checkpoint-{step}"
 
 
 def start_accelerator(settings: LoopSettings) -> Accelerator:

@@ -211,6 +211,11 @@ class Saves:
         return [path for path in found if self.latest is None or int(path.name.removeprefix("step-")) <= self.latest]
 
 
+def checkpoint_along(work: Path, step: int) -> Path:
+    """Where a checkpoint along a run waits for its end."""
+    return work / f"checkpoint-{step}"
+
+
 def kept_bytes(work: Path) -> int:
     """How large the saves are that lie in a folder."""
     return sum(file.stat().st_size for save in work.glob("step-*") for file in save.rglob("*") if file.is_file())
