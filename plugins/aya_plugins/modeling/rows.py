@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy
 import torch
@@ -27,10 +28,18 @@ class OnDisk:
     folder: where the file lies.
     """
 
-    def __init__(self, file: IO[bytes], folder: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._file = file
-        self._size = file.seek(0, 2) // numpy.dtype(numpy.int32).itemsize
+        self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - closed with this object
+        weakref.finalize(self, self._file.close)
+        self._size = 0
+
+    def append(self, ids: NDArray[numpy.int32]) -> None:
+        """Write more at the end."""
+        self._file.seek(0, 2)
+        self._file.write(ids.tobytes())
+        self._file.flush()
+        self._size += len(ids)
 
     def __len__(self) -> int:
         return self._size
@@ -97,10 +106,10 @@ class Encoded:
         lengths = self.lengths_of(rows)
         starts = numpy.concatenate([[0], numpy.cumsum(lengths)]).astype(numpy.int64)
         if isinstance(self.ids, OnDisk):
-            file = TemporaryFile(dir=self.ids.folder)  # noqa: SIM115 - held by what is returned
+            kept = OnDisk(self.ids.folder)
             for first, last in _portions(starts):
-                file.write(self.ids[spans(self.starts[rows[first:last]], lengths[first:last])].tobytes())
-            return Encoded(OnDisk(file, self.ids.folder), starts, self.answers[rows], self.truncated[rows])
+                kept.append(self.ids[spans(self.starts[rows[first:last]], lengths[first:last])])
+            return Encoded(kept, starts, self.answers[rows], self.truncated[rows])
         ids = self.ids[spans(self.starts[rows], lengths)]
         return Encoded(ids, starts, self.answers[rows], self.truncated[rows])
 
@@ -137,7 +146,7 @@ class RowGatherer:
     def __init__(self, max_tokens: int, scratch: Path | None = None) -> None:
         self.max_tokens = max_tokens
         self.scratch = scratch
-        self.file: IO[bytes] | None = None
+        self.away: OnDisk | None = None
         self.chunks: list[NDArray[numpy.int32]] = []
         self.ids = array("i")
         self.lengths = array("i")
@@ -157,11 +166,13 @@ class RowGatherer:
 
     def _put_away(self) -> None:
         """Empty what is held of ids."""
+        ids = numpy.array(self.ids, dtype=numpy.int32)
         if self.scratch is None:
-            self.chunks.append(numpy.array(self.ids, dtype=numpy.int32))
+            self.chunks.append(ids)
         else:
-            self.file = self.file or TemporaryFile(dir=self.scratch)  # noqa: SIM115 - held by what is made of it
-            self.ids.tofile(self.file)
+            if self.away is None:
+                self.away = OnDisk(self.scratch)
+            self.away.append(ids)
         self.ids = array("i")
 
     def encoded(self) -> Encoded:
@@ -169,11 +180,11 @@ class RowGatherer:
         starts = numpy.zeros(len(self.lengths) + 1, dtype=numpy.int64)
         numpy.cumsum(self.lengths, out=starts[1:])
         ids: NDArray[numpy.int32] | OnDisk
-        if self.file is None or self.scratch is None:
+        if self.away is None:
             ids = numpy.concatenate([*self.chunks, numpy.array(self.ids, dtype=numpy.int32)])
         else:
             self._put_away()
-            ids = OnDisk(self.file, self.scratch)
+            ids = self.away
         answers = numpy.array(self.answers, dtype=numpy.int64)
         return Encoded(ids, starts, answers, numpy.frombuffer(bytes(self.truncated), dtype=numpy.bool_))
 

@@ -165,7 +165,7 @@ class Loop:
         if self.done == self.total:
             self._keep_state()  # before what a longer run would not do here
         self.ledger.flush(self.done)
-        if looked != self.done and self.done > 0:
+        if looked != self.done == self.total:
             self._evaluate()
         return self._end()
 

@@ -32,7 +32,7 @@ class StoredRows(Sequence[Row], Generic[Row]):
         self.record = record
         self.places = places
         self._count = count_rows(folder) if places is None else len(places)
-        self._next = 0
+        self._next = -1  # where the stream stands; nowhere yet
         self._stream: Iterator[Row] = iter(())
 
     def __len__(self) -> int:
