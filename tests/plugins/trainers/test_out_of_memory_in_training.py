@@ -39,8 +39,8 @@ def test_a_forward_pass_that_does_not_fit_names_half_of_its_tokens(
     with pytest.raises(AyaError, match="out of memory while step 3 of 4 was made") as caught:
         run_trainer(settings, **job, work=tmp_path)
     message = str(caught.value)
-    assert "the forward pass had 9 rows of up to 10 tokens, 90 in all" in message
-    assert "Set `forward_tokens: 45` (now 16384;" in message
+    assert "the forward pass had 9 rows of up to 14 tokens, 126 in all" in message
+    assert "Set `forward_tokens: 63` (now 16384;" in message
     for other in (
         "activation_checkpointing: true",
         "lora: {rank: 16}",
@@ -49,7 +49,7 @@ def test_a_forward_pass_that_does_not_fit_names_half_of_its_tokens(
     ):
         assert other in message
     assert f"goes on from {tmp_path / 'step-000000002'}" in message
-    again, _ = run_trainer(settings.model_copy(update={"forward_tokens": 45}), **job, work=tmp_path)
+    again, _ = run_trainer(settings.model_copy(update={"forward_tokens": 63}), **job, work=tmp_path)
     assert (again / "model.safetensors").is_file()
 
 
@@ -57,7 +57,7 @@ def test_a_row_that_does_not_fit_alone_names_max_tokens(checkpoint, counting, ro
     fail_at(monkeypatch, 1)
     settings = Sft(steps=1, batch_rows=9, forward_tokens=1, activation_checkpointing=True, lora={"rank": 4})
     with pytest.raises(
-        AyaError, match=r"Set `max_tokens: 8` \(now 4096; the forward pass was a single row of 10"
+        AyaError, match=r"Set `max_tokens: 8` \(now 4096; the forward pass was a single row of 14"
     ) as caught:
         run_trainer(settings, rows_folder(counting), start=checkpoint())
     for other in ("forward_tokens:", "activation_checkpointing", "lora:", "adamw-8bit"):
@@ -67,7 +67,7 @@ def test_a_row_that_does_not_fit_alone_names_max_tokens(checkpoint, counting, ro
 def test_an_update_that_does_not_fit_names_what_it_holds(checkpoint, counting, rows_folder, run_trainer, monkeypatch):
     fail_at(monkeypatch, 1, where=loop, name="update")
     settings = Sft(steps=1, batch_rows=9, ema=0.9)
-    with pytest.raises(AyaError, match=r"the update of step 1 of 1 .*moments take .* GiB\).*`ema: null`") as caught:
+    with pytest.raises(AyaError, match=r"the update of step 1 of 1 .*moments take .* MiB\).*`ema: null`") as caught:
         run_trainer(settings, rows_folder(counting), start=checkpoint())
     assert "forward_tokens" not in str(caught.value)
 
@@ -75,7 +75,7 @@ def test_an_update_that_does_not_fit_names_what_it_holds(checkpoint, counting, r
 def test_held_out_rows_that_do_not_fit_name_forward_tokens(checkpoint, counting, rows_folder, run_trainer, monkeypatch):
     fail_at(monkeypatch, 1)
     settings = Sft(steps=1, batch_rows=9, forward_tokens=100, validation={"hold_back": 0.3})
-    with pytest.raises(AyaError, match=r"held-out rows were measured after step 0 .*`forward_tokens: 50` \(now 100"):
+    with pytest.raises(AyaError, match=r"held-out rows were measured after step 0 .*`forward_tokens: 49` \(now 100"):
         run_trainer(settings, rows_folder(counting), start=checkpoint())
 
 

@@ -247,7 +247,7 @@ class Loop:
         with self.ledger.aside(), self.average.in_place() if self.average else nullcontext():
             longest = int(self.watch.task.lengths.max())
             rows = max(1, self.settings.forward_tokens // longest)
-            widest = Pass(rows, longest, rows * longest)
+            widest = Pass(rows, longest, rows * longest, is_followed=False)
             with self._lowering(f"held-out rows were measured after step {self.done}", widest):
                 is_best = self.watch.look(self.model, self.done)
             if is_best and self.best:

@@ -23,11 +23,13 @@ NO_DIFFERENCE = "`batch_rows` makes no difference: a step is added up from forwa
 
 @dataclass(frozen=True)
 class Pass:
-    """A forward pass. rows: in it (pairs, groups). longest: tokens of its longest row. tokens: of all, padding included."""
+    """A forward pass. rows: in it (pairs, groups). longest: tokens of its longest row. tokens: of all, padding included. is_followed: by a
+    backward pass."""
 
     rows: int
     longest: int
     tokens: int
+    is_followed: bool = True
 
     @classmethod
     def of(cls, lengths: Ints) -> Pass:
@@ -78,7 +80,7 @@ def _of_the_pass(settings: LoopSettings, now: Pass | None) -> Iterator[str]:
             f"`forward_tokens: {lower}` (now {settings.forward_tokens}; the forward pass had {now.rows} rows of up to {now.longest} "
             f"tokens, {now.tokens} in all), which changes no result"
         )
-    if not settings.activation_checkpointing:
+    if now.is_followed and not settings.activation_checkpointing:
         yield "`activation_checkpointing: true`, for a third more time"
     if now.rows == 1:
         yield (
@@ -91,12 +93,12 @@ def _of_the_state(settings: LoopSettings, module: nn.Module | None) -> Iterator[
     """What makes weights, gradients and moments smaller."""
     size = _trained(module)
     if settings.lora is None:
-        left = f", which leaves about {_gib(_weights(module))} GiB of them" if size else ""
+        left = f", which leaves about {_size(_weights(module))} of them" if size else ""
         yield f"`lora: {{rank: 16}}`{left}"
         if settings.optimizer == "adamw":
-            yield f"`optimizer: adamw-8bit`{f', {_gib(6 * size)} GiB less' if size else ''}"
+            yield f"`optimizer: adamw-8bit`{f', {_size(6 * size)} less' if size else ''}"
     if settings.ema is not None:
-        yield f"`ema: null`{f', {_gib(4 * size)} GiB less' if size else ''}"
+        yield f"`ema: null`{f', {_size(4 * size)} less' if size else ''}"
     if torch.cuda.is_available() and settings.launch.profile in ("single", "multi-gpu"):
         yield "`launch: {profile: fsdp2}` on several GPUs, which share it"
 
@@ -106,7 +108,7 @@ def _holds(settings: LoopSettings, module: nn.Module | None) -> str:
         return ""
     moments = {"adamw": 8, "adamw-8bit": 2}[settings.optimizer]
     held = _weights(module) + (4 + moments + (4 if settings.ema is not None else 0)) * _trained(module)
-    return f" (weights, gradients and moments take {_gib(held)} GiB)"
+    return f" (weights, gradients and moments take {_size(held)})"
 
 
 def _weights(module: nn.Module | None) -> int:
@@ -119,8 +121,8 @@ def _trained(module: nn.Module | None) -> int:
     return sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
 
 
-def _gib(size: int) -> str:
-    return f"{size / GIB:.2g}"
+def _size(bytes: int) -> str:
+    return f"{bytes / GIB:.1f} GiB" if bytes >= GIB / 10 else f"{bytes / 2**20:.2g} MiB"
 
 
 Trains = TypeVar("Trains", bound=Callable[[Any, TrainingJob], Mapping[str, float]])
