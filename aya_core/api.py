@@ -55,12 +55,14 @@ from aya_core.contract.durable import (
     writing_file as writing_file,
 )
 from aya_core.contract.errors import (
+    STOPPED as STOPPED,
     ArtifactError as ArtifactError,
     AyaError as AyaError,
     DamageError as DamageError,
     DataError as DataError,
     PluginError as PluginError,
     RecipeError as RecipeError,
+    StoppedError as StoppedError,
     did_you_mean as did_you_mean,
 )
 from aya_core.contract.explain import SettingsError as SettingsError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from aya_core.contract.commands import Command
-from aya_core.contract.errors import AyaError, PluginError, did_you_mean
+from aya_core.contract.errors import STOPPED, AyaError, PluginError, StoppedError, did_you_mean
 from aya_core.contract.trouble import machine_trouble, os_sentence
 from aya_core.contract.visible import visible
 from aya_core.running.garbage import look_seldom
@@ -89,12 +90,21 @@ def aya() -> None:
     """Make language models that are good in many languages at once: data arbitrage, preference training, merging."""
 
 
+class _Terminated(BaseException):
+    """A SIGTERM came while no run was at work that could save anything."""
+
+
+def _terminate(number: int, frame: Any) -> None:
+    raise _Terminated
+
+
 def main() -> None:
     """Run the command line."""
     look_seldom()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what the terminal cannot show is no reason to fail
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = aya.main(prog_name="aya", standalone_mode=False)  # a number where a command said with which code to exit
         sys.stdout.flush()  # here, where a full disk can still be told
@@ -106,6 +116,12 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped; the same command goes on from here", err=True)
         sys.exit(130)
+    except _Terminated:
+        click.echo("told to stop (SIGTERM); the same command goes on from here", err=True)
+        sys.exit(STOPPED)
+    except StoppedError as stopped:
+        click.echo(visible(f"aya: {stopped}"), err=True)
+        sys.exit(STOPPED)
     except BrokenPipeError:
         _close_output()
         sys.exit(1)

@@ -8,7 +8,7 @@ from pathlib import Path
 from aya_core.cli.progress import Progress
 from aya_core.cli.terminal import say
 from aya_core.contract.artifacts import Artifact
-from aya_core.contract.errors import ArtifactError, AyaError
+from aya_core.contract.errors import ArtifactError, AyaError, StoppedError
 from aya_core.contract.reports import Reporter, RunReport
 from aya_core.contract.trouble import os_sentence
 from aya_core.planning.registry import Registry
@@ -29,6 +29,8 @@ def run_plan(runner: Runner, *, quiet: bool = False) -> tuple[Mapping[str, Artif
         registry.manager.register(progress, "terminal")
         try:
             made = runner.go()
+        except StoppedError:  # whoever says so does not wait for a report
+            raise
         except AyaError:
             if runner.recorder is not None:
                 _report_failed(runner.run.folder, registry)

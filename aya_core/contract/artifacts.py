@@ -29,6 +29,7 @@ from aya_core.contract.visible import visible
 
 if TYPE_CHECKING:
     import pyarrow
+    import pyarrow.parquet
 
 FORMAT = 2
 """Of artifacts, and of what the runner itself decides about them."""
@@ -318,13 +319,13 @@ def write_rows(folder: Path, record: type[Row], rows: Iterable[Row], name: str =
     return writer.count
 
 
-def read_rows(folder: Path, record: type[Row]) -> Iterator[Row]:
+def read_rows(folder: Path, record: type[Row], first: int = 0) -> Iterator[Row]:
     """Stream the records of a payload folder, shards in name order, or of one file. Columns that came later may be missing.
 
-    Raises DataError for a folder without such rows.
+    first: the record to begin with; what stands before its row group is not read. Raises DataError for a folder without such rows.
     """
     names = list(record.columns)
-    for batch in read_batches(folder, record):
+    for batch in read_batches(folder, record, first):
         there = set(batch.schema.names)
         columns = (
             batch.column(name).to_pylist() if name in there else repeat(record.defaults[name], len(batch))
@@ -334,8 +335,8 @@ def read_rows(folder: Path, record: type[Row]) -> Iterator[Row]:
             yield record.from_values(*values)
 
 
-def read_batches(folder: Path, record: type[Row]) -> Iterator[pyarrow.RecordBatch]:
-    """Stream the same rows as tables, for what can be said of whole columns. Columns that came later may be missing."""
+def read_batches(folder: Path, record: type[Row], first: int = 0) -> Iterator[pyarrow.RecordBatch]:
+    """Stream the same rows as tables, for what can be said of whole columns."""
     import pyarrow.parquet
 
     folder = Path(folder)
@@ -345,12 +346,33 @@ def read_batches(folder: Path, record: type[Row]) -> Iterator[pyarrow.RecordBatc
     for shard in shards:
         try:
             with pyarrow.parquet.ParquetFile(shard) as file:
-                there = set(file.schema_arrow.names)
-                if missing := sorted(set(record.columns) - there - record.defaults.keys()):
+                missing = sorted(record.columns.keys() - set(file.schema_arrow.names) - record.defaults.keys())
+                if missing:
                     raise DataError(f"{shard}: no column '{missing[0]}'; expected rows of {record.__name__}")
-                yield from file.iter_batches(READ_ROWS, columns=[name for name in record.columns if name in there])
+                if first >= file.metadata.num_rows:
+                    first -= file.metadata.num_rows
+                    continue
+                groups, first = _from(file, first)
+                there = [name for name in record.columns if name in file.schema_arrow.names]
+                for batch in file.iter_batches(READ_ROWS, row_groups=groups, columns=there):
+                    if first >= len(batch):
+                        first -= len(batch)
+                        continue
+                    yield batch.slice(first)
+                    first = 0
         except (pyarrow.ArrowInvalid, OSError) as error:
             raise DataError(f"{shard}: not a whole Parquet file ({error}); make it again") from None
+
+
+def _from(file: pyarrow.parquet.ParquetFile, first: int) -> tuple[list[int], int]:
+    """The row groups of a file from that of a row on, and which row of the first of them it is."""
+    groups = range(file.num_row_groups)
+    for group in groups:
+        rows = file.metadata.row_group(group).num_rows
+        if first < rows:
+            return list(groups[group:]), first
+        first -= rows
+    return [], 0
 
 
 def count_rows(folder: Path) -> int:

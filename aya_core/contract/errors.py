@@ -38,6 +38,14 @@ class NodeFailedError(AyaError):
     """A step of the run ended for a reason of its own; what was finished before it is kept."""
 
 
+STOPPED = 75
+"""Exit code of a command that was told to stop (SIGTERM) and goes on where it was when it is given again; EX_TEMPFAIL of sysexits."""
+
+
+class StoppedError(AyaError):
+    """The run was told to stop. What was done is kept, and the same command goes on from there."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """End a message with the nearest known name, or with all of them when none is near."""
     names = sorted(set(known))

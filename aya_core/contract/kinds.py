@@ -324,6 +324,9 @@ class TrainingJob:
     contents: content hashes of `start`, `reference` and `rows`, where they are known; equal content has equal hashes.
     store: a folder that all jobs of a run share and that outlives them. What is put there must be named by the content of
         all it was made of, and be written beside and renamed; other jobs may read and write it at the same time.
+    alike: a folder in the store that is shared by the runs which differ from this one in `length_settings` alone, for a state from which
+        a longer one goes on; None outside a run.
+    stopping: ask it now and then whether the run was told to stop; save then, and raise StoppedError.
     report: call it with (done, total, measures) as often as you like; measures are written to the training log.
     """
 
@@ -338,6 +341,8 @@ class TrainingJob:
     validation: Path | None = None
     contents: Mapping[str, str] = field(default_factory=dict)
     store: Path | None = None
+    alike: Path | None = None
+    stopping: Callable[[], bool] = field(default=lambda: False)
     report: Callable[[int, int, Mapping[str, float]], None] = field(default=lambda done, total, measures: None)
 
 
@@ -390,6 +395,17 @@ class TrainerStrategy(Strategy[Trainer]):
 
     objective_over: ClassVar[Literal["pairs", "groups"]] = "pairs"
     """What that objective must be over."""
+
+    length_settings: ClassVar[frozenset[str]] = frozenset()
+    """Settings by which a run is longer or shorter and nothing else: runs that differ in these share `TrainingJob.alike`."""
+
+    @property
+    def checkpoint_steps(self) -> Sequence[int]:
+        """The steps after which it leaves a checkpoint beside the last one, in `checkpoint-STEP` of its output, ascending.
+
+        Stages refer to these by the name of the training and `:step-STEP`.
+        """
+        return ()
 
     @property
     def launcher(self) -> tuple[str, ...] | None:

@@ -54,6 +54,8 @@ class Action:
 
     run: takes the `Work`, fills the step's payload folder (`Work.out`) and returns the measures that its artifact records.
     version: raised when its results change; steps that stand are then done again.
+    stops: whether it looks at `Work.stopping`, and saves and raises StoppedError when the run is told to stop; the process of any other
+    action is then ended at once.
     resumes: whether it goes on from a payload that a killed run left; any other action starts with an empty one.
     phrases: says its measures in words, for the progress of a run; the first few are shown as they are otherwise.
     asks: whether it asks someone who may be paid. What is asked goes on to be asked when another step has failed.
@@ -63,6 +65,7 @@ class Action:
     resumes: bool = False
     version: int = 1
     asks: bool = False
+    stops: bool = False
     phrases: Callable[[Mapping[str, Any]], Sequence[str]] | None = None
 
 

@@ -257,7 +257,7 @@ class Builder:
             return results
         if "/" in text or text.startswith("."):
             return {"": self._outside(reference, where)}
-        stage = text.split(".")[0].split("@")[0]
+        stage = text.split(".")[0].split("@")[0].split(":")[0]
         later = [later.name for later in self.recipe.stages]
         if stage in later and stage not in self._begun():
             raise self.error(where, f"'{text}' is made by a later stage; move '{stage}' before '{self.stage}'")

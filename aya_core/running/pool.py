@@ -60,6 +60,11 @@ class WorkerPool:
             self.process.stdin.write(json.dumps(job).encode() + b"\n")
             self.process.stdin.flush()
 
+    def stop(self) -> None:
+        """Have the worker tell all nodes at work to stop. May be called within a signal handler."""
+        with suppress(ProcessLookupError):
+            os.kill(self.process.pid, signal.SIGTERM)
+
     def event(self) -> dict[str, Any]:
         """Wait for what the worker says next of a node. Raises NodeFailedError where the worker has ended."""
         while True:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 from aya_core.contract import durable
 from aya_core.contract.artifacts import Artifact
-from aya_core.contract.errors import AyaError, NodeFailedError, PluginError
+from aya_core.contract.errors import STOPPED, AyaError, NodeFailedError, PluginError, StoppedError
 from aya_core.contract.kinds import Tracker
 from aya_core.contract.processes import how_it_ended
 from aya_core.contract.strategies import Strategy
@@ -74,6 +77,7 @@ class Runner:
         self.track = track
         self.logs: dict[str, LogReader] = {}
         self.asked_again: set[str] = set()
+        self.is_stopping = False
         self.loaded = loaded
         self.plan = plan
         self.run = Run(folder)
@@ -84,7 +88,8 @@ class Runner:
     def go(self) -> Mapping[str, Artifact]:
         """Make every artifact of the plan; return them by node id.
 
-        Raises NodeFailedError when a node fails, after the nodes that were at work beside it are done, and AyaError before any work
+        Raises NodeFailedError when a node fails, after the nodes that were at work beside it are done, StoppedError when this process gets
+        a SIGTERM, after the nodes at work have saved what they can, and AyaError before any work
         where it has to be said what becomes of answers (see `changed_code`).
         """
         check_imports(self.plan, self.loaded, self.track)
@@ -164,21 +169,50 @@ class Runner:
         at_work: dict[str, Node] = {}
         failures: dict[str, str] = {}
         try:
-            with WorkerPool(self.loaded, self.plan, lock) as pool:
+            with WorkerPool(self.loaded, self.plan, lock) as pool, self._stopping_on_sigterm(pool):
                 while waiting or at_work:
-                    self._start(waiting, at_work, pool, only_asking=bool(failures))
+                    if not self.is_stopping:
+                        self._start(waiting, at_work, pool, only_asking=bool(failures))
                     if not at_work:
                         break
-                    self._hear(pool.event(), at_work, failures)
+                    self._hear(pool, at_work, failures)
         except (OSError, NodeFailedError) as error:  # of the record, or the worker's death
-            why = os_sentence(error) if isinstance(error, OSError) else str(error)
-            others = f" (at work: {', '.join(at_work)})" if at_work else ""
-            raise NodeFailedError("\n".join([*failures.values(), f"{self.loaded.source}: {why}{others}"])) from error
+            if not (
+                self.is_stopping and isinstance(error, NodeFailedError)
+            ):  # told before the worker had begun to serve
+                why = os_sentence(error) if isinstance(error, OSError) else str(error)
+                others = f" (at work: {', '.join(at_work)})" if at_work else ""
+                raise NodeFailedError(
+                    "\n".join([*failures.values(), f"{self.loaded.source}: {why}{others}"])
+                ) from error
         if failures:
             raise NodeFailedError("\n".join(failures.values()))
+        if self.is_stopping:
+            raise StoppedError(
+                f"{self.run.folder}: told to stop (SIGTERM); what was done is kept, training has saved its state, and the same command "
+                "goes on from there"
+            )
 
-    def _hear(self, event: Mapping[str, Any], at_work: dict[str, Node], failures: dict[str, str]) -> None:
-        """Take what the worker says of a node."""
+    @contextmanager
+    def _stopping_on_sigterm(self, pool: WorkerPool) -> Iterator[None]:
+        """Have a SIGTERM to this process tell the nodes at work to stop. Only the main thread of a process can hear it."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(number: int, frame: Any) -> None:
+            self.is_stopping = True
+            pool.stop()
+
+        before = signal.signal(signal.SIGTERM, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def _hear(self, pool: WorkerPool, at_work: dict[str, Node], failures: dict[str, str]) -> None:
+        """Take what the worker says next of a node."""
+        event = pool.event()
         node = at_work[event["node"]]
         self._read_log(node)
         if event["event"] == "progress":
@@ -190,7 +224,10 @@ class Runner:
             artifact = self.inventory.look(node) if event["code"] == 0 else None
             if artifact is not None:
                 self._finished(node, artifact, reused=False)
-            elif node.id not in failures:
+            elif event["code"] == STOPPED:  # told by someone else, perhaps: then all are
+                self.is_stopping = True
+                pool.stop()
+            elif node.id not in failures and not self.is_stopping:
                 self._failed(node, failures, f"its process {how_it_ended(event['code'])}", False)
 
     def _start(

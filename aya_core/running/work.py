@@ -30,7 +30,8 @@ class Work:
 
     inputs: payload folders and user files by role. contents: their content hashes. partial: where its artifact is made.
     store: a folder that all nodes of the run share, see `TrainingJob`; None outside a run. keep: whether answers of earlier runs are
-    taken over although the code that gave them has changed.
+    taken over although the code that gave them has changed. stopping: says whether the run was told to stop, to actions that save then
+    (see `Action.stops`).
     """
 
     node: Node
@@ -41,6 +42,7 @@ class Work:
     contents: Mapping[str, str] = field(default_factory=dict)
     store: Path | None = None
     keep: bool = False
+    stopping: Callable[[], bool] = field(default=lambda: False)
 
     @property
     def out(self) -> Path:

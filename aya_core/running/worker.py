@@ -5,7 +5,9 @@ engine. A fork of a process that has the imports behind it starts in millisecond
 process never starts a thread nor touches a device before it forks.
 
 Spoken to over pipes, a JSON object a line: first the set-up, then jobs; back come events `started`, `progress`,
-`failed` and `exit`. When the pipe closes, because the run ended or was killed, every child is killed.
+`failed` and `exit`. When the pipe closes, because the run ended or was killed, every child is killed. A SIGTERM is
+passed on to the children: those whose action saves go on to a place where they can, and end with the code STOPPED;
+others end at once.
 Where the worker itself is killed, its children find their own pipe to it closed, and end with all that they started.
 """
 
@@ -23,11 +25,12 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from aya_core.contract import artifacts
-from aya_core.contract.errors import AyaError, PluginError
+from aya_core.contract.errors import STOPPED, AyaError, PluginError, StoppedError
 from aya_core.contract.explain import SettingsError
 from aya_core.contract.trouble import machine_trouble
 from aya_core.contract.visible import write_visibly
@@ -52,6 +55,8 @@ def main() -> None:
     events = os.dup(1)
     os.dup2(2, 1)  # what libraries print is not an event
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides what an interrupt means
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
     sys.path.append(os.getcwd())  # for checks of the user's; last, so that no file there stands in for a library
     lines = _Lines()
     received: list[Any] = []
@@ -69,7 +74,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # what was imported is never garbage: children need not look at it again, and share its pages
     look_seldom()
-    _serve(lines, jobs, registry, events)
+    _serve(lines, jobs, registry, events, told)
     sys.stdout.flush()
     sys.stderr.flush()
     # Without the interpreter's own end, at which libraries complain of what they left (triton's bindings do).
@@ -91,8 +96,9 @@ class _Lines:
         return [json.loads(line) for line in lines]
 
 
-def _serve(lines: _Lines, jobs: Sequence[Any], registry: Registry, events: int) -> None:
-    """Fork a child for each job, until the pipe closes. jobs: the first ones."""
+def _serve(lines: _Lines, jobs: Sequence[Any], registry: Registry, events: int, told: list[int]) -> None:
+    """Fork a child for each job, until the pipe closes. jobs: the first ones. told: the signals to stop, as they come."""
+    is_stopping = False
     life = os.pipe()
     wake, alarm = os.pipe()
     os.set_blocking(alarm, False)
@@ -105,11 +111,20 @@ def _serve(lines: _Lines, jobs: Sequence[Any], registry: Registry, events: int) 
     children: dict[int, str] = {}
     while True:
         for job in jobs:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until the child knows what it means to it
             pid = os.fork()
             if pid == 0:
                 _child(job, registry, events, life)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             children[pid] = job["node"]["id"]
             _tell(events, "started", children[pid], process=pid)
+            if is_stopping:
+                os.kill(pid, signal.SIGTERM)
+        if told:
+            told.clear()
+            is_stopping = True
+            for pid in children:  # none is reaped yet, so each number is still a child's
+                os.kill(pid, signal.SIGTERM)
         ready = {key.fd for key, _ in selector.select()}
         if wake in ready:
             os.read(wake, 4096)
@@ -148,13 +163,17 @@ def _child(job: Mapping[str, Any], registry: Registry, events: int, life: tuple[
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        told: list[int] = []
+        is_asked = registry.actions[job["node"]["action"]].stops
+        signal.signal(signal.SIGTERM, (lambda number, frame: told.append(number)) if is_asked else signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, LOG_MODE)
         os.dup2(log, 1)
         os.dup2(log, 2)
         write_visibly()
-        code = _do(job, registry, events)
+        code = _do(job, registry, events, lambda: bool(told))
     except BaseException as error:
         code = _failed(events, job["node"]["id"], error)
     finally:
@@ -179,7 +198,7 @@ def _end_with_worker(life: tuple[int, int]) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _do(job: Mapping[str, Any], registry: Registry, events: int) -> int:
+def _do(job: Mapping[str, Any], registry: Registry, events: int, stopping: Callable[[], bool]) -> int:
     node = Node(**job["node"])
     reported = 0.0
 
@@ -194,7 +213,10 @@ def _do(job: Mapping[str, Any], registry: Registry, events: int) -> int:
         for role, path in node.external.items():
             if (model := hub_model(path)) is not None:
                 inputs[role] = fetch(model, job["contents"][role])
-        do(node, registry, inputs, Path(job["folder"]), job, report)
+        do(node, registry, inputs, Path(job["folder"]), job, report, stopping=stopping)
+    except StoppedError as stopped:
+        print(stopped, file=sys.stderr)
+        return STOPPED
     except BaseException as error:
         return _failed(events, node.id, error)
     return 0
@@ -218,12 +240,12 @@ def _failed(events: int, node: str, error: BaseException) -> int:
 
 def do(
     node: Node, registry: Registry, inputs: Mapping[str, Path], folder: Path, record: Mapping[str, Any], report: Any,
-    *, make_work: Callable[..., Work] = Work,
+    *, make_work: Callable[..., Work] = Work, stopping: Callable[[], bool] = lambda: False,
 ) -> artifacts.Artifact:  # fmt: skip
     """Do one node and give its artifact its final name.
 
     record: `fingerprint` and `contents` of the inputs, where the run has one its `store`, and whether to `keep` (see `Work`).
-    make_work: of the same arguments as `Work`. Raises PluginError for an action whose measures JSON cannot hold.
+    make_work: of the same arguments as `Work`. stopping: see `Work`. Raises PluginError for an action whose measures JSON cannot hold.
     """
     started = time.perf_counter()
     if (sealed := artifacts.take_up(folder, record["fingerprint"])) is not None:
@@ -232,7 +254,7 @@ def do(
     partial = artifacts.begin(folder, keep_payload=action.resumes)
     store = Path(record["store"]) if "store" in record else None
     work = make_work(node, registry, inputs, partial, report, record["contents"], store, record.get("keep", False))
-    measures = _checked(node, action.run(work))
+    measures = _checked(node, action.run(replace(work, stopping=stopping)))
     return artifacts.finish(
         folder, node=node.id, kind=node.kind, fingerprint=record["fingerprint"], inputs=record["contents"],
         settings={"action": node.action, **node.settings}, identity=node.identity, code=node.code, plugins=node.plugins, seed=node.seed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -39,6 +40,7 @@ class ChatEncoder:
     max_tokens: longer rows lose their end and are marked as truncated.
     system: a system message put before every conversation.
     where: the checkpoint, for messages.
+    scratch: a folder for the tokens of answers, where there are many; None keeps them in memory.
     template_arguments: of the chat template, such as enable_thinking. Raises DataError for one that it does not name.
     """
 
@@ -51,8 +53,10 @@ class ChatEncoder:
         where: str,
         system: str | None = None,
         template_arguments: Mapping[str, Any] | None = None,
+        scratch: Path | None = None,
     ) -> None:
         self.tokenizer = tokenizer
+        self.scratch = scratch
         self.end_ids = frozenset(end_ids) | {tokenizer.eos_token_id}
         self.max_tokens = max_tokens
         self.where = where
@@ -161,7 +165,7 @@ class ChatEncoder:
         """
         if pairs and not is_whole:
             self._check_marker(pairs[0][0])
-        rows = RowGatherer(self.max_tokens)
+        rows = RowGatherer(self.max_tokens, self.scratch)
         for start in range(0, len(pairs), CHUNK):
             chunk = pairs[start : start + CHUNK]
             before = self._borders([prompt for prompt, _ in chunk])
@@ -189,7 +193,7 @@ class ChatEncoder:
         A reward model is trained on that, and reads its score there. Where answers begin is not marked. A row whose answer the
         tokenizer drops is empty.
         """
-        rows = RowGatherer(self.max_tokens)
+        rows = RowGatherer(self.max_tokens, self.scratch)
         for start in range(0, len(pairs), CHUNK):
             chunk = pairs[start : start + CHUNK]
             turns = [[*prompt.messages, _answer(text)] for prompt, text in chunk]

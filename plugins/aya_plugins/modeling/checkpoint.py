@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -24,9 +26,21 @@ from aya_plugins.modeling.chat import ChatEncoder
 from aya_plugins.modeling.head import check_head
 from aya_plugins.modeling.reward_heads import NAMES as HEAD_NAMES, GraftedRewardModel, find_head, unreadable
 from aya_plugins.modeling.settings import CheckpointSettings
-from aya_plugins.modeling.weights import Where, explained, load_weights, load_whole, quiet, refuse, stored_shapes
+from aya_plugins.modeling.weights import (
+    Where,
+    explained,
+    is_sent_weights,
+    load_weights,
+    load_whole,
+    quiet,
+    refuse,
+    stored_shapes,
+)
 
 Loaded = TypeVar("Loaded", covariant=True)
+
+GENERATION_CONFIG = "generation_config.json"
+"""How a model is asked by default, and which tokens end its turns."""
 
 REMEDY = "copy tokenizer.json, tokenizer_config.json and chat_template.jinja from the model it was made of"
 """What helps where a tokenizer is not whole."""
@@ -53,7 +67,8 @@ def load_causal_lm(where: Where, *, dtype: torch.dtype | None, device: torch.dev
     Raises DataError, as all of these do, where tensors are missing, unexpected or of another shape.
     """
     model = load_whole(AutoModelForCausalLM, where, dtype=_stored(dtype)).to(device).eval()
-    check_head(model, str(where))
+    if not is_sent_weights():
+        check_head(model, str(where))
     return model
 
 
@@ -194,7 +209,7 @@ def _check_has_words(tokenizer: Any, where: Where) -> None:
 
 def load_encoder(
     where: Where, *, max_tokens: int, system: str | None = None, must_chat: bool = True,
-    template_arguments: Mapping[str, Any] | None = None,
+    template_arguments: Mapping[str, Any] | None = None, scratch: Path | None = None,
 ) -> ChatEncoder:  # fmt: skip
     """Read the tokenizer of a checkpoint, with the tokens that end its turns.
 
@@ -213,6 +228,7 @@ def load_encoder(
         where=str(where),
         system=system,
         template_arguments=template_arguments,
+        scratch=scratch,
     )
 
 
@@ -224,14 +240,16 @@ def save_checkpoint(
     *,
     card: str,
     dtype: torch.dtype | None,
+    start: Path | None = None,
 ) -> None:
     """Write an ordinary checkpoint: weights, configurations, tokenizer, chat template and model card.
 
-    state: the weights by the model's own names, gathered from all devices. dtype: None keeps theirs.
+    state: the weights by the model's own names, gathered from all devices. dtype: None keeps theirs. start: what it was made of; a
+    generation_config.json there that transformers reads but would not write is copied as it is.
     """
     if dtype is not None:
         state = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    with quiet():
+    with quiet(), _generation_config_as_it_is(model, start, out):
         model.save_pretrained(out, state_dict=dict(state))
     if dtype is not None:  # save_pretrained names the dtype that training ran in
         config = out / "config.json"
@@ -240,6 +258,40 @@ def save_checkpoint(
         config.write_text(json.dumps(written, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     tokenizer.save_pretrained(out)
     (out / "README.md").write_text(card, encoding="utf-8")
+
+
+def stored_dtype(start: Path) -> torch.dtype:
+    """Say in which dtype a checkpoint is stored; the trained one is stored in the same."""
+    dtype = load_config(start).dtype
+    return dtype if isinstance(dtype, torch.dtype) else torch.float32
+
+
+@contextmanager
+def _generation_config_as_it_is(model: Any, start: Path | None, out: Path) -> Iterator[None]:
+    """Have a model saved whose generation config cannot be: with that of the start, byte by byte.
+
+    Such ones are published: sampling settings beside `do_sample: false`, say, of which transformers warns when it reads them.
+    """
+    own = getattr(model, "generation_config", None)
+    file = model_folder(start) / GENERATION_CONFIG if start is not None else None
+    if own is None or file is None or not file.is_file() or _can_be_saved(own):
+        yield
+        return
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own
+    shutil.copyfile(file, out / GENERATION_CONFIG)
+
+
+def _can_be_saved(config: GenerationConfig) -> bool:
+    try:
+        config.validate(strict=True)
+        config.to_json_string()
+    except Exception:  # of any kind: the file may hold values of any type
+        return False
+    return True
 
 
 def _stored(dtype: torch.dtype | None) -> Any:
@@ -270,9 +322,10 @@ def _architecture(config: Any) -> str:
 
 
 def _end_ids(where: Where) -> list[int]:
-    try:
-        found = GenerationConfig.from_pretrained(model_folder(where)).eos_token_id
-    except OSError:  # base models often come without one
+    if (model_folder(where) / GENERATION_CONFIG).is_file():
+        with explained(where, "generation config"):
+            found = GenerationConfig.from_pretrained(model_folder(where)).eos_token_id
+    else:  # base models often come without one
         found = load_config(where).get_text_config().eos_token_id
     if found is None:
         return []

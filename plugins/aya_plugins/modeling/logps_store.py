@@ -34,13 +34,14 @@ Keys = NDArray[numpy.bytes_]
 
 def row_keys(encoded: Encoded) -> Keys:
     """Make the key of each row, a hash of its token ids and of where its answer begins: (rows,) of 16 bytes each."""
-    ids = encoded.ids.astype("<i4", copy=False)
-    starts = encoded.starts.tolist()
     keys = bytearray()
-    for start, stop, answer in zip(starts, starts[1:], encoded.answers.tolist(), strict=False):
-        row = hashlib.blake2b(answer.to_bytes(8, "little"), digest_size=KEY_BYTES)
-        row.update(ids[start:stop].data)
-        keys += row.digest()
+    answers = iter(encoded.answers)
+    for starts, some in encoded.portions():
+        ids, places = some.astype("<i4", copy=False), starts.tolist()
+        for start, stop, answer in zip(places, places[1:], answers, strict=False):
+            row = hashlib.blake2b(int(answer).to_bytes(8, "little"), digest_size=KEY_BYTES)
+            row.update(ids[start:stop].data)
+            keys += row.digest()
     return numpy.frombuffer(bytes(keys), dtype=f"S{KEY_BYTES}")
 
 

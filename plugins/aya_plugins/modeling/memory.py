@@ -13,12 +13,18 @@ from aya_plugins.modeling.rows import Ints
 
 Result = TypeVar("Result")
 
+WORDS = (
+    "DefaultCPUAllocator: ", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "std::bad_alloc",
+    "Cannot allocate memory",
+)  # fmt: skip
+"""By which errors of the same cause are known that have no class of their own: of the CPU's allocator, the driver, its libraries."""
+
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether a smaller batch might do. What a CPU's allocator raises is known by its words alone."""
+    """Tell whether a smaller batch might do. What a CPU's allocator and some libraries raise is known by its words alone."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: " in str(error)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in WORDS)
 
 
 def halving(rows: Ints, run: Callable[[Ints], Result]) -> Iterator[tuple[Ints, Result]]:

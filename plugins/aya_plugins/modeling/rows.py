@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import numpy
@@ -14,17 +18,50 @@ from torch import Tensor
 Ints = NDArray[numpy.int64]
 
 
+AT_ONCE = 1 << 22
+"""Token ids held in memory while rows are written to disk or read through, 16 MiB."""
+
+
+class OnDisk:
+    """Token ids in a file without a name, which is gone when nobody holds it. What is asked for is read, and nothing is kept.
+
+    folder: where the file lies.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - closed with this object
+        weakref.finalize(self, self._file.close)
+        self._size = 0
+
+    def append(self, ids: NDArray[numpy.int32]) -> None:
+        """Write more at the end."""
+        self._file.seek(0, 2)
+        self._file.write(ids.tobytes())
+        self._file.flush()
+        self._size += len(ids)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, index: Any) -> NDArray[numpy.int32]:
+        if not self._size:
+            return numpy.zeros(0, dtype=numpy.int32)[index]  # type: ignore[no-any-return]
+        # mapped for this moment alone: pages of a lasting map would count as this process's memory
+        return numpy.array(numpy.memmap(self._file, dtype=numpy.int32, mode="r")[index])
+
+
 @dataclass(frozen=True)
 class Encoded:
     """Token rows laid end to end, each with the place where its answer begins.
 
-    ids: (tokens,) int32. starts: (rows + 1,), row i is ids[starts[i]:starts[i + 1]].
+    ids: (tokens,) int32, in memory or on disk. starts: (rows + 1,), row i is ids[starts[i]:starts[i + 1]].
     answers: (rows,), the first token of the answer, counted within the row; the row's length where there is
     no answer.
     truncated: (rows,) bool, rows that were cut at the end to fit.
     """
 
-    ids: NDArray[numpy.int32]
+    ids: NDArray[numpy.int32] | OnDisk
     starts: Ints
     answers: Ints
     truncated: NDArray[numpy.bool_]
@@ -36,6 +73,15 @@ class Encoded:
     def lengths(self) -> Ints:
         """Tokens of each row."""
         return numpy.diff(self.starts)
+
+    def lengths_of(self, rows: Ints) -> Ints:
+        """Tokens of the named rows."""
+        lengths: Ints = self.starts[rows + 1] - self.starts[rows]
+        return lengths
+
+    def answer_tokens_of(self, rows: Ints) -> Ints:
+        """Tokens of the answers of the named rows."""
+        return self.lengths_of(rows) - self.answers[rows]
 
     @property
     def answer_tokens(self) -> Ints:
@@ -54,11 +100,34 @@ class Encoded:
         return ids
 
     def take(self, rows: Ints) -> Encoded:
-        """The named rows, in the order named."""
-        lengths = self.lengths[rows]
-        ids = self.ids[spans(self.starts[rows], lengths)]
+        """The named rows, in the order named; where all are, these."""
+        if len(rows) == len(self) and (numpy.diff(rows) == 1).all():
+            return self
+        lengths = self.lengths_of(rows)
         starts = numpy.concatenate([[0], numpy.cumsum(lengths)]).astype(numpy.int64)
+        if isinstance(self.ids, OnDisk):
+            kept = OnDisk(self.ids.folder)
+            for first, last in _portions(starts):
+                kept.append(self.ids[spans(self.starts[rows[first:last]], lengths[first:last])])
+            return Encoded(kept, starts, self.answers[rows], self.truncated[rows])
+        ids = self.ids[spans(self.starts[rows], lengths)]
         return Encoded(ids, starts, self.answers[rows], self.truncated[rows])
+
+    def portions(self) -> Iterator[tuple[Ints, NDArray[numpy.int32]]]:
+        """Go through all rows, some at a time: where each of these begins and the last one ends, and their ids end to end."""
+        for first, last in _portions(self.starts):
+            starts = self.starts[first : last + 1]
+            yield starts - starts[0], self.ids[starts[0] : starts[-1]]
+
+
+def _portions(starts: Ints) -> Iterator[tuple[int, int]]:
+    """Part rows into runs of about `AT_ONCE` tokens: the first row of each, and the first one after it."""
+    first, rows = 0, len(starts) - 1
+    while first < rows:
+        last = int(numpy.searchsorted(starts, starts[first] + AT_ONCE, side="right")) - 1
+        last = min(max(last, first + 1), rows)
+        yield first, last
+        first = last
 
 
 def spans(starts: Ints, lengths: Ints) -> Ints:
@@ -69,32 +138,55 @@ def spans(starts: Ints, lengths: Ints) -> Ints:
 
 
 class RowGatherer:
-    """Gathers rows of ids, one at a time, and cuts those that are longer than `max_tokens`."""
+    """Gathers rows of ids, one at a time, and cuts those that are longer than `max_tokens`.
 
-    def __init__(self, max_tokens: int) -> None:
+    scratch: a folder in which ids are put when there are many; None keeps all in memory.
+    """
+
+    def __init__(self, max_tokens: int, scratch: Path | None = None) -> None:
         self.max_tokens = max_tokens
+        self.scratch = scratch
+        self.away: OnDisk | None = None
         self.chunks: list[NDArray[numpy.int32]] = []
-        self.lengths: list[int] = [0]
-        self.answers: list[int] = []
-        self.truncated: list[bool] = []
+        self.ids = array("i")
+        self.lengths = array("i")
+        self.answers = array("i")
+        self.truncated = bytearray()
 
     def add(self, ids: list[int], first: int, *, may_cut: bool = True) -> None:
         """Add a row. first: the token that its answer begins with."""
         is_long = may_cut and len(ids) > self.max_tokens
         kept = ids[: self.max_tokens] if is_long else ids
-        self.chunks.append(numpy.array(kept, dtype=numpy.int32))
+        self.ids.extend(kept)
         self.lengths.append(len(kept))
         self.answers.append(min(first, len(kept)))
         self.truncated.append(is_long)
+        if len(self.ids) > AT_ONCE:
+            self._put_away()
+
+    def _put_away(self) -> None:
+        """Empty what is held of ids."""
+        ids = numpy.array(self.ids, dtype=numpy.int32)
+        if self.scratch is None:
+            self.chunks.append(ids)
+        else:
+            if self.away is None:
+                self.away = OnDisk(self.scratch)
+            self.away.append(ids)
+        self.ids = array("i")
 
     def encoded(self) -> Encoded:
         """Lay the rows end to end."""
-        return Encoded(
-            numpy.concatenate(self.chunks) if self.chunks else numpy.zeros(0, dtype=numpy.int32),
-            numpy.cumsum(self.lengths, dtype=numpy.int64),
-            numpy.array(self.answers, dtype=numpy.int64),
-            numpy.array(self.truncated, dtype=numpy.bool_),
-        )
+        starts = numpy.zeros(len(self.lengths) + 1, dtype=numpy.int64)
+        numpy.cumsum(self.lengths, out=starts[1:])
+        ids: NDArray[numpy.int32] | OnDisk
+        if self.away is None:
+            ids = numpy.concatenate([*self.chunks, numpy.array(self.ids, dtype=numpy.int32)])
+        else:
+            self._put_away()
+            ids = self.away
+        answers = numpy.array(self.answers, dtype=numpy.int64)
+        return Encoded(ids, starts, answers, numpy.frombuffer(bytes(self.truncated), dtype=numpy.bool_))
 
 
 class Batch(NamedTuple):
@@ -144,15 +236,16 @@ def end_to_end(batch: Batch) -> Packed:
 
 def padded(encoded: Encoded, rows: Ints, pad_id: int) -> tuple[Ints, NDArray[numpy.bool_]]:
     """Lay the named rows out under one another, padded on the right: ids, and where they are no padding, (rows, time)."""
-    time = numpy.arange(int(encoded.lengths[rows].max()))
+    lengths = encoded.lengths_of(rows)
+    time = numpy.arange(int(lengths.max()))
     places = numpy.minimum(encoded.starts[rows][:, None] + time, len(encoded.ids) - 1)
-    is_inside = time < encoded.lengths[rows][:, None]
+    is_inside = time < lengths[:, None]
     return numpy.where(is_inside, encoded.ids[places], pad_id).astype(numpy.int64), is_inside
 
 
 def collate(encoded: Encoded, rows: Ints, pad_id: int, device: torch.device | str = "cpu") -> Batch:
     """Lay the named rows out as one batch."""
-    lengths, answers = encoded.lengths[rows], encoded.answers[rows]
+    lengths, answers = encoded.lengths_of(rows), encoded.answers[rows]
     ids, is_inside = padded(encoded, rows, pad_id)
     time = numpy.arange(ids.shape[1])
     # The first token of a row has no hidden state before it, so it cannot be scored.

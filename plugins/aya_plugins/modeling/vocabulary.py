@@ -19,7 +19,7 @@ def check_vocabulary(where: Where, tokenizer: Any, encoded: Encoded, pad_id: int
     A model with more embeddings than its tokenizer has tokens is common and fine. Raises DataError with both sizes.
     """
     known = int(load_config(where).get_text_config().vocab_size)
-    highest = max(int(encoded.ids.max(initial=0)), pad_id)
+    highest = max([pad_id, *(int(ids.max(initial=0)) for _, ids in encoded.portions())])
     if highest >= known:
         token = tokenizer.convert_ids_to_tokens(highest)
         role = " for padding" if highest == pad_id else ""
@@ -39,7 +39,7 @@ def check_same_tokens(where: Where, tokenizer: Any, encoded: Encoded) -> None:
     if folder.is_dir() and not (folder / "tokenizer.json").is_file():
         return
     theirs = load_tokenizer(where)
-    ids = numpy.unique(encoded.ids).tolist()
+    ids = sorted(set().union(*(numpy.unique(some).tolist() for _, some in encoded.portions())))
     tokens = zip(ids, tokenizer.convert_ids_to_tokens(ids), theirs.convert_ids_to_tokens(ids), strict=True)
     for id, ours, other in tokens:
         if ours != other:

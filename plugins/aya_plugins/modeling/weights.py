@@ -16,6 +16,8 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.integrations import is_fsdp_enabled
+from transformers.modeling_utils import is_local_dist_rank_0
 from transformers.utils import logging
 
 from aya_core.api import DataError, check_fetched, model_folder
@@ -48,8 +50,11 @@ WORDS = {
 def load_weights(auto: Any, where: Where, **options: Any) -> tuple[Any, Faults]:
     """Load a model with a class of transformers', and list the tensors in which its files and its architecture differ.
 
-    A head tied to the embeddings is not missing, nor are buffers unexpected that the architecture no longer stores.
+    A head tied to the embeddings is not missing, nor are buffers unexpected that the architecture no longer stores. Where another process
+    sends this one its share of the weights, the model has none of its own, and no fault is looked for.
     """
+    if is_sent_weights():
+        return _without_weights(auto, where, **options), {}
     with explained(where, "model"), quiet(), _silent():
         model, found = auto.from_pretrained(
             model_folder(where), output_loading_info=True, ignore_mismatched_sizes=True, **options
@@ -65,6 +70,34 @@ def load_weights(auto: Any, where: Where, **options: Any) -> tuple[Any, Faults]:
         ),
     }
     return model, {kind: names for kind, names in faults.items() if names}
+
+
+def is_sent_weights() -> bool:
+    """Whether another process of this machine reads checkpoints, and sends this one its share (FSDP)."""
+    return is_fsdp_enabled() and not is_local_dist_rank_0()
+
+
+def _without_weights(auto: Any, where: Where, *, config: Any = None, dtype: Any = None, **options: Any) -> Any:
+    """Make a model whose weights take no memory: each is one 0, repeated.
+
+    On the meta device they would all lie at the address 0, by which accelerate tells the optimizer's parameters apart. Buffers are whole.
+    """
+    from accelerate import init_empty_weights  # which only training needs
+
+    with explained(where, "model"):
+        config = config or AutoConfig.from_pretrained(model_folder(where))
+    dtype = config.dtype if dtype in (None, "auto") else dtype
+    with init_empty_weights(include_buffers=False), _silent():
+        model = auto.from_config(config, **({"dtype": dtype} if dtype else {}))
+    repeated: dict[int, torch.nn.Parameter] = {}  # weights under two names stay one
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if id(parameter) not in repeated:
+                zero = torch.zeros(1, dtype=parameter.dtype).expand(parameter.shape)
+                repeated[id(parameter)] = torch.nn.Parameter(zero, requires_grad=parameter.requires_grad)
+            setattr(module, name, repeated[id(parameter)])
+    model.tie_weights()
+    return model.eval()
 
 
 def load_whole(auto: Any, where: Where, **options: Any) -> Any:

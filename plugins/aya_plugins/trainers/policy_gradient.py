@@ -15,6 +15,7 @@ class PolicyGradient(LoopSettings, TrainerStrategy):
     `max_tokens`. The mean is over all samples of a step, whatever the number of devices and forward passes.
     """
 
+    version = 2
     imports = (*LOOP_IMPORTS, "aya_plugins.trainers.runtime.policy_gradient")
     extra = "train"
     reads = "groups"
@@ -22,6 +23,11 @@ class PolicyGradient(LoopSettings, TrainerStrategy):
     objective_over = "groups"
 
     learning_rate: float = Field(1e-6, gt=0, description="Peak learning rate of AdamW.")
+    disable_dropout: bool = Field(
+        True,
+        description="Train without the dropout that the model's configuration sets, so that an untrained policy equals its "
+        "sampler; a LoRA's own stays.",
+    )
     batch_rows: int = Field(
         64, ge=1, description="Groups of one optimizer step, each a prompt with all its samples, over all devices."
     )

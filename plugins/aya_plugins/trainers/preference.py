@@ -16,12 +16,18 @@ class PreferenceTraining(LoopSettings, TrainerStrategy):
     step.
     """
 
+    version = 2
     imports = (*LOOP_IMPORTS, "aya_plugins.trainers.runtime.preference")
     extra = "train"
     reads = "preferences"
     needs_objective = True
 
     learning_rate: float = Field(1e-6, gt=0, description="Peak learning rate of AdamW.")
+    disable_dropout: bool = Field(
+        True,
+        description="Train without the dropout that the model's configuration sets, so that an untrained policy equals its "
+        "reference; a LoRA's own stays.",
+    )
     sft_weight: float = Field(
         0.0,
         ge=0,

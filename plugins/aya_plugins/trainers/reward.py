@@ -19,10 +19,15 @@ class RewardTraining(LoopSettings, TrainerStrategy):
     et al. 2024 (SimPO), arXiv 2405.14734, equation 4.
     """
 
+    version = 2
     imports = (*LOOP_IMPORTS, "aya_plugins.trainers.runtime.reward")
     extra = "train"
     reads = "preferences"
 
+    disable_dropout: bool = Field(
+        True,
+        description="Train without the dropout that the model's configuration sets; a LoRA's own stays.",
+    )
     score: Literal["head", "likelihood"] = Field(
         "head",
         description="What the reward is: a scalar head on the last token (a sequence classifier with one "

@@ -8,14 +8,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import sys
 import threading
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from aya_core.api import AyaError, SettingsError
+from aya_core.api import STOPPED, AyaError, SettingsError, StoppedError
 from aya_recipe.train import launching
 
 
@@ -24,6 +26,8 @@ def main() -> None:
     job = Path(sys.argv[1])
     rank = int(os.environ.get("RANK", "0"))
     sys.path.append(os.getcwd())  # for checks of the user's; last, so that no file there stands in for a library
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
     threading.Thread(target=_end_with_parent, args=(job,), daemon=True).start()
 
     def progress(done: int, total: int, measures: Mapping[str, float]) -> None:
@@ -31,7 +35,12 @@ def main() -> None:
 
     try:
         work, run = launching.load(job, progress)
+        is_told = work.stopping
+        work = replace(work, stopping=lambda: bool(told) or is_told())
         measures = run(work, work.log if rank == 0 else _say_nothing)
+    except StoppedError as stopped:
+        _tell(job, event="stopped", message=str(stopped))
+        _leave(STOPPED)
     except (AyaError, SettingsError) as error:
         print(error, file=sys.stderr)
         _fail(job, rank, str(error), is_mistake=True)
@@ -58,12 +67,17 @@ def _tell(job: Path, **event: Any) -> None:
         file.write(json.dumps(event, default=float) + "\n")
 
 
-def _fail(job: Path, rank: int, message: str, *, is_mistake: bool) -> None:
+def _fail(job: Path, rank: int, message: str, *, is_mistake: bool) -> NoReturn:
     """Say why this process ends, and end at once: others may wait for it in vain, and libraries for them."""
     _tell(job, event="failed", process=rank, message=message, is_mistake=is_mistake)
+    _leave(2 if is_mistake else 1)
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(2 if is_mistake else 1)
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-from aya_core.api import AyaError, Report, Work, how_it_ended
+from aya_core.api import AyaError, Report, StoppedError, Work, how_it_ended
 
 ProcessFunction = Callable[[Work, Report], Mapping[str, Any]]
 """What each process does: work, reporting as it goes, and its measures."""
@@ -43,7 +43,8 @@ def launch(work: Work, launcher: Sequence[str], run: ProcessFunction) -> Mapping
 
     run: a function of a module, called in each process with the work and where it reports to.
     launcher: the words of a command that runs `-m module arguments` in each process. What they print goes where this process
-    prints to. Raises AyaError for a mistake that one of them met, ProcessesError for any other end.
+    prints to. Where the run is told to stop, they are, by a file. Raises StoppedError once they have, AyaError for a mistake that one of
+    them met, ProcessesError for any other end.
     """
     with _job(work, run) as job:
         events = events_of(job)
@@ -55,6 +56,7 @@ def launch(work: Work, launcher: Sequence[str], run: ProcessFunction) -> Mapping
         finally:
             _end(process)
             events.unlink()
+            stop_of(job).unlink(missing_ok=True)
 
 
 def load(job: Path, report: Any) -> tuple[Work, ProcessFunction]:
@@ -62,7 +64,7 @@ def load(job: Path, report: Any) -> tuple[Work, ProcessFunction]:
     with job.open("rb") as file:
         registry = pickle.load(file)  # first: what follows may name modules of plugins that are files
         run, held = pickle.load(file)
-    return Work(registry=registry, report=report, **held), run
+    return Work(registry=registry, report=report, stopping=stop_of(job).exists, **held), run
 
 
 def events_of(job: Path) -> Path:
@@ -70,10 +72,19 @@ def events_of(job: Path) -> Path:
     return job.with_suffix(".events")
 
 
+def stop_of(job: Path) -> Path:
+    """A file that is there once the run was told to stop. A signal to the launcher would have it kill its processes before long."""
+    return job.with_suffix(".stop")
+
+
 @contextmanager
 def _job(work: Work, run: ProcessFunction) -> Iterator[Path]:
     """Write the work to a file and hold its lock."""
-    held = {field.name: getattr(work, field.name) for field in fields(work) if field.name not in ("registry", "report")}
+    held = {
+        field.name: getattr(work, field.name)
+        for field in fields(work)
+        if field.name not in ("registry", "report", "stopping")
+    }
     with NamedTemporaryFile(dir=work.scratch, prefix="launched-", suffix=".job") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         pickle.dump(work.registry, file)
@@ -86,13 +97,18 @@ def _follow(process: subprocess.Popen[bytes], events: Path, work: Work) -> Mappi
     """Pass on what is reported until all is done."""
     measures: Mapping[str, Any] | None = None
     failure: Mapping[str, Any] | None = None
-    for event in _events(process, events):
+    stopped: str | None = None
+    for event in _events(process, events, work.stopping):
         if event["event"] == "progress":
             work.report(event["done"], event["total"], event["measures"])
         elif event["event"] == "done":
             measures = event["measures"]
+        elif event["event"] == "stopped":
+            stopped = event["message"]
         elif failure is None:  # the others then fail because one is gone
             failure = event
+    if stopped is not None:
+        raise StoppedError(stopped)
     if failure is not None and failure["is_mistake"]:
         raise AyaError(failure["message"])
     if failure is not None:
@@ -104,7 +120,7 @@ def _follow(process: subprocess.Popen[bytes], events: Path, work: Work) -> Mappi
     return measures
 
 
-def _events(process: subprocess.Popen[bytes], events: Path) -> Iterator[dict[str, Any]]:
+def _events(process: subprocess.Popen[bytes], events: Path, stopping: Callable[[], bool]) -> Iterator[dict[str, Any]]:
     with events.open(encoding="utf-8") as stream:
         rest = ""
         while True:
@@ -113,6 +129,8 @@ def _events(process: subprocess.Popen[bytes], events: Path) -> Iterator[dict[str
             yield from map(json.loads, lines)
             if has_ended:
                 return
+            if stopping():
+                stop_of(events).touch()
             try:
                 process.wait(POLL_SECONDS)
             except subprocess.TimeoutExpired:

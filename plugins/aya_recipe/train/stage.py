@@ -26,7 +26,7 @@ from aya_recipe.train import report, training
 class TrainStage(Stage):
     """Make a checkpoint, or one per cluster, from a checkpoint and data."""
 
-    actions: ClassVar[Mapping[str, Action]] = {"train": Action(training.train, phrases=report.words)}
+    actions: ClassVar[Mapping[str, Action]] = {"train": Action(training.train, stops=True, phrases=report.words)}
 
     trainer: nested("trainer") = Field(description="How to train.")  # type: ignore[valid-type]
     data: reference_or_nested(RowsRef, "dataset") = Field(description="Rows to train on.")  # type: ignore[valid-type]
@@ -75,6 +75,8 @@ class TrainStage(Stage):
             held_out = _validation(self, build, kind, cluster)
             results[cluster] = _add(self, build, f"{self.name}@{cluster}", chosen, cluster, held_out)
         build.name(self.name, results)
+        for step in self.trainer.checkpoint_steps:
+            build.name(f"{self.name}:step-{step}", {cluster: f"{id}:step-{step}" for cluster, id in results.items()})
 
     @classmethod
     def section(cls, stage: StageRecord) -> Section | None:

@@ -16,6 +16,7 @@ from aya_core.api import (
     TrainingJob,
     Work,
     count_rows,
+    stable_hash,
 )
 from aya_recipe.train.launching import launch
 
@@ -26,7 +27,7 @@ def add(
 ) -> str:  # fmt: skip
     """Add the node of one training run, and return its id. start, reference: node ids or models of the user's.
 
-    validation: held-out rows.
+    validation: held-out rows. Checkpoints along the run become nodes of their own, named `ID:step-STEP`.
     """
     inputs = {"rows": rows, **({"validation": validation} if validation else {})}
     settings: dict[str, str | None] = {}
@@ -39,7 +40,11 @@ def add(
     if objective is not None:
         strategies["objective"] = ("objective", objective)
     recorded = {"reference_model": models["reference"]} if models["reference"] else {}
-    return build.add(id, "train", "checkpoint", settings, inputs, strategies, execution=recorded)
+    build.add(id, "train", "checkpoint", settings, inputs, strategies, execution=recorded)
+    for step in trainer.checkpoint_steps:
+        along, folder = f"{id}:step-{step}", f"checkpoint-{step}"
+        build.name(along, build.add(along, "import-model", "checkpoint", {}, {"model": id}, subpaths={"model": folder}))
+    return id
 
 
 def check(build: Builder, trainer: TrainerStrategy, objective: ObjectiveStrategy | None) -> None:
@@ -69,6 +74,17 @@ def train(work: Work) -> Mapping[str, Any]:
     return launch(work, trainer.launcher, train_here) if trainer.launcher else train_here(work, work.log)
 
 
+def _alike(work: Work) -> Path | None:
+    """Where runs that differ from this one in their length alone keep their state."""
+    if work.store is None:
+        return None
+    node, trainer = work.node, dict(work.node.identity["trainer"])
+    for name in work.strategy("trainer").length_settings:
+        trainer.pop(name, None)
+    same = {**node.identity, "trainer": trainer, "seed": node.seed, "code": node.code, "inputs": work.contents}
+    return work.store / "training" / stable_hash(same)[:16]
+
+
 def train_here(work: Work, report: Report) -> Mapping[str, Any]:
     """Run one training job in this process."""
     start, reference = work.setting("start"), work.setting("reference")
@@ -85,6 +101,8 @@ def train_here(work: Work, report: Report) -> Mapping[str, Any]:
         validation=work.inputs.get("validation"),
         contents=work.contents,
         store=work.store,
+        alike=_alike(work),
+        stopping=work.stopping,
         report=report,
     )
     return work.strategy("trainer").build().train(job)  # type: ignore[no-any-return]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from aya_core.api import DataError, Preference, normalize
 from aya_plugins.modeling.rows import Encoded, Ints
 
-Reasons = NDArray[numpy.str_]
-"""(rows,) why each row is dropped; empty where it is kept."""
+Reasons = NDArray[numpy.object_]
+"""(rows,) why each row is dropped, as text; empty where it is kept."""
 
 TOO_LONG = "prompt too long"
 NO_ANSWER = "no answer token"
@@ -33,7 +33,13 @@ def why_not_rows(encoded: Encoded) -> Reasons:
 
     Either its prompt alone reaches `max_tokens`, or the template writes nothing for the answer.
     """
-    return numpy.select([encoded.scored_tokens > 0, encoded.truncated], ["", TOO_LONG], NO_ANSWER)
+    return _reasons([encoded.scored_tokens > 0, encoded.truncated], ["", TOO_LONG], NO_ANSWER)
+
+
+def _reasons(conditions: Sequence[NDArray[numpy.bool_]], reasons: Sequence[str], other: str) -> Reasons:
+    """Give each row the reason of the first condition that holds. A pointer a row: text of a fixed width would take a hundred bytes."""
+    which = numpy.select(conditions, [numpy.int8(place) for place in range(len(reasons))], numpy.int8(len(reasons)))
+    return numpy.array([*reasons, other], dtype=numpy.object_)[which]
 
 
 def why_not_pairs(encoded: Encoded, rows: Sequence[Preference]) -> Reasons:
@@ -43,17 +49,14 @@ def why_not_pairs(encoded: Encoded, rows: Sequence[Preference]) -> Reasons:
     the tokens that are left of them. A pair of equal rows has the same log-probabilities and so pushes nowhere.
     """
     chosen, rejected = why_not_rows(encoded).reshape(-1, 2).T
-    equal = [normalize(row.chosen) == normalize(row.rejected) for row in rows]
+    equal = numpy.fromiter((normalize(row.chosen) == normalize(row.rejected) for row in rows), dtype=numpy.bool_)
     lengths = encoded.lengths.reshape(-1, 2)
     same = lengths[:, 0] == lengths[:, 1]
     for pair in numpy.flatnonzero(same):
         one, other = (encoded.ids[encoded.starts[row] : encoded.starts[row + 1]] for row in (2 * pair, 2 * pair + 1))
         same[pair] = (one == other).all()
-    return numpy.select(
-        [chosen != "", rejected != "", numpy.array(equal, dtype=bool), same],
-        [chosen, rejected, numpy.array(EQUAL_TEXTS), numpy.array(EQUAL_TOKENS)],
-        "",
-    )
+    own = numpy.where(chosen != "", chosen, rejected)
+    return numpy.where(own != "", own, _reasons([equal, same], [EQUAL_TEXTS, EQUAL_TOKENS], ""))
 
 
 def kept(reasons: Reasons, where: Path, name: str) -> Ints:
@@ -73,6 +76,6 @@ def kept(reasons: Reasons, where: Path, name: str) -> Ints:
 
 def account(reasons: Reasons, truncated: NDArray[numpy.bool_]) -> Mapping[str, float]:
     """Count the rows that were cut and those that were dropped, altogether and as `dropped/REASON`."""
-    counts = Counter(reason for reason in reasons.tolist() if reason)
+    counts = Counter(reasons[reasons != ""].tolist())
     by_reason = {f"dropped/{reason}": count for reason, count in sorted(counts.items())}
     return {"truncated_rows": int(truncated.sum()), "dropped_rows": sum(counts.values()), **by_reason}

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from safetensors import SafetensorError
 
-from aya_core.api import UNKNOWN_LANGUAGE, AyaError, DataError, Prompt, Settings, TrainingJob
+from aya_core.api import UNKNOWN_LANGUAGE, AyaError, DataError, Prompt, Settings, TrainingJob, flush, rename
 from aya_plugins.modeling.cards import parents
-from aya_plugins.modeling.checkpoint import load_config, save_checkpoint
+from aya_plugins.modeling.checkpoint import save_checkpoint, stored_dtype
 from aya_plugins.modeling.rows import Encoded, Ints
 from aya_plugins.trainers.runtime.dropping import kept, why_not_rows
 from aya_plugins.trainers.runtime.loop import Trained
+from aya_plugins.trainers.runtime.resume import checkpoint_along
+from aya_plugins.trainers.runtime.stored_rows import languages_of
 
 
 class OfPrompt(Protocol):
@@ -30,12 +33,6 @@ def start_of(job: TrainingJob, name: str) -> Path:
     if job.start is None:
         raise DataError(f"trainer '{name}' needs a checkpoint to start from; set `start:` of the stage")
     return job.start
-
-
-def stored_dtype(start: Path) -> torch.dtype:
-    """Say in which dtype a checkpoint is stored; the trained one is stored in the same."""
-    dtype = load_config(start).dtype
-    return dtype if isinstance(dtype, torch.dtype) else torch.float32
 
 
 def trainable(encoded: Encoded, rows: Path, name: str) -> Ints:
@@ -59,26 +56,59 @@ def write(
     Returns the final measures: the last report and the account of rows.
     """
     measures = {**trained.measures, "rows": len(rows), **account}
-    start = start_of(job, name)
     if trained.is_main:
-        languages = {row.prompt.language for row in rows}
-        card = model_card(
-            name,
-            settings,
-            base=parents(start),
-            languages=languages,
-            account=account,
-            rows=len(rows),
-            seed=job.seed,
-        )
-        try:
-            _save(trained, module, tokenizer, job.out, card=card, start=start)
-        except (OSError, SafetensorError) as error:
-            raise AyaError(
-                f"trainer '{name}': the checkpoint cannot be written to {job.out} ({error}); free space there and run again: "
-                f"training goes on from the last save in {job.work}"
-            ) from error
+        card = _card(job, name, settings, rows, account)
+        _written(trained, module, tokenizer, job, job.out, name=name, card=card)
+        for waiting in job.work.glob("checkpoint-*[0-9]"):
+            _link(waiting, job.out / waiting.name)
     return measures
+
+
+def write_along(
+    step: int, trained: Trained, module: Any, tokenizer: Any, job: TrainingJob, *, name: str, settings: Settings,
+    rows: Sequence[OfPrompt], account: Mapping[str, float],
+) -> None:  # fmt: skip
+    """Write a checkpoint along the run from the main process. It waits in `job.work`, which outlives a kill, for the end of the run."""
+    if not trained.is_main:
+        return
+    place = checkpoint_along(job.work, step)
+    partial = place.with_name(place.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    card = _card(job, name, settings, rows, {"step": step, **account})
+    _written(trained, module, tokenizer, job, partial, name=name, card=card)
+    flush(partial)
+    rename(partial, place)
+
+
+def _link(folder: Path, place: Path) -> None:
+    """Give the files of a folder second names, so that a run which is killed now still has them, or copy them."""
+    place.mkdir()
+    for file in sorted(folder.iterdir()):
+        try:
+            os.link(file, place / file.name)
+        except OSError:
+            shutil.copyfile(file, place / file.name)
+
+
+def _card(
+    job: TrainingJob, name: str, settings: Settings, rows: Sequence[OfPrompt], account: Mapping[str, float]
+) -> str:
+    base, languages = parents(start_of(job, name)), languages_of(rows)
+    return model_card(name, settings, base=base, languages=languages, account=account, rows=len(rows), seed=job.seed)
+
+
+def _written(
+    trained: Trained, module: Any, tokenizer: Any, job: TrainingJob, out: Path, *, name: str, card: str
+) -> None:
+    """Write a checkpoint. Raises AyaError where that cannot be."""
+    try:
+        _save(trained, module, tokenizer, out, card=card, start=start_of(job, name))
+    except (OSError, SafetensorError) as error:
+        raise AyaError(
+            f"trainer '{name}': the checkpoint cannot be written to {out} ({error}); free space there and run again: "
+            f"training goes on from the last save in {job.work}"
+        ) from error
 
 
 def _save(trained: Trained, module: Any, tokenizer: Any, out: Path, *, card: str, start: Path) -> None:
@@ -88,7 +118,7 @@ def _save(trained: Trained, module: Any, tokenizer: Any, out: Path, *, card: str
         (out / "README.md").write_text(card, encoding="utf-8")
         return
     weights = {key.removeprefix("model."): tensor for key, tensor in trained.state.items()}
-    save_checkpoint(module.model, weights, tokenizer, out, card=card, dtype=stored_dtype(start))
+    save_checkpoint(module.model, weights, tokenizer, out, card=card, dtype=stored_dtype(start), start=start)
 
 
 def model_card(

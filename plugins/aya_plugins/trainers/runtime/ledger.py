@@ -16,7 +16,8 @@ from torch import Tensor
 class Ledger:
     """Gathers the measures of each step and reports their means.
 
-    Measures of a step are shares: added over forward passes and devices they give the step's value.
+    Measures of a step are shares: added over forward passes and devices they give the step's value. continued_from: the step whose
+    state a finished run had kept, where this one goes on from it.
     """
 
     def __init__(self, accelerator: Any, total: int, report: Callable[[int, int, Mapping[str, float]], None]) -> None:
@@ -27,6 +28,7 @@ class Ledger:
         self.names: tuple[str, ...] = ()
         self.pending: list[dict[str, float]] = []
         self.latest: dict[str, float] = {}
+        self.continued_from: int | None = None
         self.tokens = 0
         self.clock = time.monotonic()
 
@@ -82,12 +84,13 @@ class Ledger:
         self.clock += time.monotonic() - began
 
     def state_dict(self) -> Mapping[str, Any]:
-        """What a save holds: the measures that are not reported yet, and the last report."""
-        return {"pending": self.pending, "latest": self.latest}
+        """What a save holds: the measures that are not reported yet, the last report, and where the run began."""
+        return {"pending": self.pending, "latest": self.latest, "continued_from": self.continued_from}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up a save."""
         self.pending, self.latest = list(state["pending"]), dict(state["latest"])
+        self.continued_from = state.get("continued_from")
 
     def _memory(self) -> float:
         """The most memory that any process had at once, MiB: on its GPU, or else in all."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,11 +44,13 @@ class Adapter:
         return plain
 
     def write(self, state: Mapping[str, Tensor], out: Path, start: Path) -> None:
-        """Write the adapter alone, as peft does. It names its base by its hub id, or by the path that leads there from `out`."""
+        """Write the adapter alone, as peft does. It names its base by hub id and commit, or by its whole path: whoever loads it,
+        wherever he does, looks there."""
         config = self.adapted.peft_config[NAME]
-        config.base_model_name_or_path = os.path.relpath(start, out) if start.exists() else start.as_posix()
+        config.base_model_name_or_path = str(start.resolve()) if start.exists() else start.as_posix()
         if start.exists() and any(part.startswith("models--") for part in start.parts):
             config.base_model_name_or_path = parents(start)[0]
+            config.revision = start.name if start.parent.name == "snapshots" else None
         config.target_modules = sorted(config.target_modules)  # a set, of which peft writes the order of the day
         weights = {f"base_model.{name}": tensor.contiguous() for name, tensor in state.items()}
         self.adapted.save_pretrained(out, state_dict=weights, save_embedding_layers=False)

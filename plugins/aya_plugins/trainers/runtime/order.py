@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Protocol
 
 import numpy
+from numpy.typing import NDArray
 
 from aya_core.api import AyaError
 from aya_plugins.modeling.rows import Ints
@@ -28,10 +29,11 @@ class RowOrder:
         """Name the rows of a step. The last step of a shuffle is filled up from the next one."""
         places = numpy.arange(step * self.batch_rows, (step + 1) * self.batch_rows)
         epochs, within = places // self.rows, places % self.rows
-        return numpy.concatenate([self._shuffle(int(epoch))[within[epochs == epoch]] for epoch in numpy.unique(epochs)])
+        parts = [self._shuffle(int(epoch))[within[epochs == epoch]] for epoch in numpy.unique(epochs)]
+        return numpy.concatenate(parts).astype(numpy.int64)
 
-    def _make_shuffle(self, epoch: int) -> Ints:
-        return numpy.random.default_rng((self.seed, epoch)).permutation(self.rows)
+    def _make_shuffle(self, epoch: int) -> NDArray[numpy.int32]:
+        return numpy.random.default_rng((self.seed, epoch)).permutation(self.rows).astype(numpy.int32)
 
 
 class PassSizes(Protocol):

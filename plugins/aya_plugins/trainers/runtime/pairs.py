@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy
@@ -13,6 +14,7 @@ from aya_core.api import Preference, Prompt
 from aya_plugins.modeling.chat import ChatEncoder
 from aya_plugins.modeling.rows import Batch, Encoded, Ints, collate
 from aya_plugins.trainers.runtime import dropping
+from aya_plugins.trainers.runtime.stored_rows import Seen, of_all
 
 
 @dataclass(frozen=True)
@@ -33,21 +35,22 @@ class EncodedPairs:
         cls, encoder: ChatEncoder, rows: Sequence[Preference], where: Path, name: str, *, is_whole: bool = False
     ) -> EncodedPairs:
         """Encode pairs, to the last token of the template if `is_whole`. Raises DataError when none is left."""
-        answers = [(row.prompt, text) for row in rows for text in (row.chosen, row.rejected)]
+        answers = Seen(rows, lambda row: [(row.prompt, row.chosen), (row.prompt, row.rejected)], each=2)
         encoded = encoder.answers(answers, is_whole=is_whole)
         reasons = dropping.why_not_pairs(encoded, rows)
         kept = dropping.kept(reasons, where, name)
         counts = dropping.account(reasons, encoded.truncated[0::2] | encoded.truncated[1::2])
         both = numpy.stack([2 * kept, 2 * kept + 1], axis=1).reshape(-1)
-        return cls(encoded.take(both), encoder.pad_id, [rows[place].prompt for place in kept], counts)
+        prompts = Seen(of_all(rows, kept), lambda row: [row.prompt])
+        return cls(encoded.take(both), encoder.pad_id, prompts, counts)
 
-    @property
+    @cached_property
     def lengths(self) -> Ints:
         """Tokens that each pair takes in a forward pass, both answers as long as the longer one."""
         lengths: Ints = 2 * self.encoded.lengths.reshape(-1, 2).max(1)
         return lengths
 
-    @property
+    @cached_property
     def answer_tokens(self) -> Ints:
         """Tokens of both answers of each pair."""
         return self.encoded.answer_tokens.reshape(-1, 2).sum(1)  # type: ignore[no-any-return]

@@ -32,6 +32,7 @@ from aya_plugins.modeling.rows import Encoded, Ints, collate
 from aya_plugins.modeling.vocabulary import check_same_tokens, check_vocabulary
 from aya_plugins.trainers.runtime.finish import start_of
 from aya_plugins.trainers.runtime.loop import start_accelerator
+from aya_plugins.trainers.runtime.out_of_memory import told_what_to_lower
 from aya_plugins.trainers.runtime.reference import Reference, reference_logps
 from aya_plugins.trainers.runtime.settings import LoopSettings
 from aya_plugins.trainers.runtime.showing import show_demonstrations
@@ -59,6 +60,7 @@ class EncodedGroups:
     @classmethod
     def of(cls, encoder: ChatEncoder, rows: Sequence[Demonstration], where: Path, name: str) -> EncodedGroups:
         """Encode samples. Raises DataError for rows that are no groups, and when no group can teach anything."""
+        rows = list(rows)  # the samples of a round, all of which are looked at again and again
         groups = [list(group) for _, group in groupby(rows, key=lambda row: row.prompt.id)]
         _check(rows, groups, where)
         encoded = encoder.answers([(group[0].prompt, row.completion) for group in groups for row in group])
@@ -134,6 +136,7 @@ class PolicyGradientTrainer:
 
     settings: LoopSettings
 
+    @told_what_to_lower("policy-gradient")
     def train(self, job: TrainingJob) -> Mapping[str, float]:
         """Train on `job.rows` from `job.start`, which drew the samples, against `job.reference` or else the start."""
         start = start_of(job, "policy-gradient")

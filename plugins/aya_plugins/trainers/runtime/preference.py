@@ -18,6 +18,7 @@ from aya_plugins.modeling.scoring import row_sums
 from aya_plugins.modeling.vocabulary import check_same_tokens, check_vocabulary
 from aya_plugins.trainers.runtime.finish import start_of
 from aya_plugins.trainers.runtime.loop import start_accelerator
+from aya_plugins.trainers.runtime.out_of_memory import told_what_to_lower
 from aya_plugins.trainers.runtime.pairs import EncodedPairs, reward_measures
 from aya_plugins.trainers.runtime.reference import Reference, no_reference, reference_logps
 from aya_plugins.trainers.runtime.settings import LoopSettings
@@ -32,12 +33,13 @@ class PreferenceTrainer:
     settings: LoopSettings
     sft_weight: float
 
+    @told_what_to_lower("preference")
     def train(self, job: TrainingJob) -> Mapping[str, float]:
         """Train on `job.rows` from `job.start`, against `job.reference` or else the start."""
         start = start_of(job, "preference")
         if job.objective is None:
             raise AyaError("trainer 'preference' needs an objective; set `objective:` of the stage, such as {use: dpo}")
-        encoder = load_encoder(start, max_tokens=self.settings.max_tokens)
+        encoder = load_encoder(start, max_tokens=self.settings.max_tokens, scratch=job.work)
         accelerator = start_accelerator(self.settings)
 
         def make(rows: Sequence[Preference], where: Path) -> PreferenceTask:
@@ -106,7 +108,7 @@ class PreferenceTask:
         chosen, rejected = row_sums(module(self.pairs.batch(rows, device))).chunk(2)
         places = self.pairs.rows_of(rows)
         known = torch.from_numpy(self.reference.sums(places)).to(device).chunk(2)
-        tokens = torch.from_numpy(self.pairs.encoded.answer_tokens[places]).to(device).chunk(2)
+        tokens = torch.from_numpy(self.pairs.encoded.answer_tokens_of(places)).to(device).chunk(2)
         found = self.objective(PairLogps(chosen, rejected, known[0], known[1], tokens[0], tokens[1]))
         sums = {
             "loss": found.losses,
@@ -116,7 +118,7 @@ class PreferenceTask:
         }
         shares = {name: values.sum() / len(step_rows) for name, values in sums.items()}
         if self.sft_weight:
-            chosen_tokens = self.pairs.encoded.answer_tokens[2 * step_rows].sum()
+            chosen_tokens = self.pairs.encoded.answer_tokens_of(2 * step_rows).sum()
             shares["nll_loss"] = -chosen.sum() / int(chosen_tokens)
             shares["loss"] = shares["loss"] + self.sft_weight * shares["nll_loss"]
             shares["nll_loss"] = shares["nll_loss"].detach()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ import torch
 from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
 
-from aya_core.api import TrainingJob, content_of, model_folder, stable_hash
+from aya_core.api import StoppedError, TrainingJob, content_of, model_folder, stable_hash
 from aya_plugins.modeling.checkpoint import load_causal_lm
 from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.modeling.logps_store import Keys, LogpsStore, row_keys, write_beside
@@ -95,7 +96,8 @@ def reference_logps(
         share = todo[accelerator.process_index :: accelerator.num_processes]
         if share:
             report = job.report if accelerator.is_main_process else _say_nothing
-            keep = _Writer(store, known, settings.checkpoint_seconds, report)
+            every = math.inf if settings.checkpoint_seconds is None else settings.checkpoint_seconds
+            keep = _Writer(store, known, every, report, job.stopping)
             with accelerator.autocast():
                 _score(where, encoded, pad_id, accelerator.device, share, first, keep)
             keep.flush()
@@ -258,14 +260,17 @@ def _added(values: Sums, accelerator: Any) -> Sums:
 class _Writer:
     """Puts scored batches in memory, and in the store a shard at a time."""
 
-    def __init__(self, store: LogpsStore, known: _Known, every_seconds: float, report: Report) -> None:
+    def __init__(
+        self, store: LogpsStore, known: _Known, every_seconds: float, report: Report, stopping: Callable[[], bool]
+    ) -> None:
         self.store, self.known, self.every_seconds, self.report = store, known, every_seconds, report
+        self.stopping = stopping
         self.rows: list[Ints] = []
         self.logps: list[Sums] = []
         self.last = time.monotonic()
 
     def add(self, rows: Ints, logps: Sums) -> None:
-        """Take a batch."""
+        """Take a batch. Raises StoppedError where the run was told to stop; what was scored is then in the store."""
         self.known.put(rows, logps)
         self.rows.append(rows)
         self.logps.append(logps)
@@ -273,6 +278,9 @@ class _Writer:
             self.flush()
             left = int(self.known.is_missing.sum())
             self.report(0, 0, {"reference/rows": len(self.known.keys) - left})
+        if self.stopping():
+            self.flush()
+            raise StoppedError("told to stop while the reference scored rows; those that are scored are kept")
 
     def flush(self) -> None:
         """Write what waits."""

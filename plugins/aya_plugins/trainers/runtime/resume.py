@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -44,7 +44,8 @@ class Saves:
     the first one, and may be resumed by any number of processes; each process saves its own part of a sharded one.
 
     failed: saves that could not be written. The last good one is then kept, and training goes on. damaged: saves that were not what
-    was written, and are set aside.
+    was written, and are set aside. stopping: says whether the run was told to stop. latest: the last step whose save may be taken up;
+    None for any.
     """
 
     accelerator: Any
@@ -53,6 +54,8 @@ class Saves:
     model: Any
     optimizer: Any
     parts: Mapping[str, Stateful] = field(default_factory=dict)
+    stopping: Callable[[], bool] = lambda: False
+    latest: int | None = None
     last: float = field(default_factory=time.monotonic)
     failed: int = 0
     damaged: int = 0
@@ -108,12 +111,14 @@ class Saves:
         whole = self._whole()
         return whole[-1] if whole else None
 
-    def is_due(self) -> bool:
-        """Say whether to save now; all processes say the same."""
-        due = time.monotonic() - self.last >= self.every_seconds
+    def wanted(self) -> tuple[bool, bool]:
+        """Say whether to save now, and whether the run was told to stop; all processes say the same."""
+        due, is_stopping = time.monotonic() - self.last >= self.every_seconds, self.stopping()
         if self.accelerator.num_processes == 1:
-            return due
-        return self._all_agree(due or not self.accelerator.is_main_process)
+            return due, is_stopping
+        said = [due and self.accelerator.is_main_process, is_stopping]
+        votes = self.accelerator.reduce(torch.tensor(said, dtype=torch.int32, device=self.accelerator.device))
+        return bool(votes[0] > 0), bool(votes[1] > 0)
 
     def save(self, step: int) -> None:
         """Save what `restore` needs before `step`; where that fails, warn and keep the last good save."""
@@ -202,7 +207,18 @@ class Saves:
         return bool(votes == self.accelerator.num_processes)
 
     def _whole(self) -> list[Path]:
-        return sorted(path for path in self.work.glob("step-*") if not path.suffix)
+        found = sorted(path for path in self.work.glob("step-*") if not path.suffix)
+        return [path for path in found if self.latest is None or int(path.name.removeprefix("step-")) <= self.latest]
+
+
+def checkpoint_along(work: Path, step: int) -> Path:
+    """Where a checkpoint along a run waits for its end."""
+    return work / f"checkpoint-{step}"
+
+
+def kept_bytes(work: Path) -> int:
+    """How large the saves are that lie in a folder."""
+    return sum(file.stat().st_size for save in work.glob("step-*") for file in save.rglob("*") if file.is_file())
 
 
 def _files(save: Path) -> Iterator[Path]:

@@ -19,6 +19,7 @@ from aya_plugins.modeling.rows import Batch, Ints
 from aya_plugins.modeling.vocabulary import check_vocabulary
 from aya_plugins.trainers.runtime.finish import start_of
 from aya_plugins.trainers.runtime.loop import start_accelerator
+from aya_plugins.trainers.runtime.out_of_memory import told_what_to_lower
 from aya_plugins.trainers.runtime.pairs import EncodedPairs, reward_measures
 from aya_plugins.trainers.runtime.settings import LoopSettings
 from aya_plugins.trainers.runtime.showing import show_pairs
@@ -42,11 +43,12 @@ class RewardTrainer:
     settings: LoopSettings
     objective: BradleyTerry
 
+    @told_what_to_lower("reward")
     def train(self, job: TrainingJob) -> Mapping[str, float]:
         """Train on `job.rows` from `job.start`."""
         settings = self.settings
         start = start_of(job, "reward")
-        encoder = load_encoder(start, max_tokens=settings.max_tokens)
+        encoder = load_encoder(start, max_tokens=settings.max_tokens, scratch=job.work)
 
         def make(rows: Sequence[Preference], where: Path) -> RewardTask:
             pairs = EncodedPairs.of(encoder, rows, where, "reward", is_whole=self.objective.score == "head")
@@ -120,7 +122,7 @@ class RewardTask:
         device = next(module.parameters()).device
         rewards = module(self.pairs.batch(rows, device))
         if self.objective.score == "likelihood":
-            tokens = self.pairs.encoded.answer_tokens[self.pairs.rows_of(rows)]
+            tokens = self.pairs.encoded.answer_tokens_of(self.pairs.rows_of(rows))
             rewards = self.objective.beta * rewards.sum(1) / torch.from_numpy(tokens).to(device)
         chosen, rejected = rewards.chunk(2)
         sums = {

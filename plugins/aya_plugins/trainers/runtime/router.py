@@ -23,6 +23,7 @@ from aya_plugins.modeling.rows import Encoded, Ints
 from aya_plugins.modeling.settings import CheckpointSettings
 from aya_plugins.trainers.runtime.finish import start_of
 from aya_plugins.trainers.runtime.loop import start_accelerator
+from aya_plugins.trainers.runtime.out_of_memory import told_what_to_lower
 from aya_plugins.trainers.runtime.settings import LoopSettings
 from aya_plugins.trainers.runtime.training import Tasks, make_tasks, run, split
 
@@ -38,6 +39,7 @@ class RouterTrainer:
     prompts: Path
     temperature: float
 
+    @told_what_to_lower("router")
     def train(self, job: TrainingJob) -> Mapping[str, float]:
         """Train on `job.rows`, which are verdicts, from `job.start`."""
         settings = self.settings

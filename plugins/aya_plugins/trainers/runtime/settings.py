@@ -81,6 +81,24 @@ class Validation(Settings):
         return self
 
 
+class Checkpoints(Settings):
+    """Checkpoints that a run leaves on its way. Later stages, such as merges, name them `STAGE:step-STEP`, or `STAGE@CLUSTER:step-STEP`.
+
+    They hold what would be written if the run ended there; with `keep: best` the weights of that step, with `ema` the average.
+    """
+
+    every: int | None = Field(None, ge=1, description="Steps between two of them. The trainer must then have `steps`.")
+    at: tuple[int, ...] = Field((), description="The steps after which one is written.")
+
+    @model_validator(mode="after")
+    def _names_steps(self) -> Checkpoints:
+        if (self.every is None) == (not self.at):
+            raise ValueError("expected `every`, a number of steps, or `at`, a list of steps")
+        if any(step < 1 for step in self.at):
+            raise ValueError(f"at: {min(self.at)} is no step; steps are counted from 1")
+        return self
+
+
 class Launch(Settings):
     """On how many processes of this machine to train. Results do not depend on it, but for rounding."""
 
@@ -151,6 +169,8 @@ class LoopSettings(Settings):
         }
     )
 
+    length_settings: ClassVar[frozenset[str]] = frozenset({"steps", "epochs", "keep_state", "checkpoints"})
+
     learning_rate: float = Field(1e-5, gt=0, description="Peak learning rate of AdamW.")
     optimizer: Literal["adamw", "adamw-8bit"] = Field(
         "adamw", description="adamw-8bit keeps both moments in 8 bits (bitsandbytes): a quarter of their memory."
@@ -189,6 +209,9 @@ class LoopSettings(Settings):
         lt=1,
         description="Decay of a running average of the weights, such as 0.99; the average is what is measured and written.",
     )
+    disable_dropout: bool = Field(
+        False, description="Train without the dropout that the model's configuration sets; a LoRA's own stays."
+    )
     lora: Lora | None = Field(None, description="Train low-rank changes of frozen weights; None trains all weights.")
     validation: Validation = Field(Validation(), description="Rows that are measured on and not trained on.")
     precision: Literal["auto", "bf16", "float32"] = Field(
@@ -199,12 +222,22 @@ class LoopSettings(Settings):
         False, description="Compute activations again in the backward pass: less memory, a third more time."
     )
     log_every: int = Field(10, ge=1, description="Steps between two reports.")
-    checkpoint_seconds: float = Field(
+    checkpoint_seconds: float | None = Field(
         300,
         ge=0,
-        description="Time between two saves of the training state, which a killed run resumes from.",
+        description="Time between two saves of the training state, which a killed run resumes from; None saves only when the "
+        "run is told to stop.",
     )
 
+    checkpoints: Checkpoints | None = Field(
+        None,
+        description="Checkpoints to leave along the run, for merges and other stages to name; None leaves the last alone.",
+    )
+    keep_state: bool = Field(
+        False,
+        description="Keep the state of the finished run in the run folder's store. The same training with more `steps` or `epochs` goes on "
+        "from there, at the learning rates of its own schedule.",
+    )
     launch: Launch = Field(Launch(), description="On how many processes to train, and how these share the work.")
 
     @model_validator(mode="after")
@@ -215,6 +248,29 @@ class LoopSettings(Settings):
                 f"`batch_rows` {self.batch_rows} cannot be shared by `launch.processes` {processes}; make it a multiple"
             )
         return self
+
+    @model_validator(mode="after")
+    def _reaches_its_checkpoints(self) -> LoopSettings:
+        if self.checkpoints is None:
+            return self
+        if self.checkpoints.every is not None and self.steps is None:
+            raise ValueError(
+                "`checkpoints.every` needs `steps`: a plan names each checkpoint, and how many steps `epochs` make is known when the rows "
+                "are; set `steps`, or name the steps with `checkpoints.at`"
+            )
+        last = max((*self.checkpoints.at, self.checkpoints.every or 0))
+        if self.steps is not None and last > self.steps:
+            raise ValueError(f"`checkpoints` asks for one after step {last}, and the run ends after {self.steps}")
+        return self
+
+    @property
+    def checkpoint_steps(self) -> tuple[int, ...]:
+        """See `TrainerStrategy`."""
+        if self.checkpoints is None:
+            return ()
+        if self.checkpoints.every is None:
+            return tuple(sorted(set(self.checkpoints.at)))
+        return tuple(range(self.checkpoints.every, (self.steps or 0) + 1, self.checkpoints.every))
 
     @property
     def launcher(self) -> tuple[str, ...] | None:

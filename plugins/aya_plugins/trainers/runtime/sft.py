@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -19,8 +21,10 @@ from aya_plugins.modeling.vocabulary import check_vocabulary
 from aya_plugins.trainers.runtime import dropping
 from aya_plugins.trainers.runtime.finish import start_of, trainable
 from aya_plugins.trainers.runtime.loop import start_accelerator
+from aya_plugins.trainers.runtime.out_of_memory import told_what_to_lower
 from aya_plugins.trainers.runtime.settings import LoopSettings
 from aya_plugins.trainers.runtime.showing import show_demonstrations
+from aya_plugins.trainers.runtime.stored_rows import Seen, of_all
 from aya_plugins.trainers.runtime.training import make_tasks, read_parts, run
 
 
@@ -30,10 +34,11 @@ class SftTrainer:
 
     settings: LoopSettings
 
+    @told_what_to_lower("sft")
     def train(self, job: TrainingJob) -> Mapping[str, float]:
         """Train on `job.rows` from `job.start`."""
         start = start_of(job, "sft")
-        encoder = load_encoder(start, max_tokens=self.settings.max_tokens)
+        encoder = load_encoder(start, max_tokens=self.settings.max_tokens, scratch=job.work)
         parts = read_parts(job, Demonstration, self.settings)
         tasks = make_tasks(job, parts, lambda rows, where: SftTask.of(encoder, rows, where))
         accelerator = start_accelerator(self.settings)
@@ -62,20 +67,20 @@ class SftTask:
     @classmethod
     def of(cls, encoder: ChatEncoder, rows: Sequence[Demonstration], where: Path) -> SftTask:
         """Encode rows. Raises DataError when none has an answer left after truncation."""
-        encoded = encoder.answers([(row.prompt, row.completion) for row in rows])
+        encoded = encoder.answers(Seen(rows, lambda row: [(row.prompt, row.completion)]))
         kept = trainable(encoded, where, "sft")
         check_vocabulary(encoder.where, encoder.tokenizer, encoded, encoder.pad_id)
-        return cls(encoded, kept, encoder.pad_id, [rows[place].prompt for place in kept])
+        return cls(encoded, kept, encoder.pad_id, Seen(of_all(rows, kept), lambda row: [row.prompt]))
 
-    @property
+    @cached_property
     def lengths(self) -> Ints:
         """See `Task`."""
-        return self.encoded.lengths[self.kept]
+        return self.encoded.lengths_of(self.kept).astype(numpy.int32)  # type: ignore[return-value]
 
-    @property
+    @cached_property
     def answer_tokens(self) -> Ints:
         """See `Task`."""
-        return self.encoded.answer_tokens[self.kept]
+        return self.encoded.answer_tokens_of(self.kept).astype(numpy.int32)  # type: ignore[return-value]
 
     def account(self) -> Mapping[str, float]:
         """See `CountedTask`."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from accelerate import Accelerator
 
-from aya_core.api import AyaError, DataError, TrainingJob, read_rows, stable_hash
-from aya_plugins.trainers.runtime.finish import OfPrompt, write
-from aya_plugins.trainers.runtime.loop import fit
+from aya_core.api import AyaError, DataError, TrainingJob, stable_hash
+from aya_plugins.trainers.runtime.ahead import try_the_end
+from aya_plugins.trainers.runtime.finish import OfPrompt, write, write_along
+from aya_plugins.trainers.runtime.loop import Trained, fit
 from aya_plugins.trainers.runtime.settings import LoopSettings
+from aya_plugins.trainers.runtime.stored_rows import StoredRows, joined, some_of
 from aya_plugins.trainers.runtime.task import CountedTask
 
 Row = TypeVar("Row", bound=OfPrompt)
@@ -35,17 +38,19 @@ def split(job: TrainingJob, rows: Sequence[Row], others: Sequence[Row], settings
     """
     share = settings.validation.hold_back
     unseen = {row.prompt.id for row in others}
-    kept: list[Row] = []
-    measured = list(others)
-    for row in rows:
-        if row.prompt.id not in unseen:
-            (measured if is_held_back(row.prompt.id, share) else kept).append(row)
-    if rows and not kept:
+    kept, measured = rows, others
+    if share or unseen:
+        places, held_back = array("q"), array("q")
+        for place, row in enumerate(rows):
+            if row.prompt.id not in unseen:
+                (held_back if is_held_back(row.prompt.id, share) else places).append(place)
+        kept, measured = some_of(rows, places), joined(others, some_of(rows, held_back))
+    if len(rows) and not len(kept):
         raise DataError(
             f"{job.rows}: all {len(rows)} rows are held out to be measured on, and none is left to train on; lower "
             "validation.hold_back, or give the stage other rows for validation"
         )
-    if not measured and settings.validation.every is not None:
+    if not len(measured) and settings.validation.every is not None:
         why = f"a share of {share:g} of its prompts holds none back" if share else "none are held out"
         raise AyaError(
             f"{job.rows}: there are no rows to measure on, as {why}; raise validation.hold_back, or give the stage rows for "
@@ -76,7 +81,7 @@ class Tasks(Generic[Made]):
 def read_parts(job: TrainingJob, record: type[Row], settings: LoopSettings) -> Parts[Row]:
     """Read the rows of a job, and part those to be measured on."""
     rows, others = (
-        list(read_rows(folder, cast(Any, record))) if folder else [] for folder in (job.rows, job.validation)
+        StoredRows(folder, record, stopping=job.stopping) if folder else [] for folder in (job.rows, job.validation)
     )
     return split(job, rows, others, settings)
 
@@ -84,7 +89,7 @@ def read_parts(job: TrainingJob, record: type[Row], settings: LoopSettings) -> P
 def make_tasks(job: TrainingJob, parts: Parts[Row], make: Callable[[Sequence[Row], Path], Made]) -> Tasks[Made]:
     """Make a task of each part of a job's rows. make: is given rows, and the folder they lie in for its messages."""
     training = make(parts.training, job.rows)
-    if not parts.validation:
+    if not len(parts.validation):
         return Tasks(parts.rows, training, None, training.account())
     validation = make(parts.validation, job.validation or job.rows)
     counts = {"held_back_rows": len(parts.rows) - len(parts.training), "validation_rows": len(validation.lengths)}
@@ -96,7 +101,12 @@ def run(
 ) -> Mapping[str, float]:
     """Train a module, whose `model` is a transformers model, write its checkpoint, and return the final measures."""
     task = tasks.training
-    trained = fit(accelerator, module, task, settings, job, tasks.validation)
-    return write(
-        trained, module, tokenizer, job, name=task.name, settings=settings, rows=tasks.rows, account=tasks.account
-    )
+    if accelerator.is_main_process:
+        try_the_end(job, settings, module.model, tokenizer, task.prompts, name=task.name)
+    said: Any = {"name": task.name, "settings": settings, "rows": tasks.rows, "account": tasks.account}
+
+    def keep(step: int, now: Trained) -> None:
+        write_along(step, now, module, tokenizer, job, **said)
+
+    trained = fit(accelerator, module, task, settings, job, tasks.validation, keep)
+    return write(trained, module, tokenizer, job, **said)
