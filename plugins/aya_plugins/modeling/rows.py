@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,12 +22,19 @@ class Encoded:
     answers: (rows,), the first token of the answer, counted within the row; the row's length where there is
     no answer.
     truncated: (rows,) bool, rows that were cut at the end to fit.
+    between: (tokens,) bool, tokens after the beginning of the answer that are not the assistant's: turns of others between several
+    that are learned. None where there are none.
+    refused: (rows,) why a row has no answer to learn from; empty where it has. None where no row is refused.
+    unlike: (rows,) bool, rows whose prompt has other tokens when the model is asked. None where there is none.
     """
 
     ids: NDArray[numpy.int32]
     starts: Ints
     answers: Ints
     truncated: NDArray[numpy.bool_]
+    between: NDArray[numpy.bool_] | None = None
+    refused: NDArray[numpy.str_] | None = None
+    unlike: NDArray[numpy.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.answers)
@@ -40,13 +47,21 @@ class Encoded:
     @property
     def answer_tokens(self) -> Ints:
         """Tokens of each answer, its end of turn included."""
-        return self.lengths - self.answers
+        return self.lengths - self.answers - self._tokens_between
 
     @property
     def scored_tokens(self) -> Ints:
         """Tokens of each answer that have a log-probability: all but the first of a row, which nothing precedes."""
-        scored: Ints = self.lengths - numpy.maximum(self.answers, numpy.minimum(1, self.lengths))
+        scored: Ints = self.lengths - numpy.maximum(self.answers, numpy.minimum(1, self.lengths)) - self._tokens_between
         return scored
+
+    @property
+    def _tokens_between(self) -> Ints:
+        """Of each row, tokens after the beginning of its answer that are no part of it."""
+        if self.between is None:
+            return numpy.zeros(len(self), dtype=numpy.int64)
+        ends = numpy.concatenate([[0], numpy.cumsum(self.between, dtype=numpy.int64)])
+        return numpy.diff(ends[self.starts])
 
     def row(self, index: int) -> list[int]:
         """The token ids of one row."""
@@ -56,9 +71,17 @@ class Encoded:
     def take(self, rows: Ints) -> Encoded:
         """The named rows, in the order named."""
         lengths = self.lengths[rows]
-        ids = self.ids[spans(self.starts[rows], lengths)]
+        places = spans(self.starts[rows], lengths)
         starts = numpy.concatenate([[0], numpy.cumsum(lengths)]).astype(numpy.int64)
-        return Encoded(ids, starts, self.answers[rows], self.truncated[rows])
+        return Encoded(
+            self.ids[places],
+            starts,
+            self.answers[rows],
+            self.truncated[rows],
+            None if self.between is None else self.between[places],
+            None if self.refused is None else self.refused[rows],
+            None if self.unlike is None else self.unlike[rows],
+        )
 
 
 def spans(starts: Ints, lengths: Ints) -> Ints:
@@ -75,13 +98,30 @@ class RowGatherer:
         self.max_tokens = max_tokens
         self.chunks: list[NDArray[numpy.int32]] = []
         self.lengths: list[int] = [0]
+        self._tokens = 0
         self.answers: list[int] = []
         self.truncated: list[bool] = []
+        self.between: list[tuple[int, int]] = []
+        self.refused: list[str] = []
+        self.unlike: list[bool] = []
 
-    def add(self, ids: list[int], first: int, *, may_cut: bool = True) -> None:
-        """Add a row. first: the token that its answer begins with."""
+    def add(
+        self, ids: list[int], first: int, *, may_cut: bool = True, between: Sequence[tuple[int, int]] = (), refused: str = "",
+        is_unlike: bool = False,
+    ) -> None:  # fmt: skip
+        """Add a row. first: the token that its answer begins with. between: from which token up to which it is no part of the answer.
+
+        refused, is_unlike: as in `Encoded`.
+        """
         is_long = may_cut and len(ids) > self.max_tokens
         kept = ids[: self.max_tokens] if is_long else ids
+        before = self._tokens
+        self._tokens += len(kept)
+        self.between += [
+            (before + start, before + min(stop, len(kept))) for start, stop in between if start < len(kept)
+        ]
+        self.refused.append(refused)
+        self.unlike.append(is_unlike)
         self.chunks.append(numpy.array(kept, dtype=numpy.int32))
         self.lengths.append(len(kept))
         self.answers.append(min(first, len(kept)))
@@ -94,7 +134,18 @@ class RowGatherer:
             numpy.cumsum(self.lengths, dtype=numpy.int64),
             numpy.array(self.answers, dtype=numpy.int64),
             numpy.array(self.truncated, dtype=numpy.bool_),
+            self._between(),
+            numpy.array(self.refused) if any(self.refused) else None,
+            numpy.array(self.unlike, dtype=numpy.bool_) if any(self.unlike) else None,
         )
+
+    def _between(self) -> NDArray[numpy.bool_] | None:
+        if not self.between:
+            return None
+        found = numpy.zeros(self._tokens, dtype=numpy.bool_)
+        for start, stop in self.between:
+            found[start:stop] = True
+        return found
 
 
 class Batch(NamedTuple):
@@ -157,6 +208,9 @@ def collate(encoded: Encoded, rows: Ints, pad_id: int, device: torch.device | st
     time = numpy.arange(ids.shape[1])
     # The first token of a row has no hidden state before it, so it cannot be scored.
     is_target = is_inside & (time >= numpy.maximum(answers, 1)[:, None])
+    if encoded.between is not None:
+        places = numpy.minimum(encoded.starts[rows][:, None] + time, len(encoded.ids) - 1)
+        is_target &= ~encoded.between[places]
     row, column = numpy.nonzero(is_target)
     width = max(1, int((lengths - answers).max()))
     tensors = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy
 from numpy.typing import NDArray
 
 from aya_core.api import DataError, Preference, normalize
+from aya_plugins.modeling.chat import REWRITTEN
 from aya_plugins.modeling.rows import Encoded, Ints
 
 Reasons = NDArray[numpy.str_]
@@ -19,20 +21,30 @@ TOO_LONG = "prompt too long"
 NO_ANSWER = "no answer token"
 EQUAL_TEXTS = "chosen equals rejected"
 EQUAL_TOKENS = "chosen equals rejected as tokens"
+UNPAIRED = "one answer and no pair"
 
 REMEDIES = {
     TOO_LONG: "raise max_tokens, or leave long prompts out",
     NO_ANSWER: "look at the rows with `aya show-tokens`",
     EQUAL_TEXTS: "make pairs of answers that differ",
     EQUAL_TOKENS: "raise max_tokens, if answers differ beyond it",
+    UNPAIRED: "train on pairs, or with an objective for single answers, such as kto",
+    REWRITTEN: "use a template that keeps the generation prompt and does not rewrite earlier turns: training_template takes a file with "
+    "one for training alone, chat_template one to be stored",
 }
+
+OTHERWISE = "look at the rows with `aya show-tokens`, and leave them out or give a template that writes them whole (chat_template)"
+"""What helps where a chat template does not write rows whole."""
 
 
 def why_not_rows(encoded: Encoded) -> Reasons:
     """Say of each row why it is dropped: nothing of its answer has a log-probability.
 
-    Either its prompt alone reaches `max_tokens`, or the template writes nothing for the answer.
+    Either its prompt alone reaches `max_tokens`, or the template does not write all of the row, or nothing for the answer.
     """
+    if encoded.refused is not None:
+        found = [encoded.refused != "", encoded.scored_tokens > 0, encoded.truncated]
+        return numpy.select(found, [encoded.refused, "", TOO_LONG], NO_ANSWER)
     return numpy.select([encoded.scored_tokens > 0, encoded.truncated], ["", TOO_LONG], NO_ANSWER)
 
 
@@ -43,15 +55,19 @@ def why_not_pairs(encoded: Encoded, rows: Sequence[Preference]) -> Reasons:
     the tokens that are left of them. A pair of equal rows has the same log-probabilities and so pushes nowhere.
     """
     chosen, rejected = why_not_rows(encoded).reshape(-1, 2).T
-    equal = [normalize(row.chosen) == normalize(row.rejected) for row in rows]
+    single = [not row.is_pair for row in rows]
+    equal = [
+        normalize(row.chosen or "") == normalize(row.rejected or "") and row.chosen_more == row.rejected_more
+        for row in rows
+    ]
     lengths = encoded.lengths.reshape(-1, 2)
     same = lengths[:, 0] == lengths[:, 1]
     for pair in numpy.flatnonzero(same):
         one, other = (encoded.ids[encoded.starts[row] : encoded.starts[row + 1]] for row in (2 * pair, 2 * pair + 1))
         same[pair] = (one == other).all()
     return numpy.select(
-        [chosen != "", rejected != "", numpy.array(equal, dtype=bool), same],
-        [chosen, rejected, numpy.array(EQUAL_TEXTS), numpy.array(EQUAL_TOKENS)],
+        [numpy.array(single, dtype=bool), chosen != "", rejected != "", numpy.array(equal, dtype=bool), same],
+        [numpy.array(UNPAIRED), chosen, rejected, numpy.array(EQUAL_TEXTS), numpy.array(EQUAL_TOKENS)],
         "",
     )
 
@@ -64,15 +80,43 @@ def kept(reasons: Reasons, where: Path, name: str) -> Ints:
             raise DataError(f"{where}: no rows; trainer '{name}' has nothing to learn from")
         counts = Counter(reasons.tolist())
         counted = ", ".join(f"{reason}: {count}" for reason, count in sorted(counts.items()))
-        remedy = REMEDIES[counts.most_common(1)[0][0]]
+        remedy = REMEDIES.get(counts.most_common(1)[0][0], OTHERWISE)
         raise DataError(
             f"{where}: all {len(reasons)} rows are dropped ({counted}); trainer '{name}' has nothing to learn from; {remedy}"
         )
     return places
 
 
-def account(reasons: Reasons, truncated: NDArray[numpy.bool_]) -> Mapping[str, float]:
-    """Count the rows that were cut and those that were dropped, altogether and as `dropped/REASON`."""
+def account(
+    reasons: Reasons, truncated: NDArray[numpy.bool_], *, cut: int = 0, unlike: NDArray[numpy.bool_] | None = None
+) -> Mapping[str, float]:
+    """Count the rows that were cut and those that were dropped, altogether and as `dropped/REASON`.
+
+    cut: rows with an answer that was cut when it was sampled. unlike: see `Encoded`; rows that are dropped do not count.
+    """
     counts = Counter(reason for reason in reasons.tolist() if reason)
     by_reason = {f"dropped/{reason}": count for reason, count in sorted(counts.items())}
-    return {"truncated_rows": int(truncated.sum()), "dropped_rows": sum(counts.values()), **by_reason}
+    found = {"truncated_rows": int(truncated.sum()), "dropped_rows": sum(counts.values()), **by_reason}
+    if cut:
+        found[UNENDED] = cut
+    return {**found, **unlike_account(unlike if unlike is None else unlike & (reasons == ""))}
+
+
+UNENDED = "answers_cut_when_sampled_rows"
+"""Counts rows with an answer that was cut when it was sampled, and so is learned without an end."""
+
+UNLIKE = "prompts_unlike_sampling_rows"
+"""Counts rows whose prompt has other tokens when the model is asked."""
+
+
+def unlike_account(unlike: NDArray[numpy.bool_] | None) -> Mapping[str, float]:
+    """Count the rows whose prompt has other tokens when the model is asked, and warn of them; nothing where there is none."""
+    if unlike is None or not unlike.any():
+        return {}
+    count = int(unlike.sum())
+    warnings.warn(
+        f"{count:,} of {len(unlike):,} rows: the tokens of the prompt in training are not those by which the model is asked, because the "
+        "training template writes it otherwise, or a token spans prompt and answer; see `aya show-tokens`",
+        stacklevel=2,
+    )
+    return {UNLIKE: count}

@@ -11,8 +11,6 @@ from safetensors import SafetensorError
 
 from aya_core.api import UNKNOWN_LANGUAGE, AyaError, DataError, Prompt, Settings, TrainingJob
 from aya_plugins.modeling.checkpoint import load_config, parents, save_checkpoint
-from aya_plugins.modeling.rows import Encoded, Ints
-from aya_plugins.trainers.runtime.dropping import kept, why_not_rows
 from aya_plugins.trainers.runtime.loop import Trained
 
 
@@ -35,11 +33,6 @@ def stored_dtype(start: Path) -> torch.dtype:
     """Say in which dtype a checkpoint is stored; the trained one is stored in the same."""
     dtype = load_config(start).dtype
     return dtype if isinstance(dtype, torch.dtype) else torch.float32
-
-
-def trainable(encoded: Encoded, rows: Path, name: str) -> Ints:
-    """Name the rows that have an answer left to learn from. Raises DataError when there is none."""
-    return kept(why_not_rows(encoded), rows, name)
 
 
 def write(

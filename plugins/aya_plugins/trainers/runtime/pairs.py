@@ -13,6 +13,7 @@ from aya_core.api import Preference, Prompt
 from aya_plugins.modeling.chat import ChatEncoder
 from aya_plugins.modeling.rows import Batch, Encoded, Ints, collate
 from aya_plugins.trainers.runtime import dropping
+from aya_plugins.trainers.runtime.chat import compared
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,15 @@ class EncodedPairs:
         cls, encoder: ChatEncoder, rows: Sequence[Preference], where: Path, name: str, *, is_whole: bool = False
     ) -> EncodedPairs:
         """Encode pairs, to the last token of the template if `is_whole`. Raises DataError when none is left."""
-        answers = [(row.prompt, text) for row in rows for text in (row.chosen, row.rejected)]
-        encoded = encoder.answers(answers, is_whole=is_whole)
+        answers = compared(rows)
+        encoded = encoder.answers(answers, is_whole=is_whole, refuses=True)
         reasons = dropping.why_not_pairs(encoded, rows)
         kept = dropping.kept(reasons, where, name)
-        counts = dropping.account(reasons, encoded.truncated[0::2] | encoded.truncated[1::2])
+        cut = sum(answers[2 * place].is_cut or answers[2 * place + 1].is_cut for place in kept)
+        unlike = None if encoded.unlike is None else encoded.unlike[0::2] | encoded.unlike[1::2]
+        counts = dropping.account(
+            reasons, encoded.truncated[0::2] | encoded.truncated[1::2], cut=0 if is_whole else cut, unlike=unlike
+        )
         both = numpy.stack([2 * kept, 2 * kept + 1], axis=1).reshape(-1)
         return cls(encoded.take(both), encoder.pad_id, [rows[place].prompt for place in kept], counts)
 

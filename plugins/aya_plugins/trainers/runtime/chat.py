@@ -1,0 +1,68 @@
+"""How trainers write conversations: by the start's own chat template, or by one that they are given."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from aya_core.api import CUT, AyaError, Demonstration, Preference, TrainingJob
+from aya_plugins.modeling.chat import Answer, ChatEncoder
+from aya_plugins.modeling.chat_templates import fit_model
+from aya_plugins.modeling.checkpoint import load_encoder
+
+
+def encoder_of(start: Path, settings: Any) -> ChatEncoder:
+    """Read the tokenizer of a start, with the chat template that settings give it."""
+    return load_encoder(
+        start,
+        max_tokens=settings.max_tokens,
+        chat_template=settings.chat_template,
+        training_template=settings.training_template,
+    )
+
+
+def begin_chat(model: Any, encoder: ChatEncoder, settings: Any) -> None:
+    """Make a model fit a template that it was given. Raises AyaError where new tokens cannot be learned."""
+    given = encoder.given
+    if given is None:
+        return
+    if given.added and settings.lora is not None:
+        raise AyaError(
+            f"{given}: a LoRA leaves their embeddings frozen, so they are never learned; train without `lora` first, or give a template "
+            "whose tokens the vocabulary has"
+        )
+    fit_model(model, encoder.tokenizer, given)
+
+
+def check_reference(encoder: ChatEncoder, job: TrainingJob) -> None:
+    """Refuse a template whose new tokens the start lacks, where the start is compared with. Raises AyaError."""
+    given = encoder.given
+    if given is not None and given.added and job.needs_reference:
+        raise AyaError(
+            f"{given}: the reference has no such tokens; give the template in supervised training first, and start from its checkpoint"
+        )
+
+
+def say_template(encoder: ChatEncoder) -> None:
+    """Say what became of a template that was given."""
+    if encoder.given is not None:
+        warnings.warn(f"{encoder.where}: {encoder.given}", stacklevel=2)
+
+
+def demonstrated(rows: Iterable[Demonstration]) -> list[Answer]:
+    """The answers of demonstrations or groups; those that were cut get no end."""
+    return [Answer(row.prompt, row.completion, row.more, row.finish_reason in CUT) for row in rows]
+
+
+def compared(rows: Iterable[Preference]) -> list[Answer]:
+    """Both answers of each pair, one after the other; those that were cut get no end. A missing one is empty: the row is dropped."""
+    return [
+        Answer(row.prompt, text or "", more, ended in CUT)
+        for row in rows
+        for text, more, ended in (
+            (row.chosen, row.chosen_more, row.chosen_finish_reason),
+            (row.rejected, row.rejected_more, row.rejected_finish_reason),
+        )
+    ]
