@@ -81,7 +81,7 @@ class Prompt(Columns):
     """A question to be answered in one language.
 
     id: unique within its data set; ties answers, verdicts and scores together.
-    messages: the turns so far; the last is the user's.
+    messages: the turns so far; the last is the user's, or a tool's. None at all for a text that is learned as it is.
     reference: the known right answer, or None.
     meta: whatever else the source knows (task, category, ...), as text.
     item: what the same question is called in every language that it is asked in, so that errors take it for one; None where that
@@ -119,7 +119,7 @@ class Prompt(Columns):
     @property
     def text(self) -> str:
         """The last turn, which is what is asked."""
-        return self.messages[-1]["content"]
+        return self.messages[-1]["content"] if self.messages else ""
 
     def to_values(self) -> Sequence[Any]:
         """The values of this prompt's row."""
@@ -151,6 +151,7 @@ class Demonstration(Columns):
 
     source: who wrote the answer; finish_reason: how it ended, as in `Completion`; each where that is known.
     more: what the answer holds beside its text, as in `Message`.
+    prompt_tokens: of the prompt as the model read it that is trained on its own answer; None where it is another's, or not known.
     """
 
     prompt: Prompt
@@ -159,31 +160,34 @@ class Demonstration(Columns):
     score: float | None = None
     finish_reason: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
+    prompt_tokens: int | None = None
 
     columns: ClassVar[Mapping[str, str]] = {
         **Prompt.columns, "completion": "messages", "source": "string", "score": "float", "finish_reason": "string",
+        "prompt_tokens": "int",
     }  # fmt: skip
-    defaults: ClassVar[Mapping[str, Any]] = {**Prompt.defaults, "finish_reason": None}
-    rare: ClassVar[frozenset[str]] = Prompt.rare
+    defaults: ClassVar[Mapping[str, Any]] = {**Prompt.defaults, "finish_reason": None, "prompt_tokens": None}
+    rare: ClassVar[frozenset[str]] = Prompt.rare | {"prompt_tokens"}
 
     @property
     def is_rare(self) -> bool:
-        """Whether it has tools, or a turn of more than text."""
-        return bool(self.more) or self.prompt.is_rare
+        """Whether it has tools, a turn of more than text, or a number of prompt tokens."""
+        return bool(self.more) or self.prompt_tokens is not None or self.prompt.is_rare
 
     def to_values(self) -> Sequence[Any]:
         """The values of this demonstration's row."""
         answer = _assistant(self.completion, self.more)
-        return *self.prompt.to_values(), answer, self.source, self.score, self.finish_reason
+        return *self.prompt.to_values(), answer, self.source, self.score, self.finish_reason, self.prompt_tokens
 
     @classmethod
     def from_values(cls, *values: Any) -> Demonstration:
         """Read back what `to_values` gave."""
-        *prompt, completion, source, score, finish_reason = values
+        *prompt, completion, source, score, finish_reason, prompt_tokens = values
         (answer,) = _read(completion)
         return cls(
-            Prompt.from_values(*prompt), answer["content"], source, score, finish_reason, answer.get("more", NO_MORE)
-        )
+            Prompt.from_values(*prompt), answer["content"], source, score, finish_reason, answer.get("more", NO_MORE),
+            prompt_tokens,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +199,7 @@ class Preference(Columns):
     round: 0 for offline pairs, 1, 2, ... for the rounds of online training.
     chosen_finish_reason, rejected_finish_reason: how each answer ended, as in `Completion`; None where that is not known.
     chosen_more, rejected_more: what each answer holds beside its text, as in `Message`.
+    prompt_tokens: as in `Demonstration`.
     """
 
     prompt: Prompt
@@ -209,21 +214,22 @@ class Preference(Columns):
     rejected_finish_reason: str | None = None
     chosen_more: Mapping[str, Any] = field(default_factory=dict)
     rejected_more: Mapping[str, Any] = field(default_factory=dict)
+    prompt_tokens: int | None = None
 
     columns: ClassVar[Mapping[str, str]] = {
         **Prompt.columns, "chosen": "messages", "rejected": "messages", "chosen_model": "string",
         "rejected_model": "string", "chosen_score": "float", "rejected_score": "float", "margin": "float", "round": "int",
-        "chosen_finish_reason": "string", "rejected_finish_reason": "string",
+        "chosen_finish_reason": "string", "rejected_finish_reason": "string", "prompt_tokens": "int",
     }  # fmt: skip
     defaults: ClassVar[Mapping[str, Any]] = {
-        **Prompt.defaults, "chosen_finish_reason": None, "rejected_finish_reason": None,
+        **Prompt.defaults, "chosen_finish_reason": None, "rejected_finish_reason": None, "prompt_tokens": None,
     }  # fmt: skip
-    rare: ClassVar[frozenset[str]] = Prompt.rare
+    rare: ClassVar[frozenset[str]] = Prompt.rare | {"prompt_tokens"}
 
     @property
     def is_rare(self) -> bool:
-        """Whether it has tools, or a turn of more than text."""
-        return bool(self.chosen_more or self.rejected_more) or self.prompt.is_rare
+        """Whether it has tools, a turn of more than text, or a number of prompt tokens."""
+        return bool(self.chosen_more or self.rejected_more) or self.prompt_tokens is not None or self.prompt.is_rare
 
     @property
     def is_pair(self) -> bool:
@@ -243,7 +249,7 @@ class Preference(Columns):
             *self.prompt.to_values(), _assistant(self.chosen, self.chosen_more),
             _assistant(self.rejected, self.rejected_more), self.chosen_model, self.rejected_model, self.chosen_score,
             self.rejected_score, self.margin, self.round,
-            self.chosen_finish_reason, self.rejected_finish_reason,
+            self.chosen_finish_reason, self.rejected_finish_reason, self.prompt_tokens,
         )  # fmt: skip
 
     @classmethod
@@ -261,12 +267,13 @@ class Preference(Columns):
             round,
             ended,
             other_ended,
+            prompt_tokens,
         ) = values
         better, worse = (None if turns is None else _read(turns)[-1] for turns in (chosen, rejected))
         return cls(
             Prompt.from_values(*prompt), better and better["content"], worse and worse["content"], chosen_model,
             rejected_model, chosen_score, rejected_score, round, ended, other_ended,
-            (better or {}).get("more", NO_MORE), (worse or {}).get("more", NO_MORE),
+            (better or {}).get("more", NO_MORE), (worse or {}).get("more", NO_MORE), prompt_tokens,
         )  # fmt: skip
 
 

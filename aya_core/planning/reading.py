@@ -48,6 +48,10 @@ def read_data(work: Work) -> Mapping[str, Any]:
             if kind == "groups" and isinstance(row, Demonstration) and row.score is None:
                 raise DataError(f"an answer to '{prompt.id}' has no score; groups need one of each answer")
             if kind == "prompts":
+                if not prompt.messages:
+                    raise DataError(
+                        f"row '{prompt.id}' is a text without a prompt, which trainers learn as it is; expected prompts{_read_as(dataset)}"
+                    )
                 if prompt.more:
                     raise DataError(
                         f"prompt '{prompt.id}' holds more than text ({prompt.more}), which teachers and judges would not see; leave such "

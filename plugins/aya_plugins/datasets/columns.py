@@ -33,6 +33,7 @@ from aya_core.api import (
     ExampleRow,
     Field,
     IdSet,
+    Message,
     Preference,
     Prompt,
     Settings,
@@ -182,7 +183,7 @@ class Table:
         reference = look_up(line, columns.reference, ("reference",))
         if reference is not None and (isinstance(reference, bool) or not isinstance(reference, (str, int, float))):
             raise DataError(f"{line.place}: the reference is a {type(reference).__name__}; expected a text or a number")
-        last = found.prompt[-1]
+        last = found.prompt[-1] if found.prompt else NO_QUESTION
         if last["role"] not in ("user", "tool"):
             raise DataError(f"{line.place}: the last message of the prompt is the {last['role']}'s, not the user's")
         if last["role"] == "user" and not last["content"].strip():
@@ -205,6 +206,9 @@ class Table:
             )
         return prompt
 
+
+NO_QUESTION: Message = {"role": "tool", "content": ""}
+"""Stands for the question of a text that answers none."""
 
 UNANSWERED = "conversations without a last answer"
 

@@ -12,6 +12,7 @@
 | question, response (OpenOrca, with system_prompt) | a demonstration |
 | instruction, completions with scores (UltraFeedback) | a preference: the best answer and the worst |
 | prompt, instruction or inputs alone | a prompt |
+| text alone | a demonstration without a prompt: a text to learn as it is |
 """
 
 from __future__ import annotations
@@ -100,7 +101,10 @@ def read_row(line: Line, names: Columns) -> Found:
                 f"{line.place}: 'completions' with 'labels' are steps for a reward model of steps, which no trainer here learns from; "
                 "expected chosen and rejected, or a completion with a label"
             )
-    asked = _asked(line, names) or _no_prompt(line, names)
+    asked = _asked(line, names)
+    if asked is None and names.prompt is None and isinstance(text := line.row.get("text"), str) and text.strip():
+        return Found("text from 'text', without a prompt", (), (assistant_turn(text),))
+    asked = asked or _no_prompt(line, names)
     return Found(asked.how, asked.messages)
 
 

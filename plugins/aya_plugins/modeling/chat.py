@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from aya_core.api import NO_MORE, Context, DataError, Message, Prompt, assistant_turn
-from aya_plugins.modeling.chat_templates import GivenTemplate
+from aya_plugins.modeling.chat_templates import BUNDLED, GivenTemplate
 from aya_plugins.modeling.decoding import AnswerDecoder
 from aya_plugins.modeling.rows import Encoded, RowGatherer
 from aya_plugins.modeling.whole_turns import FAULTS, RefusedError, Spelled, is_kept, spell
@@ -34,12 +34,14 @@ DROPS_ANSWER = "the chat template leaves out a part of the answer"
 
 
 class Answer(NamedTuple):
-    """An answer to a prompt. more: what it holds beside its text, see `Message`. is_cut: it did not end by itself, and gets no end."""
+    """An answer to a prompt. more: what it holds beside its text, see `Message`. is_cut: it did not end by itself, and gets no
+    end. asked: tokens of the prompt when it was sampled; 0 where that is not known."""
 
     prompt: Prompt
     text: str
     more: Mapping[str, Any] = NO_MORE
     is_cut: bool = False
+    asked: int = 0
 
 
 class _TemplateError(DataError):
@@ -211,9 +213,11 @@ class ChatEncoder:
         true, rows that the template does not write whole are marked instead (`Encoded.refused`).
         """
         answers = [Answer(*pair) for pair in pairs]
-        if not is_whole:
-            for answer in answers[:1]:
-                self._check_marker(answer.prompt)
+        chats = next((one.prompt for one in answers if one.prompt.messages), None)
+        if chats is not None:
+            self._check_template()
+            if not is_whole:
+                self._check_marker(chats)
         rows = RowGatherer(self.max_tokens)
         for start in range(0, len(answers), CHUNK):
             for row in self._rows(answers[start : start + CHUNK], is_whole, learns_all, refuses):
@@ -257,7 +261,7 @@ class ChatEncoder:
                 yield _Row(encoding.ids, len(encoding.ids), refused=DROPS_ANSWER)
                 continue
             first = _first_token_after(encoding, len(head), len(text))
-            is_unlike = sampled != head or _is_spanned(encoding, len(head), first)
+            is_unlike = sampled != head or _is_spanned(encoding, len(head), first) or one.asked not in (0, first)
             if is_dropped:
                 yield _Row(encoding.ids[:first], first, is_unlike=is_unlike)
                 continue
@@ -274,6 +278,8 @@ class ChatEncoder:
 
     def _row(self, answer: Answer, is_whole: bool, learns_all: bool) -> _Row:
         """Encode an answer of any kind, or say why the template does not write it."""
+        if not answer.prompt.messages:
+            return self._text_row(answer)
         turns = [*self.system, *answer.prompt.messages, assistant_turn(answer.text, answer.more)]
         tools = None if answer.prompt.tools is None else json.loads(answer.prompt.tools)
         last = len(turns) - 1
@@ -306,10 +312,17 @@ class ChatEncoder:
         is_unlike = any(
             _is_spanned(encoding, len(heads[place]), span[0]) for place, span in zip(learned, spans, strict=True)
         )
+        is_unlike |= answer.asked not in (0, spans[-1][0])
         if self.training_template is not None:
             is_unlike |= self._write(spelled[:-1], tools, is_complete=False, is_training=False) != heads[last]
         between = [(stop, begins) for (_, stop), (begins, _) in pairwise(spans)]
         return _Row(ids, first, between, is_unlike=is_unlike)
+
+    def _text_row(self, answer: Answer) -> _Row:
+        """A text that answers nothing, with the tokenizer's own tokens around it and an end; no template has a part in it."""
+        (ids,) = self.encode_texts([answer.text])
+        has_end = answer.is_cut or ids[-1:] == [self.tokenizer.eos_token_id]
+        return _Row(ids if has_end else [*ids, self.tokenizer.eos_token_id], 0)
 
     def _span(
         self, turns: Sequence[Spelled], tools: Any, place: int, said: str, head: str, text: str, encoding: Any
@@ -432,6 +445,14 @@ class ChatEncoder:
             return ""
         return text[text.rfind(PROBE) + len(PROBE) :] if PROBE in text else ""
 
+    def _check_template(self) -> None:
+        if not self.tokenizer.chat_template:
+            raise DataError(
+                f"{self.where}: its tokenizer has no chat template to write a conversation with; ask it as text (`prompting: text`), or "
+                "copy chat_template.jinja from the model it was made of. Training gives a base model one by `chat_template` of the "
+                f"trainer: {', '.join(BUNDLED)}, a file, or another model"
+            )
+
     def _rewritten(self, prompt: Prompt, head: str, text: str) -> DataError:
         return DataError(
             f"{self.where}: its chat template renders prompt '{prompt.id}' differently once it is answered; "
@@ -464,11 +485,7 @@ class ChatEncoder:
         return self._render([list(prompt.messages) for prompt in prompts], is_complete=False)
 
     def _render(self, conversations: list[list[Message]], *, is_complete: bool, is_training: bool = False) -> list[str]:
-        if not self.tokenizer.chat_template:
-            raise DataError(
-                f"{self.where}: its tokenizer has no chat template to write a conversation with; ask it as text (`prompting: text`), or "
-                "copy chat_template.jinja from the model it was made of"
-            )
+        self._check_template()
         if self.system:
             conversations = [[*self.system, *turns] for turns in conversations]
         try:
@@ -520,7 +537,7 @@ def _is_spanned(encoding: Any, border: int, first: int) -> bool:
 def _is_plain(answer: Answer, learns_all: bool) -> bool:
     """Whether prompt and answer are texts, and nothing but the answer is learned."""
     prompt = answer.prompt
-    if answer.more or prompt.tools is not None:
+    if answer.more or prompt.tools is not None or not prompt.messages:
         return False
     return not any(
         "more" in turn or turn["role"] == "tool" or (learns_all and turn["role"] == "assistant")

@@ -21,7 +21,7 @@ from transformers import (
 
 from aya_core.api import DataError, model_folder
 from aya_plugins.modeling.chat import ChatEncoder
-from aya_plugins.modeling.chat_templates import BUNDLED, give_template, read_template
+from aya_plugins.modeling.chat_templates import give_template, read_template
 from aya_plugins.modeling.head import check_head
 from aya_plugins.modeling.reward_heads import NAMES as HEAD_NAMES, GraftedRewardModel, find_head, unreadable
 from aya_plugins.modeling.settings import CheckpointSettings
@@ -208,10 +208,7 @@ def load_encoder(
     if chat_template is not None:
         given = give_template(tokenizer, chat_template, str(where), lambda other: load_tokenizer(other, must_fit=False))
     if must_chat and not tokenizer.chat_template:
-        raise DataError(
-            f"{where}: its tokenizer has no chat template; {REMEDY}. A base model that is to learn one is given it by the trainer: set "
-            f"`chat_template` ({', '.join(BUNDLED)}, a file, or another model)"
-        )
+        raise DataError(f"{where}: its tokenizer has no chat template; {REMEDY}")
     if tokenizer.eos_token_id is None:
         raise DataError(f"{where}: its tokenizer names no eos_token; add one to tokenizer_config.json")
     longest = getattr(load_config(where).get_text_config(), "max_position_embeddings", None) or max_tokens

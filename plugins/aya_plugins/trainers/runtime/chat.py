@@ -18,6 +18,7 @@ def encoder_of(start: Path, settings: Any) -> ChatEncoder:
     return load_encoder(
         start,
         max_tokens=settings.max_tokens,
+        must_chat=False,
         chat_template=settings.chat_template,
         training_template=settings.training_template,
     )
@@ -53,13 +54,15 @@ def say_template(encoder: ChatEncoder) -> None:
 
 def demonstrated(rows: Iterable[Demonstration]) -> list[Answer]:
     """The answers of demonstrations or groups; those that were cut get no end."""
-    return [Answer(row.prompt, row.completion, row.more, row.finish_reason in CUT) for row in rows]
+    return [
+        Answer(row.prompt, row.completion, row.more, row.finish_reason in CUT, row.prompt_tokens or 0) for row in rows
+    ]
 
 
 def compared(rows: Iterable[Preference]) -> list[Answer]:
     """Both answers of each pair, one after the other; those that were cut get no end. A missing one is empty: the row is dropped."""
     return [
-        Answer(row.prompt, text or "", more, ended in CUT)
+        Answer(row.prompt, text or "", more, ended in CUT, row.prompt_tokens or 0)
         for row in rows
         for text, more, ended in (
             (row.chosen, row.chosen_more, row.chosen_finish_reason),
