@@ -427,12 +427,12 @@ class ChatEncoder:
 
     def _end_of(self, answer: str, text: str, border: int) -> int:
         """Where an answer ends that the template writes as it is, strips, or puts something before."""
-        for form in (answer, answer.rstrip()):
-            if text.startswith(form, border):
-                return border + len(form)
         before, closing = text.removesuffix(self._closing), self._closing
         if closing and before != text and before[border:].rstrip().endswith(answer.strip()):
             return len(before)
+        for form in (answer, answer.rstrip()):
+            if text.startswith(form, border):
+                return border + len(form)
         return border + len(answer.strip())
 
     @cached_property

@@ -72,7 +72,7 @@ def _write(rows: Iterable[Columns], file: TextIO, objects: Sequence[str]) -> int
     count = 0
     for record in rows:
         row = {name: value for name, value in record.to_row().items() if value is not None or name not in record.rare}
-        row |= {name: json.loads(row[name]) for name in (*objects, *record.rare) if row.get(name)}
+        row |= {name: json.loads(row[name]) for name in (*objects, "tools") if row.get(name)}
         if record.is_rare:  # turns hold all that they hold by its own name, as other tools read them
             row |= {name: [whole(turn) for turn in row[name]] for name in TURNS if row.get(name)}
         file.write(json.dumps(row, ensure_ascii=False) + "\n")

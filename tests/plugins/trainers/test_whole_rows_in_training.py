@@ -6,6 +6,7 @@ import shutil
 import numpy
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from aya_core.api import AyaError, DataError, Demonstration, Preference, Prompt, SingleLogps, TrainingJob, user_prompt
@@ -78,14 +79,15 @@ def test_overlong_says_what_becomes_of_samples_that_were_cut(encoder, tmp_path, 
 
 
 def test_a_masked_sample_moves_the_weights_by_its_group_alone(checkpoint, rows_folder, run_trainer):
-    def loss(rows, **settings):
-        trainer = PolicyGradient(steps=1, batch_rows=1, learning_rate=1e-9, log_every=1, **settings)
-        return run_trainer(trainer, rows_folder(rows), start=checkpoint(), objective=Rloo(beta=0.0).build())[1]["loss"]
+    def weights(rows, **settings):
+        trainer = PolicyGradient(steps=1, batch_rows=1, learning_rate=1e-2, **settings)
+        folder, _ = run_trainer(trainer, rows_folder(rows), start=checkpoint(), objective=Rloo(beta=0.0).build())
+        return torch.cat([tensor.flatten() for _, tensor in sorted(load_file(folder / "model.safetensors").items())])
 
-    rows = GROUPS[:3]
-    other = [*rows[:1], Demonstration(ASK, "six seven eight nine", "me", 0.5, "length"), rows[2]]
-    assert loss(rows, mask_truncated_completions=True) == pytest.approx(loss(other, overlong="mask"), abs=1e-6)
-    assert loss(rows) != pytest.approx(loss(other), abs=1e-3)
+    rows = [GROUPS[0], Demonstration(ASK, "two three", "me", 0.2, "length"), GROUPS[2]]
+    other = [rows[0], Demonstration(ASK, "six seven", "me", 0.2, "length"), rows[2]]
+    assert torch.allclose(weights(rows, mask_truncated_completions=True), weights(other, overlong="mask"), atol=1e-6)
+    assert not torch.allclose(weights(rows), weights(other), atol=1e-3)
 
 
 def test_trls_name_for_masking_is_understood_and_said_once():
@@ -200,7 +202,7 @@ def test_a_base_model_is_given_a_template_and_ends_its_turns_by_it(
         UserWarning, match=r"turns end with '<\|im_end\|>'; 2 are added \(<\|im_start\|>, <\|im_end\|>\)"
     ):
         folder, _ = run_trainer(
-            Sft(steps=40, batch_rows=27, learning_rate=1e-2, chat_template="chatml"), rows_folder(counting), start=start
+            Sft(steps=60, batch_rows=27, learning_rate=2e-2, chat_template="chatml"), rows_folder(counting), start=start
         )
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder)
@@ -208,7 +210,7 @@ def test_a_base_model_is_given_a_template_and_ends_its_turns_by_it(
     assert (folder / "chat_template.jinja").read_text().startswith("{% for message in messages %}{{ '<|im_start|>'")
     assert len(tokenizer) == 302 == model.config.vocab_size == len(model.get_output_embeddings().weight)
     assert GenerationConfig.from_pretrained(folder).eos_token_id[0] == tokenizer.eos_token_id == end
-    (answer,) = Transformers(model=str(folder)).build().generate([counting[0].prompt], sampling(), 0)
+    (answer,) = Transformers(model=str(folder)).build().answer([counting[0].prompt], sampling(), 0)
     assert answer.finish_reason == "stop"
 
 
@@ -232,9 +234,15 @@ def test_new_tokens_begin_at_the_mean_of_all_others(bare, rows_folder, run_train
 def test_new_tokens_that_would_not_be_learned_or_that_a_reference_lacks_are_refused(
     bare, rows_folder, run_trainer, counting, pairs
 ):
-    with pytest.warns(UserWarning, match="2 are added"), pytest.raises(AyaError, match="a LoRA leaves their embeddings frozen"):
+    with (
+        pytest.warns(UserWarning, match="2 are added"),
+        pytest.raises(AyaError, match="a LoRA leaves their embeddings frozen"),
+    ):
         run_trainer(Sft(steps=1, chat_template="chatml", lora={"rank": 2}), rows_folder(counting), start=bare)
-    with pytest.warns(UserWarning, match="2 are added"), pytest.raises(AyaError, match="the reference has no such tokens"):
+    with (
+        pytest.warns(UserWarning, match="2 are added"),
+        pytest.raises(AyaError, match="the reference has no such tokens"),
+    ):
         run_trainer(
             PreferenceTraining(steps=1, chat_template="chatml"), rows_folder(pairs), start=bare, reference=bare,
             objective=Dpo().build(),
@@ -257,5 +265,6 @@ def test_a_training_template_leaves_the_checkpoint_its_own(checkpoint, rows_fold
             Sft(steps=1, batch_rows=4, training_template=str(file)), rows_folder(counting), start=checkpoint()
         )
     assert (folder / "chat_template.jinja").read_text() == own
+    assert "| training_template | training.jinja |" in (folder / "README.md").read_text()
     assert measures["prompts_unlike_sampling_rows"] == 27
     assert json.loads((folder / "tokenizer_config.json").read_text())["eos_token"] == "<|END_OF_TURN_TOKEN|>"

@@ -124,5 +124,9 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
     for key, value in settings.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
+        elif (
+            isinstance(value, str) and Path(value).is_absolute()
+        ):  # of a file or a model: where it lies is nobody's business
+            yield f"{prefix}{key}", ", ".join(parents(Path(value))) or Path(value).name
         else:
             yield f"{prefix}{key}", value
