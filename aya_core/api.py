@@ -98,6 +98,9 @@ from aya_core.contract.kinds import (
     ReplyStore as ReplyStore,
     Router as Router,
     RouterStrategy as RouterStrategy,
+    SingleLogps as SingleLogps,
+    SingleLoss as SingleLoss,
+    SingleObjective as SingleObjective,
     Teacher as Teacher,
     TeacherStrategy as TeacherStrategy,
     TokenInfo as TokenInfo,
@@ -166,7 +169,9 @@ from aya_core.contract.metrics import (
 from aya_core.contract.processes import Lines as Lines, how_it_ended as how_it_ended
 from aya_core.contract.reasons import Reasons as Reasons
 from aya_core.contract.records import (
+    CUT as CUT,
     LANGUAGES as LANGUAGES,
+    NO_MORE as NO_MORE,
     UNKNOWN_LANGUAGE as UNKNOWN_LANGUAGE,
     Case as Case,
     Columns as Columns,
@@ -181,6 +186,7 @@ from aya_core.contract.records import (
     RowScore as RowScore,
     Unanswered as Unanswered,
     Verdict as Verdict,
+    assistant_turn as assistant_turn,
     normalize as normalize,
     user_prompt as user_prompt,
 )

@@ -274,17 +274,28 @@ def verify(artifact: Artifact, hashes: Hashes, *, everything: bool = False) -> N
 
 
 class RowsWriter(Generic[Row]):
-    """Writes records to a Parquet file (zstd), a row group at a time. A context manager; the file is whole after it."""
+    """Writes records to a Parquet file (zstd), a row group at a time. A context manager; the file is whole after it.
+
+    Rare columns, and what messages hold beside their text, are written from the first row on that needs them, and then the rows before
+    are written again: files without such rows keep their bytes.
+    """
 
     def __init__(self, file: Path, record: type[Row]) -> None:
+        self._file = file
+        self._record = record
+        self._group: list[Row] = []
+        self._has_rare = False
+        self._open()
+        self.count = 0
+
+    def _open(self) -> None:
         import pyarrow
         import pyarrow.parquet
 
-        self._schema = pyarrow.schema([(column, _arrow_type(kind)) for column, kind in record.columns.items()])
-        self._writer = pyarrow.parquet.ParquetWriter(file, self._schema, compression="zstd")
-        self._group: list[Row] = []
-        self._names = list(record.columns)
-        self.count = 0
+        columns = self._record.columns
+        self._names = [name for name in columns if self._has_rare or name not in self._record.rare]
+        self._schema = pyarrow.schema([(name, _arrow_type(columns[name], self._has_rare)) for name in self._names])
+        self._writer = pyarrow.parquet.ParquetWriter(self._file, self._schema, compression="zstd")
 
     def __enter__(self) -> RowsWriter[Row]:
         return self
@@ -304,11 +315,31 @@ class RowsWriter(Generic[Row]):
     def _flush(self) -> None:
         import pyarrow
 
-        if self._group:
-            values = zip(*[row.to_values() for row in self._group], strict=True)
-            columns = dict(zip(self._names, map(list, values), strict=True))
-            self._writer.write_table(pyarrow.Table.from_pydict(columns, schema=self._schema))
-            self._group = []
+        if not self._group:
+            return
+        if self._record.rare and not self._has_rare and any(row.is_rare for row in self._group):
+            self._widen()
+        values = zip(*[row.to_values() for row in self._group], strict=True)
+        columns = dict(zip(self._record.columns, map(list, values), strict=True))
+        written = {name: columns[name] for name in self._names}
+        self._writer.write_table(pyarrow.Table.from_pydict(written, schema=self._schema))
+        self._group = []
+
+    def _widen(self) -> None:
+        """Write the rows so far again, with room for what is rare."""
+        self._writer.close()
+        self._has_rare = True
+        narrow = self._file.with_name(self._file.name + ".narrow")
+        self._file.rename(narrow)
+        self._open()
+        group, self._group = self._group, []
+        for row in read_rows(narrow, self._record):
+            self._group.append(row)
+            if len(self._group) == ROW_GROUP:
+                self._flush()
+        self._flush()
+        self._group = group
+        narrow.unlink()
 
 
 def write_rows(folder: Path, record: type[Row], rows: Iterable[Row], name: str = "rows.parquet") -> int:
@@ -383,10 +414,11 @@ def count_rows(folder: Path) -> int:
     return sum(pyarrow.parquet.read_metadata(shard).num_rows for shard in shards)
 
 
-def _arrow_type(kind: str) -> pyarrow.DataType:
+def _arrow_type(kind: str, has_rare: bool = False) -> pyarrow.DataType:
     import pyarrow
 
-    message = pyarrow.struct([("role", pyarrow.string()), ("content", pyarrow.string())])
+    parts = ("role", "content", *(("more",) if has_rare else ()))
+    message = pyarrow.struct([(part, pyarrow.string()) for part in parts])
     return {
         "string": pyarrow.string(),
         "float": pyarrow.float64(),

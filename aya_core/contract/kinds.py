@@ -254,6 +254,35 @@ class Objective(Protocol):
 
 
 @dataclass(frozen=True)
+class SingleLogps:
+    """Summed log-probabilities of single answers that are good or bad, nats, each of shape (batch,), float32.
+
+    is_good: bool, (batch,). The rest is as in `PairLogps`.
+    """
+
+    logps: Tensor
+    reference: Tensor
+    tokens: Tensor
+    is_good: Tensor
+
+
+@dataclass(frozen=True)
+class SingleLoss:
+    """What an objective says of single answers: losses and implicit rewards, shape (batch,). Rewards carry no gradient."""
+
+    losses: Tensor
+    rewards: Tensor
+
+
+@runtime_checkable
+class SingleObjective(Objective, Protocol):
+    """An objective over pairs that can learn from single answers, too, of which is known whether they are good."""
+
+    def singles(self, answers: SingleLogps) -> SingleLoss:
+        """Return the loss and the implicit reward of each answer."""
+
+
+@dataclass(frozen=True)
 class GroupLogps:
     """Log-probabilities of scored samples, token by token, in nats; the samples of a prompt are a group.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self, TypeAlias, TypedDict
+from typing import Any, ClassVar, Literal, NotRequired, Self, TypeAlias, TypedDict
 
 LANGUAGES = (
     "ar", "cs", "de", "el", "en", "es", "fa", "fr", "he", "hi", "id", "it",
@@ -22,10 +22,21 @@ UNKNOWN_LANGUAGE = "und"
 
 
 class Message(TypedDict):
-    """One turn of a conversation."""
+    """One turn of a conversation.
+
+    more: what it holds beside its text, by the names that chat templates know: tool_calls, reasoning_content, ... Most turns have none.
+    """
 
     role: str
     content: str
+    more: NotRequired[Mapping[str, Any]]
+
+
+NO_MORE: Mapping[str, Any] = {}
+"""What a turn of text alone holds beside it."""
+
+CUT = frozenset({"length", "filtered"})
+"""How answers end that do not end by themselves: see `finish_reason` of `Completion`."""
 
 
 class Columns:
@@ -36,7 +47,14 @@ class Columns:
     columns: ClassVar[Mapping[str, str]]
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Columns that rows written before may lack, with what stands for them."""
+    rare: ClassVar[frozenset[str]] = frozenset()
+    """Columns that files have only where a row needs them (`is_rare`); they are among `defaults`."""
     __match_args__: ClassVar[tuple[str, ...]]
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether this row has a value in a rare column, or messages of more than text."""
+        return False
 
     def to_values(self) -> Sequence[Any]:
         """The values of this record's row, in the order of its columns."""
@@ -63,11 +81,12 @@ class Prompt(Columns):
     """A question to be answered in one language.
 
     id: unique within its data set; ties answers, verdicts and scores together.
-    messages: the turns so far; the last is the user's.
+    messages: the turns so far; the last is the user's, or a tool's. None at all for a text that is learned as it is.
     reference: the known right answer, or None.
     meta: whatever else the source knows (task, category, ...), as text.
     item: what the same question is called in every language that it is asked in, so that errors take it for one; None where that
     is not known. It is no part of what is asked, and prompts that differ in it alone are equal.
+    tools: JSON of the tools that may be called, a list of descriptions as chat templates take it; None where there are none.
     """
 
     id: str
@@ -76,28 +95,42 @@ class Prompt(Columns):
     reference: str | None = None
     meta: Mapping[str, str] = field(default_factory=dict)
     item: str | None = field(default=None, compare=False)
+    tools: str | None = None
 
     columns: ClassVar[Mapping[str, str]] = {
         "prompt_id": "string", "language": "string", "prompt": "messages", "reference": "string", "meta": "string",
-        "item": "string",
+        "item": "string", "tools": "string",
     }  # fmt: skip
-    defaults: ClassVar[Mapping[str, Any]] = {"item": None}
+    defaults: ClassVar[Mapping[str, Any]] = {"item": None, "tools": None}
+    rare: ClassVar[frozenset[str]] = frozenset({"tools"})
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether it has tools, or a turn of more than text."""
+        return self.tools is not None or any("more" in turn for turn in self.messages)
+
+    @property
+    def more(self) -> str:
+        """What it holds beside text, by name and for messages; empty where that is nothing."""
+        names = dict.fromkeys(name for turn in self.messages for name in turn.get("more", NO_MORE))
+        names |= {f"turns of the role {turn['role']}": None for turn in self.messages if turn["role"] == "tool"}
+        return ", ".join([*names, *(["tools"] if self.tools is not None else [])])
 
     @property
     def text(self) -> str:
         """The last turn, which is what is asked."""
-        return self.messages[-1]["content"]
+        return self.messages[-1]["content"] if self.messages else ""
 
     def to_values(self) -> Sequence[Any]:
         """The values of this prompt's row."""
         meta = json.dumps(dict(self.meta), ensure_ascii=False, sort_keys=True) if self.meta else None
-        return self.id, self.language, self.messages, self.reference, meta, self.item
+        return self.id, self.language, _written(self.messages), self.reference, meta, self.item, self.tools
 
     @classmethod
     def from_values(cls, *values: Any) -> Prompt:
         """Read back what `to_values` gave."""
-        id, language, messages, reference, meta, item = values
-        return cls(id, language, tuple(messages), reference, json.loads(meta) if meta else {}, item)
+        id, language, messages, reference, meta, item, tools = values
+        return cls(id, language, _read(messages), reference, json.loads(meta) if meta else {}, item, tools)
 
 
 def user_prompt(
@@ -117,6 +150,8 @@ class Demonstration(Columns):
     """A prompt with the answer to imitate.
 
     source: who wrote the answer; finish_reason: how it ended, as in `Completion`; each where that is known.
+    more: what the answer holds beside its text, as in `Message`.
+    prompt_tokens: of the prompt as the model read it that is trained on its own answer; None where it is another's, or not known.
     """
 
     prompt: Prompt
@@ -124,35 +159,52 @@ class Demonstration(Columns):
     source: str | None = None
     score: float | None = None
     finish_reason: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+    prompt_tokens: int | None = None
 
     columns: ClassVar[Mapping[str, str]] = {
         **Prompt.columns, "completion": "messages", "source": "string", "score": "float", "finish_reason": "string",
+        "prompt_tokens": "int",
     }  # fmt: skip
-    defaults: ClassVar[Mapping[str, Any]] = {**Prompt.defaults, "finish_reason": None}
+    defaults: ClassVar[Mapping[str, Any]] = {**Prompt.defaults, "finish_reason": None, "prompt_tokens": None}
+    rare: ClassVar[frozenset[str]] = Prompt.rare | {"prompt_tokens"}
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether it has tools, a turn of more than text, or a number of prompt tokens."""
+        return bool(self.more) or self.prompt_tokens is not None or self.prompt.is_rare
 
     def to_values(self) -> Sequence[Any]:
         """The values of this demonstration's row."""
-        return *self.prompt.to_values(), _assistant(self.completion), self.source, self.score, self.finish_reason
+        answer = _assistant(self.completion, self.more)
+        return *self.prompt.to_values(), answer, self.source, self.score, self.finish_reason, self.prompt_tokens
 
     @classmethod
     def from_values(cls, *values: Any) -> Demonstration:
         """Read back what `to_values` gave."""
-        *prompt, completion, source, score, finish_reason = values
-        return cls(Prompt.from_values(*prompt), completion[-1]["content"], source, score, finish_reason)
+        *prompt, completion, source, score, finish_reason, prompt_tokens = values
+        (answer,) = _read(completion)
+        return cls(
+            Prompt.from_values(*prompt), answer["content"], source, score, finish_reason, answer.get("more", NO_MORE),
+            prompt_tokens,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Preference(Columns):
-    """Two answers to one prompt, the first preferred.
+    """Two answers to one prompt, the first preferred; or one answer that is said to be good (`chosen`) or bad (`rejected`).
 
+    chosen, rejected: the texts. None where a single answer is known, an unpaired row, which few objectives can learn from.
     margin: chosen_score - rejected_score, in units of the arbiter; None where no scores are known.
     round: 0 for offline pairs, 1, 2, ... for the rounds of online training.
     chosen_finish_reason, rejected_finish_reason: how each answer ended, as in `Completion`; None where that is not known.
+    chosen_more, rejected_more: what each answer holds beside its text, as in `Message`.
+    prompt_tokens: as in `Demonstration`.
     """
 
     prompt: Prompt
-    chosen: str
-    rejected: str
+    chosen: str | None
+    rejected: str | None
     chosen_model: str | None = None
     rejected_model: str | None = None
     chosen_score: float | None = None
@@ -160,15 +212,29 @@ class Preference(Columns):
     round: int = 0
     chosen_finish_reason: str | None = None
     rejected_finish_reason: str | None = None
+    chosen_more: Mapping[str, Any] = field(default_factory=dict)
+    rejected_more: Mapping[str, Any] = field(default_factory=dict)
+    prompt_tokens: int | None = None
 
     columns: ClassVar[Mapping[str, str]] = {
         **Prompt.columns, "chosen": "messages", "rejected": "messages", "chosen_model": "string",
         "rejected_model": "string", "chosen_score": "float", "rejected_score": "float", "margin": "float", "round": "int",
-        "chosen_finish_reason": "string", "rejected_finish_reason": "string",
+        "chosen_finish_reason": "string", "rejected_finish_reason": "string", "prompt_tokens": "int",
     }  # fmt: skip
     defaults: ClassVar[Mapping[str, Any]] = {
-        **Prompt.defaults, "chosen_finish_reason": None, "rejected_finish_reason": None,
+        **Prompt.defaults, "chosen_finish_reason": None, "rejected_finish_reason": None, "prompt_tokens": None,
     }  # fmt: skip
+    rare: ClassVar[frozenset[str]] = Prompt.rare | {"prompt_tokens"}
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether it has tools, a turn of more than text, or a number of prompt tokens."""
+        return bool(self.chosen_more or self.rejected_more) or self.prompt_tokens is not None or self.prompt.is_rare
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether both answers are known."""
+        return self.chosen is not None and self.rejected is not None
 
     @property
     def margin(self) -> float | None:
@@ -180,9 +246,10 @@ class Preference(Columns):
     def to_values(self) -> Sequence[Any]:
         """The values of this pair's row."""
         return (
-            *self.prompt.to_values(), _assistant(self.chosen), _assistant(self.rejected), self.chosen_model,
-            self.rejected_model, self.chosen_score, self.rejected_score, self.margin, self.round,
-            self.chosen_finish_reason, self.rejected_finish_reason,
+            *self.prompt.to_values(), _assistant(self.chosen, self.chosen_more),
+            _assistant(self.rejected, self.rejected_more), self.chosen_model, self.rejected_model, self.chosen_score,
+            self.rejected_score, self.margin, self.round,
+            self.chosen_finish_reason, self.rejected_finish_reason, self.prompt_tokens,
         )  # fmt: skip
 
     @classmethod
@@ -200,10 +267,13 @@ class Preference(Columns):
             round,
             ended,
             other_ended,
+            prompt_tokens,
         ) = values
+        better, worse = (None if turns is None else _read(turns)[-1] for turns in (chosen, rejected))
         return cls(
-            Prompt.from_values(*prompt), chosen[-1]["content"], rejected[-1]["content"], chosen_model, rejected_model,
-            chosen_score, rejected_score, round, ended, other_ended,
+            Prompt.from_values(*prompt), better and better["content"], worse and worse["content"], chosen_model,
+            rejected_model, chosen_score, rejected_score, round, ended, other_ended,
+            (better or {}).get("more", NO_MORE), (worse or {}).get("more", NO_MORE), prompt_tokens,
         )  # fmt: skip
 
 
@@ -379,5 +449,37 @@ ExampleRow: TypeAlias = Prompt | Demonstration | Preference
 """What a data set may yield."""
 
 
-def _assistant(text: str) -> Sequence[Message]:
-    return [{"role": "assistant", "content": text}]
+def _assistant(text: str | None, more: Mapping[str, Any] = NO_MORE) -> Sequence[Message] | None:
+    return None if text is None else _written([assistant_turn(text, more)])
+
+
+def assistant_turn(text: str, more: Mapping[str, Any] = NO_MORE) -> Message:
+    """Make a turn of the assistant. more: what it holds beside its text."""
+    turn: Message = {"role": "assistant", "content": text}
+    if more:
+        turn["more"] = more
+    return turn
+
+
+def _written(turns: Sequence[Message]) -> Sequence[Any]:
+    """Turns as files have them: what they hold beside their text is JSON, as each may hold something else."""
+    if not any("more" in turn for turn in turns):
+        return turns
+    return [
+        {**turn, "more": json.dumps(turn["more"], ensure_ascii=False, sort_keys=True)} if "more" in turn else turn
+        for turn in turns
+    ]
+
+
+def _read(turns: Sequence[Any]) -> tuple[Message, ...]:
+    """Read back what `_written` gave."""
+    if not any("more" in turn for turn in turns):
+        return tuple(turns)
+    return tuple(
+        {
+            "role": turn["role"],
+            "content": turn["content"],
+            **({"more": json.loads(turn["more"])} if turn.get("more") else {}),
+        }
+        for turn in turns
+    )

@@ -91,6 +91,12 @@ class GenerationRequest(Columns):
 
     columns: ClassVar[Mapping[str, str]] = {**Prompt.columns, "sampling": "string"}
     defaults: ClassVar[Mapping[str, Any]] = Prompt.defaults
+    rare: ClassVar[frozenset[str]] = Prompt.rare
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether its prompt is."""
+        return self.prompt.is_rare
 
     def to_values(self) -> Sequence[Any]:
         """The values of this request's row."""

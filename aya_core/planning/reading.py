@@ -48,9 +48,23 @@ def read_data(work: Work) -> Mapping[str, Any]:
             if kind == "groups" and isinstance(row, Demonstration) and row.score is None:
                 raise DataError(f"an answer to '{prompt.id}' has no score; groups need one of each answer")
             if kind == "prompts":
+                if not prompt.messages:
+                    raise DataError(
+                        f"row '{prompt.id}' is a text without a prompt, which trainers learn as it is; expected prompts{_read_as(dataset)}"
+                    )
+                if prompt.more:
+                    raise DataError(
+                        f"prompt '{prompt.id}' holds more than text ({prompt.more}), which teachers and judges would not see; leave such "
+                        "rows out"
+                    )
                 yield prompt
             elif isinstance(row, record):
                 yield row
+            elif isinstance(row, Preference) and not row.is_pair:
+                raise DataError(
+                    f"row '{prompt.id}' is an answer with a label that says whether it is good; expected {kind}: keep the rows that are "
+                    f"good and leave out their label, or train on preferences with an objective such as kto{_read_as(dataset)}"
+                )
             else:
                 raise DataError(
                     f"row '{prompt.id}' is a {type(row).__name__.lower()}; expected {kind} "
@@ -180,5 +194,5 @@ def phrases(measures: Mapping[str, Any]) -> Sequence[str]:
     return said
 
 
-ACTIONS: Mapping[str, Action] = {"read": Action(read_data, phrases=phrases, version=2)}
+ACTIONS: Mapping[str, Action] = {"read": Action(read_data, phrases=phrases, version=3)}
 """The actions of the core, by name."""

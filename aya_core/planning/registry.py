@@ -343,7 +343,8 @@ def _inessential(strategy: Strategy[Any]) -> set[str]:
     bases = [base for base in type(strategy).__mro__ if issubclass(base, Strategy)]
     left_out = {name for base in bases for name in base.execution_settings}
     fields = type(strategy).model_fields
-    return left_out | {name for name in strategy.later_settings if getattr(strategy, name) == fields[name].default}
+    later = {name for base in type(strategy).__mro__ for name in vars(base).get("later_settings", ())}
+    return left_out | {name for name in later if getattr(strategy, name) == fields[name].default}
 
 
 def _not_of(kind: str, base: type) -> Callable[[Any], str | None]:

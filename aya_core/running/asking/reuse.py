@@ -47,6 +47,11 @@ def _with_key(record: Any) -> Any:
 
         columns: ClassVar[Mapping[str, str]] = {**record.columns, KEY: "int"}
         defaults: ClassVar[Mapping[str, Any]] = record.defaults
+        rare: ClassVar[frozenset[str]] = record.rare
+
+        @property
+        def is_rare(self) -> bool:
+            return bool(self.row.is_rare)
 
         def to_values(self) -> Sequence[Any]:
             return *self.row.to_values(), self.key

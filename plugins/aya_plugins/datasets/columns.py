@@ -4,6 +4,7 @@
 |---|---|
 | chosen and rejected | Preference |
 | completion | Demonstration; with `columns.score`, one answer of a group |
+| completion and label | Preference of one answer, good or bad |
 | neither | Prompt |
 
 These and the other forms in which rows lie around are read in `forms.py`. Every row of a data set must give the same record.
@@ -25,12 +26,14 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, model_validator
 
 from aya_core.api import (
+    NO_MORE,
     UNKNOWN_LANGUAGE,
     DataError,
     Demonstration,
     ExampleRow,
     Field,
     IdSet,
+    Message,
     Preference,
     Prompt,
     Settings,
@@ -39,9 +42,9 @@ from aya_core.api import (
     plain_language,
     stable_hash,
 )
-from aya_plugins.datasets.conversations import refuse_more
+from aya_plugins.datasets.conversations import read_tools, refuse_unseen
 from aya_plugins.datasets.files import Line
-from aya_plugins.datasets.forms import look_up, read_row
+from aya_plugins.datasets.forms import CONVERSATIONS, Found, look_up, read_row
 from aya_plugins.datasets.names import IDS, Columns
 
 NO_CODES: Mapping[str, str] = MappingProxyType({})
@@ -145,6 +148,9 @@ class Table:
             if row is None:
                 continue
             kind = kind or type(row)
+            if type(row) is Prompt and kind is Demonstration and not line.row.keys().isdisjoint(CONVERSATIONS):
+                self.reading.without[UNANSWERED] += 1
+                continue
             if type(row) is not kind:
                 raise DataError(
                     f"{line.place}: this row is a {type(row).__name__.lower()}, those before are "
@@ -165,7 +171,7 @@ class Table:
 
     def _record(self, line: Line) -> ExampleRow | None:
         columns = self.columns
-        refuse_more(line, columns.meta)
+        refuse_unseen(line, columns.meta)
         found = read_row(line, columns)
         if found.without:
             self.reading.without[found.without] += 1
@@ -177,10 +183,10 @@ class Table:
         reference = look_up(line, columns.reference, ("reference",))
         if reference is not None and (isinstance(reference, bool) or not isinstance(reference, (str, int, float))):
             raise DataError(f"{line.place}: the reference is a {type(reference).__name__}; expected a text or a number")
-        last = found.prompt[-1]
-        if last["role"] != "user":
+        last = found.prompt[-1] if found.prompt else NO_QUESTION
+        if last["role"] not in ("user", "tool"):
             raise DataError(f"{line.place}: the last message of the prompt is the {last['role']}'s, not the user's")
-        if not last["content"].strip():
+        if last["role"] == "user" and not last["content"].strip():
             raise DataError(f"{line.place}: the prompt is empty; expected a question")
         prompt = Prompt(
             row_id(line, columns.id, language, self.id_template),
@@ -189,14 +195,46 @@ class Table:
             None if reference is None else str(reference),
             {name: _meta(line, name) for name in columns.meta},
             row_item(line, columns.item, columns.id, self.id_template),
+            read_tools(line, columns.meta),
         )
-        match found.answers:
-            case (chosen, rejected):
-                better, worse = found.scores or (None, None)
-                return Preference(prompt, chosen, rejected, chosen_score=better, rejected_score=worse)
-            case (completion,):
-                return Demonstration(prompt, completion, score=_score(line, columns.score))
+        if found.answers:
+            return _with_answers(line, prompt, found, columns)
+        if prompt.more:
+            raise DataError(
+                f"{line.place}: the prompt holds more than text ({prompt.more}), which teachers and judges would not see; leave such "
+                "rows out, or give the answer to learn, too"
+            )
         return prompt
+
+
+NO_QUESTION: Message = {"role": "tool", "content": ""}
+"""Stands for the question of a text that answers none."""
+
+UNANSWERED = "conversations without a last answer"
+
+
+def _with_answers(line: Line, prompt: Prompt, found: Found, columns: Columns) -> Demonstration | Preference:
+    """Make the record of a row with one answer or two."""
+    first, last = found.answers[0], found.answers[-1]
+    if len(found.answers) == 2:
+        better, worse = found.scores or (None, None)
+        return Preference(
+            prompt, first["content"], last["content"], chosen_score=better, rejected_score=worse,
+            chosen_finish_reason=_ended(line, "chosen_finish_reason"), rejected_finish_reason=_ended(line, "rejected_finish_reason"),
+            chosen_more=first.get("more", NO_MORE), rejected_more=last.get("more", NO_MORE),
+        )  # fmt: skip
+    text, more, ended = last["content"], last.get("more", NO_MORE), _ended(line, "finish_reason")
+    if found.label is None:
+        return Demonstration(prompt, text, score=_score(line, columns.score), finish_reason=ended, more=more)
+    if found.label:
+        return Preference(prompt, text, None, chosen_finish_reason=ended, chosen_more=more)
+    return Preference(prompt, None, text, rejected_finish_reason=ended, rejected_more=more)
+
+
+def _ended(line: Line, name: str) -> str | None:
+    """How an answer ended, as our own rows and those of servers say it; None where a row does not."""
+    found = line.row.get(name)
+    return found if isinstance(found, str) and found else None
 
 
 def row_language(

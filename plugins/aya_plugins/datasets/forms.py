@@ -4,6 +4,7 @@
 |---|---|
 | chosen, rejected | a preference; each a text or messages, the whole conversation or the answer alone |
 | completion | a demonstration; a text or messages |
+| completion, label | an unpaired preference: an answer that is good or bad |
 | messages, conversations, conversation | a demonstration of the last turn, or a prompt where the last turn is the user's |
 | instruction, output (Alpaca, with input) | a demonstration |
 | instruction, response (Dolly, with context) | a demonstration |
@@ -11,6 +12,7 @@
 | question, response (OpenOrca, with system_prompt) | a demonstration |
 | instruction, completions with scores (UltraFeedback) | a preference: the best answer and the worst |
 | prompt, instruction or inputs alone | a prompt |
+| text alone | a demonstration without a prompt: a text to learn as it is |
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from aya_core.api import DataError, Line, Message, did_you_mean
+from aya_core.api import DataError, Line, Message, assistant_turn, did_you_mean
 from aya_plugins.datasets.conversations import is_turns, listed, transcript, turns
 from aya_plugins.datasets.names import Columns
 
@@ -50,13 +52,15 @@ Messages = tuple[Message, ...]
 
 class Found(NamedTuple):
     """What a row says. how: which columns it was read from. answers: the completion, or the chosen and the rejected one. scores: of
-    these two. without: why there is no pair, for a row that yields none."""
+    these two. without: why there is no pair, for a row that yields none. label: whether the completion is good, where a row says so.
+    """
 
     how: str
     prompt: Messages
-    answers: tuple[str, ...] = ()
+    answers: tuple[Message, ...] = ()
     scores: tuple[float, float] | None = None
     without: str = ""
+    label: bool | None = None
 
 
 class Asked(NamedTuple):
@@ -91,8 +95,16 @@ def read_row(line: Line, names: Columns) -> Found:
         for task, about, answer in INSTRUCTIONS:
             if isinstance(line.row.get(task), str) and isinstance(text := line.row.get(answer), str):
                 asked = _instruction(line, task, (about,) if about else ())
-                return Found(f"{asked.how}, completion from '{answer}'", asked.messages, (text,))
-    asked = _asked(line, names) or _no_prompt(line, names)
+                return Found(f"{asked.how}, completion from '{answer}'", asked.messages, (assistant_turn(text),))
+        if is_turns(rated) and is_turns(line.row.get("labels")):
+            raise DataError(
+                f"{line.place}: 'completions' with 'labels' are steps for a reward model of steps, which no trainer here learns from; "
+                "expected chosen and rejected, or a completion with a label"
+            )
+    asked = _asked(line, names)
+    if asked is None and names.prompt is None and isinstance(text := line.row.get("text"), str) and text.strip():
+        return Found("text from 'text', without a prompt", (), (assistant_turn(text),))
+    asked = asked or _no_prompt(line, names)
     return Found(asked.how, asked.messages)
 
 
@@ -160,14 +172,16 @@ def _messages(line: Line, asked: Any) -> Messages:
     return turns(line, asked)
 
 
-def _answer(line: Line, name: str, value: Any) -> tuple[Messages, str]:
+def _answer(line: Line, name: str, value: Any) -> tuple[Messages, Message]:
     """An answer, and the turns before it where the column holds the conversation, too."""
+    if isinstance(value, Mapping):
+        value = [value]
     if isinstance(value, str):
-        return (), value
+        return (), assistant_turn(value)
     if is_turns(value):
         *before, last = turns(line, value)
         if last["role"] == "assistant":
-            return tuple(before), last["content"]
+            return tuple(before), last
     raise DataError(
         f"{line.place}: {name} is {value!r:.80}; expected a text or a list of one assistant message, or of a conversation that ends in one"
     )
@@ -192,14 +206,20 @@ def _whole(line: Line, name: str, asked: Asked | None, before: Messages, names: 
 
 def _demonstration(line: Line, names: Columns, value: Any) -> Found:
     name = names.completion or "completion"
-    if isinstance(line.row.get("label"), bool) and "label" not in names.meta and names.score is None:
-        raise DataError(
-            f"{line.place}: column 'label' says which completions are good; a demonstration would be learned whatever it says: keep the "
-            "good ones, or make pairs of chosen and rejected"
-        )
-    before, text = _answer(line, "completion", value)
+    before, answer = _answer(line, "completion", value)
     asked = _whole(line, name, _asked(line, names), before, names)
-    return Found(f"{asked.how}, completion from '{name}'{', its last turn' if before else ''}", asked.messages, (text,))
+    label = None if "label" in names.meta or names.score is not None else _label(line.row.get("label"))
+    how = f"{asked.how}, completion from '{name}'{', its last turn' if before else ''}"
+    if label is not None:
+        how += ", good or bad by 'label'"
+    return Found(how, asked.messages, (answer,), label=label)
+
+
+def _label(value: Any) -> bool | None:
+    """Whether an answer is good, as tables say it; None where they do not."""
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.strip().lower())
+    return bool(value) if isinstance(value, (bool, int)) and value in (0, 1) else None
 
 
 def _preference(line: Line, names: Columns, chosen: Any, rejected: Any) -> Found:
@@ -227,7 +247,7 @@ def _conversation(line: Line, name: str, found: Messages) -> Found:
     if len(found) == 1:
         raise DataError(f"{line.place}: '{name}' holds an answer and no question before it; expected the turns of both")
     how = f"prompt from '{name}', all turns but the last{_and_system(system)}, completion from its last turn"
-    return Found(how, found[:-1], (found[-1]["content"],))
+    return Found(how, found[:-1], (found[-1],))
 
 
 def _rated(line: Line, names: Columns, rated: Sequence[Mapping[str, Any]]) -> Found:
@@ -245,7 +265,8 @@ def _rated(line: Line, names: Columns, rated: Sequence[Mapping[str, Any]]) -> Fo
     if len(set(scores)) < 2:
         return Found(how, asked.messages, without="answers of equal scores" if len(scores) > 1 else "a single answer")
     best, worst = scores.index(max(scores)), scores.index(min(scores))
-    return Found(how, asked.messages, (str(texts[best]), str(texts[worst])), (scores[best], scores[worst]))
+    answers = (assistant_turn(str(texts[best])), assistant_turn(str(texts[worst])))
+    return Found(how, asked.messages, answers, (scores[best], scores[worst]))
 
 
 def _rating(line: Line, name: str, value: Any) -> float:

@@ -34,7 +34,7 @@ class Hub(DatasetStrategy):
     neither a prompt. Messages, ShareGPT's conversations and other usual forms are read, too.
     """
 
-    version = 2
+    version = 3
     imports = ("datasets",)
     extra = "hub"
 

@@ -50,6 +50,11 @@ class _Perplexity:
 
     def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore]:
         rows = list(drawn(read_rows(Path(self._rows), Demonstration), self._limit))
+        for row in rows:
+            if more := ", ".join(filter(None, [row.prompt.more, *row.more])):
+                raise DataError(
+                    f"{self._rows}: row '{row.prompt.id}' holds more than text ({more}), which has no bytes; leave such rows out"
+                )
         likelihoods = evaluated.log_likelihoods([(row.prompt, row.completion) for row in rows])
         for row, likelihood in zip(rows, likelihoods, strict=True):
             size = len(row.completion.encode())

@@ -10,6 +10,7 @@ from typing import Any
 from aya_core.api import (
     FAULTS,
     SHARE,
+    DataError,
     EvaluatedModel,
     Evaluator,
     EvaluatorStrategy,
@@ -59,8 +60,8 @@ class _PreferenceAccuracy:
 
     def evaluate(self, evaluated: EvaluatedModel) -> Iterator[RowScore]:
         rows = list(drawn(read_rows(Path(self._settings.rows), Preference), self._settings.limit))
-        chosen = self._rewards(evaluated, [(row.prompt, row.chosen) for row in rows])
-        rejected = self._rewards(evaluated, [(row.prompt, row.rejected) for row in rows])
+        chosen = self._rewards(evaluated, [(row.prompt, self._text(row, row.chosen)) for row in rows])
+        rejected = self._rewards(evaluated, [(row.prompt, self._text(row, row.rejected)) for row in rows])
         for row, better, worse in zip(rows, chosen, rejected, strict=True):
             is_scored = math.isfinite(better) and math.isfinite(worse)
             yield RowScore(row.prompt.id, row.prompt.language, "unscored", float(not is_scored), item=row.prompt.item)
@@ -77,6 +78,15 @@ class _PreferenceAccuracy:
             **limit_signature(self._settings.limit),
             **versions(),
         }
+
+    def _text(self, row: Preference, text: str | None) -> str:
+        more = ", ".join({**row.chosen_more, **row.rejected_more})
+        if text is None or more:
+            what = f"holds more than text ({more})" if more else "has one answer and no pair"
+            raise DataError(
+                f"{self._settings.rows}: row '{row.prompt.id}' {what}; expected pairs of texts, so leave such rows out"
+            )
+        return text
 
     def _rewards(self, evaluated: EvaluatedModel, pairs: Sequence[tuple[Prompt, str]]) -> Sequence[float]:
         ours = evaluated.log_likelihoods(pairs)

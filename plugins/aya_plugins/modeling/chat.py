@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import jinja2
-
-from aya_core.api import Context, DataError, Message, Prompt
+from aya_core.api import NO_MORE, Context, DataError, Message, Prompt, assistant_turn
+from aya_plugins.modeling.chat_templates import BUNDLED, GivenTemplate
 from aya_plugins.modeling.decoding import AnswerDecoder
 from aya_plugins.modeling.rows import Encoded, RowGatherer
+from aya_plugins.modeling.whole_turns import FAULTS, RefusedError, Spelled, is_kept, spell
 
 CHUNK = 4096
 """Rows rendered and tokenized at a time, which bounds memory."""
@@ -25,6 +27,36 @@ PROBE = "7f3a answer"
 
 RARE = ("ᚠ", "𐎠", "🜁", "\ue000")
 """Characters that no vocabulary holds all of: one that has neither bytes nor a token for what is unknown drops them."""
+
+
+REWRITTEN = "the chat template renders the prompt differently once it is answered"
+REWRITES_EARLIER = "the chat template renders an earlier answer differently once the conversation goes on"
+DROPS_ANSWER = "the chat template leaves out a part of the answer"
+
+
+class Answer(NamedTuple):
+    """An answer to a prompt. more: what it holds beside its text, see `Message`. is_cut: it did not end by itself, and gets no
+    end. asked: tokens of the prompt when it was sampled; 0 where that is not known."""
+
+    prompt: Prompt
+    text: str
+    more: Mapping[str, Any] = NO_MORE
+    is_cut: bool = False
+    asked: int = 0
+
+
+class _TemplateError(DataError):
+    """A template that refuses some conversation."""
+
+
+class _Row(NamedTuple):
+    """A row as `RowGatherer.add` takes it."""
+
+    ids: list[int]
+    first: int
+    between: Sequence[tuple[int, int]] = ()
+    refused: str = ""
+    is_unlike: bool = False
 
 
 class ChatEncoder:
@@ -42,6 +74,10 @@ class ChatEncoder:
     where: the checkpoint, for messages.
     scratch: a folder for the tokens of answers, where there are many; None keeps them in memory.
     template_arguments: of the chat template, such as enable_thinking. Raises DataError for one that it does not name.
+    training_template: the source of a template that writes rows to learn from in place of the tokenizer's own, by which the model is
+        asked. Rows whose prompt then has other tokens are marked (`Encoded.unlike`), and so are those in which a token spans prompt and
+        answer.
+    given: what became of a chat template that the tokenizer was given.
     """
 
     def __init__(
@@ -54,6 +90,8 @@ class ChatEncoder:
         system: str | None = None,
         template_arguments: Mapping[str, Any] | None = None,
         scratch: Path | None = None,
+        training_template: str | None = None,
+        given: GivenTemplate | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.scratch = scratch
@@ -61,6 +99,8 @@ class ChatEncoder:
         self.max_tokens = max_tokens
         self.where = where
         self.template_arguments = dict(template_arguments or {})
+        self.training_template = training_template
+        self.given = given
         self._check_arguments()
         self._is_checked = False
         self.system: tuple[Message, ...] = () if system is None else ({"role": "system", "content": system},)
@@ -69,6 +109,10 @@ class ChatEncoder:
     def decoder(self) -> AnswerDecoder:
         """What makes texts of the answers."""
         return AnswerDecoder(self.tokenizer)
+
+    @cached_property
+    def _special_ids(self) -> frozenset[int]:
+        return self.end_ids | {id for id, token in self.tokenizer.added_tokens_decoder.items() if token.special}
 
     @property
     def pad_id(self) -> int:
@@ -156,36 +200,185 @@ class ChatEncoder:
                     ids[place] = encoding.ids
             yield from ids
 
-    def answers(self, pairs: Sequence[tuple[Prompt, str]], *, is_whole: bool = False) -> Encoded:
+    def answers(
+        self,
+        pairs: Sequence[tuple[Prompt, str] | Answer],
+        *,
+        is_whole: bool = False,
+        learns_all: bool = False,
+        refuses: bool = False,
+    ) -> Encoded:
         """Encode each prompt with its answer.
 
-        is_whole: leave the end as the template writes it, as `conversations` does. A row whose answer the tokenizer drops ends before
+        is_whole: leave the end as the template writes it, as `conversations` does. learns_all: the assistant's turns in the prompt are a
+        part of the answer, too. A row whose answer the tokenizer drops ends before
         it, so that it has no token to learn from or to score. Raises DataError for a template that
-        does not keep a prompt as it was, leaves answers out, or has no generation marker where its turns need one.
+        does not keep a prompt as it was, leaves answers out, or has no generation marker where its turns need one; where `refuses` is
+        true, rows that the template does not write whole are marked instead (`Encoded.refused`).
         """
-        if pairs and not is_whole:
-            self._check_marker(pairs[0][0])
         rows = RowGatherer(self.max_tokens, self.scratch)
+        is_checked = False
         for start in range(0, len(pairs), CHUNK):
-            chunk = pairs[start : start + CHUNK]
-            before = self._borders([prompt for prompt, _ in chunk])
-            texts = self._render([[*prompt.messages, _answer(text)] for prompt, text in chunk], is_complete=True)
-            for (prompt, _), head, text in zip(chunk, before, texts, strict=True):
-                if not text.startswith(head):
-                    raise self._rewritten(prompt, head, text)
-            dropped = self.are_dropped([answer for _, answer in chunk])
-            encodings = self._tokenize(texts)
-            for (_, answer), head, text, encoding, is_dropped in zip(
-                chunk, before, texts, encodings, dropped, strict=True
-            ):
-                first = _first_token_after(encoding, len(head), len(text))
-                if is_dropped:
-                    rows.add(encoding.ids[:first], first)
-                    continue
-                # Templates may strip an answer. What follows it is the template's own.
-                after = _first_token_after(encoding, len(head) + len(answer.strip()), len(text))
-                rows.add(encoding.ids if is_whole else self._with_end(encoding.ids, after), first)
+            answers = [Answer(*pair) for pair in pairs[start : start + CHUNK]]
+            chats = next((one.prompt for one in answers if one.prompt.messages), None)
+            if chats is not None and not is_checked:
+                is_checked = True
+                self._check_template()
+                if not is_whole:
+                    self._check_marker(chats)
+            found = self._rows(answers, is_whole, learns_all, refuses)
+            for one, row in zip(answers, found, strict=True):
+                rows.add(
+                    row.ids,
+                    row.first,
+                    between=row.between,
+                    refused=row.refused,
+                    is_unlike=row.is_unlike,
+                    is_unended=one.is_cut and not is_whole,
+                )
         return rows.encoded()
+
+    def _rows(self, answers: Sequence[Answer], is_whole: bool, learns_all: bool, refuses: bool) -> list[_Row]:
+        """Encode some answers: those of text together, others one by one."""
+        plain = [place for place, one in enumerate(answers) if _is_plain(one, learns_all)]
+        try:
+            texts = iter(self._plain_rows([answers[place] for place in plain], is_whole, refuses))
+            return [
+                next(texts) if _is_plain(one, learns_all) else self._row(one, is_whole, learns_all) for one in answers
+            ]
+        except _TemplateError as fault:
+            if not refuses:
+                raise DataError(str(fault)) from None
+        return [self._row(one, is_whole, learns_all) for one in answers]
+
+    def _plain_rows(self, answers: Sequence[Answer], is_whole: bool, refuses: bool) -> Iterator[_Row]:
+        """Encode answers of text to prompts of text."""
+        if not answers:
+            return
+        heads, asked = self._borders([one.prompt for one in answers])
+        texts = self._render(
+            [[*one.prompt.messages, assistant_turn(one.text)] for one in answers], is_complete=True, is_training=True
+        )
+        if not refuses:
+            for one, head, text in zip(answers, heads, texts, strict=True):
+                if not text.startswith(head):
+                    raise self._rewritten(one.prompt, head, text)
+        dropped = self.are_dropped([one.text for one in answers])
+        encodings = self._tokenize(texts)
+        for one, head, sampled, text, encoding, is_dropped in zip(
+            answers, heads, asked, texts, encodings, dropped, strict=True
+        ):
+            if not text.startswith(head):
+                yield _Row(encoding.ids, len(encoding.ids), refused=REWRITTEN)
+                continue
+            if refuses and not is_kept(one.text, text[len(head) :], head):
+                yield _Row(encoding.ids, len(encoding.ids), refused=DROPS_ANSWER)
+                continue
+            first = _first_token_after(encoding, len(head), len(text))
+            is_unlike = sampled != head or _is_spanned(encoding, len(head), first) or one.asked not in (0, first)
+            if is_dropped:
+                yield _Row(encoding.ids[:first], first, is_unlike=is_unlike)
+                continue
+            # Templates may strip an answer. What follows it is the template's own.
+            after = _first_token_after(encoding, self._end_of(one.text, text, len(head)), len(text))
+            ids = (
+                encoding.ids
+                if is_whole
+                else encoding.ids[:after]
+                if one.is_cut
+                else self._with_end(encoding.ids, after)
+            )
+            yield _Row(ids, first, is_unlike=is_unlike)
+
+    def _row(self, answer: Answer, is_whole: bool, learns_all: bool) -> _Row:
+        """Encode an answer of any kind, or say why the template does not write it."""
+        if not answer.prompt.messages:
+            return self._text_row(answer)
+        turns = [*self.system, *answer.prompt.messages, assistant_turn(answer.text, answer.more)]
+        tools = None if answer.prompt.tools is None else json.loads(answer.prompt.tools)
+        last = len(turns) - 1
+        learned = [place for place, turn in enumerate(turns) if turn["role"] == "assistant"] if learns_all else [last]
+        template = self.training_template or str(self.tokenizer.chat_template)
+        try:
+            spelled = spell(turns, tools, learned, template, lambda some, with_tools: self._write(some, with_tools))
+            text = self._write(spelled, tools)
+            encoding = self._tokenize([text])[0]
+            heads = {place: self._write(spelled[:place], tools, is_complete=False) for place in learned}
+            spans = []
+            for place in learned:
+                said = turns[place]["content"]
+                spans.append(self._span(spelled, tools, place, said, heads[place], text, encoding))
+        except RefusedError as refused:
+            return self._refused_row(turns, str(refused))
+        except FAULTS as error:
+            return self._refused_row(
+                turns, f"the chat template refuses the conversation ({' '.join(str(error).split()):.80})"
+            )
+        (first, _), (start, _) = spans[0], spans[-1]
+        if not answer.more and self.are_dropped([answer.text])[0]:
+            return _Row(encoding.ids[:start], start)
+        after = start
+        if not answer.more:
+            after = _first_token_after(encoding, self._end_of(answer.text, text, len(heads[last])), len(text))
+        ids = encoding.ids if is_whole else self._with_end(encoding.ids, after)
+        if answer.is_cut and not is_whole:
+            ids = encoding.ids[:after] if not answer.more else ids[:-1]
+        is_unlike = any(
+            _is_spanned(encoding, len(heads[place]), span[0]) for place, span in zip(learned, spans, strict=True)
+        )
+        is_unlike |= answer.asked not in (0, spans[-1][0])
+        if self.training_template is not None:
+            is_unlike |= self._write(spelled[:-1], tools, is_complete=False, is_training=False) != heads[last]
+        between = [(stop, begins) for (_, stop), (begins, _) in pairwise(spans)]
+        return _Row(ids, first, between, is_unlike=is_unlike)
+
+    def _text_row(self, answer: Answer) -> _Row:
+        """A text that answers nothing, with the tokenizer's own tokens around it and an end; no template has a part in it."""
+        (ids,) = self.encode_texts([answer.text])
+        has_end = answer.is_cut or ids[-1:] == [self.tokenizer.eos_token_id]
+        return _Row(ids if has_end else [*ids, self.tokenizer.eos_token_id], 0)
+
+    def _span(
+        self, turns: Sequence[Spelled], tools: Any, place: int, said: str, head: str, text: str, encoding: Any
+    ) -> tuple[int, int]:
+        """Between which tokens of a conversation the assistant's turn at a place is, its end included. Raises RefusedError.
+
+        said: its text. head: what stands before it where the model is asked. text: the conversation.
+        """
+        if not text.startswith(head):
+            raise RefusedError(REWRITTEN if place == len(turns) - 1 else REWRITES_EARLIER)
+        until = text
+        if place < len(turns) - 1:
+            ended = self._write(turns[: place + 1], tools)
+            until = _shared(ended, text)
+            rest = self._tokenize([ended[len(until) :].strip()])[0].ids
+            if not self._special_ids.issuperset(rest):  # what ends a conversation may be missing here, and nothing else
+                raise RefusedError(REWRITES_EARLIER)
+        if not is_kept(said, until[len(head) :], head):
+            raise RefusedError(DROPS_ANSWER if place == len(turns) - 1 else REWRITES_EARLIER)
+        start = _first_token_after(encoding, len(head), len(until))
+        stop = _first_token_after(encoding, len(until), len(text))
+        ends = [token for token in range(start, stop) if encoding.ids[token] in self.end_ids]
+        return start, ends[-1] + 1 if ends else stop
+
+    def _refused_row(self, turns: Sequence[Message], reason: str) -> _Row:
+        """What can be shown of a conversation that the template does not write whole."""
+        try:
+            text = self._write([{"role": turn["role"], "content": turn["content"]} for turn in turns], None)
+        except FAULTS:
+            text = ""
+        ids: list[int] = self._tokenize([text])[0].ids
+        return _Row(ids, len(ids), refused=reason)
+
+    def _write(
+        self, turns: Sequence[Spelled], tools: Any, *, is_complete: bool = True, is_training: bool = True
+    ) -> str:
+        """Render one conversation; what the template raises is passed on."""
+        text: str = self.tokenizer.apply_chat_template(
+            list(turns), tools=tools, tokenize=False, add_generation_prompt=not is_complete,
+            chat_template=self.training_template if is_training else None, **self.template_arguments,
+        )  # fmt: skip
+        return text
 
     def conversations(self, pairs: Sequence[tuple[Prompt, str]]) -> Encoded:
         """Encode each prompt with its answer exactly as the template renders them, to the last token.
@@ -196,7 +389,7 @@ class ChatEncoder:
         rows = RowGatherer(self.max_tokens, self.scratch)
         for start in range(0, len(pairs), CHUNK):
             chunk = pairs[start : start + CHUNK]
-            turns = [[*prompt.messages, _answer(text)] for prompt, text in chunk]
+            turns = [[*prompt.messages, assistant_turn(text)] for prompt, text in chunk]
             dropped = self.are_dropped([text for _, text in chunk])
             for encoding, is_dropped in zip(
                 self._tokenize(self._render(turns, is_complete=True)), dropped, strict=True
@@ -224,8 +417,13 @@ class ChatEncoder:
         if self._is_checked:
             return
         turns = list(prompt.messages)
-        (asked,), (plain,) = (self._render([turns], is_complete=flag) for flag in (False, True))
-        (answered,) = self._render([[*turns, _answer(PROBE)]], is_complete=True)
+        try:
+            (asked,), (plain,), (answered,) = (
+                self._render([some], is_complete=flag, is_training=True)
+                for some, flag in ((turns, False), (turns, True), ([*turns, assistant_turn(PROBE)], True))
+            )
+        except _TemplateError:
+            return  # said of the row itself
         place = answered.find(PROBE)
         if place < 0:
             raise DataError(
@@ -241,6 +439,34 @@ class ChatEncoder:
             )
         self._is_checked = True
 
+    def _end_of(self, answer: str, text: str, border: int) -> int:
+        """Where an answer ends that the template writes as it is, strips, or puts something before."""
+        before, closing = text.removesuffix(self._closing), self._closing
+        if closing and before != text and before[border:].rstrip().endswith(answer.strip()):
+            return len(before)
+        for form in (answer, answer.rstrip()):
+            if text.startswith(form, border):
+                return border + len(form)
+        return border + len(answer.strip())
+
+    @cached_property
+    def _closing(self) -> str:
+        """What the template puts after an answer at the end of a conversation."""
+        turns: list[Spelled] = [{"role": "user", "content": "a"}, {"role": "assistant", "content": PROBE}]
+        try:
+            text = self._write(turns, None)
+        except FAULTS:
+            return ""
+        return text[text.rfind(PROBE) + len(PROBE) :] if PROBE in text else ""
+
+    def _check_template(self) -> None:
+        if not self.tokenizer.chat_template:
+            raise DataError(
+                f"{self.where}: its tokenizer has no chat template to write a conversation with; ask it as text (`prompting: text`), or "
+                "copy chat_template.jinja from the model it was made of. Training gives a base model one by `chat_template` of the "
+                f"trainer: {', '.join(BUNDLED)}, a file, or another model"
+            )
+
     def _rewritten(self, prompt: Prompt, head: str, text: str) -> DataError:
         return DataError(
             f"{self.where}: its chat template renders prompt '{prompt.id}' differently once it is answered; "
@@ -255,33 +481,34 @@ class ChatEncoder:
                 return ids[: last + 1]
         return [*ids, self.tokenizer.eos_token_id]
 
-    def _borders(self, prompts: Sequence[Prompt]) -> list[str]:
+    def _borders(self, prompts: Sequence[Prompt]) -> tuple[list[str], list[str]]:
+        """What stands before each answer: in training, and where the model is asked."""
         distinct: list[Prompt] = []
         places = []
         for prompt in prompts:  # the answers to one prompt come one after the other
             if not distinct or distinct[-1] is not prompt:
                 distinct.append(prompt)
             places.append(len(distinct) - 1)
-        rendered = self._render_prompts(distinct)
-        return [rendered[place] for place in places]
+        asked = trained = self._render_prompts(distinct)
+        if self.training_template is not None:
+            turns = [list(prompt.messages) for prompt in distinct]
+            trained = self._render(turns, is_complete=False, is_training=True)
+        return [trained[place] for place in places], [asked[place] for place in places]
 
     def _render_prompts(self, prompts: Sequence[Prompt]) -> list[str]:
         return self._render([list(prompt.messages) for prompt in prompts], is_complete=False)
 
-    def _render(self, conversations: list[list[Message]], *, is_complete: bool) -> list[str]:
-        if not self.tokenizer.chat_template:
-            raise DataError(
-                f"{self.where}: its tokenizer has no chat template to write a conversation with; ask it as text (`prompting: text`), or "
-                "copy chat_template.jinja from the model it was made of"
-            )
+    def _render(self, conversations: list[list[Message]], *, is_complete: bool, is_training: bool = False) -> list[str]:
+        self._check_template()
         if self.system:
             conversations = [[*self.system, *turns] for turns in conversations]
         try:
             texts: list[str] = self.tokenizer.apply_chat_template(
-                conversations, tokenize=False, add_generation_prompt=not is_complete, **self.template_arguments
-            )
-        except jinja2.TemplateError as error:
-            raise DataError(
+                conversations, tokenize=False, add_generation_prompt=not is_complete,
+                chat_template=self.training_template if is_training else None, **self.template_arguments,
+            )  # fmt: skip
+        except FAULTS as error:
+            raise _TemplateError(
                 f"{self.where}: its chat template refuses a conversation ({error}); check the roles of the "
                 "messages, "
                 "it may know only user and assistant"
@@ -310,6 +537,28 @@ def _first_token_after(encoding: Any, border: int, end: int) -> int:
     return len(encoding.ids)
 
 
+def _shared(one: str, other: str) -> str:
+    """The beginning that two texts share."""
+    same = (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    return one[: next(same, min(len(one), len(other)))]
+
+
+def _is_spanned(encoding: Any, border: int, first: int) -> bool:
+    """Whether the first token of an answer begins before it."""
+    return border > 0 and first < len(encoding.ids) and encoding.char_to_token(border - 1) == first
+
+
+def _is_plain(answer: Answer, learns_all: bool) -> bool:
+    """Whether prompt and answer are texts, and nothing but the answer is learned."""
+    prompt = answer.prompt
+    if answer.more or prompt.tools is not None or not prompt.messages:
+        return False
+    return not any(
+        "more" in turn or turn["role"] == "tool" or (learns_all and turn["role"] == "assistant")
+        for turn in prompt.messages
+    )
+
+
 def _by_characters(texts: Iterable[str]) -> Iterator[list[str]]:
     chunk: list[str] = []
     size = 0
@@ -321,7 +570,3 @@ def _by_characters(texts: Iterable[str]) -> Iterator[list[str]]:
             chunk, size = [], 0
     if chunk:
         yield chunk
-
-
-def _answer(text: str) -> Message:
-    return {"role": "assistant", "content": text}

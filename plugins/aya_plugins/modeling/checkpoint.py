@@ -23,6 +23,7 @@ from transformers import (
 
 from aya_core.api import DataError, model_folder
 from aya_plugins.modeling.chat import ChatEncoder
+from aya_plugins.modeling.chat_templates import give_template, read_template
 from aya_plugins.modeling.head import check_head
 from aya_plugins.modeling.reward_heads import NAMES as HEAD_NAMES, GraftedRewardModel, find_head, unreadable
 from aya_plugins.modeling.settings import CheckpointSettings
@@ -209,13 +210,18 @@ def _check_has_words(tokenizer: Any, where: Where) -> None:
 
 def load_encoder(
     where: Where, *, max_tokens: int, system: str | None = None, must_chat: bool = True,
-    template_arguments: Mapping[str, Any] | None = None, scratch: Path | None = None,
+    template_arguments: Mapping[str, Any] | None = None, chat_template: str | None = None,
+    training_template: str | None = None, scratch: Path | None = None,
 ) -> ChatEncoder:  # fmt: skip
     """Read the tokenizer of a checkpoint, with the tokens that end its turns.
 
-    must_chat: raise DataError for one without a chat template at once, not when it is first needed.
+    must_chat: raise DataError for one without a chat template at once, not when it is first needed. chat_template: given to the
+    tokenizer in place of its own, see `give_template`. training_template: a file, see `ChatEncoder`.
     """
     tokenizer = load_tokenizer(where)
+    given = None
+    if chat_template is not None:
+        given = give_template(tokenizer, chat_template, str(where), lambda other: load_tokenizer(other, must_fit=False))
     if must_chat and not tokenizer.chat_template:
         raise DataError(f"{where}: its tokenizer has no chat template; {REMEDY}")
     if tokenizer.eos_token_id is None:
@@ -229,6 +235,8 @@ def load_encoder(
         system=system,
         template_arguments=template_arguments,
         scratch=scratch,
+        training_template=None if training_template is None else read_template(Path(training_template)),
+        given=given,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -59,12 +59,21 @@ class Encoded:
     answers: (rows,), the first token of the answer, counted within the row; the row's length where there is
     no answer.
     truncated: (rows,) bool, rows that were cut at the end to fit.
+    between: (tokens,) bool, tokens after the beginning of the answer that are not the assistant's: turns of others between several
+    that are learned. None where there are none.
+    refused: (rows,) why a row has no answer to learn from; empty where it has. None where no row is refused.
+    unlike: (rows,) bool, rows whose prompt has other tokens when the model is asked. None where there is none.
+    unended: (rows,) bool, rows whose answer was cut when it was sampled, and so has no end. None where there is none.
     """
 
     ids: NDArray[numpy.int32] | OnDisk
     starts: Ints
     answers: Ints
     truncated: NDArray[numpy.bool_]
+    between: NDArray[numpy.bool_] | None = None
+    refused: NDArray[numpy.object_] | None = None
+    unlike: NDArray[numpy.bool_] | None = None
+    unended: NDArray[numpy.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.answers)
@@ -81,18 +90,27 @@ class Encoded:
 
     def answer_tokens_of(self, rows: Ints) -> Ints:
         """Tokens of the answers of the named rows."""
-        return self.lengths_of(rows) - self.answers[rows]
+        tokens = self.lengths_of(rows) - self.answers[rows]
+        return tokens if self.between is None else tokens - self._tokens_between[rows]
 
     @property
     def answer_tokens(self) -> Ints:
         """Tokens of each answer, its end of turn included."""
-        return self.lengths - self.answers
+        return self.lengths - self.answers - self._tokens_between
 
     @property
     def scored_tokens(self) -> Ints:
         """Tokens of each answer that have a log-probability: all but the first of a row, which nothing precedes."""
-        scored: Ints = self.lengths - numpy.maximum(self.answers, numpy.minimum(1, self.lengths))
+        scored: Ints = self.lengths - numpy.maximum(self.answers, numpy.minimum(1, self.lengths)) - self._tokens_between
         return scored
+
+    @property
+    def _tokens_between(self) -> Ints:
+        """Of each row, tokens after the beginning of its answer that are no part of it."""
+        if self.between is None:
+            return numpy.zeros(len(self), dtype=numpy.int64)
+        ends = numpy.concatenate([[0], numpy.cumsum(self.between, dtype=numpy.int64)])
+        return numpy.diff(ends[self.starts])
 
     def row(self, index: int) -> list[int]:
         """The token ids of one row."""
@@ -105,13 +123,23 @@ class Encoded:
             return self
         lengths = self.lengths_of(rows)
         starts = numpy.concatenate([[0], numpy.cumsum(lengths)]).astype(numpy.int64)
+        ids: NDArray[numpy.int32] | OnDisk
         if isinstance(self.ids, OnDisk):
-            kept = OnDisk(self.ids.folder)
+            ids = OnDisk(self.ids.folder)
             for first, last in _portions(starts):
-                kept.append(self.ids[spans(self.starts[rows[first:last]], lengths[first:last])])
-            return Encoded(kept, starts, self.answers[rows], self.truncated[rows])
-        ids = self.ids[spans(self.starts[rows], lengths)]
-        return Encoded(ids, starts, self.answers[rows], self.truncated[rows])
+                ids.append(self.ids[spans(self.starts[rows[first:last]], lengths[first:last])])
+        else:
+            ids = self.ids[spans(self.starts[rows], lengths)]
+        return Encoded(
+            ids,
+            starts,
+            self.answers[rows],
+            self.truncated[rows],
+            None if self.between is None else self.between[spans(self.starts[rows], lengths)],
+            None if self.refused is None else self.refused[rows],
+            None if self.unlike is None else self.unlike[rows],
+            None if self.unended is None else self.unended[rows],
+        )
 
     def portions(self) -> Iterator[tuple[Ints, NDArray[numpy.int32]]]:
         """Go through all rows, some at a time: where each of these begins and the last one ends, and their ids end to end."""
@@ -152,11 +180,33 @@ class RowGatherer:
         self.lengths = array("i")
         self.answers = array("i")
         self.truncated = bytearray()
+        self._tokens = 0
+        self.between: list[tuple[int, int]] = []
+        self.refused: dict[int, str] = {}
+        self.unlike: list[int] = []
+        self.unended: list[int] = []
 
-    def add(self, ids: list[int], first: int, *, may_cut: bool = True) -> None:
-        """Add a row. first: the token that its answer begins with."""
+    def add(
+        self, ids: list[int], first: int, *, may_cut: bool = True, between: Sequence[tuple[int, int]] = (), refused: str = "",
+        is_unlike: bool = False, is_unended: bool = False,
+    ) -> None:  # fmt: skip
+        """Add a row. first: the token that its answer begins with. between: from which token up to which it is no part of the answer.
+
+        refused, is_unlike, is_unended: as in `Encoded`.
+        """
         is_long = may_cut and len(ids) > self.max_tokens
         kept = ids[: self.max_tokens] if is_long else ids
+        row, before = len(self.lengths), self._tokens
+        self._tokens += len(kept)
+        self.between += [
+            (before + start, before + min(stop, len(kept))) for start, stop in between if start < len(kept)
+        ]
+        if refused:
+            self.refused[row] = refused
+        if is_unlike:
+            self.unlike.append(row)
+        if is_unended:
+            self.unended.append(row)
         self.ids.extend(kept)
         self.lengths.append(len(kept))
         self.answers.append(min(first, len(kept)))
@@ -177,7 +227,8 @@ class RowGatherer:
 
     def encoded(self) -> Encoded:
         """Lay the rows end to end."""
-        starts = numpy.zeros(len(self.lengths) + 1, dtype=numpy.int64)
+        rows = len(self.lengths)
+        starts = numpy.zeros(rows + 1, dtype=numpy.int64)
         numpy.cumsum(self.lengths, out=starts[1:])
         ids: NDArray[numpy.int32] | OnDisk
         if self.away is None:
@@ -185,8 +236,37 @@ class RowGatherer:
         else:
             self._put_away()
             ids = self.away
-        answers = numpy.array(self.answers, dtype=numpy.int64)
-        return Encoded(ids, starts, answers, numpy.frombuffer(bytes(self.truncated), dtype=numpy.bool_))
+        refused = None
+        if self.refused:
+            refused = numpy.full(rows, "", dtype=numpy.object_)
+            refused[list(self.refused)] = list(self.refused.values())
+        return Encoded(
+            ids,
+            starts,
+            numpy.array(self.answers, dtype=numpy.int64),
+            numpy.frombuffer(bytes(self.truncated), dtype=numpy.bool_),
+            self._between(),
+            refused,
+            _marked(self.unlike, rows),
+            _marked(self.unended, rows),
+        )
+
+    def _between(self) -> NDArray[numpy.bool_] | None:
+        if not self.between:
+            return None
+        found = numpy.zeros(self._tokens, dtype=numpy.bool_)
+        for start, stop in self.between:
+            found[start:stop] = True
+        return found
+
+
+def _marked(places: Sequence[int], rows: int) -> NDArray[numpy.bool_] | None:
+    """True at some rows; None where there is none."""
+    if not places:
+        return None
+    found = numpy.zeros(rows, dtype=numpy.bool_)
+    found[places] = True
+    return found
 
 
 class Batch(NamedTuple):
@@ -250,6 +330,9 @@ def collate(encoded: Encoded, rows: Ints, pad_id: int, device: torch.device | st
     time = numpy.arange(ids.shape[1])
     # The first token of a row has no hidden state before it, so it cannot be scored.
     is_target = is_inside & (time >= numpy.maximum(answers, 1)[:, None])
+    if encoded.between is not None:
+        places = numpy.minimum(encoded.starts[rows][:, None] + time, len(encoded.ids) - 1)
+        is_target &= ~encoded.between[places]
     row, column = numpy.nonzero(is_target)
     width = max(1, int((lengths - answers).max()))
     tensors = (

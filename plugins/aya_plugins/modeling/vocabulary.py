@@ -8,17 +8,23 @@ from typing import Any
 import numpy
 
 from aya_core.api import DataError
+from aya_plugins.modeling.chat_templates import GivenTemplate
 from aya_plugins.modeling.checkpoint import load_config, load_tokenizer
 from aya_plugins.modeling.rows import Encoded
 from aya_plugins.modeling.weights import Where
 
 
-def check_vocabulary(where: Where, tokenizer: Any, encoded: Encoded, pad_id: int) -> None:
+def check_vocabulary(
+    where: Where, tokenizer: Any, encoded: Encoded, pad_id: int, given: GivenTemplate | None = None
+) -> None:
     """Check that a model has an embedding for every token of some rows and for what fills them up.
 
-    A model with more embeddings than its tokenizer has tokens is common and fine. Raises DataError with both sizes.
+    A model with more embeddings than its tokenizer has tokens is common and fine. given: a chat template that the tokenizer was given,
+    for whose tokens the model gets embeddings. Raises DataError with both sizes.
     """
     known = int(load_config(where).get_text_config().vocab_size)
+    if given is not None and given.added:
+        known = max(known, len(tokenizer))
     highest = max([pad_id, *(int(ids.max(initial=0)) for _, ids in encoded.portions())])
     if highest >= known:
         token = tokenizer.convert_ids_to_tokens(highest)

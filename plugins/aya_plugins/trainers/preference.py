@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from aya_core.api import Field, Trainer, TrainerStrategy
+from aya_plugins.trainers.runtime.chat_settings import ChatSettings
 from aya_plugins.trainers.runtime.settings import LOOP_IMPORTS, LoopSettings
 
 
-class PreferenceTraining(LoopSettings, TrainerStrategy):
+class PreferenceTraining(ChatSettings, LoopSettings, TrainerStrategy):
     """Train on preference pairs with the objective of the stage, against a frozen reference.
 
     The reference's log-probabilities are computed once, then it is freed. Chosen and rejected answers go through the policy

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from aya_core.api import Field, Trainer, TrainerStrategy
+from aya_plugins.trainers.runtime.chat_settings import ChatSettings
 from aya_plugins.trainers.runtime.settings import LOOP_IMPORTS, LoopSettings
 
 
-class RewardTraining(LoopSettings, TrainerStrategy):
+class RewardTraining(ChatSettings, LoopSettings, TrainerStrategy):
     """Train a reward model on preference pairs (Bradley-Terry).
 
     The loss of a pair is -log sigmoid(r_chosen - r_rejected - margin) + center * (r_chosen + r_rejected)^2.

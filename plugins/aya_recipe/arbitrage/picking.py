@@ -84,6 +84,8 @@ def add(
     """Add the nodes that pick, and return the ids of best answers and pairs."""
     inputs = {"prompts": prompts, "verdicts": verdicts}
     settings = {**pick.model_dump(mode="json"), "split": split}
+    if round:  # the model answers that is trained on its answers
+        settings["is_own"] = True
     for_best = {key: value for key, value in settings.items() if key not in FOR_PAIRS}
     best = build.add(f"{name}.best", "pick-best", "demonstrations", for_best, inputs)
     pairs = build.add(f"{name}.pairs", "pick-pairs", "preferences", {**settings, "round": round}, inputs)
@@ -95,13 +97,14 @@ def add_groups(
 ) -> str:
     """Add the node that keeps all scored answers of each prompt, and return its id."""
     settings = {**pick.model_dump(mode="json", exclude={*FOR_PAIRS, "allow", "ties", "teacher_share"}), "split": split}
+    settings["is_own"] = True
     inputs = {"prompts": prompts, "verdicts": verdicts}
     return build.add(f"{name}.groups", "pick-groups", "groups", settings, inputs)
 
 
 def pick_best(work: Work) -> Mapping[str, Any]:
     """Keep the best-scored answer of each prompt."""
-    ties, refused = work.setting("ties"), _refused(work)
+    ties, refused, is_own = work.setting("ties"), _refused(work), _is_own(work)
     account = Account()
 
     def best(prompt: Prompt, judged: Sequence[Judged], drops: Drops) -> Iterator[_Picked]:
@@ -118,7 +121,7 @@ def pick_best(work: Work) -> Mapping[str, Any]:
             won = pick.best
             account.won(pick.prompt, won.completion.teacher, _margin_over_others(pick.ranked))
             if is_kept:
-                yield _demonstration(pick.prompt, won)
+                yield _demonstration(pick.prompt, won, is_own=is_own)
 
     drops = Drops()
     count = write_rows(work.out, Demonstration, rows(drops))
@@ -129,7 +132,7 @@ def pick_pairs(work: Work) -> Mapping[str, Any]:
     """Pair better answers with worse ones; where that cannot be done, count the reason."""
     rule, round, ties = work.setting("rejected"), work.setting("round"), work.setting("ties")
     margins, least = work.setting("min_margins"), work.setting("min_margin")
-    alike, refused = work.setting("near_duplicates"), _refused(work)
+    alike, refused, is_own = work.setting("near_duplicates"), _refused(work), _is_own(work)
 
     def pairs(prompt: Prompt, judged: Sequence[Judged], drops: Drops) -> Iterator[_Picked]:
         ranked = eligible(prompt, judged, refused)
@@ -152,6 +155,7 @@ def pick_pairs(work: Work) -> Mapping[str, Any]:
                     pick.prompt, pick.best.completion.text, pick.worse.completion.text, pick.best.completion.teacher,
                     pick.worse.completion.teacher, pick.best.verdict.score, pick.worse.verdict.score, round,
                     pick.best.completion.finish_reason, pick.worse.completion.finish_reason,
+                    prompt_tokens=(pick.best.completion.prompt_tokens or None) if is_own else None,
                 )  # fmt: skip
 
     drops = Drops()
@@ -166,6 +170,7 @@ def pick_groups(work: Work) -> Mapping[str, Any]:
     A group in which all scores are equal teaches nothing; it is kept and counted as `tied`.
     """
     groups = tied = 0
+    is_own = _is_own(work)
 
     def whole(prompt: Prompt, judged: Sequence[Judged], drops: Drops) -> Iterator[_Picked]:
         scored = [row for row in judged if row.verdict.status == "scored"]
@@ -183,7 +188,7 @@ def pick_groups(work: Work) -> Mapping[str, Any]:
                 groups += 1
                 tied += len(set(map(_score, pick.ranked))) == 1
                 for row in pick.ranked:
-                    yield _demonstration(pick.prompt, row)
+                    yield _demonstration(pick.prompt, row, is_own=is_own)
 
     drops = Drops()
     count = write_rows(work.out, Demonstration, rows(drops))
@@ -244,9 +249,15 @@ def _chosen(
     verdicts.check_done()
 
 
-def _demonstration(prompt: Prompt, row: Judged) -> Demonstration:
+def _demonstration(prompt: Prompt, row: Judged, *, is_own: bool) -> Demonstration:
     answer = row.completion
-    return Demonstration(prompt, answer.text, answer.teacher, _score(row), answer.finish_reason)
+    tokens = (answer.prompt_tokens or None) if is_own else None
+    return Demonstration(prompt, answer.text, answer.teacher, _score(row), answer.finish_reason, prompt_tokens=tokens)
+
+
+def _is_own(work: Work) -> bool:
+    """Whether the answers are of the model that will be trained on them: then training can compare its prompts with what it read."""
+    return bool(work.node.settings.get("is_own"))
 
 
 def _refused(work: Work) -> frozenset[str]:

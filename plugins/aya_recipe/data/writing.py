@@ -32,6 +32,9 @@ RECORDS: Mapping[str, type[Any]] = {
 OBJECTS = ("meta", "details")
 """Columns that hold JSON."""
 
+TURNS = ("prompt", "completion", "chosen", "rejected")
+"""Columns that hold messages."""
+
 PARQUET = ".parquet"
 
 
@@ -68,8 +71,16 @@ def write_records(rows: Iterable[Columns], record: type[Any], out: Path | None, 
 def _write(rows: Iterable[Columns], file: TextIO, objects: Sequence[str]) -> int:
     count = 0
     for record in rows:
-        row = record.to_row()
-        row |= {name: json.loads(row[name]) for name in objects if row.get(name)}
+        row = {name: value for name, value in record.to_row().items() if value is not None or name not in record.rare}
+        row |= {name: json.loads(row[name]) for name in (*objects, "tools") if row.get(name)}
+        if record.is_rare:  # turns hold all that they hold by its own name, as other tools read them
+            row |= {name: [whole(turn) for turn in row[name]] for name in TURNS if row.get(name)}
         file.write(json.dumps(row, ensure_ascii=False) + "\n")
         count += 1
     return count
+
+
+def whole(turn: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A message as it was before it was written: what it holds beside its text under names of its own."""
+    more = {name: value for name, value in turn.items() if name != "more"}
+    return {**more, **json.loads(turn["more"])} if turn.get("more") else more

@@ -226,7 +226,7 @@ def _known(folder: Path, record: type[Demonstration] | type[Preference]) -> Iter
         yield (
             row.prompt.id,
             _text(row.prompt.messages),
-            row.completion if isinstance(row, Demonstration) else row.chosen,
+            row.completion if isinstance(row, Demonstration) else row.chosen or "",
         )
 
 

@@ -1,6 +1,7 @@
 """Rows as they lie around: each usual form gives the record that it means, says how it was read, and loses nothing in silence."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ DEMONSTRATION = Demonstration(PROMPT, "Hello")
 PREFERENCE = Preference(PROMPT, "Hello", "Go")
 LONGER = Prompt("x-1", "und", (HI, HELLO, says("user", "more")))  # type: ignore[arg-type]
 WITH_SYSTEM = Prompt("x-1", "und", (KIND, HI))  # type: ignore[arg-type]
+
+CALL = [{"type": "function", "function": {"name": "w", "arguments": {"c": "Oslo"}}}]
+TOOLS = [{"type": "function", "function": {"name": "w", "parameters": {}}}]
+USED = [HI, says("assistant", None, tool_calls=CALL), says("tool", "5")]
+WITH_TOOL = Prompt("x-1", "und", (HI, says("assistant", "", more={"tool_calls": CALL}), says("tool", "5")))  # type: ignore[arg-type]
 
 FORMS: dict[str, tuple[dict[str, Any], Any, str]] = {
     "messages": ({"messages": [HI, HELLO]}, DEMONSTRATION, "prompt from 'messages', all turns but the last, completion from its last turn"),
@@ -91,6 +97,39 @@ FORMS: dict[str, tuple[dict[str, Any], Any, str]] = {
         {"system_prompt": "Be kind", "question": "Hi", "response": "Hello"}, Demonstration(WITH_SYSTEM, "Hello"),
         "prompt from 'question' after 'system'",
     ),
+    "unpaired": ({"prompt": "Hi", "completion": "Hello", "label": True}, Preference(PROMPT, "Hello", None), "good or bad by 'label'"),
+    "unpaired and bad": ({"prompt": [HI], "completion": [GO], "label": False}, Preference(PROMPT, None, "Go"), "good or bad by 'label'"),
+    "tool calls": (
+        {"messages": [HI, says("assistant", None, tool_calls=CALL)], "tools": json.dumps(TOOLS)},
+        Demonstration(replace(PROMPT, tools=json.dumps(TOOLS)), "", more={"tool_calls": CALL}), "completion from its last turn",
+    ),
+    "arguments as text": (
+        {"messages": [HI, says("assistant", "", tool_calls=[{"function": {"name": "w", "arguments": '{"c": "Oslo"}'}}])]},
+        Demonstration(PROMPT, "", more={"tool_calls": CALL}), "completion from its last turn",
+    ),
+    "a function call of old": (
+        {"messages": [HI, says("assistant", None, function_call={"name": "w", "arguments": '{"c": "Oslo"}'})]},
+        Demonstration(PROMPT, "", more={"tool_calls": CALL}), "completion from its last turn",
+    ),
+    "a tool's turn": ({"prompt": USED, "completion": "It is 5"}, Demonstration(WITH_TOOL, "It is 5"), "prompt from 'prompt'"),
+    "tools in sharegpt": (
+        {"conversations": [{"from": "human", "value": "Hi"}, {"from": "function_call", "value": json.dumps(CALL[0]["function"])},
+                           {"from": "observation", "value": "5"}, {"from": "gpt", "value": "It is 5"}]},
+        Demonstration(WITH_TOOL, "It is 5"), "'conversations'",
+    ),
+    "reasoning": (
+        {"prompt": [HI], "completion": [says("assistant", "Hello", reasoning_content="hm")]},
+        Demonstration(PROMPT, "Hello", more={"reasoning_content": "hm"}), "completion from 'completion'",
+    ),
+    "reasoning as a part": (
+        {"messages": [HI, says("assistant", [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "Hello"}])]},
+        Demonstration(PROMPT, "Hello", more={"thinking": "hm"}), "completion from its last turn",
+    ),
+    "how it ended": (
+        {"prompt": "Hi", "completion": "Hello", "finish_reason": "length"},
+        Demonstration(PROMPT, "Hello", finish_reason="length"), "prompt",
+    ),
+    "a text": ({"text": "Some words"}, Demonstration(Prompt("x-1", "und", ()), "Some words"), "text from 'text', without a prompt"),
     "aya": ({"inputs": "Hi", "targets": "Hello"}, DEMONSTRATION, "prompt from 'inputs', completion from 'targets'"),
     "alpaca eval without answers": ({"instruction": "Hi"}, PROMPT, "prompt from 'instruction'"),
 }  # fmt: skip
@@ -117,24 +156,27 @@ def test_forms_that_say_the_same_give_the_same_record(tmp_path: Path):
     assert {str(read(tmp_path, FORMS[form][0])) for form in forms} == {str([DEMONSTRATION])}
 
 
-CALL = [{"type": "function", "function": {"name": "w", "arguments": {"c": "Oslo"}}}]
-
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "tool calls": ({"messages": [HI, says("assistant", "", tool_calls=CALL)]}, "the assistant has 'tool_calls', which would be lost"),
-    "a tool's turn": ({"messages": [HI, HELLO, says("tool", "5"), GO]}, "a turn of the role 'tool'"),
-    "observations": ({"conversations": [{"from": "human", "value": "?"}, {"from": "observation", "value": "5"}]}, "role 'observation'"),
-    "reasoning": ({"prompt": [HI], "completion": [says("assistant", "Hello", reasoning_content="hm")]}, "'reasoning_content'"),
+    "a prompt with tools": ({"prompt": "Hi", "tools": [{"name": "w"}]}, "the prompt holds more than text (tools), which teachers"),
+    "observations": (
+        {"conversations": [{"from": "human", "value": "?"}, {"from": "observation", "value": "5"}]},
+        "more than text (turns of the role tool)",
+    ),
+    "tool calls that are none": ({"messages": [HI, says("assistant", "", tool_calls=["w"])]}, "'w' is no call of a tool"),
+    "a turn that is not to be learned": ({"messages": [HI, says("assistant", "Hello", weight=0)]}, "is not to be learned"),
+    "pictures in a turn": ({"messages": [says("user", "Hi", images=["x"]), HELLO]}, "a turn of the user has 'images', which would be lost"),
+    "arguments of a template": ({"prompt": "Hi", "completion": "x", "chat_template_kwargs": {"a": 1}}, "column 'chat_template_kwargs'"),
     "pictures": ({"prompt": [says("user", [{"type": "image_url", "image_url": "x"}])], "completion": "Hello"}, "is 'image_url'; only"),
-    "a column of tools": ({"prompt": "Hi", "completion": "Hello", "tools": ["w"]}, "column 'tools' holds more than text"),
+    "a column of tools": ({"prompt": "Hi", "completion": "Hello", "tools": ["w"]}, "column 'tools' holds ['w']; expected a list of tools"),
     "a history": ({"instruction": "Hi", "output": "Hello", "history": [["a", "b"]]}, "column 'history'"),
-    "labels": ({"prompt": "Hi", "completion": "Go", "label": False}, "column 'label' says which completions are good"),
+    "steps with labels": ({"prompt": "Hi", "completions": ["a"], "labels": [True]}, "steps for a reward model of steps"),
     "stepwise": ({"prompt": "Hi", "completions": [], "text": "x", "labels": [], "chosen": "a"}, "no rejected answer"),
     "answers to two questions": ({"chosen": [HI, HELLO], "rejected": [says("user", "Ho"), GO]}, "differ before their last turn"),
     "another prompt": ({"prompt": "Ho", "chosen": [HI, HELLO], "rejected": [HI, GO]}, "does not begin as the prompt does"),
     "a conversation without a question": ({"messages": [HELLO]}, "'messages' holds an answer and no question"),
     "an implicit prompt in texts": ({"chosen": "The sky is blue", "rejected": "The sky is green"}, "common beginning may be part"),
     "messages that are no JSON": ({"messages": "[{'role'"}, "is no conversation as JSON"),
-    "plain text": ({"text": "Some"}, "instruction or inputs; columns found: text"),
+    "no column that is known": ({"texts": "Some"}, "instruction or inputs; columns found: texts"),
     "ratings that are missing": ({"instruction": "Hi", "completions": [{"response": "a"}]}, "completions hold response; expected"),
     "a rating that is no number": (
         {"instruction": "Hi", "completions": [{"response": "a", "overall_score": "N/A"}, {"response": "b", "overall_score": 1}]},
@@ -178,3 +220,22 @@ def test_rows_without_a_better_and_a_worse_answer_give_no_pair_and_are_counted(t
     assert made.account()["without_pair"] == {"answers of equal scores": 2, "a single answer": 1}
     assert len(list(made.rows(0))) == 1
     assert sum(made.account()["without_pair"].values()) == 3  # of the last reading, not of both
+
+
+def test_conversations_that_end_with_a_question_are_left_out_among_answers_and_counted(tmp_path: Path):
+    made = table(
+        tmp_path, {"messages": [HI, HELLO]}, {"messages": [HI, HELLO, says("user", "more")]}, {"messages": [HI, GO]}
+    )
+    assert [row.completion for row in made.rows(0)] == ["Hello", "Go"]
+    assert made.account()["without_pair"] == {"conversations without a last answer": 1}
+
+
+def test_rows_that_we_wrote_ourselves_are_read_back_whole(tmp_path: Path):
+    from aya_core.api import write_rows
+    from aya_plugins.datasets.parquet import Parquet
+
+    row = Demonstration(
+        replace(WITH_TOOL, tools=json.dumps(TOOLS)), "It is 5", finish_reason="stop", more={"thinking": "hm"}
+    )
+    write_rows(tmp_path, Demonstration, [row])
+    assert list(Parquet(path=str(tmp_path)).build().rows(0)) == [row]

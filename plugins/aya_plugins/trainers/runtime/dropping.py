@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy
 from numpy.typing import NDArray
 
 from aya_core.api import DataError, Preference, normalize
+from aya_plugins.modeling.chat import REWRITTEN
 from aya_plugins.modeling.rows import Encoded, Ints
 
 Reasons = NDArray[numpy.object_]
@@ -19,21 +21,29 @@ TOO_LONG = "prompt too long"
 NO_ANSWER = "no answer token"
 EQUAL_TEXTS = "chosen equals rejected"
 EQUAL_TOKENS = "chosen equals rejected as tokens"
+UNPAIRED = "one answer and no pair"
 
 REMEDIES = {
     TOO_LONG: "raise max_tokens, or leave long prompts out",
     NO_ANSWER: "look at the rows with `aya show-tokens`",
     EQUAL_TEXTS: "make pairs of answers that differ",
     EQUAL_TOKENS: "raise max_tokens, if answers differ beyond it",
+    UNPAIRED: "train on pairs, or with an objective for single answers, such as kto",
+    REWRITTEN: "use a template that keeps the generation prompt and does not rewrite earlier turns: training_template takes a file with "
+    "one for training alone, chat_template one to be stored",
 }
+
+OTHERWISE = "look at the rows with `aya show-tokens`, and leave them out or give a template that writes them whole (chat_template)"
+"""What helps where a chat template does not write rows whole."""
 
 
 def why_not_rows(encoded: Encoded) -> Reasons:
     """Say of each row why it is dropped: nothing of its answer has a log-probability.
 
-    Either its prompt alone reaches `max_tokens`, or the template writes nothing for the answer.
+    Either its prompt alone reaches `max_tokens`, or the template does not write all of the row, or nothing for the answer.
     """
-    return _reasons([encoded.scored_tokens > 0, encoded.truncated], ["", TOO_LONG], NO_ANSWER)
+    found = _reasons([encoded.scored_tokens > 0, encoded.truncated], ["", TOO_LONG], NO_ANSWER)
+    return found if encoded.refused is None else numpy.where(encoded.refused != "", encoded.refused, found)
 
 
 def _reasons(conditions: Sequence[NDArray[numpy.bool_]], reasons: Sequence[str], other: str) -> Reasons:
@@ -49,14 +59,22 @@ def why_not_pairs(encoded: Encoded, rows: Sequence[Preference]) -> Reasons:
     the tokens that are left of them. A pair of equal rows has the same log-probabilities and so pushes nowhere.
     """
     chosen, rejected = why_not_rows(encoded).reshape(-1, 2).T
-    equal = numpy.fromiter((normalize(row.chosen) == normalize(row.rejected) for row in rows), dtype=numpy.bool_)
+    single, equal = (
+        numpy.array([(not row.is_pair, _are_equal(row)) for row in rows], dtype=numpy.bool_).reshape(-1, 2).T
+    )
     lengths = encoded.lengths.reshape(-1, 2)
     same = lengths[:, 0] == lengths[:, 1]
     for pair in numpy.flatnonzero(same):
         one, other = (encoded.ids[encoded.starts[row] : encoded.starts[row + 1]] for row in (2 * pair, 2 * pair + 1))
         same[pair] = (one == other).all()
     own = numpy.where(chosen != "", chosen, rejected)
-    return numpy.where(own != "", own, _reasons([equal, same], [EQUAL_TEXTS, EQUAL_TOKENS], ""))
+    found = numpy.where(own != "", own, _reasons([equal, same], [EQUAL_TEXTS, EQUAL_TOKENS], ""))
+    return numpy.where(single, numpy.array(UNPAIRED, dtype=numpy.object_), found)
+
+
+def _are_equal(row: Preference) -> bool:
+    """Whether both answers say the same."""
+    return normalize(row.chosen or "") == normalize(row.rejected or "") and row.chosen_more == row.rejected_more
 
 
 def kept(reasons: Reasons, where: Path, name: str) -> Ints:
@@ -67,15 +85,47 @@ def kept(reasons: Reasons, where: Path, name: str) -> Ints:
             raise DataError(f"{where}: no rows; trainer '{name}' has nothing to learn from")
         counts = Counter(reasons.tolist())
         counted = ", ".join(f"{reason}: {count}" for reason, count in sorted(counts.items()))
-        remedy = REMEDIES[counts.most_common(1)[0][0]]
+        remedy = REMEDIES.get(counts.most_common(1)[0][0], OTHERWISE)
         raise DataError(
             f"{where}: all {len(reasons)} rows are dropped ({counted}); trainer '{name}' has nothing to learn from; {remedy}"
         )
     return places
 
 
-def account(reasons: Reasons, truncated: NDArray[numpy.bool_]) -> Mapping[str, float]:
-    """Count the rows that were cut and those that were dropped, altogether and as `dropped/REASON`."""
+def account(
+    reasons: Reasons,
+    truncated: NDArray[numpy.bool_],
+    *,
+    unended: NDArray[numpy.bool_] | None = None,
+    unlike: NDArray[numpy.bool_] | None = None,
+) -> Mapping[str, float]:
+    """Count the rows that were cut and those that were dropped, altogether and as `dropped/REASON`.
+
+    unended, unlike: see `Encoded`; rows that are dropped do not count.
+    """
     counts = Counter(reasons[reasons != ""].tolist())
     by_reason = {f"dropped/{reason}": count for reason, count in sorted(counts.items())}
-    return {"truncated_rows": int(truncated.sum()), "dropped_rows": sum(counts.values()), **by_reason}
+    found = {"truncated_rows": int(truncated.sum()), "dropped_rows": sum(counts.values()), **by_reason}
+    if unended is not None and (cut := int((unended & (reasons == "")).sum())):
+        found[UNENDED] = cut
+    return {**found, **unlike_account(unlike if unlike is None else unlike & (reasons == ""))}
+
+
+UNENDED = "answers_cut_when_sampled_rows"
+"""Counts rows with an answer that was cut when it was sampled, and so is learned without an end."""
+
+UNLIKE = "prompts_unlike_sampling_rows"
+"""Counts rows whose prompt has other tokens when the model is asked."""
+
+
+def unlike_account(unlike: NDArray[numpy.bool_] | None) -> Mapping[str, float]:
+    """Count the rows whose prompt has other tokens when the model is asked, and warn of them; nothing where there is none."""
+    if unlike is None or not unlike.any():
+        return {}
+    count = int(unlike.sum())
+    warnings.warn(
+        f"{count:,} of {len(unlike):,} rows: the tokens of the prompt in training are not those by which the model is asked, because the "
+        "training template writes it otherwise, or a token spans prompt and answer; see `aya show-tokens`",
+        stacklevel=2,
+    )
+    return {UNLIKE: count}

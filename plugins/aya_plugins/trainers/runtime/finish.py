@@ -13,8 +13,6 @@ from safetensors import SafetensorError
 from aya_core.api import UNKNOWN_LANGUAGE, AyaError, DataError, Prompt, Settings, TrainingJob, flush, rename
 from aya_plugins.modeling.cards import parents
 from aya_plugins.modeling.checkpoint import save_checkpoint, stored_dtype
-from aya_plugins.modeling.rows import Encoded, Ints
-from aya_plugins.trainers.runtime.dropping import kept, why_not_rows
 from aya_plugins.trainers.runtime.loop import Trained
 from aya_plugins.trainers.runtime.resume import checkpoint_along
 from aya_plugins.trainers.runtime.stored_rows import languages_of
@@ -33,11 +31,6 @@ def start_of(job: TrainingJob, name: str) -> Path:
     if job.start is None:
         raise DataError(f"trainer '{name}' needs a checkpoint to start from; set `start:` of the stage")
     return job.start
-
-
-def trainable(encoded: Encoded, rows: Path, name: str) -> Ints:
-    """Name the rows that have an answer left to learn from. Raises DataError when there is none."""
-    return kept(why_not_rows(encoded), rows, name)
 
 
 def write(
@@ -162,5 +155,9 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
     for key, value in settings.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
+        elif (
+            isinstance(value, str) and Path(value).is_absolute()
+        ):  # of a file or a model: where it lies is nobody's business
+            yield f"{prefix}{key}", ", ".join(parents(Path(value))) or Path(value).name
         else:
             yield f"{prefix}{key}", value

@@ -117,5 +117,5 @@ def read_texts(folder: Path) -> tuple[list[str], set[str]]:
         if isinstance(row, Demonstration):
             texts.append(row.completion)
         if isinstance(row, Preference):
-            texts.extend((row.chosen, row.rejected))
+            texts.extend(text for text in (row.chosen, row.rejected) if text is not None)
     return texts, languages

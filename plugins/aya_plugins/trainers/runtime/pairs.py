@@ -14,6 +14,7 @@ from aya_core.api import Preference, Prompt
 from aya_plugins.modeling.chat import ChatEncoder
 from aya_plugins.modeling.rows import Batch, Encoded, Ints, collate
 from aya_plugins.trainers.runtime import dropping
+from aya_plugins.trainers.runtime.chat import compared
 from aya_plugins.trainers.runtime.stored_rows import Seen, of_all
 
 
@@ -35,11 +36,14 @@ class EncodedPairs:
         cls, encoder: ChatEncoder, rows: Sequence[Preference], where: Path, name: str, *, is_whole: bool = False
     ) -> EncodedPairs:
         """Encode pairs, to the last token of the template if `is_whole`. Raises DataError when none is left."""
-        answers = Seen(rows, lambda row: [(row.prompt, row.chosen), (row.prompt, row.rejected)], each=2)
-        encoded = encoder.answers(answers, is_whole=is_whole)
+        encoded = encoder.answers(compared(rows), is_whole=is_whole, refuses=True)
         reasons = dropping.why_not_pairs(encoded, rows)
         kept = dropping.kept(reasons, where, name)
-        counts = dropping.account(reasons, encoded.truncated[0::2] | encoded.truncated[1::2])
+        truncated, unended, unlike = (
+            None if marks is None else marks[0::2] | marks[1::2]
+            for marks in (encoded.truncated, encoded.unended, encoded.unlike)
+        )
+        counts = dropping.account(reasons, truncated, unended=unended, unlike=unlike)
         both = numpy.stack([2 * kept, 2 * kept + 1], axis=1).reshape(-1)
         prompts = Seen(of_all(rows, kept), lambda row: [row.prompt])
         return cls(encoded.take(both), encoder.pad_id, prompts, counts)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy
 import torch
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aya_core.api import (
+    CUT,
     AyaError,
     DataError,
     Demonstration,
@@ -26,10 +27,12 @@ from aya_core.api import (
     read_rows,
 )
 from aya_plugins.modeling.chat import ChatEncoder
-from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder
+from aya_plugins.modeling.checkpoint import load_causal_lm
 from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.modeling.rows import Encoded, Ints, collate
 from aya_plugins.modeling.vocabulary import check_same_tokens, check_vocabulary
+from aya_plugins.trainers.runtime import dropping
+from aya_plugins.trainers.runtime.chat import begin_chat, check_reference, demonstrated, encoder_of, say_template
 from aya_plugins.trainers.runtime.finish import start_of
 from aya_plugins.trainers.runtime.loop import start_accelerator
 from aya_plugins.trainers.runtime.out_of_memory import told_what_to_lower
@@ -41,16 +44,29 @@ from aya_plugins.trainers.runtime.training import make_tasks, read_parts, run
 Scores = NDArray[numpy.float32]
 
 
+class Overlong(NamedTuple):
+    """What becomes of samples that were cut: the settings of the strategy, by their names there."""
+
+    does: Literal["keep", "mask", "drop", "punish"] = "keep"
+    penalty: float = 1.0
+
+
+KEEP = Overlong()
+"""What is done where nothing is asked for."""
+
+
 @dataclass(frozen=True)
 class EncodedGroups:
     """Samples of prompts; those of a prompt are rows of `encoded` one after the other. Groups are named by place.
 
-    scores: of all rows. firsts, sizes: (groups,) the first row of each group that can teach something, and its samples.
-    prompts: of each such group. account: how many groups cannot, by reason, and how many samples were cut.
+    scores: of all rows. is_learned: (rows,) which samples count in the loss.
+    firsts, sizes: (groups,) the first row of each group that can teach something, and its samples. prompts: of each such group.
+    account: how many groups cannot, by reason, and how many samples were cut.
     """
 
     encoded: Encoded
     scores: Scores
+    is_learned: NDArray[numpy.bool_]
     pad_id: int
     firsts: Ints
     sizes: Ints
@@ -58,37 +74,55 @@ class EncodedGroups:
     account: Mapping[str, float]
 
     @classmethod
-    def of(cls, encoder: ChatEncoder, rows: Sequence[Demonstration], where: Path, name: str) -> EncodedGroups:
+    def of(
+        cls, encoder: ChatEncoder, rows: Sequence[Demonstration], where: Path, name: str, overlong: Overlong = KEEP
+    ) -> EncodedGroups:
         """Encode samples. Raises DataError for rows that are no groups, and when no group can teach anything."""
         rows = list(rows)  # the samples of a round, all of which are looked at again and again
         groups = [list(group) for _, group in groupby(rows, key=lambda row: row.prompt.id)]
         _check(rows, groups, where)
-        encoded = encoder.answers([(group[0].prompt, row.completion) for group in groups for row in group])
+        cut = sum(row.finish_reason in CUT for row in rows)
+        if overlong.does == "drop":
+            left = ([row for row in group if row.finish_reason not in CUT] for group in groups)
+            groups = [group for group in left if group]
+            rows = [row for group in groups for row in group]
+        encoded = encoder.answers([answer for group in groups for answer in demonstrated(group)])
         scores = numpy.array([row.score for row in rows], dtype=numpy.float32)
+        is_cut = numpy.array([row.finish_reason in CUT for row in rows], dtype=numpy.bool_)
+        if overlong.does == "punish":
+            scores = scores - numpy.float32(overlong.penalty) * is_cut
+        is_learned = ~is_cut if overlong.does == "mask" else numpy.ones_like(is_cut)
         sizes = numpy.array([len(group) for group in groups], dtype=numpy.int64)
         firsts = numpy.cumsum(sizes) - sizes
         is_lost, is_single, is_equal = numpy.zeros((3, len(groups)), dtype=numpy.bool_)
+        is_masked = numpy.zeros(len(groups), dtype=numpy.bool_)
         if groups:
             is_lost = numpy.minimum.reduceat(encoded.answer_tokens, firsts) == 0
+            is_masked = ~is_lost & ~numpy.logical_or.reduceat(is_learned, firsts)
             is_single = ~is_lost & (sizes < 2)
             highest, lowest = numpy.maximum.reduceat(scores, firsts), numpy.minimum.reduceat(scores, firsts)
             is_equal = ~is_lost & ~is_single & (highest == lowest)
-        kept = numpy.flatnonzero(~(is_lost | is_single | is_equal))
+        kept = numpy.flatnonzero(~(is_lost | is_single | is_equal | is_masked))
         account = {
             "groups": len(kept),
             "dropped_groups": int(is_lost.sum()),
             "single_sample_groups": int(is_single.sum()),
             "equal_score_groups": int(is_equal.sum()),
             "truncated_rows": int(encoded.truncated.sum()),
+            **({"masked_groups": int(is_masked.sum())} if is_masked.any() else {}),
+            **({dropping.UNENDED: cut} if cut else {}),
+            **({f"{WORDS[overlong.does]}_rows": cut} if cut and overlong.does != "keep" else {}),
+            **dropping.unlike_account(encoded.unlike),
         }
         if not len(kept):
             raise DataError(
                 f"{where}: no group of {len(groups)} can teach trainer '{name}' anything: {account['dropped_groups']} prompts "
                 f"reach max_tokens, {account['single_sample_groups']} groups have one sample, "
-                f"{account['equal_score_groups']} have equal scores; sample more answers to a prompt, at a temperature of 1"
+                f"{account['equal_score_groups']} have equal scores{_all_cut(int(is_masked.sum()), cut, overlong)}; sample more answers "
+                "to a prompt, at a temperature of 1"
             )
         prompts = [groups[place][0].prompt for place in kept]
-        return cls(encoded, scores, encoder.pad_id, firsts[kept], sizes[kept], prompts, account)
+        return cls(encoded, scores, is_learned, encoder.pad_id, firsts[kept], sizes[kept], prompts, account)
 
     @property
     def lengths(self) -> Ints:
@@ -114,6 +148,16 @@ class EncodedGroups:
         return rows
 
 
+WORDS = {"mask": "masked_as_cut", "drop": "left_out_as_cut", "punish": "punished_as_cut"}
+"""What is said of samples that were cut, by what became of them."""
+
+
+def _all_cut(groups: int, samples: int, overlong: Overlong) -> str:
+    if overlong.does == "drop" and samples:
+        return f", {samples} samples were cut and are left out (overlong: drop)"
+    return f", {groups} have none that was not cut (overlong: mask); raise sampling.max_tokens" if groups else ""
+
+
 def _check(rows: Sequence[Demonstration], groups: Sequence[Sequence[Demonstration]], where: Path) -> None:
     for row in rows:
         if row.score is None or not math.isfinite(row.score):
@@ -135,6 +179,7 @@ class PolicyGradientTrainer:
     """See the strategy `policy-gradient`."""
 
     settings: LoopSettings
+    overlong: Overlong = KEEP
 
     @told_what_to_lower("policy-gradient")
     def train(self, job: TrainingJob) -> Mapping[str, float]:
@@ -144,7 +189,9 @@ class PolicyGradientTrainer:
             raise AyaError(
                 "trainer 'policy-gradient' needs an objective; set `objective:` of the stage, such as {use: rloo}"
             )
-        encoder = load_encoder(start, max_tokens=self.settings.max_tokens)
+        encoder = encoder_of(start, self.settings)
+        say_template(encoder)
+        check_reference(encoder, replace(job, needs_reference=True))  # the start is the sampler
         accelerator = start_accelerator(self.settings)
 
         def score(groups: EncodedGroups, where: Path) -> Reference:
@@ -155,19 +202,21 @@ class PolicyGradientTrainer:
             return reference_logps(job, where, groups.encoded, groups.pad_id, accelerator, self.settings, rows=rows)
 
         def make(rows: Sequence[Demonstration], where: Path) -> PolicyGradientTask:
-            groups = EncodedGroups.of(encoder, rows, where, "policy-gradient")
+            groups = EncodedGroups.of(encoder, rows, where, "policy-gradient", self.overlong)
             sampled = reference = score(groups, start)
             if job.needs_reference and job.reference not in (None, start):
                 reference = score(groups, job.reference)
             return PolicyGradientTask(groups, cast(GroupObjective, job.objective), sampled, reference)
 
         tasks = make_tasks(job, read_parts(job, Demonstration, self.settings), make)
-        module = AnswerLogps(load_causal_lm(start, dtype=torch.float32))
+        model = load_causal_lm(start, dtype=torch.float32)
+        begin_chat(model, encoder, self.settings)
+        module = AnswerLogps(model)
         return run(accelerator, job, self.settings, tasks, module, encoder.tokenizer)
 
     def show(self, job: TrainingJob) -> Iterator[TokenizedRow]:
         """Show the samples of each prompt."""
-        encoder = load_encoder(start_of(job, "policy-gradient"), max_tokens=self.settings.max_tokens)
+        encoder = encoder_of(start_of(job, "policy-gradient"), self.settings)
         return show_demonstrations(encoder, read_rows(job.rows, Demonstration))
 
 
@@ -222,7 +271,7 @@ class PolicyGradientTask:
         )
         deviation = groups.scores[step_places].std(ddof=1)  # of the whole step: each pass reports its share of it
         sums = {
-            "loss": found.losses,
+            "loss": found.losses * torch.from_numpy(groups.is_learned[places]).to(device),
             "reward": scores,
             "reward_std": torch.full_like(scores, float(deviation)),
             "advantages/abs_mean": found.advantages.abs(),

@@ -10,12 +10,23 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from aya_core.api import AyaError, Objective, PairLogps, Preference, Prompt, TokenizedRow, TrainingJob, read_rows
-from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder
+from aya_core.api import (
+    AyaError,
+    Objective,
+    PairLogps,
+    Preference,
+    Prompt,
+    SingleObjective,
+    TokenizedRow,
+    TrainingJob,
+    read_rows,
+)
+from aya_plugins.modeling.checkpoint import load_causal_lm
 from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.modeling.rows import Ints
 from aya_plugins.modeling.scoring import row_sums
 from aya_plugins.modeling.vocabulary import check_same_tokens, check_vocabulary
+from aya_plugins.trainers.runtime.chat import begin_chat, check_reference, encoder_of, say_template
 from aya_plugins.trainers.runtime.finish import start_of
 from aya_plugins.trainers.runtime.loop import start_accelerator
 from aya_plugins.trainers.runtime.out_of_memory import told_what_to_lower
@@ -23,6 +34,7 @@ from aya_plugins.trainers.runtime.pairs import EncodedPairs, reward_measures
 from aya_plugins.trainers.runtime.reference import Reference, no_reference, reference_logps
 from aya_plugins.trainers.runtime.settings import LoopSettings
 from aya_plugins.trainers.runtime.showing import show_pairs
+from aya_plugins.trainers.runtime.singles import EncodedSingles, SinglesTask
 from aya_plugins.trainers.runtime.training import make_tasks, read_parts, run
 
 
@@ -39,20 +51,38 @@ class PreferenceTrainer:
         start = start_of(job, "preference")
         if job.objective is None:
             raise AyaError("trainer 'preference' needs an objective; set `objective:` of the stage, such as {use: dpo}")
-        encoder = load_encoder(start, max_tokens=self.settings.max_tokens, scratch=job.work)
+        encoder = encoder_of(start, self.settings, job.work)
+        say_template(encoder)
         accelerator = start_accelerator(self.settings)
 
-        def make(rows: Sequence[Preference], where: Path) -> PreferenceTask:
+        parts = read_parts(job, Preference, self.settings)
+        takes_apart = isinstance(job.objective, SingleObjective) and not all(row.is_pair for row in parts.rows)
+        if takes_apart and self.sft_weight:
+            raise AyaError(
+                f"{job.rows}: `sft_weight` is for pairs, and some rows hold one answer and a label; set it to 0"
+            )
+
+        def make(rows: Sequence[Preference], where: Path) -> PreferenceTask | SinglesTask:
+            if takes_apart:
+                singles = EncodedSingles.of(encoder, rows, where, "preference")
+                check_vocabulary(start, encoder.tokenizer, singles.encoded, singles.pad_id, encoder.given)
+                reference = self._reference(job, singles, encoder.tokenizer, accelerator)
+                return SinglesTask(singles, cast(SingleObjective, job.objective), reference)
             pairs = EncodedPairs.of(encoder, rows, where, "preference")
-            check_vocabulary(start, encoder.tokenizer, pairs.encoded, pairs.pad_id)
+            check_vocabulary(start, encoder.tokenizer, pairs.encoded, pairs.pad_id, encoder.given)
             reference = self._reference(job, pairs, encoder.tokenizer, accelerator)
             return PreferenceTask(pairs, cast(Objective, job.objective), reference, self.sft_weight)
 
-        tasks = make_tasks(job, read_parts(job, Preference, self.settings), make)
-        module = AnswerLogps(load_causal_lm(start, dtype=torch.float32))
+        check_reference(encoder, job)
+        tasks = make_tasks(job, parts, make)
+        model = load_causal_lm(start, dtype=torch.float32)
+        begin_chat(model, encoder, self.settings)
+        module = AnswerLogps(model)
         return run(accelerator, job, self.settings, tasks, module, encoder.tokenizer)
 
-    def _reference(self, job: TrainingJob, pairs: EncodedPairs, tokenizer: Any, accelerator: Any) -> Reference:
+    def _reference(
+        self, job: TrainingJob, pairs: EncodedPairs | EncodedSingles, tokenizer: Any, accelerator: Any
+    ) -> Reference:
         """Look up what the reference says of pairs, where the objective asks for it."""
         if not job.needs_reference:
             return no_reference(pairs.encoded)
@@ -65,7 +95,7 @@ class PreferenceTrainer:
 
     def show(self, job: TrainingJob) -> Iterator[TokenizedRow]:
         """Show both answers of each pair."""
-        encoder = load_encoder(start_of(job, "preference"), max_tokens=self.settings.max_tokens)
+        encoder = encoder_of(start_of(job, "preference"), self.settings)
         return show_pairs(encoder, read_rows(job.rows, Preference))
 
 

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from aya_core.api import Preference, Prompt, TokenizedRow, TrainingJob, read_rows
-from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder, load_unscored
+from aya_plugins.modeling.checkpoint import load_causal_lm, load_unscored
 from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.modeling.rows import Batch, Ints
 from aya_plugins.modeling.vocabulary import check_vocabulary
+from aya_plugins.trainers.runtime.chat import begin_chat, encoder_of, say_template
 from aya_plugins.trainers.runtime.finish import start_of
 from aya_plugins.trainers.runtime.loop import start_accelerator
 from aya_plugins.trainers.runtime.out_of_memory import told_what_to_lower
@@ -48,23 +49,25 @@ class RewardTrainer:
         """Train on `job.rows` from `job.start`."""
         settings = self.settings
         start = start_of(job, "reward")
-        encoder = load_encoder(start, max_tokens=settings.max_tokens, scratch=job.work)
+        encoder = encoder_of(start, settings, job.work)
+        say_template(encoder)
 
         def make(rows: Sequence[Preference], where: Path) -> RewardTask:
             pairs = EncodedPairs.of(encoder, rows, where, "reward", is_whole=self.objective.score == "head")
-            check_vocabulary(start, encoder.tokenizer, pairs.encoded, pairs.pad_id)
+            check_vocabulary(start, encoder.tokenizer, pairs.encoded, pairs.pad_id, encoder.given)
             return RewardTask(pairs, self.objective)
 
         tasks = make_tasks(job, read_parts(job, Preference, settings), make)
         accelerator = start_accelerator(settings)
         new: list[str] = []
         module = self._module(start, job.seed, encoder.pad_id, new)
+        begin_chat(module.model, encoder, settings)
         measures = run(accelerator, job, settings, tasks, module, encoder.tokenizer)
         return {**measures, "new_head_tensors": len(new)} if new else measures
 
     def show(self, job: TrainingJob) -> Iterator[TokenizedRow]:
         """Show both answers of each pair; a scalar head learns from no token's log-probability, so none is marked."""
-        encoder = load_encoder(start_of(job, "reward"), max_tokens=self.settings.max_tokens)
+        encoder = encoder_of(start_of(job, "reward"), self.settings)
         has_head = self.objective.score == "head"
         return show_pairs(encoder, read_rows(job.rows, Preference), is_whole=has_head, is_learned=not has_head)
 

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from aya_core.api import Demonstration, Prompt, TokenizedRow, TrainingJob, read_rows
 from aya_plugins.modeling.chat import ChatEncoder
-from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder
+from aya_plugins.modeling.checkpoint import load_causal_lm
 from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.modeling.rows import Encoded, Ints, collate
 from aya_plugins.modeling.vocabulary import check_vocabulary
 from aya_plugins.trainers.runtime import dropping
-from aya_plugins.trainers.runtime.finish import start_of, trainable
+from aya_plugins.trainers.runtime.chat import begin_chat, demonstrated, encoder_of, say_template
+from aya_plugins.trainers.runtime.finish import start_of
 from aya_plugins.trainers.runtime.loop import start_accelerator
 from aya_plugins.trainers.runtime.out_of_memory import told_what_to_lower
 from aya_plugins.trainers.runtime.settings import LoopSettings
@@ -33,22 +34,26 @@ class SftTrainer:
     """See the strategy `sft`."""
 
     settings: LoopSettings
+    learns_all: bool = False
 
     @told_what_to_lower("sft")
     def train(self, job: TrainingJob) -> Mapping[str, float]:
         """Train on `job.rows` from `job.start`."""
         start = start_of(job, "sft")
-        encoder = load_encoder(start, max_tokens=self.settings.max_tokens, scratch=job.work)
+        encoder = encoder_of(start, self.settings, job.work)
+        say_template(encoder)
         parts = read_parts(job, Demonstration, self.settings)
-        tasks = make_tasks(job, parts, lambda rows, where: SftTask.of(encoder, rows, where))
+        tasks = make_tasks(job, parts, lambda rows, where: SftTask.of(encoder, rows, where, learns_all=self.learns_all))
         accelerator = start_accelerator(self.settings)
-        module = AnswerLogps(load_causal_lm(start, dtype=torch.float32))
+        model = load_causal_lm(start, dtype=torch.float32)
+        begin_chat(model, encoder, self.settings)
+        module = AnswerLogps(model)
         return run(accelerator, job, self.settings, tasks, module, encoder.tokenizer)
 
     def show(self, job: TrainingJob) -> Iterator[TokenizedRow]:
         """Show each demonstration."""
-        encoder = load_encoder(start_of(job, "sft"), max_tokens=self.settings.max_tokens)
-        return show_demonstrations(encoder, read_rows(job.rows, Demonstration))
+        encoder = encoder_of(start_of(job, "sft"), self.settings)
+        return show_demonstrations(encoder, read_rows(job.rows, Demonstration), learns_all=self.learns_all)
 
 
 @dataclass(frozen=True)
@@ -62,15 +67,20 @@ class SftTask:
     kept: Ints
     pad_id: int
     prompts: Sequence[Prompt]
+    counts: Mapping[str, float]
     name: str = "sft"
 
     @classmethod
-    def of(cls, encoder: ChatEncoder, rows: Sequence[Demonstration], where: Path) -> SftTask:
+    def of(
+        cls, encoder: ChatEncoder, rows: Sequence[Demonstration], where: Path, *, learns_all: bool = False
+    ) -> SftTask:
         """Encode rows. Raises DataError when none has an answer left after truncation."""
-        encoded = encoder.answers(Seen(rows, lambda row: [(row.prompt, row.completion)]))
-        kept = trainable(encoded, where, "sft")
-        check_vocabulary(encoder.where, encoder.tokenizer, encoded, encoder.pad_id)
-        return cls(encoded, kept, encoder.pad_id, Seen(of_all(rows, kept), lambda row: [row.prompt]))
+        encoded = encoder.answers(demonstrated(rows), learns_all=learns_all, refuses=True)
+        reasons = dropping.why_not_rows(encoded)
+        kept = dropping.kept(reasons, where, "sft")
+        check_vocabulary(encoder.where, encoder.tokenizer, encoded, encoder.pad_id, encoder.given)
+        counts = dropping.account(reasons, encoded.truncated, unended=encoded.unended, unlike=encoded.unlike)
+        return cls(encoded, kept, encoder.pad_id, Seen(of_all(rows, kept), lambda row: [row.prompt]), counts)
 
     @cached_property
     def lengths(self) -> Ints:
@@ -84,7 +94,7 @@ class SftTask:
 
     def account(self) -> Mapping[str, float]:
         """See `CountedTask`."""
-        return dropping.account(dropping.why_not_rows(self.encoded), self.encoded.truncated)
+        return self.counts
 
     def loss(self, module: Any, rows: Ints, step_rows: Ints) -> Mapping[str, Tensor]:
         """Give the share of some rows."""
