@@ -20,6 +20,7 @@ import importlib
 import json
 import os
 import platform
+import resource
 import shutil
 import signal
 import sys
@@ -96,6 +97,8 @@ class Drill:
         write_answers(folder / "answers.jsonl")
         self.out = folder / "out"
         self.counts: Counter[str] = Counter()
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))  # a disk holds all files that were flushed
         prepare(self.recipe)
         adopt_orphans()
         self.recorder = Recorder(folder / "socket")
@@ -172,6 +175,7 @@ class Drill:
                 if kind == "power":
                     self._cut(disk, rng)
                     self.recorder.disk = disk = Disk(self.out)
+                    disk.flush_all()
                 is_killed = rng.random() < AGAIN
             what = " then ".join(said)
             self._end_well(self._aya_run(), f"the run that goes on after {what}")

@@ -107,6 +107,14 @@ class Disk:
             else:
                 self._flushed_files[found.st_ino] = path.read_bytes()
 
+    def flush_all(self) -> None:
+        """Note that all that is there is safe, as after a start."""
+        for folder, _, names in os.walk(self.root):
+            for path in (folder, *(os.path.join(folder, name) for name in names)):
+                descriptor = os.open(path, os.O_RDONLY)
+                self.flushed(descriptor)
+                os.close(descriptor)
+
     def cut(self) -> Cut:
         """What is there and what is safe of it, at this moment."""
         folders: dict[int, dict[str, int]] = {}
