@@ -222,6 +222,7 @@ class Worker:
         folder = self.folder / "case"
         with self.results.open("a") as results:
             for case in range(first, self.cases, self.step):
+                shutil.rmtree(folder, ignore_errors=True)  # of a case that was killed
                 target = self.fuzz.write(case, folder)
                 self.state[:] = STATE.pack(case, time.monotonic(), time.process_time())
                 found = run(target, folder, guard)

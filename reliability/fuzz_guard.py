@@ -53,7 +53,8 @@ class Guard:
             text = os.fsdecode(path)
             if text.startswith(("/dev/null", "/proc/self/")) or text == "":
                 return
-            real = os.path.realpath(os.path.dirname(os.path.abspath(text)))
+            whole = os.path.abspath(text)
+            real = whole if whole == self.allowed else os.path.realpath(os.path.dirname(whole))
         except ValueError:  # no name that any system takes
             return
         finally:

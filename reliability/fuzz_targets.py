@@ -98,7 +98,6 @@ def check_sentence(text: str) -> None:
         raise WrongError(f"a message of more than {MOST_CHARACTERS:,} characters")
     if " object at 0x" in text:
         raise WrongError("a message that shows an object of Python")
-    check_printable(text)
 
 
 def check_printable(text: str) -> None:
@@ -453,16 +452,20 @@ def serving(replies: Sequence[Sequence[Any]]) -> Iterator[None]:
         count += 1
         return status, {str(name): str(value) for name, value in headers.items()}, body.encode("latin-1")
 
+    async def models(self: Any) -> Sequence[str]:
+        return ()
+
     async def sleep(seconds: float) -> None:
         return None
 
-    real_post, real_sleep = openai_server.Server._post, openai_servers.asyncio.sleep
-    openai_server.Server._post = post  # type: ignore[method-assign]
+    server, real_sleep = openai_server.Server, openai_servers.asyncio.sleep
+    real_post, real_models = server._post, server._models
+    server._post, server._models = post, models  # type: ignore[method-assign]
     openai_servers.asyncio.sleep = sleep  # type: ignore[assignment]
     try:
         yield
     finally:
-        openai_server.Server._post = real_post  # type: ignore[method-assign]
+        server._post, server._models = real_post, real_models  # type: ignore[method-assign]
         openai_servers.asyncio.sleep = real_sleep
 
 
@@ -539,7 +542,7 @@ class Runs(Target):
         done = subprocess.run(command, cwd=seeds, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"the run that is to be damaged did not end well: {done.stderr}")
-        self.plan = make_plan(load_recipe(seeds / "recipe.yaml", registry=registry))
+        self.plan = make_plan(load_recipe(seeds / "recipe.yaml"))
         self.files = sorted(
             file.relative_to(seeds)
             for file in (seeds / "out").rglob("*")

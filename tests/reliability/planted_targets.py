@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2] / "reliability"))
 
 import fuzz
-from fuzz_targets import Target, check_sentence
+from fuzz_targets import Target, check_printable
 
 from aya_core.contract.errors import AyaError, RecipeError
 
@@ -32,7 +32,7 @@ DEEDS = (
     lambda: os.rename("here", "../../outside"),
     lambda: subprocess.run(["true"]),
     lambda: socket.create_connection(("localhost", 9)),
-    lambda: check_sentence("\x1b[31mred"),
+    lambda: check_printable("\x1b[31mred"),
     lambda: exec("raise AyaError('')", {"AyaError": AyaError}),
     lambda: Path("inside").write_text("x") and None,
 )
