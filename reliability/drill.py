@@ -45,7 +45,7 @@ from aya_core.contract.artifacts import MANIFEST, PAYLOAD
 from aya_core.planning.plan import make_plan
 from aya_core.planning.recipe import load_recipe
 from aya_core.running.asking import reuse, teachers
-from aya_core.running.work import LOG  # noqa: E402
+from aya_core.running.work import LOG
 
 HERE = Path(__file__).parent
 KINDS = ("runner", "worker", "child", "tree", "power")

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib
 import json
 import logging
 import mmap
@@ -63,7 +64,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=100_000, metavar="N", help="how many (100000)")
     parser.add_argument("--seed", type=int, default=None, help="of all cases; drawn and printed by default")
-    parser.add_argument("--only", choices=[target.name for target in TARGETS], help="feed nothing else")
+    parser.add_argument(
+        "--only", choices=[target.name for target in TARGETS], action="append", help="feed nothing else; may come again"
+    )
     parser.add_argument("--case", type=int, metavar="K", help="only this case, with the traceback")
     parser.add_argument(
         "--processes", type=int, default=os.cpu_count(), metavar="N", help="one for each processor by default"
@@ -83,10 +86,10 @@ def main() -> None:
 class Fuzz:
     """Cases of one seed."""
 
-    def __init__(self, seed: int, folder: Path, only: str | None) -> None:
+    def __init__(self, seed: int, folder: Path, only: Sequence[str] | None) -> None:
         self.seed = seed
         self.folder = folder
-        chosen = [target for target in TARGETS if only in (None, target.name)]
+        chosen = [target for target in TARGETS if only is None or target.name in only]
         for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR"):
             os.environ[name] = str(folder)
         tempfile.tempdir = None
@@ -94,7 +97,7 @@ class Fuzz:
         self.targets = [kind(folder / f"seeds-{kind.name}", registry) for kind in chosen]
         self.wheel = [target for target in self.targets for _ in range(target.share)]
         Random(0).shuffle(self.wheel)
-        warm()
+        warm(merges=any(target.name in ("merges", "checkpoints") for target in self.targets))
 
     def target(self, case: int) -> Target:
         """Which target a case is of."""
@@ -282,11 +285,27 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def warm() -> None:
-    """Import what cases import, and be quiet."""
-    import aya_recipe.evaluate.winrate
-    import aya_recipe.merge.command  # noqa: F401
+OF_MOST = (
+    "aya_core.cli.check",
+    "aya_core.cli.plan",
+    "aya_core.cli.report",
+    "aya_core.cli.status",
+    "aya_core.cli.upkeep",
+    "aiohttp",
+    "aya_plugins.teachers.runtime.openai",
+    "aya_recipe.evaluate.winrate",
+    "aya_recipe.evaluate.compare",
+    "aya_recipe.export.command",
+)
+OF_MERGES = ("aya_recipe.merge.command", "aya_plugins.merges.runtime.run", "torch", "accelerate", "transformers.modeling_utils",
+    "transformers.generation", "transformers.models.llama.modeling_llama")  # fmt: skip
+"""Modules that cases import, some only of a few targets."""
 
+
+def warm(merges: bool) -> None:
+    """Import what cases import, which takes longer than they may, and be quiet."""
+    for module in (*OF_MOST, *(OF_MERGES if merges else ())):
+        importlib.import_module(module)
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
 

@@ -37,6 +37,7 @@ from aya_core.planning.recipe import load_recipe
 from aya_core.planning.registry import Registry
 from aya_core.running.inventory import Inventory
 from aya_core.running.run_folder import Run
+from aya_plugins.merges.files.checkpoint import open_checkpoint
 
 ROOT = Path(__file__).parent.parent
 
@@ -199,7 +200,7 @@ def write_lines(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 class Merges(Target):
     """`aya merge` of a mergekit file, of models that are there."""
 
-    name, share = "merges", 16
+    name, share = "merges", 14
 
     def __init__(self, seeds: Path, registry: Registry) -> None:
         super().__init__(seeds, registry)
@@ -257,9 +258,9 @@ def write_safetensors(file: Path, header: bytes, data: bytes) -> None:
 
 
 class Headers(Target):
-    """`aya merge` of a checkpoint whose weight file, index or config is odd."""
+    """A checkpoint whose weight file, index or config is odd, opened."""
 
-    name, share = "headers", 14
+    name, share = "headers", 12
 
     def __init__(self, seeds: Path, registry: Registry) -> None:
         super().__init__(seeds, registry)
@@ -298,14 +299,24 @@ class Headers(Target):
             (model / "config.json").write_bytes(mutated_bytes(text, rng) if rng.random() < 0.1 else text)
 
     def take(self, folder: Path) -> None:
-        """Merge it with one that is whole."""
+        """Open it."""
+        open_checkpoint(folder / "a")
+
+
+class Checkpoints(Headers):
+    """`aya merge` of such a checkpoint with one that is whole."""
+
+    name, share = "checkpoints", 6
+
+    def take(self, folder: Path) -> None:
+        """Merge them."""
         check_cli("merge", "merge.yml", "out", "--threads", "1")
 
 
 class Rows(Target):
     """A data set that is read into rows of each kind."""
 
-    name, share = "rows", 18
+    name, share = "rows", 16
 
     def write(self, folder: Path, rng: Random) -> None:
         """Write a file of rows, and data.json with how it is to be read."""
@@ -612,7 +623,7 @@ def _journal_line(entry: Any) -> bytes:
     return b'["%s"' % blake2b(text, digest_size=8).hexdigest().encode() + text
 
 
-TARGETS: Sequence[type[Target]] = (Recipes, Merges, Headers, Rows, Answers, Replies, Judges, Battles, Runs)
+TARGETS: Sequence[type[Target]] = (Recipes, Merges, Headers, Checkpoints, Rows, Answers, Replies, Judges, Battles, Runs)
 
 ALLOWED = (AyaError, SettingsError, click.ClickException)
 """What may be raised: what `aya` prints in a sentence."""

@@ -51,7 +51,7 @@ class Planted(Target):
 
 def main():
     fuzz.TARGETS = (Planted,)
-    fuzz.warm = lambda: None
+    fuzz.warm = lambda merges: None
     fuzz.SECONDS = 0.3
     write = fuzz.Fuzz.write
 
