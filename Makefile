@@ -1,12 +1,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 BENCHMARK_DATA ?= ../shared/data
+# For drill and fuzz, such as ARGS="--seed 3".
+ARGS ?=
 export TOKENIZERS_PARALLELISM ?= false
 # Empty is off: without bytecode each of the many processes that tests start compiles all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run quick test exhaustive check bench replicate docs clean
+.PHONY: help install run quick test exhaustive check drill fuzz bench replicate docs clean
 
 help:       ## list the targets
 	@grep -E '^[a-z]+: .*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -53,6 +55,12 @@ check: .venv/installed ## format, lint, types, generated docs, seals
 	$(BIN)/mypy
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/python docs/seals.py --check
+
+drill: .venv/installed ## kill a whole cheap recipe at 100 random moments, and compare all bytes with an undisturbed run (about 15 minutes)
+	$(BIN)/python reliability/drill.py $(ARGS)
+
+fuzz: .venv/installed ## feed 100,000 odd recipes, merge files, rows, headers, replies and run folders, and allow only sentences (about 15 minutes)
+	$(BIN)/python reliability/fuzz.py $(ARGS)
 
 bench: .venv/installed ## time kernels, merges, teachers, arbitrage, preference training and evaluation against their references and peers, in one run (about 20 minutes)
 	$(BIN)/python kernels/benchmarks/token_logps.py
