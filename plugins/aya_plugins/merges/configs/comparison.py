@@ -80,7 +80,7 @@ def check_configs(
     allowed = Allowed(allow)
     if allowed.names:
         allowed.check([donor, *others])
-    notes = []
+    notes: list[str] = []
     for other in others:
         counting, free = differences(donor.config, other.config, allowed, ignore)
         if counting:
@@ -93,8 +93,7 @@ def differences(
     ours: Mapping[str, Any], theirs: Mapping[str, Any], allowed: Allowed, ignore: frozenset[str] = frozenset()
 ) -> tuple[list[Difference], list[Difference]]:
     """List the settings that differ and count, and those that differ and may."""
-    written = [as_written(ours), as_written(theirs)]
-    found = list(_different(*written, ignore))
+    found = list(_different(as_written(ours), as_written(theirs), ignore))
     if not found:
         return [], []
     if all(why_free(one.path) and not _is_conditional(one.path) for one in found):
@@ -137,7 +136,7 @@ def _may_differ(one: Difference, meanings: tuple[Meaning, Meaning]) -> bool:
                 "sliding" in str(kind) for meaning in meanings for kind in meaning.values[f"{level}layer_types"]
             )
     if last == "head_dim":
-        return _head_dim(one.ours, meanings[0], level) == _head_dim(one.theirs, meanings[1], level)
+        return bool(_head_dim(one.ours, meanings[0], level) == _head_dim(one.theirs, meanings[1], level))
     return not any(meaning.reads(one.path) for meaning in meanings)
 
 
