@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 _NEGLIGIBLE = 1e-7
 """Singular values below this share of the largest are rounding errors of float32."""
 
-_TIED_BY_PEFT = "embed_tokens"
-"""Embeddings of this name peft ties to the head itself; with others the head is stored, too."""
-
 
 @dataclass
 class _Adapter:
@@ -141,7 +138,7 @@ def _write(
     for names in found.whole.values():
         tensors |= {f"{PREFIX}{name}": found.tensors[name] for name in names}
     tables = [module for module in found.whole if _leaf(module) in EMBEDDINGS] if ties_head else []
-    if tables and _leaf(tables[0]) != _TIED_BY_PEFT:
+    if tables:  # peft replaces the embeddings and leaves the head as it was, unless the head is stored, too
         tensors[f"{PREFIX}{HEADS[0]}.weight"] = found.tensors[f"{tables[0]}.weight"].clone()
         found.whole[HEADS[0]] = []
     rank = max(found.ranks.values(), default=job.rank)
@@ -156,7 +153,6 @@ def _write(
         "alpha_pattern": others,
         "target_modules": _patterns(found.ranks, every),
         "modules_to_save": _patterns(found.whole, every) or None,
-        **({"ensure_weight_tying": True} if tables and HEADS[0] not in found.whole else {}),
         "bias": "lora_only" if any(".base_layer.bias" in name for name in tensors) else "none",
         "fan_in_fan_out": transposed,
         "lora_dropout": 0.0,
