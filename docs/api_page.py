@@ -144,7 +144,8 @@ API = (
         "Offered by `aya_commands`: a `click` command that validates a recipe, plans it and runs it.",
         [
             "Command", "find_recipe", "override_option", "read_strategy", "read_trackers", "track_option", "print_whole",
-            "changed_code_options", "TextConsole", "say", "visible", "LoadedRecipe", "validate_recipe", "yaml12", "make_plan", "check_imports", "run_plan",
+            "changed_code_options", "TextConsole", "say", "visible", "LoadedRecipe",
+            "validate_recipe", "yaml12", "make_plan", "check_imports", "run_plan",
             "Runner", "Run", "Inventory", "file_name",
         ],
     ),
@@ -178,7 +179,7 @@ API = (
     Group(
         "Processes of one's own",
         "What a process that one starts says, and how it ended.",
-        ["Lines", "how_it_ended"],
+        ["Lines", "how_it_ended", "end_with_parent"],
     ),
     Group(
         "Errors",
