@@ -166,7 +166,11 @@ from aya_core.contract.metrics import (
     main_metric as main_metric,
     metric_named as metric_named,
 )
-from aya_core.contract.processes import Lines as Lines, how_it_ended as how_it_ended
+from aya_core.contract.processes import (
+    Lines as Lines,
+    end_with_parent as end_with_parent,
+    how_it_ended as how_it_ended,
+)
 from aya_core.contract.reasons import Reasons as Reasons
 from aya_core.contract.records import (
     CUT as CUT,

@@ -178,7 +178,7 @@ API = (
     Group(
         "Processes of one's own",
         "What a process that one starts says, and how it ended.",
-        ["Lines", "how_it_ended"],
+        ["Lines", "how_it_ended", "end_with_parent"],
     ),
     Group(
         "Errors",

@@ -6,15 +6,17 @@ from functools import partial
 
 import pytest
 
+from aya_core.contract.errors import DataError
 from aya_core.contract.languages import find_language
 from aya_core.contract.reasons import Reasons
-from aya_plugins import numerals
+from aya_plugins import foreign_patterns, numerals
 from aya_plugins.answers import reasoning
 from aya_plugins.arbiters import judge_replies, length
 from aya_plugins.benchmarks import letters, mgsm, names
 from aya_plugins.checks import named as checks
 from aya_plugins.datasets import conversations
 from aya_plugins.language_id import confusion, named, prose, scripts, share
+from aya_plugins.merges.adapters import settings as adapters
 from aya_plugins.teachers.runtime import openai_reply, openai_trouble, pacing
 from aya_recipe.numbers.winrates import style
 from aya_recipe.online import guard_measures
@@ -80,17 +82,23 @@ def test_a_text_of_100000_characters_is_read_within_a_second(read, units):
 
 @pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*$", "(.*)*x", "(a?){40}a{40}$"])
 def test_an_expression_of_a_row_that_takes_for_ever_is_given_up(pattern, monkeypatch):
-    from aya_plugins.checks import within
-
-    monkeypatch.setattr(within, "_slow", set())
+    monkeypatch.setattr(foreign_patterns, "_slow", set())
     with pytest.raises(TimeoutError, match=r"takes longer than 0\.05 s"):
-        within.matches(pattern, "a" * 39 + "b", 0.05)
+        foreign_patterns.matches(pattern, "a" * 39 + "b", 0.05)
     started = time.process_time()
     with pytest.raises(TimeoutError):
-        within.matches(pattern, "a" * 39 + "b")
+        foreign_patterns.matches(pattern, "a" * 39 + "b")
     assert time.process_time() - started < 0.05  # it is not tried again
 
 
 def test_expressions_that_end_give_what_they_gave():
     assert checks.regex("the answer is 42", r"\b4[0-9]\b") == 1
     assert checks.regex("the answer is 42", r"^42$") == 0
+
+
+def test_a_pattern_of_an_adapter_that_takes_for_ever_is_told(monkeypatch):
+    monkeypatch.setattr(foreign_patterns, "_slow", set())
+    monkeypatch.setattr(adapters, "matches", partial(foreign_patterns.matches, seconds=0.05))
+    with pytest.raises(DataError, match=r"rank_pattern or alpha_pattern: the regular expression"):
+        adapters._by_pattern({"(a+)+": 4}, "a" * 39 + "!", 8)
+    assert adapters._by_pattern({"down_proj": 2}, "model.layers.0.mlp.down_proj", 8) == 2

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TypeAlias
 
 from aya_plugins.checks.quantities import unit
-from aya_plugins.checks.within import matches
+from aya_plugins.foreign_patterns import matches
 from aya_plugins.numerals import last_number
 
 Match: TypeAlias = Callable[..., float]

@@ -1,4 +1,4 @@
-"""Regular expressions that come with rows: some take longer than the world will last, on a short answer."""
+"""Regular expressions that come with rows and adapters: some take longer than the world will last, on a short text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 SECONDS = 2.0
-"""How long one expression may take on one answer."""
+"""How long one expression may take on one text."""
 
 _slow: set[str] = set()
 """Expressions that took longer, which are not tried again."""
