@@ -146,7 +146,7 @@ def test_an_adapter_is_the_merged_checkpoint_once_it_is_merged(checkpoint, count
     assert names >= {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "README.md"}
     assert "model.safetensors" not in names
     config = json.loads((folder / "adapter_config.json").read_text())
-    assert not config["base_model_name_or_path"].startswith("/")
+    assert config["base_model_name_or_path"] == str(checkpoint().resolve())
     assert config["target_modules"] == sorted(config["target_modules"])
     assert (folder / "README.md").read_text().startswith("---\nlibrary_name: transformers\n")
     base = AutoModelForCausalLM.from_pretrained(checkpoint())
