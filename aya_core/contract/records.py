@@ -273,7 +273,7 @@ class Preference(Columns):
         return cls(
             Prompt.from_values(*prompt), better and better["content"], worse and worse["content"], chosen_model,
             rejected_model, chosen_score, rejected_score, round, ended, other_ended,
-            (better or {}).get("more", NO_MORE), (worse or {}).get("more", NO_MORE), prompt_tokens,
+            better.get("more", NO_MORE) if better else {}, worse.get("more", NO_MORE) if worse else {}, prompt_tokens,
         )  # fmt: skip
 
 
@@ -475,11 +475,10 @@ def _read(turns: Sequence[Any]) -> tuple[Message, ...]:
     """Read back what `_written` gave."""
     if not any("more" in turn for turn in turns):
         return tuple(turns)
-    return tuple(
-        {
-            "role": turn["role"],
-            "content": turn["content"],
-            **({"more": json.loads(turn["more"])} if turn.get("more") else {}),
-        }
-        for turn in turns
-    )
+    found = []
+    for turn in turns:
+        message: Message = {"role": turn["role"], "content": turn["content"]}
+        if turn.get("more"):
+            message["more"] = json.loads(turn["more"])
+        found.append(message)
+    return tuple(found)

@@ -77,4 +77,4 @@ def _sample_texts() -> Iterable[str]:
     for row in sample_demonstrations():
         yield from (message["content"] for message in row.prompt.messages)
         yield row.completion
-    yield from (row.rejected for row in sample_preferences())
+    yield from (row.rejected or "" for row in sample_preferences())

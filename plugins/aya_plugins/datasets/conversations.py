@@ -34,7 +34,7 @@ UNSEEN_OF_ROWS = frozenset(
 TOOLS = ("tools", "functions")
 """Columns of the tools that may be called."""
 
-NOTHING = (None, "", [], {})
+NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
 def turns(line: Line, value: Any) -> tuple[Message, ...]:
@@ -92,7 +92,7 @@ def refuse_unseen(line: Line, kept: Sequence[str]) -> None:
 def read_tools(line: Line, kept: Sequence[str]) -> str | None:
     """The tools of a row as JSON; None where it has none, or they are kept as text. Raises DataError for what is no list of them."""
     for name in TOOLS:
-        value = line.row.get(name)
+        value: Any = line.row.get(name)
         if value in NOTHING or name in kept:
             continue
         if isinstance(value, str):

@@ -101,10 +101,10 @@ def read_row(line: Line, names: Columns) -> Found:
                 f"{line.place}: 'completions' with 'labels' are steps for a reward model of steps, which no trainer here learns from; "
                 "expected chosen and rejected, or a completion with a label"
             )
-    asked = _asked(line, names)
-    if asked is None and names.prompt is None and isinstance(text := line.row.get("text"), str) and text.strip():
+    found = _asked(line, names)
+    if found is None and names.prompt is None and isinstance(text := line.row.get("text"), str) and text.strip():
         return Found("text from 'text', without a prompt", (), (assistant_turn(text),))
-    asked = asked or _no_prompt(line, names)
+    asked = found or _no_prompt(line, names)
     return Found(asked.how, asked.messages)
 
 

@@ -73,9 +73,13 @@ def limited(loaded: LoadedRecipe, stages: Sequence[str], limit: int | None) -> L
     return validate_recipe(loaded.raw, source=loaded.source, folder=loaded.folder, overrides=overrides)
 
 
-def recipe_of(stage: Mapping[str, Any], overrides: Sequence[str], *, command: str) -> LoadedRecipe:
-    """Make a recipe of one stage, called like it. command: for messages."""
-    raw = {"name": stage["name"], "stages": [stage]}
+def recipe_of(
+    stage: Mapping[str, Any], overrides: Sequence[str], *, command: str, languages: Sequence[str] = ()
+) -> LoadedRecipe:
+    """Make a recipe of one stage, called like it. command: for messages. languages: of the recipe, where they are not the default."""
+    raw: dict[str, Any] = {"name": stage["name"], "stages": [stage]}
+    if languages:
+        raw["languages"] = list(languages)
     return validate_recipe(raw, source=f"aya {command}", folder=Path.cwd(), overrides=overrides)
 
 

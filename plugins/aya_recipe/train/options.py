@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from aya_core.api import LoadedRecipe, read_strategy
+from aya_core.api import LANGUAGES, UNKNOWN_LANGUAGE, LoadedRecipe, read_strategy
 from aya_recipe.options.alone import recipe_of
 from aya_recipe.options.words import read_model, read_row_source
 
@@ -34,7 +34,7 @@ def stage_from_options(
     start: str | None, data: str | None, trainer: str | None, overrides: Sequence[str], *, command: str,
     objective: str | None = None, reference: str | None = None, validation: str | None = None,
 ) -> LoadedRecipe:  # fmt: skip
-    """Make a recipe of one train stage. command: for messages."""
+    """Make a recipe of one train stage; rows that do not say their language are trained on, too. command: for messages."""
     if trainer is None or data is None:
         missing = "--trainer" if trainer is None else "--data"
         raise click.UsageError(f"{missing} is missing; expected a RECIPE, or --start, --data and --trainer")
@@ -50,4 +50,4 @@ def stage_from_options(
         stage["objective"] = read_strategy(objective, "--objective")
     if validation is not None:
         stage["validation"] = read_row_source(validation, "--validation")
-    return recipe_of(stage, overrides, command=command)
+    return recipe_of(stage, overrides, command=command, languages=(*LANGUAGES, UNKNOWN_LANGUAGE))

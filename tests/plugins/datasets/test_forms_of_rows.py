@@ -126,8 +126,7 @@ FORMS: dict[str, tuple[dict[str, Any], Any, str]] = {
         Demonstration(PROMPT, "Hello", more={"thinking": "hm"}), "completion from its last turn",
     ),
     "how it ended": (
-        {"prompt": "Hi", "completion": "Hello", "finish_reason": "length"},
-        Demonstration(PROMPT, "Hello", finish_reason="length"), "prompt",
+        {"prompt": "Hi", "completion": "Hello", "finish_reason": "length"}, Demonstration(PROMPT, "Hello", finish_reason="length"), "p",
     ),
     "a text": ({"text": "Some words"}, Demonstration(Prompt("x-1", "und", ()), "Some words"), "text from 'text', without a prompt"),
     "aya": ({"inputs": "Hi", "targets": "Hello"}, DEMONSTRATION, "prompt from 'inputs', completion from 'targets'"),
@@ -159,8 +158,7 @@ def test_forms_that_say_the_same_give_the_same_record(tmp_path: Path):
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a prompt with tools": ({"prompt": "Hi", "tools": [{"name": "w"}]}, "the prompt holds more than text (tools), which teachers"),
     "observations": (
-        {"conversations": [{"from": "human", "value": "?"}, {"from": "observation", "value": "5"}]},
-        "more than text (turns of the role tool)",
+        {"conversations": [{"from": "human", "value": "?"}, {"from": "observation", "value": "5"}]}, "text (turns of the role tool)",
     ),
     "tool calls that are none": ({"messages": [HI, says("assistant", "", tool_calls=["w"])]}, "'w' is no call of a tool"),
     "a turn that is not to be learned": ({"messages": [HI, says("assistant", "Hello", weight=0)]}, "is not to be learned"),

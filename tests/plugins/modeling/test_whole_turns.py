@@ -37,6 +37,8 @@ KEEPS_THOUGHTS = (
     "{% if add_generation_prompt %}<|START_OF_TURN_TOKEN|>assistant:<think>\n{% endif %}{# up to </think> #}"
 )
 
+RAISES = "{% for m in messages %}{{ raise_exception('no') }}{% endfor %}"
+
 CALL = {"tool_calls": [{"type": "function", "function": {"name": "wthr", "arguments": {"c": "Oslo"}}}]}
 ASKED = user_prompt("p", "en", "Weather?")
 TOOLS = json.dumps([{"type": "function", "function": {"name": "wthr", "description": "d"}}])
@@ -106,8 +108,7 @@ def test_what_a_turn_holds_is_learned_as_the_template_writes_it(read, template, 
         (TEXT, Answer(RESULT, "It is 5"), "the chat template leaves out 'tool_calls'"),
         (TEXT, Answer(Prompt("p", "en", ASKED.messages, tools=TOOLS), "Hello"), "the chat template leaves out the tools"),
         (CUTS_THOUGHTS, Answer(ASKED, "<think>\nhm\n</think>\n\nHello"), REWRITTEN),
-        ("{% for m in messages %}{{ raise_exception('no') }}{% endfor %}", Answer(RESULT, "x"),
-         "the chat template refuses the conversation (no)"),
+        (RAISES, Answer(RESULT, "x"), "the chat template refuses the conversation (no)"),
         (TEXT.replace("m['content']", "m['content'].split('</think>')[-1]"), Answer(ASKED, "<think>hm</think>Hello"),
          "the chat template leaves out a part of the answer"),
     ],

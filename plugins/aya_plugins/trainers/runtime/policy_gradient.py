@@ -90,7 +90,7 @@ class EncodedGroups:
         scores = numpy.array([row.score for row in rows], dtype=numpy.float32)
         is_cut = numpy.array([row.finish_reason in CUT for row in rows], dtype=numpy.bool_)
         if overlong.does == "punish":
-            scores = scores - numpy.float32(overlong.penalty) * is_cut
+            scores[is_cut] -= overlong.penalty
         is_learned = ~is_cut if overlong.does == "mask" else numpy.ones_like(is_cut)
         sizes = numpy.array([len(group) for group in groups], dtype=numpy.int64)
         firsts = numpy.cumsum(sizes) - sizes
