@@ -170,6 +170,7 @@ def _give_name(partial: Path, folder: Path) -> None:
     for scratch in partial.iterdir():  # after the manifest, which says from now on what made the payload
         if scratch.name not in (PAYLOAD, MANIFEST, "log.jsonl"):
             shutil.rmtree(scratch) if scratch.is_dir() else scratch.unlink()
+    durable.flush_names(partial)  # or a power cut brings scratch work back, which nobody would delete any more
     durable.rename(partial, folder)
 
 

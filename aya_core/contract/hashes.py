@@ -49,7 +49,8 @@ class Hashes:
 
     def __init__(self, file: Path | None = None) -> None:
         self._journal = Journal(file) if file is not None and file.parent.is_dir() else None
-        self._known: dict[str, list[object]] = self._journal.read() if self._journal else {}
+        written = self._journal.read() if self._journal else {}
+        self._known: dict[str, list[object]] = {path: known for path, known in written.items() if _is_known(known)}
         self._lock = Lock()
 
     def of(self, path: Path) -> str:
@@ -69,6 +70,13 @@ class Hashes:
             if self._journal is not None:
                 with suppress(OSError):  # a folder that may only be read: the file is hashed again next time
                     self._journal.write([(path, known)])
+
+
+def _is_known(value: object) -> bool:
+    match value:
+        case [int(), int(), int(), str()]:
+            return True
+    return False
 
 
 def _state(path: Path) -> list[object]:

@@ -54,12 +54,12 @@ class Journal:
                     if not line.endswith(b"\n"):
                         break
                     text = line[3 + 2 * CHECKSUM_BYTES : -1]
-                    if line[: -1 - len(text)] != _start(text):
+                    result = _result(text) if line[: -1 - len(text)] == _start(text) else None
+                    if result is None:
                         self.damaged += 1
                         first = first or number
                         continue
-                    key, value = json.loads(b"[" + text[1:])
-                    yield key, value
+                    yield result
         if self.damaged:
             self.fault = f"{self._path}: damaged lines: {self.damaged} (the first is line {first}); what they held counts as missing"
         if self.fault is not None and not quietly:
@@ -111,6 +111,15 @@ def _whole_bytes(file: int) -> int:
             return start + newline + 1
         end = start
     return 0
+
+
+def _result(text: bytes) -> tuple[Any, Any] | None:
+    """Key and value of a line whose checksum fits; None for a line that `write` never wrote, whoever gave it a checksum."""
+    try:
+        key, value = json.loads(b"[" + text[1:])
+    except (ValueError, RecursionError):
+        return None
+    return (key, value) if isinstance(key, (str, int)) else None
 
 
 def _line(key: Any, value: Any) -> bytes:

@@ -1,11 +1,13 @@
 """Files and journals: what was written is there, and what is not what was written is not believed."""
 
+import json
 import os
 import time
 
 import pytest
 from hypothesis import given, strategies as st
 
+from aya_core.contract import journal as journal_module
 from aya_core.contract.durable import (
     make_folder,
     read_sealed,
@@ -133,6 +135,21 @@ def test_no_garbage_is_believed(tmp_path_factory, raw):
     assert journal.damaged == 2
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [[["key"], 1], [{"a": 1}, 1], [None, 1], [1.5, 1], ["key"], ["key", 1, 2], "[" * 100_000, "no JSON", ""],
+    ids=str,
+)
+def test_a_line_that_nobody_wrote_is_damaged_even_with_a_checksum(tmp_path, entry):
+    path = tmp_path / "j"
+    text = entry if isinstance(entry, str) else json.dumps(entry)[1:]
+    line = f",{text}".encode()
+    path.write_bytes(journal_of(path) + journal_module._start(line) + line + b"\n")
+    journal = Journal(path)
+    assert journal.read() == dict(RESULTS)
+    assert journal.damaged == 1
+
+
 def test_a_half_line_at_the_end_is_no_damage_and_is_written_over(tmp_path):
     path = tmp_path / "j"
     whole = journal_of(path)
@@ -181,3 +198,13 @@ def test_a_damaged_memory_of_hashes_is_not_believed(tmp_path):
     digest = Hashes(kept).of(file)
     kept.write_text(kept.read_text().replace(digest, "0" * 64))
     assert Hashes(kept).of(file) == digest
+
+
+@pytest.mark.parametrize("value", [7, [], ["0" * 64], [1, 2, 3, None], {"a": 1}, "text"], ids=str)
+def test_a_memory_of_hashes_that_nobody_wrote_is_not_believed(tmp_path, value):
+    file, kept = tmp_path / "model", tmp_path / "hashes.jsonl"
+    file.write_text("weights")
+    journal = Journal(kept)
+    journal.write([(str(file), value)])
+    journal.close()
+    assert Hashes(kept).of(file) == file_hash(file)

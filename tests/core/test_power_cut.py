@@ -8,6 +8,7 @@ from places import SHARED
 from power_cut import Disk
 
 from aya_core.contract import durable, journal
+from aya_core.contract.artifacts import MANIFEST, PAYLOAD
 from aya_core.contract.errors import AyaError
 from aya_core.planning import yaml12
 from aya_core.planning.plan import make_plan
@@ -17,6 +18,7 @@ from aya_core.running.asking import reuse, teachers
 from aya_core.running.inventory import Inventory
 from aya_core.running.record import PLAN
 from aya_core.running.run_folder import Run
+from aya_core.running.work import LOG
 from aya_core.running.worker import do
 from aya_recipe.arbitrage import judging
 
@@ -58,6 +60,8 @@ def go(planned, out):
             record = {"fingerprint": fingerprint, "contents": contents, "store": str(run.store)}
             do(node, loaded.registry, inventory.paths(node), place, record, lambda *replied: None)
             assert inventory.look(node)
+    for artifact in inventory.standing.values():
+        assert {path.name for path in artifact.folder.iterdir()} <= {MANIFEST, PAYLOAD, LOG}  # no scratch came back
     assert not [what for what in upkeep.verify(run).damage if PLAN not in what]  # the steps are done without a runner
     return {id: artifact.content for id, artifact in inventory.standing.items()}
 

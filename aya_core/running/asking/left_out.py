@@ -16,7 +16,8 @@ class LeftOut:
 
     def __init__(self, scratch: Path, subfolder: str) -> None:
         self._journal = Journal(scratch / f"left-out-{subfolder}.jsonl")
-        self.shards: dict[str, dict[str, dict[str, int]]] = self._journal.read()
+        written = self._journal.read()
+        self.shards: dict[str, dict[str, dict[str, int]]] = {k: v for k, v in written.items() if _are_counts(v)}
         self._reasons: dict[str, Reasons] = defaultdict(_reasons)
 
     def note(self, prompt: Prompt, reason: str) -> None:
@@ -48,6 +49,14 @@ def unanswered_because(*counted: LeftOut) -> dict[str, list[dict[str, Any]]]:
         for reason, count in reasons.counts().items()
     ]
     return {"unanswered_because": sorted(rows, key=lambda row: -row["count"])} if rows else {}
+
+
+def _are_counts(value: Any) -> bool:
+    """Whether a value counts reasons by language."""
+    return isinstance(value, dict) and all(
+        isinstance(counts, dict) and all(isinstance(count, int) for count in counts.values())
+        for counts in value.values()
+    )
 
 
 def _reasons() -> Reasons:

@@ -73,6 +73,21 @@ def journal_files(scratch: Path, subfolder: str) -> list[Path]:
     return sorted(scratch.glob(journal_file(Path(), subfolder, "*").name))
 
 
+def fits(value: Any, kind: str) -> bool:
+    """Whether a column of a kind can hold a value."""
+    if value is None:
+        return True
+    if kind in ("strings", "messages"):
+        inner = "string" if kind == "strings" else "message"
+        return isinstance(value, (list, tuple)) and all(one is not None and fits(one, inner) for one in value)
+    if kind == "message":
+        return isinstance(value, Mapping) and all(isinstance(value.get(name), str) for name in ("role", "content"))
+    if kind == "string":
+        return isinstance(value, str)
+    number = int if kind == "int" else (int, float)
+    return isinstance(value, number) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+
+
 class RowJournal:
     """The rows of each item by its key, in a journal that begins when a chunk has taken a while.
 
@@ -94,11 +109,23 @@ class RowJournal:
         self.damaged = self._journal.damaged
         for key, rows in known.items():
             try:
-                found[key] = [self._record.from_values(*row) for row in rows]
-            except (TypeError, ValueError) as error:  # rows that another version wrote, with other columns
+                found[key] = [self._row(row) for row in rows]
+            except (
+                TypeError,
+                ValueError,
+                LookupError,
+                AttributeError,
+            ) as error:  # of another version, with other columns
                 self.damaged += 1
                 print(f"{self._path}: rows that cannot be read ({error}); they are asked for again", file=sys.stderr)
         return found
+
+    def _row(self, values: Sequence[Any]) -> Any:
+        row = self._record.from_values(*values)
+        for (name, kind), value in zip(self._record.columns.items(), row.to_values(), strict=True):
+            if not fits(value, kind):
+                raise TypeError(f"'{name}' is {value!r:.50}, no {kind}")
+        return row
 
     def write(self, key: int, rows: Sequence[Any]) -> None:
         """Add an item. It survives a kill of the process as soon as this returns, half a second into the chunk."""

@@ -128,11 +128,13 @@ class Questioner:
     def _known(self, question: Prompt, read: Callable[[str], Read]) -> Reply[Read] | None:
         """What was said of a question before, if it can be read; what it took counts as it did then."""
         kept = None if self.store is None else self.store.find(self._key(question))
-        if kept is None:
-            return None
-        text, *taken = kept
+        match kept:
+            case [str(text), int(unparsable), int(prompt_tokens), int(answer_tokens)]:
+                pass
+            case _:  # nothing, or what this code never kept
+                return None
         try:
-            return Reply(read(text), "", *taken)
+            return Reply(read(text), "", unparsable, prompt_tokens, answer_tokens)
         except UnreadableError:  # of code that read more
             return None
 

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from types import NoneType
 from typing import Any
 
 from aya_core.api import (
@@ -123,7 +124,7 @@ class _Recorded:
     def _rows(self, models: set[str | None]) -> Iterator[tuple[str, str | None, str | None]]:
         settings = self._settings
         for line in read_lines(settings.path, ".jsonl", ".json", ".parquet", ".csv"):
-            model = look_up(line, settings.columns.model, MODELS)
+            model = _model(line, settings.columns.model)
             models.add(model)
             if settings.model is None or model == settings.model:
                 id = self._id(line)
@@ -154,6 +155,14 @@ class _Recorded:
         if named is not None:
             look_up(line, named, ())  # it must be there
         return named
+
+
+def _model(line: Line, column: str | None) -> str | None:
+    """Who answered, where the row says. Raises DataError for what is no name."""
+    model = look_up(line, column, MODELS)
+    if isinstance(model, (str, int, float, NoneType)):
+        return model if model is None else str(model)
+    raise DataError(f"{line.place}: the model is {model!r:.60}; expected a name in column '{column or 'model'}'")
 
 
 def _with_own_id(row: Mapping[str, Any]) -> Mapping[str, Any]:

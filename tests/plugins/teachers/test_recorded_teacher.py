@@ -197,6 +197,14 @@ def test_a_row_that_cannot_be_read_is_an_error_with_its_file_and_line(
     assert expected in str(error.value)
 
 
+def test_a_model_that_is_no_name_is_an_error_and_one_that_is_a_number_is_its_digits(tmp_path: Path):
+    path = write(tmp_path / "a.jsonl", {"id": "p1", "answer": "x", "model": 7})
+    assert said(ask(path, "p1", model="7")) == ["x"]
+    write(path, {"id": "p1", "answer": "x", "model": ["a"]})
+    with pytest.raises(DataError, match=r"a\.jsonl:1: the model is \['a'\]; expected a name in column 'model'"):
+        ask(path, "p1")
+
+
 def test_a_named_column_that_is_missing_is_an_error(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", {"id": "p", "answer": "x"})
     with pytest.raises(DataError, match="no column 'anwser'; did you mean 'answer'"):

@@ -13,7 +13,7 @@ import pytest
 from aya_core.contract.artifacts import read_rows
 from aya_core.contract.journal import Journal
 from aya_core.contract.records import Completion, Demonstration, Judged
-from aya_core.running.asking.reuse import SealedShards, journal_file, with_key
+from aya_core.running.asking.reuse import RowJournal, SealedShards, journal_file, with_key
 
 
 def test_prompts_that_are_added_later_cost_only_themselves(folder):
@@ -347,3 +347,19 @@ def wait_for(condition, seconds=60):
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
     return found
+
+
+@pytest.mark.parametrize(
+    "row",
+    [7, "text", [], ["q", "ana", 0, 5, 3, 1, "stop", ""],
+     ["q", "ana", "0", "x", 3, 1, "stop", ""], ["q", "ana", 2**70, "x", 3, 1, "stop", ""]],
+    ids=str,
+)  # fmt: skip
+def test_rows_that_no_file_could_hold_are_asked_for_again(tmp_path, row):
+    journal = Journal(tmp_path / "j")
+    good = Completion("q", "ana", 0, "x", 3, 1, "stop", "")
+    journal.write([(1, [good.to_values()]), (2, [row])])
+    journal.close()
+    rows = RowJournal(tmp_path / "j", Completion)
+    assert rows.read() == {1: [good]}
+    assert rows.damaged == 1
