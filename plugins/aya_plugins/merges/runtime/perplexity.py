@@ -44,7 +44,7 @@ class Lines:
     def are_same_tokens(self) -> bool:
         """Whether all models split the lines into the same tokens, of the same ids."""
         first, *others = self.encoded.values()
-        return all(numpy.array_equal(first.ids, other.ids) for other in others)
+        return all(numpy.array_equal(first.ids[:], other.ids[:]) for other in others)
 
 
 def encode_lines(tokenizers: Mapping[str, Any], lines: Mapping[str, Sequence[str]], max_tokens: int) -> Lines:
@@ -251,7 +251,7 @@ class _InMemory:
 
 
 def _vocabulary_faults(model: Any, lines: Lines, name: str) -> dict[str, list[str]]:
-    last, rows = int(lines.encoded[name].ids.max()), model.get_input_embeddings().weight.shape[0]
+    last, rows = int(lines.encoded[name].ids[:].max()), model.get_input_embeddings().weight.shape[0]
     return {"tokens without a row": [f"id {last}, but {rows} rows of embeddings"]} if last >= rows else {}
 
 

@@ -43,13 +43,17 @@ def why_not_rows(encoded: Encoded) -> Reasons:
     Either its prompt alone reaches `max_tokens`, or the template does not write all of the row, or nothing for the answer.
     """
     found = _reasons([encoded.scored_tokens > 0, encoded.truncated], ["", TOO_LONG], NO_ANSWER)
-    return found if encoded.refused is None else numpy.where(encoded.refused != "", encoded.refused, found)
+    if encoded.refused is None:
+        return found
+    refused: Reasons = numpy.where(encoded.refused != "", encoded.refused, found)
+    return refused
 
 
 def _reasons(conditions: Sequence[NDArray[numpy.bool_]], reasons: Sequence[str], other: str) -> Reasons:
     """Give each row the reason of the first condition that holds. A pointer a row: text of a fixed width would take a hundred bytes."""
     which = numpy.select(conditions, [numpy.int8(place) for place in range(len(reasons))], numpy.int8(len(reasons)))
-    return numpy.array([*reasons, other], dtype=numpy.object_)[which]
+    found: Reasons = numpy.array([*reasons, other], dtype=numpy.object_)[which]
+    return found
 
 
 def why_not_pairs(encoded: Encoded, rows: Sequence[Preference]) -> Reasons:

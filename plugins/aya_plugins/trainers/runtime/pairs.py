@@ -39,10 +39,10 @@ class EncodedPairs:
         encoded = encoder.answers(compared(rows), is_whole=is_whole, refuses=True)
         reasons = dropping.why_not_pairs(encoded, rows)
         kept = dropping.kept(reasons, where, name)
-        truncated, unended, unlike = (
-            None if marks is None else marks[0::2] | marks[1::2]
-            for marks in (encoded.truncated, encoded.unended, encoded.unlike)
+        unended, unlike = (
+            None if marks is None else marks[0::2] | marks[1::2] for marks in (encoded.unended, encoded.unlike)
         )
+        truncated = encoded.truncated[0::2] | encoded.truncated[1::2]
         counts = dropping.account(reasons, truncated, unended=unended, unlike=unlike)
         both = numpy.stack([2 * kept, 2 * kept + 1], axis=1).reshape(-1)
         prompts = Seen(of_all(rows, kept), lambda row: [row.prompt])

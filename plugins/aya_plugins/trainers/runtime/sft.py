@@ -85,12 +85,12 @@ class SftTask:
     @cached_property
     def lengths(self) -> Ints:
         """See `Task`."""
-        return self.encoded.lengths_of(self.kept).astype(numpy.int32)  # type: ignore[return-value]
+        return self.encoded.lengths_of(self.kept).astype(numpy.int32)
 
     @cached_property
     def answer_tokens(self) -> Ints:
         """See `Task`."""
-        return self.encoded.answer_tokens_of(self.kept).astype(numpy.int32)  # type: ignore[return-value]
+        return self.encoded.answer_tokens_of(self.kept).astype(numpy.int32)
 
     def account(self) -> Mapping[str, float]:
         """See `CountedTask`."""
