@@ -51,7 +51,7 @@ API = (
         "Every plugin",
         "A strategy is a settings class with `build()`; a hook offers it by name. [Hooks](hooks.md) lists the hooks, "
         "[words](words.md) the class attributes of each kind.",
-        ["hookimpl", "Field", "Settings", "Strategy", "Registry", "__version__"],
+        ["hookimpl", "Field", "Settings", "Strategy", "Surroundings", "Registry", "__version__"],
     ),
     Group(
         "Fields of settings",
@@ -59,7 +59,7 @@ API = (
         [
             "ModelRef", "RowsRef", "LocalFile", "Reference", "Language", "Name", "nested", "nested_or_several",
             "nested_for_each_model", "reference_or_nested", "EACH", "short_schema", "find", "strategies_with_paths",
-            "hub_model", "model_folder", "MergeParameter", "Rule",
+            "hub_model", "cached_commit", "model_folder", "MergeParameter", "Rule",
         ],
     ),
     Group("A data set", "Offered by `aya_datasets`.", ["Dataset", "AccountingDataset", "DatasetStrategy", "ExampleRow"]),
@@ -84,7 +84,8 @@ API = (
         "An objective",
         "Offered by `aya_objectives`: a pure function over pairs, or over groups of scored samples. `Tensor` is `torch.Tensor`.",
         [
-            "Objective", "PairLogps", "PairLoss", "GroupObjective", "GroupLogps", "GroupLoss", "AnyObjective",
+            "Objective", "PairLogps", "PairLoss", "GroupObjective", "GroupLogps", "GroupLoss", "SingleObjective", "SingleLogps",
+            "SingleLoss", "AnyObjective",
             "ObjectiveStrategy",
         ],
     ),
@@ -100,7 +101,7 @@ API = (
         [
             "TensorMerge", "PieceMerge", "Piece", "Pieces", "WholeModelMerge", "CheckpointMerge", "AnyMerge", "MergeStrategy",
             "Place", "MergeJob", "MergeInput", "LayerSlice", "Vocabulary", "TokenSettings", "TokenRow", "Resources", "MergeEngine",
-            "CheckingEngine", "Optimizer", "MakeOptimizer",
+            "CheckingEngine", "ForeseeingEngine", "ExtractingEngine", "LoraJob", "Optimizer", "MakeOptimizer",
         ],
     ),
     Group(
@@ -152,7 +153,7 @@ API = (
         "Rows and records",
         "What travels between stages, as Parquet with the columns that `datasets` and TRL read.",
         [
-            "Prompt", "Message", "user_prompt", "prompt_of", "Demonstration", "Preference", "Completion", "Judged", "Columns",
+            "Prompt", "Message", "assistant_turn", "NO_MORE", "CUT", "user_prompt", "prompt_of", "Demonstration", "Preference", "Completion", "Judged", "Columns",
             "read_rows", "write_rows", "RowsWriter", "ROW_GROUP", "count_rows", "LANGUAGES", "UNKNOWN_LANGUAGE",
             "check_language", "find_language", "counts_as", "is_edition", "plain_language", "language_name",
             "normalize", "IdSet", "temporary_database",
@@ -178,13 +179,13 @@ API = (
     Group(
         "Processes of one's own",
         "What a process that one starts says, and how it ended.",
-        ["Lines", "how_it_ended", "end_with_parent"],
+        ["Lines", "how_it_ended", "end_with_parent", "STOPPED", "StoppedError", "locked"],
     ),
     Group(
         "Errors",
         "A mistake of the user is an `AyaError`: its message is printed without a traceback.",
         [
-            "AyaError", "RecipeError", "SettingsError", "PluginError", "DataError", "ArtifactError", "DamageError",
+            "AyaError", "os_sentence", "RecipeError", "SettingsError", "PluginError", "DataError", "ArtifactError", "DamageError",
             "did_you_mean",
         ],
     ),
