@@ -236,6 +236,8 @@ def _generation(
     def key(request: GenerationRequest) -> int:
         row = request.to_row()
         del row["item"]  # no part of what is asked: earlier replies stand
+        if row["tools"] is None:
+            del row["tools"]  # a later column: earlier replies stand
         return text_key("generation", *map(str, row.values()))
 
     def ask(requests: Sequence[GenerationRequest]) -> Iterator[tuple[int, Sequence[Completion]]]:
