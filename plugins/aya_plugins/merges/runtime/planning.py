@@ -127,7 +127,9 @@ def plan_merge(
     if dtype:
         lines = tuple(replace(line, dtype=dtype) if line.dtype in FLOATS else line for line in lines)
     lines = tuple(
-        replace(line, inputs=tuple(names.get(name, name) for names, name in zip(stored, line.inputs, strict=True)))  # type: ignore[call-overload]
+        replace(
+            line, inputs=tuple(name and names.get(name, name) for names, name in zip(stored, line.inputs, strict=True))
+        )
         for line in lines
     )
     return replace(plan, lines=lines, notes=(*found, *notes, *plan.notes))
@@ -157,7 +159,8 @@ def _in_one_layout(
         else []
     )
     donor = replace(donor, checkpoint=without_buffers(donor.checkpoint, kinds))
-    seen, stored = [], []
+    seen: list[Input] = []
+    stored: list[Mapping[str, str]] = []
     for input in inputs:
         kept = without_buffers(input.checkpoint, kinds)
         names = names_as_in(donor.checkpoint, kept)
