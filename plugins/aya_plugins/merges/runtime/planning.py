@@ -128,8 +128,7 @@ def plan_merge(
         lines = tuple(replace(line, dtype=dtype) if line.dtype in FLOATS else line for line in lines)
     lines = tuple(
         replace(
-            line,
-            inputs=tuple(name and names.get(name, name) for names, name in zip(stored, line.inputs, strict=True)),
+            line, inputs=tuple(name and names.get(name, name) for names, name in zip(stored, line.inputs, strict=True))
         )
         for line in lines
     )
