@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aya_core.api import DataError, Line, Message, parse_json
+from aya_core.api import DataError, Line, Message
 
 ROLES = ("system", "user", "assistant", "tool")
 
@@ -54,8 +54,8 @@ def listed(line: Line, value: Any) -> Any:
     """
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            return parse_json(value)
-        except ValueError as error:
+            return json.loads(value)
+        except (ValueError, RecursionError) as error:
             raise DataError(
                 f"{line.place}: {value!r:.60} is no conversation as JSON ({error}); expected a list of messages"
             ) from None
