@@ -90,9 +90,7 @@ class Fuzz:
         self.seed = seed
         self.folder = folder
         chosen = [target for target in TARGETS if only is None or target.name in only]
-        for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR"):
-            os.environ[name] = str(folder)
-        tempfile.tempdir = None
+        temporary(folder)
         registry = Registry()
         self.targets = [kind(folder / f"seeds-{kind.name}", registry) for kind in chosen]
         self.wheel = [target for target in self.targets for _ in range(target.share)]
@@ -117,7 +115,7 @@ class Fuzz:
         kept = keep / f"{target.name}-{self.seed}-{case}"
         shutil.copytree(folder, kept, dirs_exist_ok=True)
         print(f"{target.name}, case {case}: {kept}", flush=True)
-        guard = Guard(self.folder)
+        guard = Guard(folder, temporary(self.folder))
         found = run(target, folder, guard)
         print(found[1] if found else "nothing found")
         return int(found is not None)
@@ -216,9 +214,7 @@ class Worker:
 
     def _work(self, first: int) -> None:
         limit_memory()
-        guard = Guard(self.folder)
-        os.environ["TMPDIR"] = os.environ["HOME"] = os.environ["XDG_CACHE_HOME"] = str(self.folder)
-        tempfile.tempdir = None
+        guard = Guard(self.folder / "case", temporary(self.folder))
         opened = os.open(self.folder / "printed", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(opened, 1)
         os.dup2(opened, 2)
@@ -267,6 +263,16 @@ def kind_of(error: BaseException) -> str:
         if any(part in frame.filename for part in ("aya_core", "aya_plugins", "aya_recipe", "aya_kernels"))
     ]
     return f"{kind} in {ours[-1]}" if ours else f"{kind}: {error}"[:200]
+
+
+def temporary(folder: Path) -> Path:
+    """Make the folder for temporary files and caches, inside of another."""
+    made = folder / "temporary"
+    made.mkdir(exist_ok=True)
+    for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR"):
+        os.environ[name] = str(made)
+    tempfile.tempdir = None
+    return made
 
 
 def cpu_seconds(pid: int) -> float:

@@ -22,10 +22,10 @@ class EscapedError(Exception):
 
 
 class Guard:
-    """Guards this process from now on. allowed: a folder that may be written to. found: what was tried beside it, while it is on."""
+    """Guards this process from now on. allowed: folders that may be written to. found: what was tried beside them, while it is on."""
 
-    def __init__(self, allowed: Path) -> None:
-        self.allowed = os.path.realpath(allowed)
+    def __init__(self, *allowed: Path) -> None:
+        self.allowed = tuple(os.path.realpath(folder) for folder in allowed)
         self.found: list[str] = []
         self.is_on = False
         sys.addaudithook(self._see)
@@ -54,13 +54,13 @@ class Guard:
             if text.startswith(("/dev/null", "/proc/self/")) or text == "":
                 return
             whole = os.path.abspath(text)
-            real = whole if whole == self.allowed else os.path.realpath(os.path.dirname(whole))
+            real = whole if whole in self.allowed else os.path.realpath(os.path.dirname(whole))
         except ValueError:  # no name that any system takes
             return
         finally:
             self.is_on = True
         # Names beside an open folder, as shutil.rmtree uses them, are below a folder that was checked before.
-        if real != self.allowed and not real.startswith(self.allowed + os.sep):
+        if not any(real == folder or real.startswith(folder + os.sep) for folder in self.allowed):
             self._stop(f"{event} {text!r:.300}")
 
     def _stop(self, what: str) -> None:

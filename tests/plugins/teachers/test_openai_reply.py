@@ -100,6 +100,12 @@ def test_parts_that_are_no_answer_are_reasoning(part):
     assert (found.text, found.reasoning) == ("42", "hm")
 
 
+@pytest.mark.parametrize("odd", [["text"], {}, None, 3], ids=str)
+def test_a_part_of_a_type_that_is_no_word_is_reasoning(odd):
+    found = reply(choice([{"type": odd, "text": "hm"}, {"type": "text", "text": "42"}])).choices[0]
+    assert (found.text, found.reasoning) == ("42", "hm")
+
+
 def test_a_message_of_null_beside_a_text_is_that_text():
     assert read_reply(b'{"choices": [{"message": null, "text": "x"}]}').choices[0].text == "x"
 

@@ -108,7 +108,7 @@ def _parts(content: Any) -> tuple[str, str, str]:
     thought: list[str] = []
     refused: list[str] = []
     for part in content if isinstance(content, list) else [content]:
-        kind = part.get("type", "text") if isinstance(part, dict) else "text"
+        kind = str(part.get("type", "text")) if isinstance(part, dict) else "text"
         where = spoken if kind in SPOKEN else refused if kind == "refusal" else thought
         where.append(_text_in(part))
     return "".join(spoken), "\n\n".join(filter(None, thought)), "".join(refused)
