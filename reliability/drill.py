@@ -42,6 +42,7 @@ from power_cut import Disk
 
 from aya_core.contract import journal
 from aya_core.contract.artifacts import MANIFEST, PAYLOAD
+from aya_core.contract.records import Prompt
 from aya_core.planning.plan import make_plan
 from aya_core.planning.recipe import load_recipe
 from aya_core.running.asking import reuse, teachers
@@ -284,7 +285,8 @@ def write_answers(file: Path) -> None:
     from aya_plugins.datasets.micro_world_dataset import MicroWorld
 
     rows = MicroWorld(split="arbitrage", per_language=8, seed=1, as_prompts=True).build().rows(0)
-    lines = [json.dumps({"id": row.id, "answer": row.reference}) for row in rows if row.language in ("en", "de", "tr")]
+    asked = [row for row in rows if isinstance(row, Prompt) and row.language in ("en", "de", "tr")]
+    lines = [json.dumps({"id": row.id, "answer": row.reference}) for row in asked]
     file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 

@@ -169,6 +169,7 @@ class Worker:
         self.results.touch()
         self.state = mmap.mmap(-1, STATE.size)
         self.killed: list[tuple[int, str, str]] = []
+        self.pid = 0
         self._start(place)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import csv
 import io
@@ -453,7 +454,7 @@ SERVER = {
 @contextlib.contextmanager
 def serving(replies: Sequence[Sequence[Any]]) -> Iterator[None]:
     """Let a server give these replies, one after the other and again from the first; nobody waits for anything."""
-    from aya_plugins.teachers.runtime import openai_server, openai_servers
+    from aya_plugins.teachers.runtime import openai_server
 
     count = 0
 
@@ -469,15 +470,15 @@ def serving(replies: Sequence[Sequence[Any]]) -> Iterator[None]:
     async def sleep(seconds: float) -> None:
         return None
 
-    server, real_sleep = openai_server.Server, openai_servers.asyncio.sleep
+    server, real_sleep = openai_server.Server, asyncio.sleep
     real_post, real_models = server._post, server._models
     server._post, server._models = post, models  # type: ignore[method-assign]
-    openai_servers.asyncio.sleep = sleep  # type: ignore[assignment]
+    asyncio.sleep = sleep  # type: ignore[assignment]
     try:
         yield
     finally:
         server._post, server._models = real_post, real_models  # type: ignore[method-assign]
-        openai_servers.asyncio.sleep = real_sleep
+        asyncio.sleep = real_sleep
 
 
 class Judges(Target):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aya_core.api import DataError, Line, Message
+from aya_core.api import DataError, Line, Message, parse_json
 
 ROLES = ("system", "user", "assistant", "tool")
 
