@@ -63,7 +63,8 @@ def read_data(work: Work) -> Mapping[str, Any]:
             elif isinstance(row, Preference) and not row.is_pair:
                 raise DataError(
                     f"row '{prompt.id}' is an answer with a label that says whether it is good; expected {kind}: keep the rows that are "
-                    f"good and leave out their label, or train on preferences with an objective that takes single answers{_read_as(dataset)}"
+                    "good and leave out their label, or train on preferences with an objective that takes single answers"
+                    f"{_read_as(dataset)}"
                 )
             else:
                 raise DataError(
