@@ -16,14 +16,15 @@ from aya_core.running.runner import check_imports
 
 @click.command(name="check")
 @recipe_argument
+@click.option("--elsewhere", is_flag=True, help="Check it for another machine: the GPUs of this one are not looked at.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-def command(recipe: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
+def command(recipe: str | None, overrides: tuple[str, ...], elsewhere: bool, as_json: bool) -> None:
     """Validate a recipe: every key, strategy, reference and file, and whether it can work on this machine, without importing
     anything heavy or running anything."""
     loaded = find_recipe(recipe, overrides) if recipe else recipe_here(overrides, "check")
     plan = make_plan(loaded)
     check_imports(plan, loaded)
-    check_machine(plan, loaded)
+    check_machine(plan, loaded, elsewhere=elsewhere)
     unknown = [text for text, model in plan.hub_models().items() if cached_commit(model) is None]
     counts = {"stages": len(loaded.recipe.stages), "steps": len(plan.nodes)}
     if as_json:

@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 
 from aya_core.contract.errors import AyaError
-from aya_core.contract.stage import Stage
 from aya_core.contract.strategies import ModelRef, Strategy, find, strategies_with_paths
 from aya_core.contract.surroundings import Surroundings
 from aya_core.planning.hub import cached_commit, hub_model
@@ -22,14 +21,24 @@ SECONDS = 10.0
 """How long the driver may take to list the GPUs."""
 
 
-def check_machine(plan: Plan, loaded: LoadedRecipe, nodes: Collection[str] | None = None) -> None:
+def check_machine(
+    plan: Plan, loaded: LoadedRecipe, nodes: Collection[str] | None = None, *, elsewhere: bool = False
+) -> None:
     """Refuse a plan with a strategy or a stage that says it cannot work here. Imports nothing heavy.
 
-    nodes: the steps that are to be done; None means all. Raises AyaError that lists every obstacle.
+    nodes: the steps that are to be done; None means all. elsewhere: it will run on another machine, so what this one has is no
+    obstacle. Raises AyaError that lists every obstacle.
     """
-    found = list(dict.fromkeys(_obstacles(plan, loaded, plan.nodes if nodes is None else nodes)))
+    gpus = None if elsewhere else visible_gpus()
+    wanted = plan.nodes if nodes is None else nodes
+    found = list(dict.fromkeys(_obstacles(plan, loaded, wanted, gpus)))
     if found:
-        raise AyaError("\n".join(f"{loaded.source}: {where}: {what}" for where, what in found))
+        lines = [f"{loaded.source}: {where}: {what}" for where, what in found]
+        if gpus is not None and len(set(_obstacles(plan, loaded, wanted, None))) < len(found):
+            lines.append(
+                "For another machine, `aya check --elsewhere` checks it without looking at the GPUs of this one."
+            )
+        raise AyaError("\n".join(lines))
 
 
 def visible_gpus() -> tuple[int, ...] | None:
@@ -61,21 +70,18 @@ def _gpus() -> tuple[int, ...] | None:
     return tuple(0 for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdigit())
 
 
-def _obstacles(plan: Plan, loaded: LoadedRecipe, nodes: Collection[str]) -> Iterator[tuple[str, str]]:
-    gpus, jobs = None, loaded.recipe.machine.jobs
+def _obstacles(
+    plan: Plan, loaded: LoadedRecipe, nodes: Collection[str], gpus: tuple[int, ...] | None
+) -> Iterator[tuple[str, str]]:
+    jobs = loaded.recipe.machine.jobs
     working = {plan.nodes[id].stage for id in nodes if id in plan.nodes}
     for stage in loaded.recipe.stages:
-        if stage.name in working and type(stage).obstacles is not Stage.obstacles:
-            gpus = visible_gpus() if gpus is None else gpus
+        if stage.name in working:
             yield from ((f"stages.{stage.name}", what) for what in stage.obstacles(Surroundings(gpus, jobs)))
     for node, where, role, strategy in plan.uses:
         if node in nodes and node in plan.nodes:
             for path, inner in strategies_with_paths(strategy):
-                if type(inner).obstacles is Strategy.obstacles:
-                    continue
-                gpus = visible_gpus() if gpus is None else gpus
-                models = _models(plan.nodes[node], (role, *map(str, path)), inner)
-                here = Surroundings(gpus, jobs, models)
+                here = Surroundings(gpus, jobs, _models(plan.nodes[node], (role, *map(str, path)), inner))
                 for what in inner.obstacles(here):
                     yield ".".join((where, *map(str, path))), what
 

@@ -45,7 +45,7 @@ def check(tmp_path, monkeypatch):
     """Check a recipe of one stage on a machine with so many GPUs."""
     (tmp_path / "picky.py").write_text(PLUGIN)
 
-    def checked(*, gpus, nodes=None, **settings):
+    def checked(*, gpus, nodes=None, elsewhere=False, **settings):
         monkeypatch.setattr(machine, "_gpus", lambda: None if gpus is None else (80 * 10**9,) * gpus)
         stage = {
             "name": "tune",
@@ -56,7 +56,7 @@ def check(tmp_path, monkeypatch):
         recipe = {"name": "x", "languages": ["en"], "plugins": ["picky.py"], "stages": [stage]}
         (tmp_path / "recipe.json").write_text(json.dumps(recipe))
         loaded = load_recipe(tmp_path / "recipe.json")
-        machine.check_machine(make_plan(loaded), loaded, nodes)
+        machine.check_machine(make_plan(loaded), loaded, nodes, elsewhere=elsewhere)
 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return checked
@@ -69,6 +69,7 @@ def test_what_a_plugins_strategy_says_of_the_machine_is_an_error_at_its_place(ch
         check(gpus=1, wanted=2)
     check(gpus=2, wanted=2)
     check(gpus=None, wanted=2)  # nobody can tell
+    check(gpus=1, wanted=2, elsewhere=True)
 
 
 def test_steps_that_stand_may_want_what_is_not_there(check):

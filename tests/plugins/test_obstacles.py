@@ -12,7 +12,7 @@ from aya_plugins.datasets.save_to_disk import SaveToDisk
 from aya_plugins.routers.learned import Learned
 from aya_plugins.teachers.transformers import Transformers
 from aya_plugins.teachers.vllm import Vllm
-from aya_plugins.trainers.preference import Preference
+from aya_plugins.trainers.preference import PreferenceTraining
 from aya_plugins.trainers.sft import Sft
 
 NO_GPUS, EIGHT = Surroundings(gpus=()), Surroundings(gpus=(80 * 10**9,) * 8)
@@ -23,7 +23,7 @@ def said(strategy, here):
     return " ".join(strategy.obstacles(here))
 
 
-@pytest.mark.parametrize("trainer", [Sft, Preference])
+@pytest.mark.parametrize("trainer", [Sft, PreferenceTraining])
 @pytest.mark.parametrize("profile", ["fsdp2", "multi-gpu", "zero2", "zero3"])
 def test_a_launch_on_gpus_that_are_not_there(trainer, profile):
     many = trainer(launch={"profile": profile, "processes": 64})

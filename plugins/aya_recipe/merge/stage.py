@@ -20,7 +20,7 @@ class MergeStage(merging.MakesOneOfSeveral):
     """Make one checkpoint of several."""
 
     actions: ClassVar[Mapping[str, Action]] = {
-        "merge": Action(merging.merge),
+        "merge": Action(merging.merge, version=2),  # 2: config.json unties heads that differ, cards name hub ids alone
         "check-merge": Action(merging.check_merge),
     }
 

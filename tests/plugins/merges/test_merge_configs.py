@@ -11,7 +11,7 @@ from aya_plugins.merges import Weighted
 from aya_plugins.merges.configs.comparison import Allowed, check_configs, differences
 from aya_plugins.merges.configs.meaning import as_written, meaning_of, ties
 from aya_plugins.merges.configs.rope import with_one_rope
-from aya_plugins.merges.configs.table import FREE, why_free
+from aya_plugins.merges.configs.table import FREE, THROUGH_LAYER_TYPES, why_free
 
 SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "num_hidden_layers": 2, "vocab_size": 96}
 LLAMA = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], **SMALL}
@@ -141,7 +141,7 @@ def test_what_is_let_pass_is_told_with_both_values():
         {**LLAMA, "max_position_embeddings": 64}, {**LLAMA, "max_position_embeddings": 128, "dtype": "float16"}
     )
     assert note == (
-        "config.json is that of 'a'; differ, and change nothing that weights mean: max_position_embeddings (64; 'b': 128)"
+        "config.json is that of 'a'; 'b' differs in settings that change nothing weights mean: max_position_embeddings 128 instead of 64"
     )
     assert check(LLAMA, {**LLAMA, "dtype": "float16", "transformers_version": "4.1", "_name_or_path": "x"}) == []
 
@@ -162,7 +162,7 @@ def test_allowed_differences_are_let_pass_and_told_and_others_are_not():
     ):
         (note,) = check(LLAMA, other, allow=names)
         assert (
-            "allowed to differ: rms_norm_eps (1e-06; 'b': 1e-05), rope_parameters.rope_theta (10000.0; 'b': 1000000.0)"
+            "allowed: rms_norm_eps 1e-05 instead of 1e-06, rope_parameters.rope_theta 1000000.0 instead of 10000.0"
             in note
         )
     with pytest.raises(DataError, match="rms_norm_eps is 1e-06"):
@@ -211,10 +211,14 @@ def test_no_name_is_free_for_two_reasons():
         assert why_free(counting) is None
 
 
+STRANGE = {"sam2_video"}
+"""Families whose configuration class does not read its own defaults back as they were."""
+
+
 def families():
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    return sorted(CONFIG_MAPPING.keys())
+    return sorted(CONFIG_MAPPING.keys() - STRANGE)
 
 
 def check_family(model_type):
@@ -229,24 +233,27 @@ def check_family(model_type):
     assert differences(written, written, nothing) == ([], [])
     counting, _ = differences(bare, {**written, "model_type": model_type}, nothing)
     assert not counting, f"{model_type}: defaults that are written out differ from those that are not: {counting}"
-    for key, value in written.items():
-        if isinstance(value, (bool, int, float)) and not isinstance(value, str) and why_free(key) is None:
-            other = {**written, key: (not value) if isinstance(value, bool) else value + 1}
-            if meaning_of(other).values.get(key) != meaning_of(written).values.get(key):
-                counting, free = differences(written, other, nothing)
-                read = [one for one in free if one.path == key and meaning_of(written).reads(key)]
-                assert counting or not read or key in ("max_window_layers", "sliding_window", "use_sliding_window"), (
-                    model_type,
-                    key,
-                )
-            break  # one of each family: each costs four loads
+    counting_keys = [
+        key for key, value in written.items() if type(value) in (bool, int, float) and why_free(key) is None
+    ]
+    for key in [key for key in counting_keys if key not in THROUGH_LAYER_TYPES][:1]:  # each costs four loads
+        other = {**written, key: not written[key] if isinstance(written[key], bool) else written[key] + 1}
+        if meaning_of(other).values.get(key) != meaning_of(written).values.get(key):
+            counting, _ = differences(written, other, nothing)
+            assert counting or not meaning_of(written).reads(key), f"{model_type}: {key} differs, and is let pass"
     return True
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_in_every_family_of_transformers_defaults_are_defaults_and_settings_count():
-    made = [check_family(model_type) for model_type in families()]
-    assert sum(made) > 300
+    made, faults = 0, []
+    for model_type in families():
+        try:
+            made += check_family(model_type)
+        except AssertionError as error:
+            faults.append(str(error).splitlines()[0])
+    assert not faults
+    assert made > 300
 
 
 def test_in_some_families_defaults_are_defaults_and_settings_count():
@@ -276,7 +283,7 @@ class TestMerges:
 
     def test_a_difference_that_is_let_pass_is_noted_and_the_first_models_value_stored(self, two, out):
         account = merge(Weighted(), two(max_position_embeddings=128), out)
-        assert "max_position_embeddings (none; 'b': 128)" in account["notes"][0]
+        assert "max_position_embeddings 128 instead of none" in account["notes"][0]
         assert account["notes"][0] in (out / "README.md").read_text()
         assert "max_position_embeddings" not in json.loads((out / "config.json").read_text())
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from aya_core.api import AyaError, DataError, did_you_mean
 from aya_plugins.merges.configs.meaning import Meaning, as_written, meaning_of
-from aya_plugins.merges.configs.table import LABELS, POSITIONS, THROUGH_LAYER_TYPES, UNTOLD, why_free
+from aya_plugins.merges.configs.table import COUNTS, LABELS, POSITIONS, THROUGH_LAYER_TYPES, UNTOLD, why_free
 
 _SHOWN = 4
 """Differences that a message spells out."""
@@ -80,7 +80,7 @@ def check_configs(
     allowed = Allowed(allow)
     if allowed.names:
         allowed.check([donor, *others])
-    notes = []
+    notes: list[str] = []
     for other in others:
         counting, free = differences(donor.config, other.config, allowed, ignore)
         if counting:
@@ -93,8 +93,7 @@ def differences(
     ours: Mapping[str, Any], theirs: Mapping[str, Any], allowed: Allowed, ignore: frozenset[str] = frozenset()
 ) -> tuple[list[Difference], list[Difference]]:
     """List the settings that differ and count, and those that differ and may."""
-    written = [as_written(ours), as_written(theirs)]
-    found = list(_different(*written, ignore))
+    found = list(_different(as_written(ours), as_written(theirs), ignore))
     if not found:
         return [], []
     if all(why_free(one.path) and not _is_conditional(one.path) for one in found):
@@ -121,7 +120,9 @@ def _different(ours: Meaning, theirs: Meaning, ignore: frozenset[str]) -> Iterat
 def _may_differ(one: Difference, meanings: tuple[Meaning, Meaning]) -> bool:
     last = one.path.rpartition(".")[2]
     level = one.path.removesuffix(last)
-    if _matches(last, POSITIONS) and "rope_parameters" not in one.path:
+    if "rope_parameters" in one.path or not COUNTS.isdisjoint(one.path.split(".")):
+        return not any(meaning.reads(one.path) for meaning in meanings)
+    if _matches(last, POSITIONS):
         return not any(_reads_positions(meaning, level) for meaning in meanings)
     if _matches(last, LABELS):
         return one.ours is None or one.theirs is None or not all(_has_labels(meaning) for meaning in meanings)
@@ -135,12 +136,12 @@ def _may_differ(one: Difference, meanings: tuple[Meaning, Meaning]) -> bool:
                 "sliding" in str(kind) for meaning in meanings for kind in meaning.values[f"{level}layer_types"]
             )
     if last == "head_dim":
-        return _head_dim(one.ours, meanings[0], level) == _head_dim(one.theirs, meanings[1], level)
+        return bool(_head_dim(one.ours, meanings[0], level) == _head_dim(one.theirs, meanings[1], level))
     return not any(meaning.reads(one.path) for meaning in meanings)
 
 
 def _is_conditional(path: str) -> bool:
-    return _matches(path.rpartition(".")[2], (*POSITIONS, *LABELS))
+    return "rope_parameters" in path or _matches(path.rpartition(".")[2], (*POSITIONS, *LABELS))
 
 
 def _reads_positions(meaning: Meaning, level: str) -> bool:
@@ -202,9 +203,9 @@ def _notes(donor: Configured, other: Configured, free: list[Difference], allowed
     for is_allowed in (False, True):
         some = [one for one in told if (one.path in allowed) is is_allowed]
         if some:
-            values = ", ".join(f"{one.path} ({_brief(one.ours)}; '{other.name}': {_brief(one.theirs)})" for one in some)
-            why = "allowed to differ" if is_allowed else "differ, and change nothing that weights mean"
-            yield f"config.json is that of '{donor.name}'; {why}: {values}"
+            values = ", ".join(f"{one.path} {_brief(one.theirs)} instead of {_brief(one.ours)}" for one in some)
+            why = "that count, which is allowed" if is_allowed else "that change nothing weights mean"
+            yield f"config.json is that of '{donor.name}'; '{other.name}' differs in settings {why}: {values}"
 
 
 def _brief(value: Any) -> str:

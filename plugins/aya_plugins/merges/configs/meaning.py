@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from aya_plugins.merges.configs.rope import with_one_rope
+from aya_plugins.merges.configs.table import COUNTS
 
 SHARED_CODE = ("modeling_rope_utils.py", "masking_utils.py", "cache_utils.py")
 """Files of transformers that read configurations on behalf of all architectures."""
@@ -42,7 +43,7 @@ class Meaning:
 
     def reads(self, path: str) -> bool:
         """Whether the architecture's code reads a setting; True where nobody can tell."""
-        if not self.classes or "auto_map" in self.written:
+        if not self.classes or "auto_map" in self.written or not COUNTS.isdisjoint(path.split(".")):
             return True
         level = max((level for level in self.classes if level == "" or path.startswith(f"{level}.")), key=len)
         rest = path.removeprefix(f"{level}.") if level else path
@@ -65,7 +66,7 @@ class Meaning:
 
 def as_written(config: Mapping[str, Any]) -> Meaning:
     """Take a configuration as it is written, with one spelling of rope and no defaults."""
-    return Meaning(dict(_flat(with_one_rope(config))), config)
+    return Meaning(dict(_flat(with_one_rope(_decoded(config)))), config)
 
 
 def meaning_of(config: Mapping[str, Any]) -> Meaning:
@@ -98,22 +99,34 @@ def _loaded(config: Mapping[str, Any]) -> Any:
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         return None
     try:
-        with _silence():
-            return CONFIG_MAPPING[model_type].from_dict(copy.deepcopy(dict(config)))
+        with _alone():
+            return CONFIG_MAPPING[model_type].from_dict(copy.deepcopy(_decoded(config)))
     except Exception:  # each class checks in its own way; what it refuses is compared as it is written
         return None
 
 
+def _decoded(value: Any) -> Any:
+    """Read numbers that JSON has no word for, as transformers writes them: {"__float__": "Infinity"}."""
+    if isinstance(value, Mapping):
+        special = value.get("__float__")
+        return float(special) if isinstance(special, str) else {key: _decoded(item) for key, item in value.items()}
+    return [_decoded(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 @contextmanager
-def _silence() -> Iterator[None]:
-    """Keep what transformers logs of a configuration from the terminal: the models' loader will say it."""
+def _alone() -> Iterator[None]:
+    """Keep transformers from the network, where some classes look for the configuration of a backbone, and from the terminal."""
+    from huggingface_hub import constants
+
     logger = logging.getLogger("transformers")
-    before = logger.level
+    before, was_offline = logger.level, constants.HF_HUB_OFFLINE
     logger.setLevel(logging.CRITICAL)
+    constants.HF_HUB_OFFLINE = True
     try:
         yield
     finally:
         logger.setLevel(before)
+        constants.HF_HUB_OFFLINE = was_offline
 
 
 def _classes(loaded: Any, level: str = "") -> Iterator[tuple[str, type]]:

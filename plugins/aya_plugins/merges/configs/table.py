@@ -53,8 +53,9 @@ FREE: dict[str, tuple[str, ...]] = {
 COUNTS = frozenset({
     "token_dropout",  # scales embeddings in evaluation, too
     "speech_decoder_prenet_dropout",  # always on
+    "quantization_config", "compression_config", "per_layer_config",  # transformers reads them for every architecture
 })  # fmt: skip
-"""Settings that count though a pattern above would let them pass."""
+"""Settings that count though a pattern above would let them pass, or no code of the architecture itself reads them."""
 
 POSITIONS = FREE["how far positions go, where nothing is computed from it"]
 LABELS = FREE["names of labels, where no model has a head of labels"]

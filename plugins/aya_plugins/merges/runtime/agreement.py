@@ -46,7 +46,9 @@ def match_names(donor: Checkpoint, other: Checkpoint) -> Matched:
     config.json ties it to the embeddings. Raises DataError that lists the difference.
     """
     renamed: dict[str, str] = {}
-    only_donor, only_other, heads = [], [], []
+    only_donor: list[str] = []
+    only_other: list[str] = []
+    heads: list[str] = []
     for name in sorted(set(donor.entries) - set(other.entries)):
         twin = _twin(donor, name, set(other.entries)) or tied_to(other, name)
         if twin is None:

@@ -46,21 +46,20 @@ class Descent(NamedTuple):
     said: tuple[str, ...]
 
 
-def descent_of(models: Mapping[str, Path]) -> Descent:
-    """Find out where a merge comes from, from the folders of its models and the cards in them.
+def descent_of(models: Sequence[tuple[str, Path]]) -> Descent:
+    """Find out where a merge comes from, from the names and folders of its models and the cards in these.
 
     A model of the hub is named by its id; of others, the models that their own cards name. Names of stages and clusters mean
     nothing outside a run.
     """
-    cards = {name: read_card(folder) for name, folder in models.items()}
-    licenses = {card.license for card in cards.values()}
-    said = {name: card.license for name, card in cards.items() if card.license}
-    told = ", ".join(f"{name}: {license}" for name, license in said.items())
+    cards = [(name, read_card(folder)) for name, folder in models]
+    licenses = {card.license for _, card in cards}
+    told = ", ".join(f"{name}: {card.license}" for name, card in cards if card.license)
     return Descent(
-        tuple(dict.fromkeys(parent for folder in models.values() for parent in parents(folder))),
+        tuple(dict.fromkeys(parent for _, folder in models for parent in parents(folder))),
         next(iter(licenses)) if len(licenses) == 1 else None,
-        tuple(dict.fromkeys(language for card in cards.values() for language in card.languages)),
-        ("", f"Licences that the models state, all of which hold for the merge: {told}.") if said else (),
+        tuple(dict.fromkeys(language for _, card in cards for language in card.languages)),
+        ("", f"Licences that the models state, all of which hold for the merge: {told}.") if told else (),
     )
 
 

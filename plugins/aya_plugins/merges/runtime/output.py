@@ -33,6 +33,7 @@ from aya_plugins.merges.runtime.shards import Shards, no_space
 from aya_plugins.merges.tokens.chat_template import choose_chat_template, store_chat_template
 from aya_plugins.merges.tokens.remapped import Remapped
 from aya_plugins.merges.tokens.vocabulary import VocabularyPlan, plan_vocabulary
+from aya_plugins.modeling.cards import CARD
 
 DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 """What a merge can be stored in, by torch's name and by safetensors'."""
@@ -108,13 +109,13 @@ class Output:
         return account
 
     @property
-    def _folders(self) -> dict[str, Path]:
-        """The folder of each input by its name; of an adapter, that of the model it is for, unless it has a card itself."""
-        found = {}
-        for input in self.inputs:  # the base may be one of the models, under the same name
+    def _folders(self) -> list[tuple[str, Path]]:
+        """Name each input once, with its folder; of an adapter, that of the model it is for, unless it has a card itself."""
+        found: dict[tuple[str, Path], None] = {}
+        for input in self.inputs:
             own = input.adapter.folder if input.adapter else input.folder
-            found[input.name] = own if (own / "README.md").is_file() else input.folder
-        return found
+            found[input.name, own if (own / CARD).is_file() else input.folder] = None
+        return list(found)
 
     def _write_tokens(self) -> list[str]:
         """Write the tokenizer where it is not the donor's, and the chat template where another is asked for."""

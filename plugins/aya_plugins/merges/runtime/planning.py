@@ -259,13 +259,13 @@ def _in_slices(donor: Input, inputs: Sequence[Input], slices: Sequence[LayerSlic
             origin = [None if first is None else first + step for first in firsts]
             lines += _layer(inputs, origin, stack, offset, step / (layers - 1) if layers > 1 else 1.0, number)
             offset += 1
-    origin = [
+    taken = [
         next(first for first in one.layers if first is not None) + step for one in slices for step in range(one.length)
     ]
     if not origin:
         raise DataError("the slices hold no layer at all; give at least one a layer_range with layers in it")
     config, notes = _tied_config(donor, _copies(lines, inputs), heads)
-    return MergePlan(tuple(lines), restacked(config, length, origin), notes)
+    return MergePlan(tuple(lines), restacked(config, length, taken), notes)
 
 
 def _stored(input: Input, name: str) -> str:
