@@ -20,6 +20,7 @@ from aya_core.cli.spec import (
     track_option as track_option,
 )
 from aya_core.cli.tables import print_whole as print_whole
+from aya_core.cli.terminal import TextConsole as TextConsole, say as say
 from aya_core.contract.artifacts import (
     MANIFEST as MANIFEST,
     PAYLOAD as PAYLOAD,
@@ -66,6 +67,7 @@ from aya_core.contract.explain import SettingsError as SettingsError
 from aya_core.contract.hashes import file_hash as file_hash, named_by_hash as named_by_hash
 from aya_core.contract.id_set import IdSet as IdSet, temporary_database as temporary_database
 from aya_core.contract.journal import Journal as Journal
+from aya_core.contract.json_text import parse_json as parse_json
 from aya_core.contract.kinds import (
     AccountingDataset as AccountingDataset,
     AnyObjective as AnyObjective,
@@ -159,7 +161,11 @@ from aya_core.contract.metrics import (
     main_metric as main_metric,
     metric_named as metric_named,
 )
-from aya_core.contract.processes import Lines as Lines, how_it_ended as how_it_ended
+from aya_core.contract.processes import (
+    Lines as Lines,
+    end_with_parent as end_with_parent,
+    how_it_ended as how_it_ended,
+)
 from aya_core.contract.reasons import Reasons as Reasons
 from aya_core.contract.records import (
     LANGUAGES as LANGUAGES,
@@ -222,6 +228,7 @@ from aya_core.contract.strategies import (
 )
 from aya_core.contract.surroundings import Surroundings as Surroundings
 from aya_core.contract.trouble import os_sentence as os_sentence
+from aya_core.contract.visible import visible as visible
 from aya_core.hookspecs import hookimpl as hookimpl
 from aya_core.planning import yaml12 as yaml12
 from aya_core.planning.hub import cached_commit as cached_commit, hub_model as hub_model, model_folder as model_folder

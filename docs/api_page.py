@@ -144,7 +144,8 @@ API = (
         "Offered by `aya_commands`: a `click` command that validates a recipe, plans it and runs it.",
         [
             "Command", "find_recipe", "override_option", "read_strategy", "read_trackers", "track_option", "print_whole",
-            "changed_code_options", "LoadedRecipe", "validate_recipe", "yaml12", "make_plan", "check_imports", "run_plan",
+            "changed_code_options", "TextConsole", "say", "visible", "LoadedRecipe",
+            "validate_recipe", "yaml12", "make_plan", "check_imports", "run_plan",
             "Runner", "Run", "Inventory", "file_name",
         ],
     ),
@@ -163,7 +164,7 @@ API = (
         "Rows as other people store them.",
         [
             "READERS", "Line", "json_lines", "json_array", "csv_lines", "parquet_lines", "arrow_lines", "is_saved", "saved_lines",
-            "splits_of", "opened", "opened_text", "ending_of", "stem_of", "COMPRESSED", "check_fetched",
+            "splits_of", "opened", "opened_text", "ending_of", "stem_of", "COMPRESSED", "check_fetched", "parse_json",
         ],
     ),
     Group(
@@ -174,6 +175,11 @@ API = (
             "write_file", "writing_file", "make_folder",
             "make_output_folder", "flush", "rename", "write_sealed", "read_sealed", "set_aside", "Journal",
         ],
+    ),
+    Group(
+        "Processes of one's own",
+        "What a process that one starts says, and how it ended.",
+        ["Lines", "how_it_ended", "end_with_parent"],
     ),
     Group(
         "Errors",

@@ -20,8 +20,8 @@ KERNELS = ROOT / "kernels" / "aya_kernels"
 PLUGIN_PACKAGES = sorted(path.parent for path in (ROOT / "plugins").glob("*/__init__.py"))
 
 CONTRACT = (
-    "errors", "trouble", "processes", "explain", "reasons", "records", "id_set", "durable", "locks", "journal", "hashes", "artifacts",
-    "source_code",
+    "errors", "trouble", "processes", "visible", "json_text",
+    "explain", "reasons", "records", "id_set", "durable", "locks", "journal", "hashes", "artifacts", "source_code",
     "identity", "languages", "compressed", "lines", "saved_folders",
     "surroundings",
     "strategies", "requests", "merge_parameters", "merges", "metrics", "kinds", "checked", "commands", "reports", "stage", "words",
@@ -327,3 +327,18 @@ def test_core_names_nothing_that_a_plugin_offers():
 )
 def test_naming_is_told_from_speaking(text, found):
     assert naming(text, names_of_plugins()) == found
+
+
+def test_all_that_commands_print_goes_through_what_lets_no_escape_sequence_pass():
+    """Names, texts of models and words of servers are text: see `aya_core.cli.terminal`."""
+    here = {CORE / "cli" / "terminal.py", CORE / "cli" / "__init__.py"}
+    printing = re.compile(r"\bclick\.echo\(|(?<![A-Za-z])Console\(|\bConsole as\b|rich\.markup|\brich\.print")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for package in (CORE, *PLUGIN_PACKAGES)
+        for path in files(package)
+        if path not in here
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if printing.search(line)
+    ]
+    assert found == [], "expected say() or TextConsole() of aya_core.api"

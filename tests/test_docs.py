@@ -19,7 +19,7 @@ from aya_core.contract.strategies import Strategy
 from aya_core.contract.words import words_of
 from aya_core.planning.registry import Registry
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 WRITTEN = [page for page in PAGES if "reference" not in page.parts]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import click
 from aya_core.contract.commands import Command
 from aya_core.contract.errors import AyaError, PluginError, did_you_mean
 from aya_core.contract.trouble import machine_trouble, os_sentence
+from aya_core.contract.visible import visible
 from aya_core.running.garbage import look_seldom
 
 COMMANDS: Mapping[str, Command] = {
@@ -90,11 +92,15 @@ def aya() -> None:
 def main() -> None:
     """Run the command line."""
     look_seldom()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what the terminal cannot show is no reason to fail
     try:
         code = aya.main(prog_name="aya", standalone_mode=False)  # a number where a command said with which code to exit
         sys.stdout.flush()  # here, where a full disk can still be told
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
+        error.message = visible(error.message)  # type: ignore[misc]  # it shows this one
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
@@ -115,7 +121,7 @@ def main() -> None:
 
 def _fail(message: str) -> NoReturn:
     with suppress(OSError):  # there may be nowhere to say it
-        click.echo(f"aya: {message}", err=True)
+        click.echo(visible(f"aya: {message}"), err=True)
     _close_output()
     sys.exit(2)
 

@@ -8,6 +8,7 @@ import click
 
 from aya_core.cli.amounts import counted
 from aya_core.cli.arguments import find_recipe, recipe_argument, recipe_here
+from aya_core.cli.terminal import say
 from aya_core.planning.hub import cached_commit
 from aya_core.planning.plan import make_plan
 from aya_core.running.machine import check_machine
@@ -28,13 +29,9 @@ def command(recipe: str | None, overrides: tuple[str, ...], elsewhere: bool, as_
     unknown = [text for text, model in plan.hub_models().items() if cached_commit(model) is None]
     counts = {"stages": len(loaded.recipe.stages), "steps": len(plan.nodes)}
     if as_json:
-        click.echo(json.dumps({"recipe": loaded.recipe.name, "source": loaded.source, **counts, "not_cached": unknown}))
+        say(json.dumps({"recipe": loaded.recipe.name, "source": loaded.source, **counts, "not_cached": unknown}))
     else:
         but = f", but for {counted(len(unknown), 'model')} that could not be looked at" if unknown else ""
-        click.echo(
-            f"{loaded.source}: sound{but}; {counted(counts['stages'], 'stage')}, {counted(counts['steps'], 'step')}"
-        )
+        say(f"{loaded.source}: sound{but}; {counted(counts['stages'], 'stage')}, {counted(counts['steps'], 'step')}")
         if unknown:
-            click.echo(
-                f"not in the download cache, so not looked at: {', '.join(unknown)}; `aya run` asks the hub", err=True
-            )
+            say(f"not in the download cache, so not looked at: {', '.join(unknown)}; `aya run` asks the hub", err=True)

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 from pydantic.fields import FieldInfo
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from aya_core.cli.tables import print_table
+from aya_core.cli.terminal import TextConsole, say
 from aya_core.contract.errors import PluginError, did_you_mean
 from aya_core.contract.kinds import KINDS
 from aya_core.contract.merge_parameters import MergeParameter
@@ -60,7 +60,7 @@ def _list_strategies(registry: Registry, kinds: list[str], as_json: bool) -> Non
         for name, strategy in registry.offers[kind].items()
     ]
     if as_json:
-        click.echo(json.dumps(rows))
+        say(json.dumps(rows))
         return
     table = Table("kind", "name", "what it does", "from")
     last = ""
@@ -69,7 +69,7 @@ def _list_strategies(registry: Registry, kinds: list[str], as_json: bool) -> Non
             table.add_section()
         table.add_row(row["kind"] if row["kind"] != last else "", row["name"], row["about"], row["plugin"])
         last = row["kind"]
-    print_table(table, Console())
+    print_table(table, TextConsole())
 
 
 def _show_strategy(registry: Registry, kind: str, name: str, as_json: bool) -> None:
@@ -77,16 +77,17 @@ def _show_strategy(registry: Registry, kind: str, name: str, as_json: bool) -> N
         raise PluginError(f"no {kind} named '{name}'; {did_you_mean(name, registry.offers[kind])}")
     strategy = registry.offers[kind][name]
     if as_json:
-        click.echo(json.dumps(strategy.model_json_schema()))
+        say(json.dumps(strategy.model_json_schema()))
         return
-    console = Console()
+    console = TextConsole()
     origin = registry.origin(kind, name)
-    console.print(f"[bold]{kind} {name}[/bold] from {origin.distribution} {origin.version} ({origin.source})\n")
-    console.print((strategy.__doc__ or "").strip(), markup=False)
+    made_by = f" from {origin.distribution} {origin.version} ({origin.source})\n"
+    console.print(Text.assemble((f"{kind} {name}", "bold"), made_by))
+    console.print((strategy.__doc__ or "").strip())
     if strategy.model_fields:
         table = Table("setting", "default", "what it is")
         for setting, field in strategy.model_fields.items():
-            table.add_row(setting, escape(shown_default(field)), escape(field.description or ""))
+            table.add_row(setting, shown_default(field), field.description or "")
         print_table(table, console)
 
 
@@ -120,16 +121,16 @@ def plugins(files: tuple[Path, ...], as_json: bool) -> None:
         for p in registry.plugins.values()
     ]  # fmt: skip
     if as_json:
-        click.echo(json.dumps(rows))
+        say(json.dumps(rows))
         return
     table = Table("plugin", "from", "source", "offers")
     for row in rows:
         table.add_row(
             str(row["plugin"]), f"{row['distribution']} {row['version']}", str(row["source"]), "\n".join(row["offers"])
         )
-    print_table(table, Console())
+    print_table(table, TextConsole())
     if registry.disabled:
-        click.echo(f"blocked by AYA_DISABLE_PLUGINS: {', '.join(sorted(registry.disabled))}")
+        say(f"blocked by AYA_DISABLE_PLUGINS: {', '.join(sorted(registry.disabled))}")
 
 
 @click.command(name="recipes")
@@ -141,13 +142,13 @@ def recipes(as_json: bool) -> None:
         for name, path in Registry().recipes.items()
     }
     if as_json:
-        click.echo(json.dumps(about))
+        say(json.dumps(about))
         return
     for name, recipe in about.items():
-        click.echo(f"{name}: {recipe['about']}\n    {recipe['file']}")
+        say(f"{name}: {recipe['about']}\n    {recipe['file']}")
 
 
 @click.command(name="schema")
 def schema() -> None:
     """Print the JSON Schema of recipes, the strategies of installed plugins included."""
-    click.echo(json.dumps(recipe_schema(Registry()), indent=1, ensure_ascii=False))
+    say(json.dumps(recipe_schema(Registry()), indent=1, ensure_ascii=False))

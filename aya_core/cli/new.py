@@ -8,6 +8,7 @@ from string import Template
 
 import click
 
+from aya_core.cli.terminal import say
 from aya_core.contract.durable import make_output_folder
 from aya_core.contract.errors import PluginError
 from aya_core.contract.stage import NAME
@@ -148,7 +149,7 @@ def command(kind: str, name: str, out: Path | None) -> None:
         path = folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(Template(text).substitute(kind=kind, name=name, module=module, cls=cls), encoding="utf-8")
-    click.echo(f"{folder}: {_a(kind)}. pip install -e {folder}, then pytest {folder}; `aya plugins` lists it")
+    say(f"{folder}: {_a(kind)}. pip install -e {folder}, then pytest {folder}; `aya plugins` lists it")
 
 
 def _a(kind: str) -> str:

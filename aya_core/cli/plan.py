@@ -11,6 +11,7 @@ import click
 
 from aya_core.cli.amounts import counted
 from aya_core.cli.arguments import find_recipe, recipe_argument, recipe_here
+from aya_core.cli.terminal import say
 from aya_core.contract.errors import RecipeError, did_you_mean
 from aya_core.planning.plan import Node, Plan, make_plan
 from aya_core.running.changes import first_difference
@@ -37,7 +38,7 @@ def command(
     inventory.find_all(plan)
     for path in plan.hub_models():
         if inventory.content_outside(path) is None:
-            click.echo(f"not known yet: {inventory.unresolved[path]}", err=True)
+            say(f"not known yet: {inventory.unresolved[path]}", err=True)
     if why is not None:
         _explain(plan, inventory, why, as_json=as_json)
         return
@@ -55,22 +56,22 @@ def command(
         for node in plan.nodes.values()
     ]
     if as_json:
-        click.echo(json.dumps(steps))
+        say(json.dumps(steps))
     elif show_all:
         _show_steps(steps)
     else:
         _show_stages(steps)
     if not as_json:
         standing = sum(step["stands"] for step in steps)
-        click.echo(f"{counted(len(steps), 'step')}, {standing} stand, {len(steps) - standing} to do")
+        say(f"{counted(len(steps), 'step')}, {standing} stand, {len(steps) - standing} to do")
 
 
 def _show_stages(steps: list[dict[str, Any]]) -> None:
     count, stand = (Counter(step["stage"] for step in steps if step["stands"] or not only) for only in (False, True))
     width = max(map(len, count), default=0)
-    click.echo(f"{'stage':{width}}  steps  stand  to do")
+    say(f"{'stage':{width}}  steps  stand  to do")
     for stage, number in count.items():
-        click.echo(f"{stage:{width}}  {number:5}  {stand[stage]:5}  {number - stand[stage]:5}")
+        say(f"{stage:{width}}  {number:5}  {stand[stage]:5}  {number - stand[stage]:5}")
 
 
 def _show_steps(steps: list[dict[str, Any]]) -> None:
@@ -80,7 +81,7 @@ def _show_steps(steps: list[dict[str, Any]]) -> None:
         if step["fallback"] is not None:
             reads = f" is {step['fallback']}" + (f", as {step['why']}" if step["why"] else "")
             mark = "not done" if step["why"] else mark
-        click.echo(f"{mark:8}  {step['step']}: {step['action']} {step['makes']}{reads}")
+        say(f"{mark:8}  {step['step']}: {step['action']} {step['makes']}{reads}")
 
 
 def _explain(plan: Plan, inventory: Inventory, wanted: str, *, as_json: bool) -> None:
@@ -91,17 +92,15 @@ def _explain(plan: Plan, inventory: Inventory, wanted: str, *, as_json: bool) ->
         raise RecipeError(f"--why {wanted}: no step or stage named '{wanted}'; {did_you_mean(wanted, known)}")
     reasons = {node.id: _why(plan, inventory, node) for node in nodes}
     if as_json:
-        click.echo(
-            json.dumps([{"step": id, "stands": reason is None, "because": reason} for id, reason in reasons.items()])
-        )
+        say(json.dumps([{"step": id, "stands": reason is None, "because": reason} for id, reason in reasons.items()]))
         return
     for id, reason in reasons.items():
         if reason is not None:
-            click.echo(f"{id}: {reason}")
+            say(f"{id}: {reason}")
         elif wanted == id:
-            click.echo(f"{id}: stands")
+            say(f"{id}: stands")
     if all(reason is None for reason in reasons.values()) and wanted not in plan.nodes:
-        click.echo(f"all {counted(len(reasons), 'step')} stand")
+        say(f"all {counted(len(reasons), 'step')} stand")
 
 
 def _why(plan: Plan, inventory: Inventory, node: Node) -> str | None:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from aya_core.cli.amounts import counted, duration
+from aya_core.cli.terminal import TextConsole
 from aya_core.contract.stage import Action
 from aya_core.hookspecs import hookimpl
 from aya_core.planning.reading import language_sentences
@@ -115,7 +115,7 @@ class Progress:
         self, total: int, actions: Mapping[str, Action], *, quiet: bool = False, every_seconds: float = EVERY_SECONDS
     ) -> None:
         self.actions = actions
-        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.console = TextConsole(stderr=True, quiet=quiet)
         self.total = total
         self.done = 0
         self.reused = 0
@@ -160,20 +160,19 @@ class Progress:
         self.done += 1
         at_work = self.at_work.pop(node, None)
         for sentence in language_sentences(measures):
-            self.console.print(f"[yellow]{escape(node)}: {escape(sentence)}[/yellow]", soft_wrap=True)
+            self.console.print(f"{node}: {sentence}", style="yellow", soft_wrap=True)
         if reused:
             self.reused += 1
             return
         described = phrases_of(at_work.action if at_work else None, measures)
-        clock = time.monotonic() - self.started
-        self.console.print(
-            f"[dim]{clock:6.1f} s  {self.done:3d}/{self.total}[/dim]  {node}  [dim]{seconds:.1f} s  {escape(', '.join(described))}[/dim]",
-            soft_wrap=True,
+        clock = self._clock()
+        self._print(
+            (f"{clock}  {self.done:3d}/{self.total}", "dim"),
+            f"  {node}  ",
+            (f"{seconds:.1f} s  {', '.join(described)}", "dim"),
         )
         for sentence in unanswered(measures):
-            self.console.print(
-                f"[dim]{clock:6.1f} s[/dim]  [yellow]{escape(node)}: {escape(sentence)}[/yellow]", soft_wrap=True
-            )
+            self._print((clock, "dim"), "  ", (f"{node}: {sentence}", "yellow"))
 
     @hookimpl
     def aya_step_skipped(self, node: str, fallback: str, why: str | None) -> None:
@@ -181,15 +180,21 @@ class Progress:
         self.done += 1
         if why is not None and why not in self.reasons:
             self.reasons.add(why)
-            clock = time.monotonic() - self.started
-            self.console.print(f"[dim]{clock:6.1f} s[/dim]  [yellow]{escape(why)}[/yellow]", soft_wrap=True)
+            self._print((self._clock(), "dim"), "  ", (why, "yellow"))
 
     @hookimpl
     def aya_step_failed(self, node: str, message: str) -> None:
         """Say so at once, and which other steps go on, maybe for hours."""
         self.at_work.pop(node, None)
-        others = f"; at work still: {escape(', '.join(self.at_work))}" if self.at_work else ""
-        self.console.print(f"[red]{escape(node)} failed[/red]{others}", soft_wrap=True)
+        others = f"; at work still: {', '.join(self.at_work)}" if self.at_work else ""
+        self._print((f"{node} failed", "red"), others)
+
+    def _clock(self) -> str:
+        return f"{time.monotonic() - self.started:6.1f} s"
+
+    def _print(self, *parts: str | tuple[str, str]) -> None:
+        """Print a line of texts, each plain or with its style."""
+        self.console.print(Text.assemble(*parts), soft_wrap=True)
 
     def _tick(self, every_seconds: float) -> None:
         """Tell of the nodes at work every so often, until the run ends."""
@@ -205,13 +210,11 @@ class Progress:
                     at_work.described(now, with_pace=True)
                     or f"{at_work.name}, {duration(now - at_work.started)} so far"
                 )
-                self.console.print(
-                    f"[dim]{now - self.started:6.1f} s[/dim]  {node}  {escape(described)}", soft_wrap=True
-                )
+                self._print((self._clock(), "dim"), f"  {node}  {described}")
 
     def _lines(self) -> Table:
         table = Table.grid(padding=(0, 2))
         now = time.monotonic()
         for node, at_work in list(self.at_work.items()):
-            table.add_row(f"[bold]{node}[/bold]", at_work.name, duration(now - at_work.started), at_work.described(now))
+            table.add_row(Text(node, "bold"), at_work.name, duration(now - at_work.started), at_work.described(now))
         return table

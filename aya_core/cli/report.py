@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from aya_core.cli.run_plan import reporter_of
+from aya_core.cli.terminal import TextConsole, say
 from aya_core.planning.registry import Registry
 from aya_core.running.record import RunRecord
 from aya_core.running.reporting import REPORT, as_row, load_report, lost, make_report, write_report
@@ -26,12 +26,12 @@ def command(folder: Path, as_json: bool) -> None:
     """
     record = RunRecord.read(folder)
     for fault in record.faults():
-        click.echo(f"aya: not counted as standing: {fault}", err=True)
+        say(f"aya: not counted as standing: {fault}", err=True)
     registry = Registry(only_own=True)
     before = load_report(folder)
     report = make_report(record, registry, before)
     if before is not None and (why := lost(before, report)) is not None:
-        click.echo(
+        say(
             f"aya: {folder / REPORT} is left as it is: {why}; run the recipe again into {folder}, or move {REPORT} away to have a "
             "report of what stands",
             err=True,
@@ -42,9 +42,9 @@ def command(folder: Path, as_json: bool) -> None:
     if reporter is not None:
         reporter.write(report, folder)
     if as_json:
-        click.echo(json.dumps(as_row(report), ensure_ascii=False))
+        say(json.dumps(as_row(report), ensure_ascii=False))
         return
     if reporter is not None:
-        reporter.show(report, Console(), whole=True)
+        reporter.show(report, TextConsole(), whole=True)
     files = folder / ("report.html" if reporter is not None else REPORT)
-    click.echo(f"{len(record.standing)} of {len(record.steps)} steps stand. Report: {files}")
+    say(f"{len(record.standing)} of {len(record.steps)} steps stand. Report: {files}")

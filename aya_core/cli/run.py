@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 import click
-from rich.console import Console
 
 from aya_core.cli.arguments import changed_code_options, find_recipe, recipe_argument, recipe_to_run
 from aya_core.cli.run_plan import reporter_of, run_plan
 from aya_core.cli.spec import read_trackers, track_option
+from aya_core.cli.terminal import TextConsole, say
 from aya_core.planning.plan import make_plan
 from aya_core.running.reporting import REPORT, as_row
 from aya_core.running.runner import Runner
@@ -48,11 +48,11 @@ def command(
     runner = Runner(loaded, plan, folder, ask_again=ask_again, changed_code=changed_code, track=tracks)
     _, report = run_plan(runner, quiet=quiet)
     if as_json:
-        click.echo(json.dumps(as_row(report), ensure_ascii=False))
+        say(json.dumps(as_row(report), ensure_ascii=False))
         return
-    console = Console(stderr=True, quiet=quiet, highlight=False)
+    console = TextConsole(stderr=True, quiet=quiet)
     reporter = reporter_of(loaded.registry)
     if reporter is not None:
-        reporter.show(report, Console(quiet=quiet, highlight=False))
+        reporter.show(report, TextConsole(quiet=quiet))
     files = folder / ("report.html" if reporter is not None else REPORT)
-    console.print(f"{report.seconds} s. Report: {files}", soft_wrap=True, markup=False)
+    console.print(f"{report.seconds} s. Report: {files}", soft_wrap=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import click
-
 from aya_core.cli.progress import Progress
+from aya_core.cli.terminal import say
 from aya_core.contract.artifacts import Artifact
 from aya_core.contract.errors import ArtifactError, AyaError
 from aya_core.contract.reports import Reporter, RunReport
@@ -48,7 +47,7 @@ def _report_failed(folder: Path, registry: Registry) -> None:
         _report(folder, registry, is_failed=True)
     except (AyaError, OSError) as error:  # why the run failed is said after it
         why = os_sentence(error) if isinstance(error, OSError) else error
-        click.echo(f"no report: {why}", err=True)
+        say(f"no report: {why}", err=True)
 
 
 def _report(folder: Path, registry: Registry, *, is_failed: bool = False) -> RunReport:
@@ -56,10 +55,10 @@ def _report(folder: Path, registry: Registry, *, is_failed: bool = False) -> Run
     report = make_report(RunRecord.read(folder), registry, before)
     why = lost(before, report) if before is not None else None
     if why is not None and is_failed:
-        click.echo(f"{folder / REPORT} stays as it was: {why}", err=True)
+        say(f"{folder / REPORT} stays as it was: {why}", err=True)
         return report
     if why is not None:
-        click.echo(f"the report before is kept as {_set_aside(folder)} (also .md and .html): {why}", err=True)
+        say(f"the report before is kept as {_set_aside(folder)} (also .md and .html): {why}", err=True)
     write_report(report, folder)
     if (reporter := reporter_of(registry)) is not None:
         reporter.write(report, folder)
@@ -71,7 +70,7 @@ def _report_before(folder: Path) -> RunReport | None:
     try:
         return load_report(folder)
     except ArtifactError as error:
-        click.echo(f"kept as {_set_aside(folder)}: {error}", err=True)
+        say(f"kept as {_set_aside(folder)}: {error}", err=True)
         return None
 
 

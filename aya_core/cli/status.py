@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
 
 from aya_core.cli.tables import print_table
+from aya_core.cli.terminal import TextConsole, say
 from aya_core.running.record import RunRecord
 from aya_core.running.run_folder import Run
 
@@ -35,22 +34,22 @@ def command(folder: Path, as_json: bool) -> None:
             "damaged": record.faults(),
             "stages": stages,
         }
-        click.echo(json.dumps(facts))
+        say(json.dumps(facts))
         return
     table = Table("stage", Column("done", no_wrap=True), Column("seconds", no_wrap=True))
     for name, stage in stages.items():
         skipped = f", {stage['skipped']} not done" if stage["skipped"] else ""
-        table.add_row(escape(name), f"{stage['done']}/{stage['steps']}{skipped}", f"{stage['seconds']:.1f}")
-    console = Console()
-    console.print(escape(f"{record.recipe} in {folder}"), style="italic", soft_wrap=True, highlight=False)
+        table.add_row(name, f"{stage['done']}/{stage['steps']}{skipped}", f"{stage['seconds']:.1f}")
+    console = TextConsole()
+    console.print(f"{record.recipe} in {folder}", style="italic", soft_wrap=True)
     print_table(table, console)
     if at_work is not None:
-        console.print(f"at work: {escape(at_work)}", soft_wrap=True, highlight=False)
+        console.print(f"at work: {at_work}", soft_wrap=True)
     for fault in record.faults():
-        console.print(f"damaged: {fault}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"damaged: {fault}", soft_wrap=True)
     for name, stage in stages.items():
         if stage["ended"] is not None:
-            console.print(f"{name}: {stage['ended']}", soft_wrap=True, highlight=False, markup=False)
+            console.print(f"{name}: {stage['ended']}", soft_wrap=True)
 
 
 def _stage(record: RunRecord, name: str) -> dict[str, Any]:

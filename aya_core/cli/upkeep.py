@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from aya_core.cli.amounts import counted, megabytes
+from aya_core.cli.terminal import say
 from aya_core.running import upkeep
 from aya_core.running.record import RunRecord
 from aya_core.running.run_folder import Run
@@ -32,14 +33,14 @@ def verify(folder: Path, as_json: bool) -> None:
     """
     found = upkeep.verify(Run(folder))
     if as_json:
-        click.echo(json.dumps(asdict(found)))
+        say(json.dumps(asdict(found)))
     else:
         for what in found.damage:
-            click.echo(what)
+            say(what)
         read = f"{counted(found.artifacts, 'artifact')}, {counted(found.files, 'file')}, {megabytes(found.bytes)} read"
         if found.at_work is not None:
-            click.echo(f"not read: unfinished work and the store, as a run is at work ({found.at_work})")
-        click.echo(f"{read}: {len(found.damage) or 'nothing'} damaged")
+            say(f"not read: unfinished work and the store, as a run is at work ({found.at_work})")
+        say(f"{read}: {len(found.damage) or 'nothing'} damaged")
     sys.exit(1 if found.damage else 0)
 
 
@@ -67,7 +68,7 @@ def prune(folder: Path, yes: bool, as_json: bool) -> None:
         record = RunRecord.read(folder)
         found = list(upkeep.unneeded(run, upkeep.needed(record)))
     for fault in record.faults():
-        click.echo(f"aya: left as it is: {fault}", err=True)
+        say(f"aya: left as it is: {fault}", err=True)
     _show_unneeded(found, yes, as_json)
 
 
@@ -75,13 +76,13 @@ def _show_unneeded(found: Sequence[upkeep.Unneeded], deleted: bool, as_json: boo
     total = sum(one.bytes for one in found)
     if as_json:
         rows = [{"path": str(one.path), "bytes": one.bytes, "why": one.why} for one in found]
-        click.echo(json.dumps({"deleted": deleted, "bytes": total, "unneeded": rows}))
+        say(json.dumps({"deleted": deleted, "bytes": total, "unneeded": rows}))
         return
     for one in found:
-        click.echo(f"{megabytes(one.bytes):>15}  {one.path}: {one.why}")
+        say(f"{megabytes(one.bytes):>15}  {one.path}: {one.why}")
     if not found:
-        click.echo("nothing to delete")
+        say("nothing to delete")
         return
     remedy = "" if deleted else "; --yes deletes them"
     what = "1 file or folder" if len(found) == 1 else f"{len(found)} files and folders"
-    click.echo(f"{megabytes(total):>15}  {'deleted' if deleted else 'in'} {what}{remedy}")
+    say(f"{megabytes(total):>15}  {'deleted' if deleted else 'in'} {what}{remedy}")

@@ -25,6 +25,7 @@ from aya_core.contract import durable
 from aya_core.contract.errors import ArtifactError, DamageError, DataError
 from aya_core.contract.hashes import Hashes, file_hash
 from aya_core.contract.records import Columns
+from aya_core.contract.visible import visible
 
 if TYPE_CHECKING:
     import pyarrow
@@ -157,7 +158,7 @@ def take_up(folder: Path, fingerprint: str) -> Artifact | None:
         artifact = load(partial, fingerprint=fingerprint)
         verify(artifact, Hashes(), everything=True)
     except ArtifactError as error:
-        print(f"left by a run that was killed, and made again: {error}", file=sys.stderr)
+        print(visible(f"left by a run that was killed, and made again: {error}"), file=sys.stderr)
         (partial / MANIFEST).unlink()
         return None
     _give_name(partial, folder)

@@ -16,7 +16,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,11 @@ def writing_file(file: Path) -> Iterator[Path]:
         yield partial
         flush(partial)
         rename(partial, file)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:  # of a full disk, which names no file
+            error.filename = str(file)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aya_core.contract.durable import flush_names
+from aya_core.contract.visible import visible
 
 FLUSH_SECONDS = 2.0
 """Between two flushes to disk. Without power, results of this time are done again; a kill of the process loses none."""
@@ -62,7 +63,7 @@ class Journal:
         if self.damaged:
             self.fault = f"{self._path}: damaged lines: {self.damaged} (the first is line {first}); what they held counts as missing"
         if self.fault is not None and not quietly:
-            print(self.fault, file=sys.stderr)
+            print(visible(str(self.fault)), file=sys.stderr)
 
     def write(self, results: Iterable[tuple[Any, Any]]) -> None:
         """Add results, each a key (a number or text) and a value that JSON can hold. They survive a kill when this returns."""

@@ -20,7 +20,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,6 +76,10 @@ _CODE = re.compile(
 )
 
 
+LONGEST = 100
+"""Characters of the name of a language."""
+
+
 class _Languages(NamedTuple):
     """The table. codes: of every way to write one, the code. scripts: that a code goes without. names: of codes. named: codes by name."""
 
@@ -109,10 +113,14 @@ def _key(name: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", "".join(mark for mark in letters if not unicodedata.combining(mark))))
 
 
-@cache
 def find_language(written: str) -> str | None:
     """Return the code of a language, however it is written: a code of ISO 639 with script and region, or an English name; None if it
     is no language. Simplified Chinese is zh-Hans here; see `plain_language`."""
+    return _found(written) if len(written) <= LONGEST else None
+
+
+@lru_cache(maxsize=10_000)  # rows may hold anything
+def _found(written: str) -> str | None:
     if written == UNKNOWN_LANGUAGE:
         return written
     match = _CODE.fullmatch(written.strip())
@@ -149,15 +157,17 @@ def _of_name(written: str) -> str | None:
     return None
 
 
-@cache
+@lru_cache(maxsize=10_000)
 def check_language(written: str) -> str:
     """Return the code of a language, as `find_language` does. Raises ValueError, with what may have been meant, if it is none."""
     code = find_language(written)
     if code is None:
-        near = get_close_matches(written.strip(), (*LANGUAGES, *map(language_name, LANGUAGES)), n=1)
+        near = get_close_matches(written.strip()[:LONGEST], (*LANGUAGES, *map(language_name, LANGUAGES)), n=1)
         meant = _OTHERS_CODES.get(written.strip().lower()) or (near[0] if near else None)
         expected = "expected a code of ISO 639, such as en, eng or zh-Hant, or an English name"
-        raise ValueError(f"unknown language code '{written}'; " + (f"did you mean '{meant}'?" if meant else expected))
+        raise ValueError(
+            f"unknown language code '{_shown(written)}'; " + (f"did you mean '{meant}'?" if meant else expected)
+        )
     return code
 
 
@@ -197,3 +207,7 @@ def language_name(code: str) -> str:
     name = _languages().names.get(language, f"the language with the code '{language}'")
     details = [DETAILS.get(subtag, subtag) for subtag in subtags]
     return f"{name} ({', '.join(details)})" if details else name
+
+
+def _shown(written: str) -> str:
+    return written if len(written) <= LONGEST else f"{written[:LONGEST]}..."

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from aya_core.contract.compressed import check_fetched, ending_of, opened, opened_text, stem_of
 from aya_core.contract.errors import DataError
+from aya_core.contract.json_text import DEEPEST, is_deep, parse_json
 
 BATCH = 1024
 """Rows of a Parquet file held in memory at once."""
+
+LONGEST_LINE = 1 << 28
+"""Bytes of a line of JSONL: a compressed file of a few kilobytes may hold one of any length."""
 
 LONGEST_CELL = 2**31 - 1
 """Characters; the csv module of Python refuses more than 131,072 unless told, and answers may be longer."""
@@ -41,8 +47,12 @@ def json_lines(file: Path) -> Iterator[Line]:
     """Stream the objects of a JSONL file; blank lines hold no row. Raises DataError with file and line."""
     name = stem_of(file)
     with opened(file) as stream:  # bytes: text mode would lose the number of a line that is not UTF-8
-        for number, raw in enumerate(stream, start=1):
+        for number, raw in enumerate(iter(partial(stream.readline, LONGEST_LINE), b""), start=1):
             place = f"{file}:{number}"
+            if len(raw) == LONGEST_LINE:
+                raise DataError(
+                    f"{place}: a line of more than {LONGEST_LINE >> 20} MB; expected one object on each line"
+                )
             try:
                 text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
             except UnicodeDecodeError as error:
@@ -52,8 +62,8 @@ def json_lines(file: Path) -> Iterator[Line]:
             if not text:
                 continue
             try:
-                row = json.loads(text)
-            except (ValueError, RecursionError) as error:  # lists in lists, thousands deep
+                row = parse_json(text)
+            except ValueError as error:
                 raise DataError(f"{place}: not JSON ({error}); expected one object on each line") from None
             if "\\u" in text and "\\ud" in text.lower() and not _is_text(row):
                 raise DataError(f"{place}: {HALF}")
@@ -97,9 +107,11 @@ CHUNK = 1 << 16
 
 _NO_ARRAY, _ARRAY = object(), object()
 
+_SPACE = re.compile(r"\s*")
+
 
 def _elements(file: Path, stream: TextIO) -> Iterator[Any]:
-    """Yield whether the text is an array, then its elements, holding one at a time."""
+    """Yield whether the text is an array, then its elements, holding one at a time, or a chunk of small ones."""
     parse = json.JSONDecoder().raw_decode
     text = ""
     while not text and (more := _more(file, stream, "", CHUNK)):
@@ -108,38 +120,54 @@ def _elements(file: Path, stream: TextIO) -> Iterator[Any]:
         yield _NO_ARRAY
         return
     yield _ARRAY
-    rest, number, size, is_whole = text[1:], 1, CHUNK, False
+    at, number, size, is_whole = 1, 1, CHUNK, False
     while True:
-        rest = rest.lstrip()
-        if rest.startswith("]"):
-            if (rest[1:] + _more(file, stream, "", CHUNK)).strip():
+        if at > len(text) // 2:  # not at each element: after a long one, many short ones may be held
+            text, at = text[at:], 0
+        at = _after_space(text, at)
+        if text.startswith("]", at):
+            if (text[at + 1 :] + _more(file, stream, "", CHUNK)).strip():
                 raise DataError(f"{file}: more text after the end of the array; expected one array of objects")
             return
         try:
-            found, end = parse(rest)
+            found, end = parse(text, at)
             # what ends with the text that is held may go on: a number, or the comma after it
-            is_known = is_whole or end < len(rest)
+            is_known = is_whole or end < len(text)
             problem = ""
         except RecursionError as error:  # lists in lists, thousands deep
             is_known, problem = True, str(error)
         except ValueError as error:
             is_known, problem = is_whole, str(error)
         if not is_known:
-            longer = _more(file, stream, rest, size)
-            is_whole, rest, size = len(longer) == len(rest), longer, 2 * size
+            longer = _more(file, stream, text, size)
+            if len(longer) - at > LONGEST_LINE:
+                raise DataError(
+                    f"{file}: element {number}: longer than {LONGEST_LINE >> 20} million characters, or not JSON "
+                    f"({problem}); expected an array of objects"
+                )
+            is_whole, text, size = len(longer) == len(text), longer, 2 * size
             continue
         if problem:
             raise DataError(f"{file}: element {number}: not JSON ({problem}); expected an array of objects")
+        if is_deep(text, at, end):
+            raise DataError(f"{file}: element {number}: lists and objects inside one another, more than {DEEPEST} deep")
         yield found
-        rest, number, size = rest[end:].lstrip(), number + 1, CHUNK
-        if not rest:
-            rest = _more(file, stream, "", CHUNK).lstrip()
-        if rest.startswith(","):
-            rest = rest[1:]
-        elif not rest.startswith("]"):
+        at, number, size = _after_space(text, end), number + 1, CHUNK
+        while at == len(text) and (more := _more(file, stream, "", CHUNK)):
+            text, at = more, _after_space(more, 0)
+        if text.startswith(",", at):
+            at += 1
+        elif not text.startswith("]", at):
             raise DataError(
                 f"{file}: the array does not go on after element {number - 1} with a comma, nor does it end; is the file whole?"
             )
+
+
+def _after_space(text: str, at: int) -> int:
+    """The first place from one on at which there is no white space."""
+    found = _SPACE.match(text, at)
+    assert found is not None
+    return found.end()
 
 
 def _more(file: Path, stream: TextIO, text: str, size: int) -> str:

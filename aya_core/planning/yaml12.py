@@ -45,7 +45,10 @@ class _Loader(yaml.SafeLoader):
         self.depth += 1
         if self.depth > DEEPEST + 1:
             raise yaml.composer.ComposerError(
-                None, None, f"nested more than {DEEPEST} deep", self.peek_event().start_mark
+                None,
+                None,
+                f"nested more than {DEEPEST} deep",
+                self.peek_event().start_mark,  # type: ignore[no-untyped-call]
             )
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
@@ -183,7 +186,7 @@ for _tag, _make, _of in (
     ("map", _construct_mapping, yaml.MappingNode),
 ):  # fmt: skip
     _Loader.add_constructor(f"{CORE}{_tag}", _checked(_make, _of))
-_Loader.add_constructor(f"{CORE}merge", lambda loader, node: loader.construct_scalar(node))
+_Loader.add_constructor(f"{CORE}merge", _checked(_construct_text, yaml.ScalarNode))
 _Loader.add_constructor(None, _refuse_tag)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from aya_core.contract.durable import PARTIAL
 from aya_core.contract.kinds import TrackedRun, Tracker
 from aya_core.contract.strategies import Strategy
+from aya_core.contract.visible import visible
 from aya_core.hookspecs import hookimpl
 from aya_core.planning.recipe import LoadedRecipe
 from aya_core.running.run_folder import LOGS
@@ -94,9 +95,9 @@ class Tracking:
             self.working.pop(name, None)
             with self.log.open("a") as file:
                 traceback.print_exc(file=file)
+            why = visible(f"{type(error).__name__}: {error}")
             print(
-                f"tracker '{name}' failed and is told no more; the run goes on. {type(error).__name__}: {error} "
-                f"(traceback in {self.log})",
+                f"tracker '{name}' failed and is told no more; the run goes on. {why} (traceback in {self.log})",
                 file=sys.stderr,
             )
 

@@ -30,6 +30,7 @@ from aya_core.contract import artifacts
 from aya_core.contract.errors import AyaError, PluginError
 from aya_core.contract.explain import SettingsError
 from aya_core.contract.trouble import machine_trouble
+from aya_core.contract.visible import write_visibly
 from aya_core.planning.hub import fetch, hub_model
 from aya_core.planning.plan import Node
 from aya_core.planning.registry import Registry
@@ -152,6 +153,7 @@ def _child(job: Mapping[str, Any], registry: Registry, events: int, life: tuple[
         log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, LOG_MODE)
         os.dup2(log, 1)
         os.dup2(log, 2)
+        write_visibly()
         code = _do(job, registry, events)
     except BaseException as error:
         code = _failed(events, job["node"]["id"], error)

@@ -123,7 +123,7 @@ def test_one_is_not_said_in_the_plural(aya, edit):
     ("content", "told"),
     [
         (b"name: caf\xe9\n", "not UTF-8 text (invalid continuation byte at byte 9); save the file as UTF-8"),
-        (b"\xff\xfen\0", "not UTF-8 text (invalid start byte at byte 0); save the file as UTF-8"),
+        (b"\xff\xfen\0", "not UTF-8 text (invalid start byte at byte 0); it is UTF-16; save the file as UTF-8"),
     ],
     ids=["latin-1", "utf-16"],
 )
@@ -146,7 +146,7 @@ def test_a_file_that_may_not_be_read_is_told_in_one_line(tmp_path, monkeypatch):
 
     file = tmp_path / "mine.yaml"
     file.touch()
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(RecipeError, match=r"mine\.yaml: cannot be read \(Permission denied\); expected a YAML file"):
         load_recipe(file)
 

@@ -58,6 +58,26 @@ def test_nobody_waits_for_a_pipe_that_a_grandchild_holds():
         process.stdout.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the system call is Linux's")
+def test_a_fork_ends_with_its_parent_whatever_it_does():
+    code = (
+        "import os, signal, time\n"
+        "from aya_core.contract.processes import end_with_parent\n"
+        "parent = os.getpid()\n"
+        "if (pid := os.fork()) == 0:\n"
+        "    end_with_parent(parent)\n"
+        "    os.write(1, b'begun\\n')\n"
+        "    time.sleep(600)\n"
+        "time.sleep(600)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert Lines(process).next() == b"begun"
+    process.kill()
+    process.wait()
+    assert process.stdout.read() == b""  # comes to its end when nobody holds the pipe any more
+    process.stdout.close()
+
+
 def test_logs_can_be_read_and_not_run(tmp_path):
     opened = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT, worker.LOG_MODE)
     os.close(opened)

@@ -6,11 +6,12 @@ reply, whatever it holds.
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+
+from aya_core.api import parse_json
 
 DECORATION = " \t\r*_#>`\"'“”«»‘’「」『』|"
 """What may stand around a label or a verdict."""
@@ -126,7 +127,7 @@ def _objects(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 def _read(text: str) -> Mapping[str, Any] | None:
     try:
-        fields = json.loads(text)
+        fields = parse_json(text)
     except (ValueError, RecursionError):
         return None
     return fields if isinstance(fields, dict) else None

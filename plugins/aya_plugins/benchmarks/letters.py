@@ -31,7 +31,8 @@ ANSWER_WORDS = (
 
 _CIRCLED = str.maketrans("①②③④", LETTERS)
 _INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-_OPEN = r"(?:[\s*_`\"'“”„‟«»‹›「」『』()\[\]【】<>{}$]|\\[a-z]+\{)*"
+# So many at the most: after each \\boxed{ of many the pattern would otherwise look at all of those that follow.
+_OPEN = r"(?:[\s*_`\"'“”„‟«»‹›「」『』()\[\]【】<>{}$]|\\[a-z]+\{){0,200}"
 _CLOSE = r"[\s*_`\"'“”»›」』)\]】>}$.:;。।۔،,]*"
 _NATIVE = "|".join(sorted(map(re.escape, MARKS), key=len, reverse=True))
 # Small letters and those of other scripts may be words (Russian "в", in), and so may A before another word ("A group").

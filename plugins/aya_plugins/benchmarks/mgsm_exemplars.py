@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aya_core.api import DataError
+from aya_core.api import DataError, parse_json
 from aya_plugins.benchmarks.mgsm import Exemplar
 
 TABLE = "MGSM_EXEMPLARS"
@@ -40,7 +39,7 @@ def _table(file: Path) -> Any:
     try:
         text = file.read_text(encoding="utf-8-sig")
         if file.suffix == ".json":
-            found = json.loads(text)
+            found = parse_json(text)
             return found.get(TABLE, found)
         for statement in ast.parse(text).body:
             targets = statement.targets if isinstance(statement, ast.Assign) else []
@@ -48,6 +47,6 @@ def _table(file: Path) -> Any:
                 return ast.literal_eval(statement.value)  # type: ignore[attr-defined]
     except OSError as error:
         raise DataError(f"{file}: {error.strerror}; {EXPECTED}") from None
-    except (AttributeError, SyntaxError, ValueError) as error:
+    except (AttributeError, SyntaxError, ValueError, RecursionError, MemoryError) as error:  # of deep nesting
         raise DataError(f"{file}: cannot be read ({error}); {EXPECTED}") from None
     raise DataError(f"{file}: {EXPECTED}")

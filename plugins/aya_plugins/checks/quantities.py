@@ -16,6 +16,9 @@ from aya_plugins.numerals import next_number, prepared
 ROUNDING = Decimal("1e-20")
 """What converting may lose of 28 digits, as a share, for some factors (5/9 for °F) are no finite decimals."""
 
+LONGEST_UNIT = 200
+"""Characters of a unit; nobody writes longer ones but a model that is caught in a loop."""
+
 _WORD = "[A-Za-zÅåΩμ°%‰]++(?:_[A-Za-z]++)*+"
 _POWER = r"(?:(?:(?:\^|\*\*)[-−+]?|)\d(?!\d|[.,]\d))?"
 _SIZE = r"(?:(?:square|cubic|sq|cu)\.?\s)?"
@@ -85,7 +88,7 @@ def _near(given: Decimal, right: Decimal, of_given: Any, of_right: Any, share: D
 def _unit_at(text: str, place: int) -> tuple[Any, int]:
     """The unit that stands at a place, and where it ends; one that is known in part only is none."""
     match = _UNIT.match(text, place)
-    found = _unit(match[1]) if match else None
+    found = _unit(match[1]) if match and len(match[1]) <= LONGEST_UNIT else None
     return (None, place) if match is None or found is None else (found, match.end())
 
 

@@ -45,7 +45,7 @@ def listed(line: Line, value: Any) -> Any:
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             return json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(
                 f"{line.place}: {value!r:.60} is no conversation as JSON ({error}); expected a list of messages"
             ) from None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import ClassVar, NamedTuple
 
-from aya_core.api import DataError, Evaluator, EvaluatorStrategy, Field
+from aya_core.api import DataError, Evaluator, EvaluatorStrategy, Field, parse_json
 from aya_plugins.benchmarks.options import BenchmarkData
 from aya_plugins.benchmarks.sources import XWINOGRAD, Source
 from aya_plugins.benchmarks.tables import Row
@@ -88,9 +87,9 @@ def _of_tokens(row: Row) -> Schema:
     """Find the pronoun in the text: it is told by its place among tokens, some of which are not written as in the text."""
     text = row.text("sentence")
     try:
-        tokens = json.loads(row.text("tokens"))
-        pronoun, (first, _), _ = json.loads(row.text("pronoun"))
-        (one, _, _, is_one), (other, _, _, is_other) = json.loads(row.text("candidates"))
+        tokens = parse_json(row.text("tokens"))
+        pronoun, (first, _), _ = parse_json(row.text("pronoun"))
+        (one, _, _, is_one), (other, _, _, is_other) = parse_json(row.text("candidates"))
         place = 0
         for token in tokens[:first]:
             found = text.find(token, place)

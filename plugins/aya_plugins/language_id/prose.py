@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
-SPANS = (
+FENCES = (
     ("`", re.compile(r"(```+).*?(?:\1|\Z)|(`{1,2})[^`\n]+\2", re.DOTALL)),
     ("~~~", re.compile(r"~~~+.*?(?:~~~+|\Z)", re.DOTALL)),
-    ("\\", re.compile(r"\\\[.{0,2000}?\\\]|\\\(.{0,2000}?\\\)|\\begin\{(\w+\*?)\}.{0,2000}?\\end\{\1\}", re.DOTALL)),
+)
+"""Code that stands between marks, as in `SPANS`."""
+
+FORMULA = re.compile(r"\\(?:\[|\(|begin\{(\w+\*?)\})")
+"""What opens a formula of LaTeX."""
+
+LONGEST_FORMULA = 2000
+"""Characters between what opens a formula and what closes it."""
+
+SPANS = (
     ("$$", re.compile(r"\$\$.*?\$\$", re.DOTALL)),
     # As in pandoc: no space inside the dollars and no digit after them, so that "$5 to $7" is no formula.
     ("$", re.compile(r"\$(?=\S)[^$\n]{1,300}?(?<=\S)\$(?!\d)")),
@@ -44,10 +54,34 @@ def prose(text: str) -> str:
 
     A fence that is never closed runs to the end, as where an answer was cut off.
     """
-    for sign, pattern in SPANS:
-        if sign in text:
-            text = pattern.sub(" ", text)
+    text = _without(FENCES, text)
+    if "\\" in text:
+        text = _without_formulas(text)
+    text = _without(SPANS, text)
     if any(sign in text for sign in CODE_SIGNS):
         text = CODE.sub("", STATEMENT.sub(lambda line: "" if INSIDE.search(line[0]) else line[0], text))
     text = NAMES.sub(" ", text)
     return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _without(spans: Sequence[tuple[str, re.Pattern[str]]], text: str) -> str:
+    for sign, pattern in spans:
+        if sign in text:
+            text = pattern.sub(" ", text)
+    return text
+
+
+def _without_formulas(text: str) -> str:
+    """Put a space for each formula. What closes it is searched for as a text: a pattern would take a hundred times as long where many
+    are opened and none is closed."""
+    parts, place, start = [], 0, 0
+    while opening := FORMULA.search(text, start):
+        name = opening[1]
+        closing = f"\\end{{{name}}}" if name else {"[": r"\]", "(": r"\)"}[opening[0][1]]
+        end = text.find(closing, opening.end(), opening.end() + LONGEST_FORMULA + len(closing))
+        if end < 0:
+            start = opening.start() + 1
+            continue
+        parts.append(text[place : opening.start()])
+        place = start = end + len(closing)
+    return " ".join([*parts, text[place:]])

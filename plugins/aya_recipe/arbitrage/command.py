@@ -7,15 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
-from rich.console import Console
 
-from aya_core.api import (
-    LoadedRecipe,
-    Runner,
-    make_plan,
-    read_strategy,
-    run_plan,
-)
+from aya_core.api import LoadedRecipe, Runner, TextConsole, make_plan, read_strategy, run_plan, say
 from aya_recipe.arbitrage.stage import ArbitrageStage
 from aya_recipe.data.writing import write_artifact
 from aya_recipe.options.alone import (
@@ -67,10 +60,10 @@ def command(
         for rows in ("best", "pairs"):
             write_artifact(made[f"{stage}.{rows}"], folder / f"{rows}.jsonl")
     if as_json:
-        click.echo(json.dumps(section.data, ensure_ascii=False))
+        say(json.dumps(section.data, ensure_ascii=False))
         return
-    console = Console(stderr=True, highlight=False)
-    terminal.show(stage, section, Console(highlight=False), "report")
+    console = TextConsole(stderr=True)
+    terminal.show(stage, section, TextConsole(), "report")
     console.print(
         f"{folder / 'report.html'}, {folder / 'pictures' / f'{stage}.svg'}; rows: aya export {folder} {stage}.best",
         soft_wrap=True,

@@ -18,10 +18,12 @@ from aya_core.api import (
     Registry,
     Runner,
     RunRecord,
+    TextConsole,
     find_recipe,
     make_plan,
     read_strategy,
     run_plan,
+    say,
     yaml12,
 )
 from aya_recipe.data.writing import write_records
@@ -86,9 +88,9 @@ def command(
         )
     else:
         loaded = _from_options(models, evaluators, prompts, teacher, overrides)
-    console = Console(stderr=True, highlight=False)
+    console = TextConsole(stderr=True)
     for line in left_out:
-        console.print(line, style="yellow", soft_wrap=True, markup=False)
+        console.print(line, style="yellow", soft_wrap=True)
     chosen = [one.name for one in loaded.recipe.stages if isinstance(one, EvaluateStage) and stage in (None, one.name)]
     loaded = limited(loaded, chosen, limit)
     _evaluate(
@@ -116,11 +118,11 @@ def _evaluate(
         run = RunRecord.read(folder)
         rows = chain.from_iterable(samples_of(run.stage(name)) for name in names)
         count = write_records(rows, Sample, samples, JSON_COLUMNS)
-        console.print(f"{samples}: {count:,} samples", soft_wrap=True, markup=False)
+        console.print(f"{samples}: {count:,} samples", soft_wrap=True)
     if as_json:
-        click.echo(json.dumps({name: report.sections[name].data.get("table") for name in names}, ensure_ascii=False))
+        say(json.dumps({name: report.sections[name].data.get("table") for name in names}, ensure_ascii=False))
         return
-    results = Console(highlight=False)
+    results = TextConsole()
     for name in names:
         terminal.show(name, report.sections[name], results, "tables")
     message = f"{folder / 'tables'}: the same as Markdown, LaTeX, HTML and JSON; figures: {folder / 'pictures'}"

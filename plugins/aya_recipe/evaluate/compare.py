@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
-from rich.console import Console
 
 from aya_core.api import (
     ArtifactError,
     Prompt,
     RunRecord,
+    TextConsole,
     did_you_mean,
     read_rows,
+    say,
     stable_hash,
 )
 from aya_recipe.evaluate import scores
@@ -59,13 +60,13 @@ def command(
             f"A and B were not measured in the same way; --anyway compares them nevertheless.\n{message}"
         )
     if as_json:
-        click.echo(json.dumps([{"stage": name, **comparison} for name, comparison, _ in found], ensure_ascii=False))
+        say(json.dumps([{"stage": name, **comparison} for name, comparison, _ in found], ensure_ascii=False))
         return
-    console = Console()
+    console = TextConsole()
     for _, comparison, shown in found:
         for table in compared_tables(comparison, shown):
             if as_markdown:
-                click.echo("\n".join(table_lines(table)))
+                say("\n".join(table_lines(table)))
             else:
                 terminal.show_table(table, console)
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from aya_core.api import Table
+from aya_core.api import Table, TextConsole, say
 from aya_recipe.numbers.bootstrap import RESAMPLES
 from aya_recipe.numbers.winrates.battles import Battles
 from aya_recipe.numbers.winrates.length_rates import length_controlled as length_rates
@@ -81,25 +81,25 @@ def command(
     found = rated(battles)
     parts = {language: rated(part) for language, part in (battles.by_language().items() if by_language else ())}
     if as_json:
-        click.echo(json.dumps(_as_json(battles, found, parts), ensure_ascii=False))
+        say(json.dumps(_as_json(battles, found, parts), ensure_ascii=False))
         return
-    console = Console(highlight=False)
+    console = TextConsole()
     _show(console, f"{file}: {_title(found)}", found.models, _items_note(battles))
     for language, part in parts.items():
         _show(console, language, part.models)
     if parts:
         _show(console, "mean over languages", mean_of(list(parts.values())))
         for model in _left_out(found, parts):
-            console.print(f"{model}: in no mean, for it has no battle in some languages", soft_wrap=True, markup=False)
+            console.print(f"{model}: in no mean, for it has no battle in some languages", soft_wrap=True)
     if found.style:
         written = ", ".join(f"{name} {value:+z.3f}" for name, value in found.style.items())
-        console.print(f"style (nats for a usual difference): {written}", soft_wrap=True, markup=False)
+        console.print(f"style (nats for a usual difference): {written}", soft_wrap=True)
     for model, coefficients in found.control.items():
         written = ", ".join(f"{name} {value:+.3f}" for name, value in coefficients.items())
-        console.print(f"{model}, length control (nats): {written}", soft_wrap=True, markup=False)
+        console.print(f"{model}, length control (nats): {written}", soft_wrap=True)
     if battles.left_out:
         left_out = ", ".join(f"{name} {count}" for name, count in battles.left_out.items())
-        console.print(f"without a verdict: {left_out}", soft_wrap=True, markup=False)
+        console.print(f"without a verdict: {left_out}", soft_wrap=True)
 
 
 def _as_json(battles: Battles, found: Rates, parts: dict[str, Rates]) -> dict[str, Any]:

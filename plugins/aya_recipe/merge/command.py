@@ -19,6 +19,7 @@ from aya_core.api import (
     SettingsError,
     Strategy,
     make_folder,
+    say,
     write_file,
     yaml12,
 )
@@ -207,10 +208,10 @@ def _job(
 
 def _show(account: Mapping[str, Any], out: Path, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"out": str(out), **account}))
+        say(json.dumps({"out": str(out), **account}))
         return
-    click.echo(f"{out}: " + ", ".join(f"{k} {v}" for k, v in account.items() if isinstance(v, (int, float, str))))
+    say(f"{out}: " + ", ".join(f"{k} {v}" for k, v in account.items() if isinstance(v, (int, float, str))))
     for note in account.get("notes", ()):
-        click.echo(note)
+        say(note)
     if "check" in account:
-        click.echo(account["check"]["table"])
+        say(account["check"]["table"])

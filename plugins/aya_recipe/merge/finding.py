@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
-
-from aya_core.api import MergeInput, RecipeError, hub_model, model_folder
+from aya_core.api import MergeInput, RecipeError, hub_model, model_folder, say
 from aya_recipe.merge import merging
 from aya_recipe.merge.mergekit_config import ModelSpec
 
@@ -24,9 +22,7 @@ def find_folder(path: str, config: Path) -> Path:
         return folder
     bare, at, revision = path.rpartition("@")
     if at and (without := merging.checkpoint_folder(str(config.parent / Path(bare).expanduser()))).is_dir():
-        click.echo(
-            f"{config}: '{path}' is the folder {without}; a folder has no revisions, '{revision}' is ignored", err=True
-        )
+        say(f"{config}: '{path}' is the folder {without}; a folder has no revisions, '{revision}' is ignored", err=True)
         return without
     if path.startswith((".", "~")) or hub_model(path, without_owner=True) is None:
         raise RecipeError(

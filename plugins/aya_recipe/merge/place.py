@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import click
-
-from aya_core.api import DataError, flush, locked, make_folder, make_output_folder, os_sentence, rename, write_file
+from aya_core.api import DataError, flush, locked, make_folder, make_output_folder, os_sentence, rename, say, write_file
 
 _MARK, _LOCK, _MADE, _SCRATCH = "aya-merge", ".lock", "made", "work"
 
@@ -109,7 +107,7 @@ class OutputPlace:
             if _is_of_opening(path):
                 path.unlink(missing_ok=True)
         if left:
-            click.echo(f"{self.partial}: holds files that the merge did not make; they are left there", err=True)
+            say(f"{self.partial}: holds files that the merge did not make; they are left there", err=True)
         else:
             self.partial.rmdir()
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from typing import NamedTuple
 
 from aya_core.api import SHARE
-from aya_recipe.report.blocks import number
+from aya_recipe.report.blocks import escape, number
 
 WIDTH, BAR, GAP, KEY = 640, 16, 6, 22
 """Pixels: longest bar, its height, the space between two, height of a line of the key."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Iterator, Sequence
 
-from aya_core.api import Block, Level, Metric, Section, Table
+from aya_core.api import Block, Level, Metric, Section, Table, visible
 
 PLAIN = Metric()
 """A number without a unit."""
@@ -44,3 +45,8 @@ def number(value: float | None, metric: Metric = PLAIN, digits: int = 3, sign: s
     if value is None:
         return ""
     return f"{100 * value:{sign}z.{digits - 2}f}" if metric.is_share else f"{value:{sign}z.{digits}f}"
+
+
+def escape(text: str) -> str:
+    """A text as it stands in HTML or SVG: no markup, and no character that XML does not allow."""
+    return html.escape(visible(text))

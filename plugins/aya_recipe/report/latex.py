@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from aya_core.api import Table
+from aya_core.api import Table, visible
 
 _ESCAPED = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", "→": r"$\to$",
+    "~": r"\textasciitilde{}", "[": "{[}", "]": "{]}", "*": "{*}", "|": r"\textbar{}",
+    "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", "→": r"$\to$",
 }  # fmt: skip
 
 
@@ -18,8 +19,8 @@ def latex(table: Table) -> str:
 
 
 def escape(text: str) -> str:
-    """Take their meaning from the characters that LaTeX treats as more than text."""
-    return "".join(_ESCAPED.get(character, character) for character in text)
+    """Take their meaning from the characters that LaTeX treats as more than text, such as a bracket behind the end of a row."""
+    return "".join(_ESCAPED.get(character, character) for character in visible(" ".join(text.split("\n"))))
 
 
 def _lines(table: Table) -> Iterator[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from html import escape
+from urllib.parse import quote
 
 from aya_core.api import Alert, Block, Picture, RunReport, Section, Table, file_name
-from aya_recipe.report.blocks import folded, has_tables, shown
+from aya_recipe.report.blocks import escape, folded, has_tables, shown
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; }
@@ -50,8 +50,7 @@ def _body(report: RunReport) -> Iterator[str]:
             yield from _blocks(more, name in report.kept)
             yield "</details>"
         if has_tables(section):
-            files = escape(file_name(name))
-            yield f'<p class="quiet"><a href="tables/{files}.html">Tables</a>, also as .md, .tex and .json</p>'
+            yield f'<p class="quiet"><a href="tables/{quote(file_name(name))}.html">Tables</a>, also as .md, .tex and .json</p>'
 
 
 def _blocks(blocks: Sequence[Block], is_kept: bool) -> Iterator[str]:

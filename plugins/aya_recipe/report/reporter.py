@@ -14,6 +14,7 @@ from aya_recipe.report.blocks import has_tables
 from aya_recipe.report.latex import latex
 from aya_recipe.report.markdown import markdown, table_lines
 from aya_recipe.report.page import page, tables_page
+from aya_recipe.report.pictures import only_draws
 
 
 class RecipeReporter:
@@ -41,7 +42,7 @@ def write(report: RunReport, folder: Path) -> None:
 def _texts(report: RunReport) -> Iterator[tuple[str, str]]:
     for stage, section in report.sections.items():
         for block in section.blocks:
-            if isinstance(block, Picture):
+            if isinstance(block, Picture) and (stage not in report.kept or only_draws(block.svg)):
                 yield f"pictures/{file_name(block.name)}.svg", block.svg
         if has_tables(section):
             yield from _tables(file_name(stage), section, is_kept=stage in report.kept)

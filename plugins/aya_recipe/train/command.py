@@ -14,9 +14,11 @@ from aya_core.api import (
     Artifact,
     ArtifactError,
     Runner,
+    TextConsole,
     make_plan,
     read_trackers,
     run_plan,
+    say,
     track_option,
 )
 from aya_recipe.options.alone import limit_option, limited, load_given, recipe_or_options, run_folder, run_options
@@ -63,10 +65,10 @@ def command(
     links = {node: _link(made[node], folder / f"checkpoint{node.removeprefix(stage)}") for node in accounts}
     if as_json:
         results = {node: {"checkpoint": str(links[node]), **account} for node, account in accounts.items()}
-        click.echo(json.dumps(results, ensure_ascii=False))
+        say(json.dumps(results, ensure_ascii=False))
         return
-    console = Console(stderr=True, highlight=False)
-    terminal.show(stage, report.sections[stage], Console(highlight=False), "report")
+    console = TextConsole(stderr=True)
+    terminal.show(stage, report.sections[stage], TextConsole(), "report")
     _say_where(links, folder, console)
 
 

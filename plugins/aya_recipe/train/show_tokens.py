@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from aya_core.api import (
@@ -25,6 +24,7 @@ from aya_core.api import (
     RecipeError,
     Run,
     Strategy,
+    TextConsole,
     TokenInfo,
     TokenizedRow,
     check_imports,
@@ -182,7 +182,7 @@ class TokenView:
     """Prints rows. many: the first so many. ids: with the id of each token. plain: with brackets in place of colors."""
 
     def __init__(self, many: int, *, ids: bool, plain: bool) -> None:
-        self.console = Console(highlight=False)
+        self.console = TextConsole()
         self.many = many
         self.ids = ids
         self.plain = plain or not self.console.is_terminal

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from aya_core.api import DataError, Field, Settings
+from aya_plugins.foreign_patterns import matches
 from aya_plugins.merges.files.checkpoint import read_json
 
 CONFIG = "adapter_config.json"
@@ -106,4 +107,7 @@ def _read(folder: Path) -> Mapping[str, Any]:
 
 
 def _by_pattern(patterns: Mapping[str, float], module: str, default: float) -> float:
-    return next((value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", module)), default)
+    try:
+        return next((value for key, value in patterns.items() if matches(rf"\A(.*\.)?({key})$", module)), default)
+    except TimeoutError as error:
+        raise DataError(f"{CONFIG}: rank_pattern or alpha_pattern: {error}") from None

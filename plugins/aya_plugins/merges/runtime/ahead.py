@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 
-from aya_core.api import DataError
+from aya_core.api import DataError, end_with_parent
 from aya_plugins.merges.files.checkpoint import Stored, tensor_digest
 
 
@@ -25,7 +26,7 @@ def digests_ahead(tensors: Sequence[Stored]) -> Iterator[list[str]]:
         return
     context = multiprocessing.get_context("fork")
     results, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_hash, args=(tensors, theirs, results), daemon=True)
+    process = context.Process(target=_hash, args=(tensors, theirs, results, os.getpid()), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -39,7 +40,8 @@ def digests_ahead(tensors: Sequence[Stored]) -> Iterator[list[str]]:
         results.close()
 
 
-def _hash(tensors: Sequence[Stored], results: Connection, other_end: Connection) -> None:
+def _hash(tensors: Sequence[Stored], results: Connection, other_end: Connection, parent: int) -> None:
+    end_with_parent(parent)
     other_end.close()  # so that it is closed once the first process is gone
     with suppress(DataError, OSError, KeyboardInterrupt):
         for tensor in tensors:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
-from aya_core.api import AyaError
+from aya_core.api import AyaError, end_with_parent, how_it_ended
 
 
 class Task(NamedTuple):
@@ -86,7 +86,7 @@ class _Worker:
         context = multiprocessing.get_context("fork")
         self.connection, theirs = context.Pipe()
         ours = [self.connection, *others]
-        self._process = context.Process(target=_serve, args=(tasks, theirs, ours), daemon=True)
+        self._process = context.Process(target=_serve, args=(tasks, theirs, ours, os.getpid()), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -99,7 +99,7 @@ class _Worker:
         except (EOFError, OSError):
             self._process.join()
             raise AyaError(
-                f"a process of the merge was ended from outside (exit code {self._process.exitcode}; was memory short?); "
+                f"a process of the merge {how_it_ended(self._process.exitcode or 0)}; "
                 "run it again, with fewer threads: finished shards are kept"
             ) from None
         if error is not None:
@@ -112,8 +112,12 @@ class _Worker:
         self.connection.close()
 
 
-def _serve(tasks: Sequence[Task], connection: Connection, ours: Sequence[Connection]) -> None:
-    """Do tasks until the first process is gone. ours: its ends of pipes, which must close with it, and so not stay open here."""
+def _serve(tasks: Sequence[Task], connection: Connection, ours: Sequence[Connection], parent: int) -> None:
+    """Do tasks until the first process, the parent, is gone.
+
+    ours: its ends of pipes, which must close with it, and so not stay open here.
+    """
+    end_with_parent(parent)
     for end in ours:
         end.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process hears it, and ends this one

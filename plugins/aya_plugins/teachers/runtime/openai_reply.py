@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from aya_core.api import parse_json
 from aya_plugins.answers.endings import BROKEN, ending
 
 MOST_TOKENS = 2**40
@@ -53,7 +53,7 @@ def read_reply(body: bytes) -> Reply:
     Raises NotACompletionError for anything but a completion with at least one choice.
     """
     try:
-        parsed = json.loads(body)
+        parsed = parse_json(body)
     except (ValueError, RecursionError):
         raise NotACompletionError("malformed JSON") from None
     choices = parsed.get("choices") if isinstance(parsed, dict) else None

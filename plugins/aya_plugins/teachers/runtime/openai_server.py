@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from aya_core.api import parse_json
 from aya_plugins.teachers.runtime.openai_reply import NotACompletionError, Reply, read_reply
 from aya_plugins.teachers.runtime.openai_trouble import NO_SUCH_THING, WEB_PAGE, Diagnosis, TryAgainError, is_html
 from aya_plugins.teachers.runtime.pace import Pace
@@ -106,10 +106,15 @@ class Server:
     async def _models(self) -> Sequence[str]:
         """The models that the server knows, where it tells."""
         try:
-            async with self._session.get(self.url + "/models", proxy=self._proxy) as response:
-                return [str(model["id"]) for model in json.loads(await response.read())["data"]]
-        except (aiohttp.ClientError, OSError, ValueError, LookupError, TypeError, RecursionError):
+            async with self._session.get(self.url + "/models", proxy=self._proxy, allow_redirects=False) as response:
+                body = await _read(response, MOST_OF_A_LIST)
+                return [str(model["id"]) for model in parse_json(body)["data"]]
+        except (aiohttp.ClientError, OSError, ValueError, LookupError, TypeError, TryAgainError):
             return ()
+
+
+MOST_OF_A_LIST = 10_000_000
+"""Bytes of a list of models."""
 
 
 async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:

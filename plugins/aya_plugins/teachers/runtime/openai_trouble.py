@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from aya_core.api import AyaError
+from aya_core.api import AyaError, parse_json
 from aya_plugins.teachers.runtime.pacing import asked_to_wait
 
 BUSY = frozenset({408, 409, 425, 429})
@@ -115,10 +115,10 @@ class Diagnosis:
         """The server's own words, on one line, shortened, the key taken out."""
         text = body.decode("utf-8", "replace")
         try:
-            text = _message(json.loads(text)) or text
+            text = _message(parse_json(text)) or text
         except (ValueError, RecursionError):
             if is_html(body):
-                text = "a web page: " + " ".join(re.findall(r"<title>(.*?)</title>", text, re.DOTALL | re.IGNORECASE))
+                text = f"a web page: {_title(text)}"
         return self.clean(text)
 
     def clean(self, text: str) -> str:
@@ -130,6 +130,12 @@ class Diagnosis:
         if self._variable is None:
             return "it wants a key: name the environment variable that holds it with `api_key_env`"
         return f"check the key in the environment variable '{self._variable}', and what it may use"
+
+
+def _title(page: str) -> str:
+    opening = re.search("<title>", page, re.IGNORECASE)
+    closing = re.compile("</title>", re.IGNORECASE).search(page, opening.end()) if opening else None
+    return page[opening.end() : closing.start()] if opening and closing else ""
 
 
 def _any_form(character: str) -> str:

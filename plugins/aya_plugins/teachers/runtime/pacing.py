@@ -11,6 +11,9 @@ from email.utils import parsedate_to_datetime
 SECONDS_SINCE_1970, MILLISECONDS = 1e9, 1e11
 """Numbers above are a time and no duration; in milliseconds."""
 
+LONGEST_HEADER = 100
+"""Characters of a header that is a number, a duration or a date."""
+
 LONGEST_BACKOFF = 60.0
 """Seconds at which waits stop doubling."""
 
@@ -64,7 +67,7 @@ def asked_to_wait(headers: Mapping[str, str], now: float) -> float | None:
     after = headers.get("retry-after")
     if after is not None:
         wait = _number(after)
-        return _until(after, now) if wait is None else wait
+        return _until(after[:LONGEST_HEADER], now) if wait is None else wait
     waits = [
         _reset(headers.get(f"{start}ratelimit-reset{what}", ""), now)
         for start in ("x-", "")
@@ -75,7 +78,7 @@ def asked_to_wait(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
-    if text is None or not re.fullmatch(r"\s*\d+(\.\d+)?\s*", text):
+    if text is None or len(text) > LONGEST_HEADER or not re.fullmatch(r"\s*\d+(\.\d+)?\s*", text):
         return None
     return float(text)
 
@@ -83,7 +86,7 @@ def _number(text: str | None) -> float | None:
 def _until(date: str, now: float) -> float | None:
     try:
         return max(0.0, parsedate_to_datetime(date).timestamp() - now)
-    except ValueError:
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
 
@@ -91,7 +94,7 @@ def _reset(text: str, now: float) -> float | None:
     """Read when a limit is lifted: a duration, seconds, or seconds or milliseconds since 1970."""
     number = _number(text)
     if number is None:
-        return _duration(text)
+        return _duration(text[:LONGEST_HEADER])
     since_1970 = number / 1000 if number > MILLISECONDS else number
     return max(0.0, since_1970 - now) if since_1970 > SECONDS_SINCE_1970 else number
 

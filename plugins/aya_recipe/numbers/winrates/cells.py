@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aya_core.api import UNKNOWN_LANGUAGE, DataError, Line
+from aya_core.api import UNKNOWN_LANGUAGE, DataError, Line, parse_json
 from aya_recipe.numbers.winrates.style import Style, style_of, style_of_metadata
 
 ITEM = "item"
@@ -173,6 +172,6 @@ def _unfolded(value: Any) -> Any:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return None

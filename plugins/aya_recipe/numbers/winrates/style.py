@@ -29,7 +29,7 @@ class Style(NamedTuple):
 
 _CODE = re.compile(r"```[^`]*```")
 _HEADERS = re.compile(r"^#{1,6}\s", re.MULTILINE)
-_LISTS = re.compile(r"^\s*(?:\d+\.|[-*+])\s", re.MULTILINE)
+_LISTS = re.compile(r"^[^\S\n]*(?:\d+\.|[-*+])\s", re.MULTILINE)
 _BOLD = re.compile(r"\*\*[^*\n]+\*\*|__[^_\n]+__")
 
 
