@@ -16,7 +16,7 @@ import click
 from aya_core.contract.commands import Command
 from aya_core.contract.errors import STOPPED, AyaError, PluginError, StoppedError, did_you_mean
 from aya_core.contract.trouble import machine_trouble, os_sentence
-from aya_core.contract.visible import visible
+from aya_core.contract.visible import brief, visible
 from aya_core.running.garbage import look_seldom
 
 COMMANDS: Mapping[str, Command] = {
@@ -137,7 +137,7 @@ def main() -> None:
 
 def _fail(message: str) -> NoReturn:
     with suppress(OSError):  # there may be nowhere to say it
-        click.echo(visible(f"aya: {message}"), err=True)
+        click.echo(visible(brief(f"aya: {message}")), err=True)
     _close_output()
     sys.exit(2)
 

@@ -216,6 +216,10 @@ def csv_lines(file: Path, delimiter: str | None = None) -> Iterator[Line]:
             yield Line(place, name, number, dict(zip(header, cells, strict=True)))
 
 
+ODD_TABLES = (OSError, ValueError, NotImplementedError, TypeError, KeyError, OverflowError)
+"""What pyarrow raises of files that are not whole, and of cells that Python cannot hold: text that is not UTF-8, the year 300,000."""
+
+
 def parquet_lines(file: Path) -> Iterator[Line]:
     """Stream the rows of a Parquet file, numbered from 1. Raises DataError for a file that is not whole."""
     import pyarrow
@@ -229,7 +233,7 @@ def parquet_lines(file: Path) -> Iterator[Line]:
                 for row in batch.to_pylist():
                     number += 1
                     yield Line(f"{file}:{number}", name, number, row)
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except ODD_TABLES as error:
         raise DataError(f"{file}: not a whole Parquet file ({error}); make it again") from None
 
 
@@ -252,7 +256,7 @@ def arrow_lines(file: Path) -> Iterator[Line]:
                     for row in batch.slice(start, BATCH).to_pylist():
                         number += 1
                         yield Line(f"{file}:{number}", name, number, row)
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except ODD_TABLES as error:
         raise DataError(f"{file}: not a whole Arrow file ({error}); make it again") from None
 
 

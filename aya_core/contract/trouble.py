@@ -55,6 +55,9 @@ def machine_trouble(error: BaseException) -> str | None:
         is_plain = isinstance(found, FileNotFoundError | FileExistsError)
         if isinstance(found, OSError) and found.errno in REMEDIES and not is_plain:
             return os_sentence(found)
+        if isinstance(found, UnicodeEncodeError) and found.reason == "surrogates not allowed":
+            before, after = found.object[: found.start].rsplit('"', 1)[-1], found.object[found.start :].split('"', 1)[0]
+            return f"{before[-40:] + after[:40]!r}: a name here is not UTF-8, so it cannot be recorded; rename the file or folder"
         if any(words in str(found) for words in NO_SPACE):
             return f"{type(found).__name__}: {found}; {REMEDIES[errno.ENOSPC]}"
         seen.append(found)

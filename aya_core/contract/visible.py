@@ -28,6 +28,21 @@ def visible(text: str) -> str:
     return _HIDDEN.sub(_escaped, text)
 
 
+LONGEST_WORD, LONGEST_LINE = 1000, 4000
+"""Characters of a message that anybody reads."""
+
+_LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
+
+
+def brief(message: str) -> str:
+    """A message that may quote what others wrote, without most of a word or a line that has no end."""
+    lines = _LONG_WORD.sub(lambda word: f"{word[0][:200]}... ({len(word[0]):,} characters)", message).split("\n")
+    return "\n".join(
+        line if len(line) <= LONGEST_LINE else f"{line[:2000]} ... ({len(line):,} characters) ... {line[-500:]}"
+        for line in lines
+    )
+
+
 def _escaped(found: re.Match[str]) -> str:
     units = found[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))

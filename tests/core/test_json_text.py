@@ -2,8 +2,11 @@
 
 import json
 
+import pyarrow
+import pyarrow.ipc
 import pytest
 from hypothesis import given, strategies as st
+from pyarrow import parquet
 
 from aya_core.contract.errors import DataError
 from aya_core.contract.json_text import DEEPEST, parse_json
@@ -64,3 +67,23 @@ def test_a_line_that_would_fill_memory_is_refused(tmp_path, monkeypatch):
         (tmp_path / name).write_text(json.dumps([{"a": 200_000 * "x"}] if name == "rows.json" else {"a": 2000 * "x"}))
         with pytest.raises(DataError, match=r"a line of more than|longer than"):
             list(READERS[(tmp_path / name).suffix](tmp_path / name))
+
+
+def odd_tables():
+    """Tables with a text that is not UTF-8, and with a year that no calendar of Python has."""
+    half = pyarrow.array([b"\xff\xfe"], pyarrow.binary()).buffers()
+    yield pyarrow.table({"text": pyarrow.StringArray.from_buffers(1, half[1], half[2])})
+    yield pyarrow.table({"when": pyarrow.array([9_400_000_000_000], pyarrow.int64()).cast(pyarrow.timestamp("s"))})
+
+
+def test_cells_that_python_cannot_hold_are_told(tmp_path):
+    for number, table in enumerate(odd_tables()):
+        parquet.write_table(table, tmp_path / f"{number}.parquet")
+        with (
+            pyarrow.OSFile(str(tmp_path / f"{number}.arrow"), "wb") as file,
+            pyarrow.ipc.new_file(file, table.schema) as writer,
+        ):
+            writer.write_table(table)
+        for ending in (".parquet", ".arrow"):
+            with pytest.raises(DataError, match="not a whole"):
+                list(READERS[ending](tmp_path / f"{number}{ending}"))

@@ -49,6 +49,10 @@ def chained(error, cause):
         (ValueError("database or disk is full"), "disk is full; free some space"),
         (chained(RuntimeError("no file was written"), full("/x")), "/x: no space left on device"),
         (MemoryError(), "memory ran out"),
+        (
+            UnicodeEncodeError("utf-8", "/a/b\udcff", 4, 5, "surrogates not allowed"),
+            r"'/a/b\udcff': a name here is not UTF-8",
+        ),
         (chained(RuntimeError("engine"), MemoryError("4 GB")), "memory ran out (4 GB)"),
     ],
 )

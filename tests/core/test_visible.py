@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from aya_core.cli.progress import Progress
 from aya_core.cli.terminal import TextConsole, say
-from aya_core.contract.visible import VisibleStream, visible
+from aya_core.contract.visible import VisibleStream, brief, visible
 
 COMMANDS = {
     "color": "\x1b[31mred\x1b[0m",
@@ -130,6 +130,16 @@ def test_progress_of_steps_of_any_name(name):
     assert is_safe(progress.console.file.getvalue())
     if name in MARKUP:
         assert progress.console.file.getvalue().count(name) >= 5
+
+
+def test_a_message_quotes_no_more_than_anybody_reads():
+    said = brief(
+        f"r.yaml: stages.m.merge: no merge named '{70_000 * 'a'}'; did you mean 'slerp'?\nr.yaml: {30_000 * 'a b '}; mend it"
+    )
+    assert len(said) < 4000
+    assert "... (70,003 characters) did you mean 'slerp'?\n" in said
+    assert said.endswith("; mend it")
+    assert brief("a sentence\nor two") == "a sentence\nor two"
 
 
 def test_lines_of_commands_are_cleaned(capsys):
