@@ -218,7 +218,7 @@ STRANGE = {"sam2_video"}
 def families():
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    return sorted(CONFIG_MAPPING.keys() - STRANGE)
+    return sorted(set(CONFIG_MAPPING.keys()) - STRANGE)
 
 
 def check_family(model_type):
