@@ -51,7 +51,7 @@ API = (
         "Every plugin",
         "A strategy is a settings class with `build()`; a hook offers it by name. [Hooks](hooks.md) lists the hooks, "
         "[words](words.md) the class attributes of each kind.",
-        ["hookimpl", "Field", "Settings", "Strategy", "Registry", "__version__"],
+        ["hookimpl", "Field", "Settings", "Strategy", "Surroundings", "Registry", "__version__"],
     ),
     Group(
         "Fields of settings",
@@ -59,7 +59,7 @@ API = (
         [
             "ModelRef", "RowsRef", "LocalFile", "Reference", "Language", "Name", "nested", "nested_or_several",
             "nested_for_each_model", "reference_or_nested", "EACH", "short_schema", "find", "strategies_with_paths",
-            "hub_model", "model_folder", "MergeParameter", "Rule",
+            "hub_model", "cached_commit", "model_folder", "MergeParameter", "Rule",
         ],
     ),
     Group("A data set", "Offered by `aya_datasets`.", ["Dataset", "AccountingDataset", "DatasetStrategy", "ExampleRow"]),
@@ -100,7 +100,7 @@ API = (
         [
             "TensorMerge", "PieceMerge", "Piece", "Pieces", "WholeModelMerge", "CheckpointMerge", "AnyMerge", "MergeStrategy",
             "Place", "MergeJob", "MergeInput", "LayerSlice", "Vocabulary", "TokenSettings", "TokenRow", "Resources", "MergeEngine",
-            "CheckingEngine", "Optimizer", "MakeOptimizer",
+            "CheckingEngine", "ForeseeingEngine", "Optimizer", "MakeOptimizer",
         ],
     ),
     Group(
