@@ -84,7 +84,7 @@ API = (
         "An objective",
         "Offered by `aya_objectives`: a pure function over pairs, or over groups of scored samples. `Tensor` is `torch.Tensor`.",
         [
-            "Objective", "PairLogps", "PairLoss", "GroupObjective", "GroupLogps", "GroupLoss", "AnyObjective",
+            "Objective", "PairLogps", "PairLoss", "SingleObjective", "SingleLogps", "SingleLoss", "GroupObjective", "GroupLogps", "GroupLoss", "AnyObjective",
             "ObjectiveStrategy",
         ],
     ),
@@ -152,10 +152,10 @@ API = (
         "Rows and records",
         "What travels between stages, as Parquet with the columns that `datasets` and TRL read.",
         [
-            "Prompt", "Message", "user_prompt", "prompt_of", "Demonstration", "Preference", "Completion", "Judged", "Columns",
+            "Prompt", "Message", "NO_MORE", "user_prompt", "assistant_turn", "prompt_of", "Demonstration", "Preference", "Completion", "Judged", "Columns",
             "read_rows", "write_rows", "RowsWriter", "ROW_GROUP", "count_rows", "LANGUAGES", "UNKNOWN_LANGUAGE",
             "check_language", "find_language", "counts_as", "is_edition", "plain_language", "language_name",
-            "normalize", "IdSet", "temporary_database",
+            "normalize", "CUT", "IdSet", "temporary_database",
         ],
     ),
     Group(
