@@ -84,8 +84,8 @@ API = (
         "An objective",
         "Offered by `aya_objectives`: a pure function over pairs, or over groups of scored samples. `Tensor` is `torch.Tensor`.",
         [
-            "Objective", "PairLogps", "PairLoss", "SingleObjective", "SingleLogps", "SingleLoss", "GroupObjective", "GroupLogps", "GroupLoss", "AnyObjective",
-            "ObjectiveStrategy",
+            "Objective", "PairLogps", "PairLoss", "SingleObjective", "SingleLogps", "SingleLoss",
+            "GroupObjective", "GroupLogps", "GroupLoss", "AnyObjective", "ObjectiveStrategy",
         ],
     ),
     Group(
@@ -152,8 +152,8 @@ API = (
         "Rows and records",
         "What travels between stages, as Parquet with the columns that `datasets` and TRL read.",
         [
-            "Prompt", "Message", "NO_MORE", "user_prompt", "assistant_turn", "prompt_of", "Demonstration", "Preference", "Completion", "Judged", "Columns",
-            "read_rows", "write_rows", "RowsWriter", "ROW_GROUP", "count_rows", "LANGUAGES", "UNKNOWN_LANGUAGE",
+            "Prompt", "Message", "NO_MORE", "user_prompt", "assistant_turn", "prompt_of", "Demonstration", "Preference",
+            "Completion", "Judged", "Columns", "read_rows", "write_rows", "RowsWriter", "ROW_GROUP", "count_rows", "LANGUAGES", "UNKNOWN_LANGUAGE",
             "check_language", "find_language", "counts_as", "is_edition", "plain_language", "language_name",
             "normalize", "CUT", "IdSet", "temporary_database",
         ],
