@@ -18,8 +18,8 @@ from torch import Tensor
 Ints = NDArray[numpy.int64]
 
 
-AT_ONCE = 1 << 22
-"""Token ids held in memory while rows are written to disk or read through, 16 MiB."""
+AT_ONCE = 1 << 20
+"""Token ids held in memory while rows are written to disk or read through, 4 MiB."""
 
 
 class OnDisk:

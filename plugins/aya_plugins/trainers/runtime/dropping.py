@@ -39,7 +39,8 @@ def why_not_rows(encoded: Encoded) -> Reasons:
 def _reasons(conditions: Sequence[NDArray[numpy.bool_]], reasons: Sequence[str], other: str) -> Reasons:
     """Give each row the reason of the first condition that holds. A pointer a row: text of a fixed width would take a hundred bytes."""
     which = numpy.select(conditions, [numpy.int8(place) for place in range(len(reasons))], numpy.int8(len(reasons)))
-    return numpy.array([*reasons, other], dtype=numpy.object_)[which]
+    found: Reasons = numpy.array([*reasons, other], dtype=numpy.object_)[which]
+    return found
 
 
 def why_not_pairs(encoded: Encoded, rows: Sequence[Preference]) -> Reasons:

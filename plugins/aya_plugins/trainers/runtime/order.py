@@ -30,7 +30,8 @@ class RowOrder:
         places = numpy.arange(step * self.batch_rows, (step + 1) * self.batch_rows)
         epochs, within = places // self.rows, places % self.rows
         parts = [self._shuffle(int(epoch))[within[epochs == epoch]] for epoch in numpy.unique(epochs)]
-        return numpy.concatenate(parts).astype(numpy.int64)
+        rows: Ints = numpy.concatenate(parts).astype(numpy.int64)
+        return rows
 
     def _make_shuffle(self, epoch: int) -> NDArray[numpy.int32]:
         return numpy.random.default_rng((self.seed, epoch)).permutation(self.rows).astype(numpy.int32)
