@@ -44,6 +44,13 @@ class OnDisk:
     def __len__(self) -> int:
         return self._size
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self[:].astype(dtype or numpy.int32)
+
+    def max(self, *, initial: int) -> int:
+        """The largest id."""
+        return int(self[:].max(initial=initial))
+
     def __getitem__(self, index: Any) -> NDArray[numpy.int32]:
         if not self._size:
             return numpy.zeros(0, dtype=numpy.int32)[index]  # type: ignore[no-any-return]
