@@ -18,8 +18,8 @@ from torch import Tensor
 Ints = NDArray[numpy.int64]
 
 
-AT_ONCE = 1 << 22
-"""Token ids held in memory while rows are written to disk or read through, 16 MiB."""
+AT_ONCE = 1 << 20
+"""Token ids held in memory while rows are written to disk or read through, 4 MiB."""
 
 
 class OnDisk:
@@ -43,6 +43,13 @@ class OnDisk:
 
     def __len__(self) -> int:
         return self._size
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self[:].astype(dtype or numpy.int32)
+
+    def max(self, *, initial: int) -> int:
+        """The largest id."""
+        return int(self[:].max(initial=initial))
 
     def __getitem__(self, index: Any) -> NDArray[numpy.int32]:
         if not self._size:
