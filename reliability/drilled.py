@@ -25,7 +25,6 @@ from typing import Any, NoReturn
 from power_cut import CHANGES, Disk
 
 from aya_core import cli
-from aya_core.running import pool
 
 WORKER = "aya_core.running.worker"
 POLL_SECONDS = 0.02
@@ -172,7 +171,7 @@ class Command:
                 opened = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
                 os.dup2(opened, 1)
                 os.dup2(opened, 2)
-                pool.subprocess.Popen = ForkedWorker  # type: ignore[misc]
+                vars(subprocess)["Popen"] = ForkedWorker  # which the worker is started by
                 sys.argv = ["aya", *map(str, words)]
                 cli.main()
                 code = 0
