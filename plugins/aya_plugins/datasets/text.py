@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -71,7 +72,7 @@ class Text(DatasetStrategy):
             prompt = self.prompt.format(language=code, language_name=language_name(code))
             lines = _lines(file)
             number = 0
-            while text := "\n".join(islice(lines, self.lines)):
+            while text := "\n".join(islice(lines, min(self.lines, sys.maxsize))):
                 number += 1
                 row = {"language": code, "prompt": prompt, "completion": text}
                 yield Line(f"{file}, row {number}", f"{file.parent.name}-{stem_of(file)}", number, row)

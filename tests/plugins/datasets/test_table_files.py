@@ -164,6 +164,11 @@ def test_a_limit_reads_the_first_rows_and_looks_at_no_other(tmp_path: Path):
     assert [row.id for row in read(path, limit=2)] == ["a", "b"]
 
 
+def test_a_limit_may_be_larger_than_any_number_of_rows(tmp_path: Path):
+    path = write(tmp_path / "l.jsonl", ROW, {**ROW, "id": "b"})
+    assert [row.id for row in read(path, limit=10**40)] == ["a", "b"]
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path):
     path = tmp_path / "bom.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(ROW).encode() + b"\r\n")

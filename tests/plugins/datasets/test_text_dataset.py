@@ -33,6 +33,12 @@ def test_files_of_one_name_in_several_folders_keep_their_rows_apart(tmp_path: Pa
     assert [row.prompt.id for row in rows] == ["books-en-1", "books-en-2", "news-en-1", "news-en-2"]
 
 
+def test_a_row_may_have_more_lines_than_any_file(tmp_path: Path):
+    (tmp_path / "en.txt").write_text("one\ntwo\n")
+    (row,) = Text(path=str(tmp_path), lines=10**40).build().rows(0)
+    assert row.completion == "one\ntwo"
+
+
 def test_folds_part_the_rows(tmp_path: Path):
     (tmp_path / "en.txt").write_text("\n".join(f"line {n}" for n in range(200)))
     parts = [
