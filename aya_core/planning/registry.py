@@ -171,6 +171,10 @@ class Registry:
             return strategy.model_validate(settings, context={"registry": self})
         except ValidationError as error:
             raise SettingsError(explain(error, strategy)) from None
+        except UnicodeEncodeError as error:
+            raise SettingsError(
+                f"{error.object!r:.80} holds half of a character (a lone surrogate); write it whole"
+            ) from None
 
     def dump(self, kind: str, strategy: Strategy[Any], *, essential: bool = False) -> dict[str, Any]:
         """Write a strategy as `{use: name, ...}`, every setting spelled out, as JSON can hold it.

@@ -132,3 +132,8 @@ def test_listing_strategies_imports_no_torch():
     code = "import sys; from aya_core.planning.registry import Registry; Registry().strategies; print('torch' in sys.modules)"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert output.stdout.strip() == "False"
+
+
+def test_half_a_character_in_a_setting_is_told():
+    with pytest.raises(SettingsError, match="half of a character"):
+        Registry().validate("dataset", {"use": "jsonl", "path": "a", "\ud800": 1})

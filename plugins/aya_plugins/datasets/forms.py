@@ -261,7 +261,7 @@ def _rated(line: Line, names: Columns, rated: Sequence[Mapping[str, Any]]) -> Fo
             f"{line.place}: completions hold {held}; expected a response with a score each ({', '.join(RATINGS)}), as UltraFeedback has"
         )
     how = f"{asked.how}, best and worst of 'completions' by '{rating}'"
-    scores = [_rating(line, rating, one[rating]) for one in rated]
+    scores = [_rating(line, rating, one.get(rating)) for one in rated]
     if len(set(scores)) < 2:
         return Found(how, asked.messages, without="answers of equal scores" if len(scores) > 1 else "a single answer")
     best, worst = scores.index(max(scores)), scores.index(min(scores))

@@ -17,6 +17,8 @@ def find_model(model: ModelSpec, config: Path) -> MergeInput:
 
 def find_folder(path: str, config: Path) -> Path:
     """Where a model of a configuration lies: a folder, or those of a hub id's files. Raises RecipeError where there is neither."""
+    if "\0" in path:
+        raise RecipeError(f"{config}: no folder {path!r:.200}: no file has a null byte in its name")
     folder = merging.checkpoint_folder(str(config.parent / Path(path).expanduser()))
     if folder.is_dir():
         return folder

@@ -176,6 +176,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "messages that are no JSON": ({"messages": "[{'role'"}, "is no conversation as JSON"),
     "no column that is known": ({"texts": "Some"}, "instruction or inputs; columns found: texts"),
     "ratings that are missing": ({"instruction": "Hi", "completions": [{"response": "a"}]}, "completions hold response; expected"),
+    "a rating that one answer lacks": (
+        {"instruction": "Hi", "completions": [{"response": "a"}, {"response": "b", "overall_score": 1}]},
+        "'overall_score' of a completion is None",
+    ),
     "a rating that is no number": (
         {"instruction": "Hi", "completions": [{"response": "a", "overall_score": "N/A"}, {"response": "b", "overall_score": 1}]},
         "'overall_score' of a completion is 'N/A'",

@@ -5,6 +5,7 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
+from aya_core.api import RecipeError
 from aya_core.cli import aya
 
 COMMITS = {"main": "a" * 40, "v2": "b" * 40}
@@ -85,3 +86,8 @@ def test_a_folder_has_no_revisions(merged, tmp_path):
     value, said = merged("./mine@main")
     assert value == 12
     assert "a folder has no revisions, 'main' is ignored" in said
+
+
+def test_a_name_with_a_null_byte_is_no_folder(merged):
+    with pytest.raises(RecipeError, match="null byte"):
+        merged(r'"./a\0b"')
