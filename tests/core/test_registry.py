@@ -136,4 +136,4 @@ def test_listing_strategies_imports_no_torch():
 
 def test_half_a_character_in_a_setting_is_told():
     with pytest.raises(SettingsError, match="half of a character"):
-        Registry().validate("dataset", {"use": "jsonl", "path": "a", "\ud800": 1})
+        Registry().validate("dataset", {"use": "jsonl", "path": "a", "id_template": "\ud800"})
