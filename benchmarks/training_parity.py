@@ -27,9 +27,10 @@ BETA, BETAS, TOLERANCE = 0.1, (0.9, 0.95), 1e-4
 
 TEMPLATE = (
     "{% for message in messages %}{{ ('' if loop.first else '\\n') + '<|im_start|>' + message['role'] + '\\n' + message['content'] "
-    "+ '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '\\n<|im_start|>assistant\\n' }}{% endif %}"
+    "+ eos_token }}{% endfor %}{% if add_generation_prompt %}{{ '\\n<|im_start|>assistant\\n' }}{% endif %}"
 )
-"""ChatML, without white space after the last turn: TRL would learn that, too."""
+"""ChatML, without white space after the last turn, which TRL would learn, too, and with the end that the tokenizer has: ours adds that to
+answers, and a base model has no `<|im_end|>`."""
 
 ROWS = [
     ("en", "Name a river in France.", "The Loire is the longest one.", "France has many rivers, I think."),
