@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aya_core.api import RecipeError, yaml12
+import yaml
 
 CARD = "README.md"
+
+LONGEST = 100_000
+"""Characters of a front matter that is read."""
 
 _HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
@@ -33,16 +36,11 @@ def read_card(folder: Path) -> Card:
     parts = re.split(r"^---\s*$", text, maxsplit=2, flags=re.MULTILINE)
     if len(parts) < 3 or parts[0].strip():
         return Card()
-    try:
-        front = yaml12.parse(parts[1], CARD)
-    except RecipeError:
-        return Card()
-    if not isinstance(front, Mapping):
-        return Card()
+    front = _front_matter(parts[1])
     license = front.get("license_name") if front.get("license") == "other" else front.get("license")
     return Card(
         tuple(name for name in _texts(front.get("base_model")) if _HUB_ID.fullmatch(name)),
-        license if isinstance(license, str) else None,
+        license if isinstance(license, str) and license not in ("", "~", "null") else None,
         _texts(front.get("language")),
     )
 
@@ -64,6 +62,19 @@ def parents(where: Path) -> list[str]:
     return [own] if own else list(read_card(where).base_models)
 
 
+def _front_matter(text: str) -> Mapping[str, Any]:
+    """Read it with every value as text: `no` is Norwegian. One with aliases, which can stand for any amount, says nothing."""
+    if len(text) > LONGEST:
+        return {}
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.BaseLoader)):
+            return {}
+        found = yaml.load(text, Loader=yaml.BaseLoader)
+    except (yaml.YAMLError, RecursionError):
+        return {}
+    return found if isinstance(found, Mapping) else {}
+
+
 def _texts(value: Any) -> tuple[str, ...]:
     listed = value if isinstance(value, (list, tuple)) else [value]
-    return tuple(text for text in listed if isinstance(text, str))
+    return tuple(text for text in listed if isinstance(text, str) and text not in ("", "~", "null"))

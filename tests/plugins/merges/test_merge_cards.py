@@ -66,3 +66,19 @@ def test_a_card_that_cannot_be_read_says_nothing(text, tmp_path):
     assert parents(tmp_path) == []
     (tmp_path / "README.md").write_bytes(b"---\nlicense: \xff\n---\n")
     assert read_card(tmp_path) == Card()
+
+
+@pytest.mark.parametrize(
+    ("front", "card"),
+    [
+        ("license: mit\nlanguage: no\n", Card((), "mit", ("no",))),
+        ("license: null\nlanguage:\n- en\n- null\n", Card((), None, ("en",))),
+        ("license: &a mit\nlanguage: *a\n", Card()),
+        ("language: " + "[" * 2000, Card()),
+        ("license: mit\n" + "# long\n" * 20_000, Card()),
+    ],
+    ids=["Norwegian", "nothing", "aliases", "deep", "long"],
+)
+def test_a_card_of_anybody_is_read_in_bounds(front, card, tmp_path):
+    (tmp_path / "README.md").write_text(f"---\n{front}---\n# Model\n")
+    assert read_card(tmp_path) == card
