@@ -57,9 +57,7 @@ def test_licences_that_differ_or_are_not_all_stated_are_listed_and_none_is_claim
     assert other.get("license_name", other.get("license", "")) in body
 
 
-@pytest.mark.parametrize(
-    "text", ["", "no front matter", "---\n[broken\n---\n", "---\n- a\n---\n"]
-)
+@pytest.mark.parametrize("text", ["", "no front matter", "---\n[broken\n---\n", "---\n- a\n---\n"])
 def test_a_card_that_cannot_be_read_says_nothing(text, tmp_path):
     (tmp_path / "README.md").write_text(text)
     assert read_card(tmp_path) in (Card(), Card(languages=("en",)))
