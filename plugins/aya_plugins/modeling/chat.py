@@ -217,12 +217,10 @@ class ChatEncoder:
         true, rows that the template does not write whole are marked instead (`Encoded.refused`).
         """
         rows = RowGatherer(self.max_tokens, self.scratch)
-        is_checked = False
         for start in range(0, len(pairs), CHUNK):
             answers = [Answer(*pair) for pair in pairs[start : start + CHUNK]]
             chats = next((one.prompt for one in answers if one.prompt.messages), None)
-            if chats is not None and not is_checked:
-                is_checked = True
+            if chats is not None:
                 self._check_template()
                 if not is_whole:
                     self._check_marker(chats)

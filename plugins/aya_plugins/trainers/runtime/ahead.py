@@ -20,14 +20,13 @@ from aya_plugins.modeling.checkpoint import save_checkpoint, stored_dtype
 from aya_plugins.modeling.weights import quiet
 from aya_plugins.trainers.runtime.resume import KEPT, checkpoint_along, kept_bytes
 from aya_plugins.trainers.runtime.settings import LoopSettings
+from aya_plugins.trainers.runtime.sizes import in_words, moment_bytes, trained_numbers
 
 PROBED = 64
 """Prompts whose texts the tokenizer has to encode alike before and after it is saved."""
 
 PROBE = "Zwölf Boxkämpfer, 123 + 45.6: पानी, 水と油、 naïve\n\n\tdef f(x): ...  \U0001f30a"
 """A text beside those of the prompts: scripts, figures, white space, an emoji."""
-
-GIB = 2**30
 
 
 def try_the_end(
@@ -125,38 +124,29 @@ def check_space(job: TrainingJob, settings: LoopSettings, module: nn.Module, *, 
     )
     if needed > free:
         times = f", {many} times" if many > 1 else ""
-        state = f"{times} and up to {KEPT + 1} saves of the training state {_size(save)} each" if saves else times
+        state = f"{times} and up to {KEPT + 1} saves of the training state {in_words(save)} each" if saves else times
         raise AyaError(
-            f"trainer '{name}': {_size(free)} are free in {job.work}, and the run would write {_size(needed)} there: the checkpoint takes "
-            f"{_size(checkpoint)}{state}. Free space, or choose another folder for the run (--out){without if saves else ''}"
+            f"trainer '{name}': {in_words(free)} are free in {job.work}, and the run would write {in_words(needed)} there: the checkpoint "
+            f"takes {in_words(checkpoint)}{state}. Free space, or choose another folder for the run (--out){without if saves else ''}"
         )
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     largest = max(min(checkpoint, 50 * 10**9), save if saves else 0)  # transformers begins another file there
     if limit not in (resource.RLIM_INFINITY, -1) and largest > limit:
         raise AyaError(
-            f"trainer '{name}': no file may be larger than {_size(limit)} here (ulimit -f), and the run would write one of "
-            f"{_size(largest)}; raise the limit"
+            f"trainer '{name}': no file may be larger than {in_words(limit)} here (ulimit -f), and the run would write one of "
+            f"{in_words(largest)}; raise the limit"
         )
 
 
 def checkpoint_bytes(job: TrainingJob, settings: LoopSettings, module: nn.Module) -> int:
     """About how large the weights of the written checkpoint are."""
     if settings.lora and settings.lora.save == "adapter":
-        return 4 * _trained(module)
+        return 4 * trained_numbers(module)
     width = stored_dtype(job.start).itemsize if job.start else torch.float32.itemsize
     return width * sum(parameter.numel() for parameter in module.parameters())
 
 
 def save_bytes(settings: LoopSettings, module: nn.Module) -> int:
     """About how large a save of the training state is: the trained weights in float32, their moments, and other copies of them."""
-    moments = {"adamw": 8, "adamw-8bit": 2}[settings.optimizer]
     copies = (settings.ema is not None) + (settings.validation.keep == "best")
-    return (4 + moments + 4 * copies) * _trained(module)
-
-
-def _trained(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-
-
-def _size(bytes: int) -> str:
-    return f"{bytes / GIB:.1f} GiB" if bytes >= GIB / 10 else f"{bytes / 2**20:.1f} MiB"
+    return (4 + moment_bytes(settings) + 4 * copies) * trained_numbers(module)

@@ -15,8 +15,7 @@ from aya_core.api import AyaError, TrainingJob
 from aya_plugins.modeling.memory import is_out_of_memory
 from aya_plugins.modeling.rows import Ints
 from aya_plugins.trainers.runtime.settings import LoopSettings
-
-GIB = 2**30
+from aya_plugins.trainers.runtime.sizes import in_words, moment_bytes, trained_numbers, weight_bytes
 
 NO_DIFFERENCE = "`batch_rows` makes no difference: a step is added up from forward passes"
 
@@ -91,14 +90,14 @@ def _of_the_pass(settings: LoopSettings, now: Pass | None) -> Iterator[str]:
 
 def _of_the_state(settings: LoopSettings, module: nn.Module | None) -> Iterator[str]:
     """What makes weights, gradients and moments smaller."""
-    size = _trained(module)
+    size = 0 if module is None else trained_numbers(module)
     if settings.lora is None:
-        left = f", which leaves about {_size(_weights(module))} of them" if size else ""
+        left = "" if module is None else f", which leaves about {in_words(weight_bytes(module))} of them"
         yield f"`lora: {{rank: 16}}`{left}"
         if settings.optimizer == "adamw":
-            yield f"`optimizer: adamw-8bit`{f', {_size(6 * size)} less' if size else ''}"
+            yield f"`optimizer: adamw-8bit`{f', {in_words(6 * size)} less' if size else ''}"
     if settings.ema is not None:
-        yield f"`ema: null`{f', {_size(4 * size)} less' if size else ''}"
+        yield f"`ema: null`{f', {in_words(4 * size)} less' if size else ''}"
     if torch.cuda.is_available() and settings.launch.profile in ("single", "multi-gpu"):
         yield "`launch: {profile: fsdp2}` on several GPUs, which share it"
 
@@ -106,23 +105,9 @@ def _of_the_state(settings: LoopSettings, module: nn.Module | None) -> Iterator[
 def _holds(settings: LoopSettings, module: nn.Module | None) -> str:
     if module is None:
         return ""
-    moments = {"adamw": 8, "adamw-8bit": 2}[settings.optimizer]
-    held = _weights(module) + (4 + moments + (4 if settings.ema is not None else 0)) * _trained(module)
-    return f" (weights, gradients and moments take {_size(held)})"
-
-
-def _weights(module: nn.Module | None) -> int:
-    parameters: Any = () if module is None else module.parameters()
-    return sum(parameter.numel() * parameter.element_size() for parameter in parameters)
-
-
-def _trained(module: nn.Module | None) -> int:
-    parameters: Any = () if module is None else module.parameters()
-    return sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
-
-
-def _size(bytes: int) -> str:
-    return f"{bytes / GIB:.1f} GiB" if bytes >= GIB / 10 else f"{bytes / 2**20:.2g} MiB"
+    beside = 4 + moment_bytes(settings) + (4 if settings.ema is not None else 0)
+    held = weight_bytes(module) + beside * trained_numbers(module)
+    return f" (weights, gradients and moments take {in_words(held)})"
 
 
 Trains = TypeVar("Trains", bound=Callable[[Any, TrainingJob], Mapping[str, float]])
