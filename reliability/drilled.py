@@ -18,9 +18,9 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from power_cut import CHANGES, Disk
 
@@ -120,9 +120,8 @@ class ForkedWorker(subprocess.Popen[bytes]):
 def _become(
     words: Sequence[str], prepare: Callable[[], Any] | None, environment: Mapping[str, str] | None, kept: Sequence[int],
     files: Mapping[int, int],
-) -> NoReturn:  # fmt: skip
-    code = 1
-    try:
+) -> None:  # fmt: skip
+    with _as_process():
         os.setsid()
         for number, file in files.items():
             if file != -1:
@@ -140,6 +139,14 @@ def _become(
             prepare()
         sys.argv = list(words)
         importlib.import_module(words[0]).main()
+
+
+@contextmanager
+def _as_process() -> Iterator[None]:
+    """End this process, a fork, when the block ends, with the code that a Python program ends with."""
+    code = 1
+    try:
+        yield
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
@@ -161,8 +168,7 @@ class Command:
         self.started = time.monotonic()
         self.pid = os.fork()
         if self.pid == 0:
-            code = 1
-            try:
+            with _as_process():
                 os.setsid()
                 os.chdir(cwd)
                 recorder.listener.close()
@@ -174,15 +180,6 @@ class Command:
                 vars(subprocess)["Popen"] = ForkedWorker  # which the worker is started by
                 sys.argv = ["aya", *map(str, words)]
                 cli.main()
-                code = 0
-            except SystemExit as end:
-                code = end.code if isinstance(end.code, int) else 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
 
     def watch(self, seconds: float, *, stop_at: int | None = None) -> bool:
         """Answer the command's events until it ends or the time is over. Returns whether the event to stop at has come."""
