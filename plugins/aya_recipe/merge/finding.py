@@ -17,13 +17,11 @@ def find_model(model: ModelSpec, config: Path) -> MergeInput:
 
 def find_folder(path: str, config: Path) -> Path:
     """Where a model of a configuration lies: a folder, or those of a hub id's files. Raises RecipeError where there is neither."""
-    if "\0" in path:
-        raise RecipeError(f"{config}: no folder {path!r:.200}: no file has a null byte in its name")
-    folder = merging.checkpoint_folder(str(config.parent / Path(path).expanduser()))
+    folder = _folder(path, config)
     if folder.is_dir():
         return folder
     bare, at, revision = path.rpartition("@")
-    if at and (without := merging.checkpoint_folder(str(config.parent / Path(bare).expanduser()))).is_dir():
+    if at and (without := _folder(bare, config)).is_dir():
         say(f"{config}: '{path}' is the folder {without}; a folder has no revisions, '{revision}' is ignored", err=True)
         return without
     if path.startswith((".", "~")) or hub_model(path, without_owner=True) is None:
@@ -31,3 +29,12 @@ def find_folder(path: str, config: Path) -> Path:
             f"{config}: no folder {folder}; expected a checkpoint there, or a hub id: owner/name or owner/name@revision"
         )
     return model_folder(path, without_owner=True)
+
+
+def _folder(path: str, config: Path) -> Path:
+    try:
+        return merging.checkpoint_folder(str(config.parent / Path(path).expanduser()))
+    except (RuntimeError, ValueError) as error:  # the home of a user whom nobody knows; a null byte
+        raise RecipeError(
+            f"{config}: {path!r:.200}: no path can be this ({error}); expected that of a folder"
+        ) from None

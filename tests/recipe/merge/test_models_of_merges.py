@@ -88,6 +88,7 @@ def test_a_folder_has_no_revisions(merged, tmp_path):
     assert "a folder has no revisions, 'main' is ignored" in said
 
 
-def test_a_name_with_a_null_byte_is_no_folder(merged):
-    with pytest.raises(RecipeError, match="null byte"):
-        merged(r'"./a\0b"')
+@pytest.mark.parametrize("model", [r'"./a\0b"', '"~nosuchuser/model"', '"~nosuchuser/model@v2"'])
+def test_what_can_be_no_path_is_told(model, merged):
+    with pytest.raises(RecipeError, match="no path can be this"):
+        merged(model)
