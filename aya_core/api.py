@@ -29,6 +29,7 @@ from aya_core.contract.artifacts import (
     RowsWriter as RowsWriter,
     content_of as content_of,
     count_rows as count_rows,
+    read_batches as read_batches,
     read_rows as read_rows,
     stable_hash as stable_hash,
     write_rows as write_rows,
@@ -192,6 +193,7 @@ from aya_core.contract.records import (
     Verdict as Verdict,
     assistant_turn as assistant_turn,
     normalize as normalize,
+    says_the_same as says_the_same,
     user_prompt as user_prompt,
 )
 from aya_core.contract.reports import (

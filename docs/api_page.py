@@ -154,10 +154,10 @@ API = (
         "What travels between stages, as Parquet with the columns that `datasets` and TRL read.",
         [
             "Prompt", "Message", "assistant_turn", "NO_MORE", "CUT", "user_prompt", "prompt_of", "Demonstration", "Preference",
-            "Completion", "Judged", "Columns", "read_rows", "write_rows", "RowsWriter", "ROW_GROUP", "count_rows",
+            "Completion", "Judged", "Columns", "read_rows", "read_batches", "write_rows", "RowsWriter", "ROW_GROUP", "count_rows",
             "LANGUAGES", "UNKNOWN_LANGUAGE",
             "check_language", "find_language", "counts_as", "is_edition", "plain_language", "language_name",
-            "normalize", "IdSet", "temporary_database",
+            "normalize", "says_the_same", "IdSet", "temporary_database",
         ],
     ),
     Group(

@@ -182,6 +182,8 @@ def counts_as(code: str, languages: Collection[str]) -> str | None:
     The language itself goes first; simplified Chinese is zh and zh-Hans alike. An edition that is not named counts as its language:
     zh-Hant as zh, pt-BR as pt.
     """
+    if code in languages:  # as nearly always
+        return code
     return next((one for one in _readings(code) if one in languages), None)
 
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, ClassVar, Literal, NotRequired, Self, TypeAlias, TypedDict
 
 LANGUAGES = (
@@ -117,12 +117,12 @@ class Prompt(Columns):
     @property
     def is_rare(self) -> bool:
         """Whether it has tools, or a turn of more than text."""
-        return self.tools is not None or any("more" in turn for turn in self.messages)
+        return self.tools is not None or _has_more(self.messages)
 
     @property
     def more(self) -> str:
         """What it holds beside text, by name and for messages; empty where that is nothing."""
-        if self.tools is None and not any("more" in turn or turn["role"] == "tool" for turn in self.messages):
+        if self.tools is None and not _has_more(self.messages) and "tool" not in map(_role, self.messages):
             return ""  # as nearly always
         names = dict.fromkeys(name for turn in self.messages for name in turn.get("more", NO_MORE))
         names |= {f"turns of the role {turn['role']}": None for turn in self.messages if turn["role"] == "tool"}
@@ -294,6 +294,16 @@ def normalize(text: str) -> str:
     return " ".join(text.split())
 
 
+def says_the_same(text: str, other: str) -> bool:
+    """Whether two answers have the same words in the same order, whatever the white space."""
+    if text == other:
+        return True
+    return text.split(None, FIRST)[:FIRST] == other.split(None, FIRST)[:FIRST] and text.split() == other.split()
+
+
+FIRST = 8
+"""Words by which most unlike answers are told apart already."""
+
 BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 """White space, and what nobody sees either, as a zero-width space."""
 
@@ -396,8 +406,8 @@ class Judged(Columns):
     @classmethod
     def from_values(cls, *values: Any) -> Judged:
         """Read back what `to_values` gave."""
-        *completion, score, status, reason, details = values
-        return cls(Completion(*completion), Verdict(score, status, reason, json.loads(details) if details else {}))
+        score, status, reason, details = values[-4:]
+        return cls(Completion(*values[:-4]), Verdict(score, status, reason, json.loads(details) if details else {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -473,9 +483,19 @@ def assistant_turn(text: str, more: Mapping[str, Any] = NO_MORE) -> Message:
     return turn
 
 
+_role = itemgetter("role")
+
+
+def _has_more(turns: Sequence[Any]) -> bool:
+    for turn in turns:  # noqa: SIM110 (asked of every row several times, and `any` takes four times as long)
+        if "more" in turn:
+            return True
+    return False
+
+
 def _written(turns: Sequence[Message]) -> Sequence[Any]:
     """Turns as files have them: what they hold beside their text is JSON, as each may hold something else."""
-    if not any("more" in turn for turn in turns):
+    if not _has_more(turns):
         return turns
     return [
         {**turn, "more": json.dumps(turn["more"], ensure_ascii=False, sort_keys=True)} if "more" in turn else turn
@@ -485,7 +505,7 @@ def _written(turns: Sequence[Message]) -> Sequence[Any]:
 
 def _read(turns: Sequence[Any]) -> tuple[Message, ...]:
     """Read back what `_written` gave."""
-    if not any("more" in turn for turn in turns):
+    if not _has_more(turns):
         return tuple(turns)
     found = []
     for turn in turns:

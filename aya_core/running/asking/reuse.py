@@ -100,7 +100,7 @@ class RowJournal:
         self._journal = Journal(path)
         self._record = record
         self._started = time.monotonic()
-        self._waiting: list[tuple[int, Any]] = []
+        self._waiting: list[tuple[int, Sequence[Any]]] = []
 
     def read(self) -> dict[int, Sequence[Any]]:
         """The rows of each item written so far."""
@@ -129,9 +129,9 @@ class RowJournal:
 
     def write(self, key: int, rows: Sequence[Any]) -> None:
         """Add an item. It survives a kill of the process as soon as this returns, half a second into the chunk."""
-        self._waiting.append((key, [row.to_values() for row in rows]))
+        self._waiting.append((key, rows))
         if time.monotonic() - self._started >= PATIENCE_SECONDS:
-            self._journal.write(self._waiting)
+            self._journal.write((key, [row.to_values() for row in rows]) for key, rows in self._waiting)
             self._waiting.clear()
 
     def close(self) -> None:

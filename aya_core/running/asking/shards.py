@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -22,6 +23,7 @@ from aya_core.contract.artifacts import count_rows, write_rows
 from aya_core.contract.durable import DAMAGED, PARTIAL, make_folder, set_aside, write_file, writing_file
 from aya_core.contract.errors import DamageError
 from aya_core.running.asking.asked import Asked
+from aya_core.running.asking.behind import Behind
 from aya_core.running.asking.reuse import ReusableRows, RowJournal, SealedShards, journal_file, with_key
 from aya_core.running.work import Work
 
@@ -92,9 +94,10 @@ def fill_shards(
     for unfinished in folder.glob(f".*{PARTIAL}"):
         unfinished.unlink()
     asking.asked.write(work.scratch)
-    filling = _Filling(work, asking, subfolder, total)
-    for index, items in enumerate(_at_least_one(chunks)):
-        filling.fill(folder / f"rows-{index:08d}.parquet", items)
+    with Behind() as behind:
+        filling = _Filling(work, asking, subfolder, total, behind)
+        for index, items in enumerate(_at_least_one(chunks)):
+            filling.fill(folder / f"rows-{index:08d}.parquet", items)
     return filling.end()
 
 
@@ -112,10 +115,11 @@ def _at_least_one(chunks: Iterable[Sequence[Item]]) -> Iterator[Sequence[Item]]:
 
 
 class _Filling(Generic[Item, Row]):
-    """Fills one shard after the other, and counts what comes of it."""
+    """Fills one shard after the other, and counts what comes of it. A shard is written while the next chunk is asked about."""
 
-    def __init__(self, work: Work, asking: Asking[Item, Row], subfolder: str, total: int) -> None:
+    def __init__(self, work: Work, asking: Asking[Item, Row], subfolder: str, total: int, behind: Behind) -> None:
         self.work = work
+        self.behind = behind
         self.asking = asking
         self.subfolder = subfolder
         self.sealed = SealedShards.of(work.partial, subfolder)
@@ -129,10 +133,11 @@ class _Filling(Generic[Item, Row]):
         """Make a shard, unless a killed run left it whole."""
         if shard.exists():
             self._set_aside_if_damaged(shard)
-        if not shard.exists():
+        if shard.exists():
+            self.behind.do(partial(self._count, shard))
+        else:
             self._make(shard, items)
         self.filled.items += len(items)
-        self.filled.rows += count_rows(shard)
         self.clock.finished(len(items))
 
     def end(self) -> Filled:
@@ -168,14 +173,20 @@ class _Filling(Generic[Item, Row]):
                 self.clock.tick(sum(map(self.asking.tokens, rows)))
             journal.close()
         self.asking.made(shard.stem)
-        found = {**incomplete, **found}
+        self.filled.taken += len(taken)
+        self.behind.do(partial(self._write, shard, keys, {**incomplete, **found}, journal))
+
+    def _count(self, shard: Path) -> None:
+        self.filled.rows += count_rows(shard)
+
+    def _write(self, shard: Path, keys: Sequence[int], found: Mapping[int, Sequence[Any]], journal: RowJournal) -> None:
+        """Write a shard; until it is whole the journal holds its rows."""
         record = with_key(self.asking.record)
         rows_of = (record(row, key) for key in keys for row in found.get(key, ()))
-        with writing_file(shard) as partial:
-            write_rows(partial.parent, record, rows_of, partial.name)
-            self.sealed.seal(shard.name, partial)
+        with writing_file(shard) as unfinished:
+            self.filled.rows += write_rows(unfinished.parent, record, rows_of, unfinished.name)
+            self.sealed.seal(shard.name, unfinished)
         journal.remove()
-        self.filled.taken += len(taken)
 
 
 class _Clock:

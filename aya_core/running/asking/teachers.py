@@ -93,13 +93,15 @@ class Lookahead(Generic[Row]):
         self._rows = rows
         self._prompt_id = prompt_id
         self._next = next(rows, None)
+        self._next_id = None if self._next is None else prompt_id(self._next)
 
     def take(self, id: str) -> list[Row]:
         """The rows of this prompt; none if the next rows are another's."""
         taken: list[Row] = []
-        while self._next is not None and self._prompt_id(self._next) == id:
+        while self._next is not None and self._next_id == id:
             taken.append(self._next)
             self._next = next(self._rows, None)
+            self._next_id = None if self._next is None else self._prompt_id(self._next)
         return taken
 
     def check_done(self) -> None:

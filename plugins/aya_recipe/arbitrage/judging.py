@@ -31,6 +31,7 @@ from aya_core.api import (
     damaged,
     fill_shards,
     kept,
+    read_batches,
     read_rows,
     stable_hash,
 )
@@ -75,7 +76,7 @@ def judge(work: Work) -> Mapping[str, Any]:
     cases = answer_by_answer(read_cases(work)) if strategy.pointwise else read_cases(work)
     asking = Asking(Judged, key_of, lambda cases: judged(arbiter, cases, "the arbiter"), asked, stands=is_no_failure)
     filled = fill_shards(work, asking, chunked(cases, CHUNK_CASES))
-    counts: Counter[str] = Counter(row.status for row in read_rows(work.out, _Status))
+    counts = _statuses(work)
     if filled.rows and not counts["scored"]:
         raise _nothing_scored(work, counts)
     return {
@@ -138,6 +139,17 @@ def judged(arbiter: Arbiter, cases: Sequence[Case], who: str) -> Iterator[tuple[
     """Yield the place of each case with an arbiter's verdicts on its candidates. who: judges, for messages."""
     for place, (case, verdicts) in enumerate(zip(cases, checked_verdicts(arbiter, cases, who), strict=True)):
         yield place, [Judged(*pair) for pair in zip(case.candidates, verdicts, strict=True)]
+
+
+def _statuses(work: Work) -> Counter[str]:
+    """How many verdicts there are of each status."""
+    import pyarrow.compute
+
+    counts: Counter[str] = Counter()
+    for verdicts in read_batches(work.out, _Status):  # whole columns: row by row it takes a twentieth of the step
+        for counted in pyarrow.compute.value_counts(verdicts.column("status")).to_pylist():
+            counts[counted["values"]] += counted["counts"]
+    return counts
 
 
 def _nothing_scored(work: Work, counts: Counter[str]) -> DataError:

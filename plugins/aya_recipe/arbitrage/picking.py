@@ -22,6 +22,7 @@ from aya_core.api import (
     Work,
     normalize,
     read_rows,
+    says_the_same,
     stable_hash,
     write_rows,
 )
@@ -268,7 +269,7 @@ def _refused(work: Work) -> frozenset[str]:
 def _fault(answer: Completion, refused: frozenset[str]) -> str | None:
     """Why an answer is not taken whatever its score; None for one that may be."""
     if answer.finish_reason in refused:
-        return {"length": "cut"}.get(answer.finish_reason, answer.finish_reason)
+        return "cut" if answer.finish_reason == "length" else answer.finish_reason
     return "empty" if answer.is_empty else None
 
 
@@ -299,9 +300,10 @@ def _why_none(judged: Sequence[Judged], refused: frozenset[str]) -> str:
 def eligible(prompt: Prompt, judged: Sequence[Judged], refused: frozenset[str] = NOT_WHOLE) -> list[Judged]:
     """The scored answers that may be taken, best first; ties in an order that favors no teacher. refused: how those ended that may not."""
     scored = [row for row in judged if row.verdict.status == "scored" and _fault(row.completion, refused) is None]
-    counts = Counter(map(_score, scored))
-    if len(counts) == len(scored):
+    scores = [_score(row) for row in scored]
+    if len(set(scores)) == len(scored):
         return sorted(scored, key=_score, reverse=True)
+    counts = Counter(scores)
 
     def lot(row: Judged) -> str:
         return stable_hash([prompt.id, *_which(row)]) if counts[_score(row)] > 1 else ""
@@ -313,16 +315,17 @@ def pair(
     ranked: Sequence[Judged], rule: str, min_margin: float, seed: Any, *, alike: float | None = None, ties: str = "draw"
 ) -> list[tuple[Judged, Judged]] | str:  # fmt: skip
     """Pair the answers of a prompt by a rule of `pick.rejected`, or say why that cannot be done. ranked: best first."""
-    texts = [normalize(row.completion.text) for row in ranked]
-    if all(text == texts[0] for text in texts):
+    texts = [row.completion.text for row in ranked]
+    if all(says_the_same(text, texts[0]) for text in texts):
         return "all answers equal"
     if ties == "drop" and _is_tied(ranked):
         return "tied for best"
+    scores = [_score(row) for row in ranked]
     found = [
         (ranked[better], ranked[worse])
         for better in range(len(ranked) - 1 if rule == "all" else 1)
         for worse in range(better + 1, len(ranked))
-        if _score(ranked[better]) - _score(ranked[worse]) > min_margin and texts[better] != texts[worse]
+        if scores[better] - scores[worse] > min_margin and not says_the_same(texts[better], texts[worse])
     ]
     if not found:
         return "margin too small"

@@ -74,21 +74,20 @@ def route(work: Work) -> Mapping[str, Any]:
     """Ask the router about every prompt; a teacher is never sent a language that it is not asked in, nor beyond its limit."""
     pool = Pool(work.setting("teachers"))
     limits: Mapping[str, int | None] = work.setting("limits")
-    router = work.strategy("router").build() if "router" in work.node.settings else None
     prompts = unrouted = 0
     routed: dict[str, Counter[str]] = {name: Counter() for name in pool}
     with ExitStack() as stack:
         files = {
             name: stack.enter_context(RowsWriter(work.out / route_file(name), Route)) for name in pool
         }  # one for each teacher, so that one who joins the pool moves no other
-        for chunk in chunked(read_rows(work.inputs["prompts"], Prompt), ROW_GROUP):
-            for prompt, teachers in zip(chunk, _routes(router, chunk, pool, work.node.seed), strict=True):
-                asked = [name for name in teachers if name in pool.speaking(prompt.language)]
+        for routes, named in _routes(work, pool):
+            prompts += len(routes)
+            for route, teachers in zip(routes, named, strict=True):
+                asked = [name for name in teachers if name in pool.speaking(route.language)]
                 unrouted += not asked
                 for name in asked:
-                    files[name].write(Route(prompt.id, prompt.language))
-                    routed[name][prompt.language] += 1
-            prompts += len(chunk)
+                    files[name].write(route)
+                    routed[name][route.language] += 1
     was_limited = False
     for name in pool:
         if (limit := limits.get(name)) is not None and files[name].count > limit:
@@ -102,9 +101,19 @@ def route(work: Work) -> Mapping[str, Any]:
     return {"prompts": prompts, "unrouted": unrouted, "routed": by_language}
 
 
-def _routes(router: Router | None, prompts: Sequence[Prompt], pool: Pool, seed: int) -> Sequence[Sequence[str]]:
-    if router is None:
-        return [list(pool)] * len(prompts)
+def _routes(work: Work, pool: Pool) -> Iterator[tuple[Sequence[Route], Sequence[Sequence[str]]]]:
+    """Prompts, some at a time, with the teachers that are named for each: without a router, which may look at them, all."""
+    prompts = work.inputs["prompts"]
+    if "router" not in work.node.settings:
+        for routes in chunked(read_rows(prompts, Route), ROW_GROUP):
+            yield routes, [list(pool)] * len(routes)
+        return
+    router = work.strategy("router").build()
+    for chunk in chunked(read_rows(prompts, Prompt), ROW_GROUP):
+        yield [Route(prompt.id, prompt.language) for prompt in chunk], _named(router, chunk, pool, work.node.seed)
+
+
+def _named(router: Router, prompts: Sequence[Prompt], pool: Pool, seed: int) -> Sequence[Sequence[str]]:
     named = list(router.route(prompts, pool, seed))
     if len(named) != len(prompts):
         raise PluginError(f"the router named teachers for {len(named)} of {len(prompts)} prompts; expected each")

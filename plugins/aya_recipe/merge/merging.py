@@ -37,6 +37,7 @@ from aya_core.api import (
     hub_model,
     nested,
 )
+from aya_recipe.merge.written import write_merge
 
 
 class MakesOneOfSeveral(Stage):
@@ -208,6 +209,7 @@ def merge(work: Work) -> Mapping[str, Any]:
     """Run one merge."""
     weights = dict(zip(work.setting("models"), work.setting("weights"), strict=True))
     (account,) = run_all(work.registry, [(work.strategy("merge"), job(work, work.out, weights))])
+    write_merge(work, work.out, work.setting("merge"), weights)
     return account
 
 

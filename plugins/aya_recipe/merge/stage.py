@@ -20,7 +20,9 @@ class MergeStage(merging.MakesOneOfSeveral):
     """Make one checkpoint of several."""
 
     actions: ClassVar[Mapping[str, Action]] = {
-        "merge": Action(merging.merge, version=2),  # 2: config.json unties heads that differ, cards name hub ids alone
+        "merge": Action(
+            merging.merge, version=3
+        ),  # 2: config.json unties heads that differ, cards name hub ids; 3: merge.yaml
         "check-merge": Action(merging.check_merge),
     }
 

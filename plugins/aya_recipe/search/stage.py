@@ -37,7 +37,7 @@ class SearchStage(merging.MakesOneOfSeveral):
 
     actions: ClassVar[Mapping[str, Action]] = {
         "hold-apart": Action(refusals.hold_apart),
-        "search": Action(search.search),
+        "search": Action(search.search, version=2),  # 2: merge.yaml
     }
 
     over: Over = Field(

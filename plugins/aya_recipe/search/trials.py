@@ -36,6 +36,7 @@ from aya_core.api import (
 )
 from aya_recipe.evaluate import evaluation, replying
 from aya_recipe.merge import merging
+from aya_recipe.merge.written import write_merge
 from aya_recipe.numbers import statistics
 from aya_recipe.search.searching import Candidate, Tried
 
@@ -138,6 +139,8 @@ class MergeTrials:
         not flushed to disk, as all but one are deleted."""
         if best.number not in self._made:
             self._merge([best])
+        settings = {**self._work.setting("merge"), **best.settings}
+        write_merge(self._work, self._checkpoint(best), settings, self._weights(best))
         self._work.out.rmdir()
         rename(self._checkpoint(best), self._work.out)
 
@@ -159,8 +162,10 @@ class MergeTrials:
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()
         scratch.mkdir(parents=True)
-        weights = {name: candidate.weights.get(name, 1.0) for name in self._models}
-        return merging.job(self._work, out, weights, scratch)
+        return merging.job(self._work, out, self._weights(candidate), scratch)
+
+    def _weights(self, candidate: Candidate) -> dict[str, Any]:
+        return {name: candidate.weights.get(name, 1.0) for name in self._models}
 
     def _evaluate(self, candidate: Candidate) -> list[RowScore]:
         loaded: list[Teacher] = []

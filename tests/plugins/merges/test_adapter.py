@@ -231,7 +231,9 @@ def test_square_conv1d_weights_are_known_by_their_neighbors(tmp_path):
 
 def test_the_base_is_read_from_the_config(tmp_path):
     write(tmp_path, SMALL, base_model_name_or_path="some/model")
-    assert adapter_base(tmp_path) == "some/model"
+    assert adapter_base(tmp_path) == ("some/model", None)
+    edit(tmp_path, revision="v2")
+    assert adapter_base(tmp_path) == ("some/model", "v2")
     edit(tmp_path, base_model_name_or_path=None)
     with pytest.raises(DataError, match="name the model that the adapter is for"):
         adapter_base(tmp_path)

@@ -83,8 +83,8 @@ class TestRefusals:
 
     def test_an_adapter_whose_base_is_elsewhere(self, three, out):
         (three[2] / "config.json").unlink()
-        (three[2] / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "some/model"}))
-        self.refused(three[1:], out, "an adapter of 'some/model', which is no folder here")
+        (three[2] / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "../some/model"}))
+        self.refused(three[1:], out, "an adapter of '../some/model', which is no folder here and no model of the hub")
 
     def test_a_folder_that_is_no_checkpoint(self, three, out, tmp_path):
         self.refused([three[0], tmp_path / "nowhere"], out, "nowhere: no config.json")

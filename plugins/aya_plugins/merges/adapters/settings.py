@@ -61,14 +61,15 @@ class LoraSettings(Settings):
         return alpha / math.sqrt(rank) if self.use_rslora else alpha / rank
 
 
-def adapter_base(folder: Path) -> str:
-    """Name the model that an adapter is for, as its config does. Raises DataError where it does not."""
-    base = _read(folder).get("base_model_name_or_path")
+def adapter_base(folder: Path) -> tuple[str, str | None]:
+    """Name the model that an adapter is for, and its revision on the hub, as its config does. Raises DataError where it does not."""
+    config = _read(folder)
+    base, revision = config.get("base_model_name_or_path"), config.get("revision")
     if not isinstance(base, str) or not base:
         raise DataError(
             f"{folder / CONFIG}: 'base_model_name_or_path' is missing; name the model that the adapter is for beside it"
         )
-    return base
+    return base, revision if isinstance(revision, str) and revision else None
 
 
 def lora_settings(folder: Path) -> LoraSettings:

@@ -33,6 +33,39 @@ def copy_companions(donor: Path, out: Path, config: Mapping[str, Any], *, tokeni
     return copied
 
 
+def unlike_companions(models: Sequence[tuple[str, Path]], donor: str, *, tokenizer: bool) -> list[str]:
+    """Say which files beside the weights differ between models, and so are those of the donor alone, or of nobody.
+
+    models: names and folders, the donor's among them. tokenizer: as for `copy_companions`. JSON is compared by what it says.
+    """
+    patterns = ("*processor_config.json", "*.py", *(("generation_config.json",) if tokenizer else ()))
+    found: dict[str, dict[str, Any]] = {}
+    for model, folder in models:
+        for path in sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}):
+            found.setdefault(path.name, {})[model] = _said(path)
+    notes = []
+    for name, by_model in sorted(found.items()):
+        if donor not in by_model:
+            notes.append(f"{name} of {', '.join(by_model)} does not come along: {donor}, whose files do, has none")
+        elif unlike := [model for model, said in by_model.items() if said != by_model[donor]]:
+            notes.append(f"{name} is that of {donor}; of {', '.join(unlike)} it is another")
+    return notes
+
+
+def _said(path: Path) -> Any:
+    data = path.read_bytes()
+    if path.suffix != ".json":
+        return data
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError):
+        return data
+    return {key: value for key, value in said.items() if key not in _LEFTOVERS} if isinstance(said, dict) else said
+
+
+_LEFTOVERS = ("transformers_version", "_from_model_config")
+
+
 class Descent(NamedTuple):
     """Where a merge comes from.
 

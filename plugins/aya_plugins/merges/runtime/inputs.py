@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from aya_core.api import DataError, MergeInput
+from aya_core.api import DataError, MergeInput, hub_model, model_folder
 from aya_plugins.merges.adapters.adapter import Adapter, adapter_base, open_adapter
 from aya_plugins.merges.files.checkpoint import Checkpoint, content_hash, open_checkpoint
 from aya_plugins.merges.runtime.planning import Input
@@ -52,15 +52,20 @@ class Inputs:
 
 
 def with_base(given: MergeInput) -> MergeInput:
-    """Say what a model is made of: the folder of an adapter alone means its own base, adapted. Raises DataError."""
+    """Say what a model is made of: the folder of an adapter alone means its own base, adapted, be it a folder or a model of the hub.
+
+    Raises DataError where it is neither.
+    """
     adapter = given.folder
     if given.adapter or (adapter / "config.json").is_file() or not (adapter / "adapter_config.json").is_file():
         return given
-    named = adapter_base(adapter)
+    named, revision = adapter_base(adapter)
     base = (adapter / named).resolve()
+    if not base.is_dir() and hub_model(named, without_owner=True) is not None:
+        base = model_folder(f"{named}@{revision}" if revision else named, without_owner=True)
     if not base.is_dir():
         raise DataError(
-            f"{adapter}: an adapter of '{named}', which is no folder here; name the folder of that model with it "
+            f"{adapter}: an adapter of '{named}', which is no folder here and no model of the hub; name the folder of that model with it "
             "(in a merge configuration as model+adapter), or set base_model_name_or_path in its adapter_config.json"
         )
     return MergeInput(given.name, base, adapter)

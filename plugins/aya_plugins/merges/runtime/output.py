@@ -26,7 +26,7 @@ from aya_core.api import (
 from aya_plugins.merges.configs.changed import stored_in
 from aya_plugins.merges.files.checkpoint import FLOATS
 from aya_plugins.merges.files.sources import Source
-from aya_plugins.merges.runtime.companions import copy_companions, descent_of, model_card
+from aya_plugins.merges.runtime.companions import copy_companions, descent_of, model_card, unlike_companions
 from aya_plugins.merges.runtime.inputs import Inputs
 from aya_plugins.merges.runtime.planning import Input, MergedTensor, MergePlan, plan_merge
 from aya_plugins.merges.runtime.shards import Shards, no_space
@@ -144,6 +144,7 @@ class Output:
         ]
         found = {line.dtype for line in lines}
         constant = self.job.weights.constant
+        folders = [(input.name, input.folder) for input in self.inputs]
         return {
             "tensors": len(lines),
             "parameters": sum(line.entry.values for line in lines),
@@ -160,7 +161,12 @@ class Output:
                 }
                 for input in self._models
             ],
-            "notes": [*self.plan.notes, *(self.tokens.notes if self.tokens else ()), *_adapter_notes(self.inputs)],
+            "notes": [
+                *self.plan.notes,
+                *(self.tokens.notes if self.tokens else ()),
+                *_adapter_notes(self.inputs),
+                *unlike_companions(folders, self.donor.name, tokenizer=self.tokens is None),
+            ],
             "base": self.inputs[-1].name if self.job.base else None,
             "base_content": inputs.content(self.inputs[-1]) if self.job.base else None,
         }

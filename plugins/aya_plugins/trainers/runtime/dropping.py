@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy
 from numpy.typing import NDArray
 
-from aya_core.api import DataError, Preference, normalize
+from aya_core.api import DataError, Preference, says_the_same
 from aya_plugins.modeling.chat import REWRITTEN
 from aya_plugins.modeling.rows import Encoded, Ints
 
@@ -78,7 +78,7 @@ def why_not_pairs(encoded: Encoded, rows: Sequence[Preference]) -> Reasons:
 
 def _are_equal(row: Preference) -> bool:
     """Whether both answers say the same."""
-    return normalize(row.chosen or "") == normalize(row.rejected or "") and row.chosen_more == row.rejected_more
+    return says_the_same(row.chosen or "", row.rejected or "") and row.chosen_more == row.rejected_more
 
 
 def kept(reasons: Reasons, where: Path, name: str) -> Ints:
