@@ -70,7 +70,7 @@ from aya_core.contract.explain import SettingsError as SettingsError
 from aya_core.contract.hashes import file_hash as file_hash, named_by_hash as named_by_hash
 from aya_core.contract.id_set import IdSet as IdSet, temporary_database as temporary_database
 from aya_core.contract.journal import Journal as Journal
-from aya_core.contract.json_text import parse_json as parse_json
+from aya_core.contract.json_text import is_number as is_number, parse_json as parse_json
 from aya_core.contract.kinds import (
     AccountingDataset as AccountingDataset,
     AnyObjective as AnyObjective,

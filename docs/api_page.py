@@ -165,7 +165,7 @@ API = (
         "Rows as other people store them.",
         [
             "READERS", "Line", "json_lines", "json_array", "csv_lines", "parquet_lines", "arrow_lines", "is_saved", "saved_lines",
-            "splits_of", "opened", "opened_text", "ending_of", "stem_of", "COMPRESSED", "check_fetched", "parse_json",
+            "splits_of", "opened", "opened_text", "ending_of", "stem_of", "COMPRESSED", "check_fetched", "parse_json", "is_number",
         ],
     ),
     Group(

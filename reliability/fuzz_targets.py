@@ -11,6 +11,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -453,10 +454,10 @@ SERVER = {
 
 @contextlib.contextmanager
 def serving(replies: Sequence[Sequence[Any]]) -> Iterator[None]:
-    """Let a server give these replies, one after the other and again from the first; nobody waits for anything."""
-    from aya_plugins.teachers.runtime import openai_server
+    """Let a server give these replies, one after the other and again from the first; who would wait for it finds the clock put forward."""
+    from aya_plugins.teachers.runtime import openai_server, openai_servers, pace
 
-    count = 0
+    count, skipped = 0, 0.0
 
     async def post(self: Any, data: bytes, most: int) -> tuple[int, Mapping[str, str], bytes]:
         nonlocal count
@@ -470,15 +471,28 @@ def serving(replies: Sequence[Sequence[Any]]) -> Iterator[None]:
     async def sleep(seconds: float) -> None:
         return None
 
-    server, real_sleep = openai_server.Server, asyncio.sleep
-    real_post, real_models = server._post, server._models
+    async def wait_for(awaited: Any, seconds: float | None) -> Any:
+        nonlocal skipped
+        if seconds is None:
+            return await awaited
+        awaited.close()
+        skipped += seconds
+        raise TimeoutError
+
+    server, real_sleep, real_wait_for = openai_server.Server, asyncio.sleep, asyncio.wait_for
+    real_post, real_models, real_defaults = server._post, server._models, pace.Pace.__init__.__defaults__
     server._post, server._models = post, models  # type: ignore[method-assign]
-    asyncio.sleep = sleep  # type: ignore[assignment]
+    asyncio.sleep, asyncio.wait_for = sleep, wait_for  # type: ignore[assignment]
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + skipped)
+    pace.Pace.__init__.__defaults__ = (clock.monotonic,)
+    openai_servers.time = clock  # type: ignore[attr-defined]
     try:
         yield
     finally:
         server._post, server._models = real_post, real_models  # type: ignore[method-assign]
-        asyncio.sleep = real_sleep
+        asyncio.sleep, asyncio.wait_for = real_sleep, real_wait_for
+        pace.Pace.__init__.__defaults__ = real_defaults
+        openai_servers.time = time  # type: ignore[attr-defined]
 
 
 class Judges(Target):

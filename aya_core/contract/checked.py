@@ -118,9 +118,9 @@ def _checked_verdict(verdict: Verdict, case: Case, who: str) -> Verdict:
     try:
         details = {name: float(value) for name, value in verdict.details.items()} if verdict.details else {}
         score = None if verdict.score is None else float(verdict.score)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise PluginError(
-            f"{who} gave {verdict!r} on '{case.prompt.id}'; expected numbers as score and details"
+            f"{who} gave {verdict!r:.300} on '{case.prompt.id}'; expected numbers as score and details"
         ) from None
     if not all(map(math.isfinite, details.values())):
         raise PluginError(f"{who} gave the details {details} on '{case.prompt.id}'; expected finite numbers")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -22,6 +23,16 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:  # called from deep down
         raise ValueError(str(error)) from None
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of JSON or YAML is a finite number that a float can hold; true and false are none."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # of a whole number with more than 308 digits
+        return False
 
 
 def is_deep(text: str, start: int = 0, end: int | None = None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from aya_core.contract.errors import AyaError
+from aya_core.contract.json_text import is_number
 
 
 class Rule(NamedTuple):
@@ -215,9 +215,7 @@ def _written(rules: Sequence[Rule]) -> Any:
 
 def _numbers(written: Any) -> tuple[float, ...]:
     values = tuple(written) if isinstance(written, (list, tuple)) else (written,)
-    if not values or not all(
-        isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in values
-    ):
+    if not values or not all(map(is_number, values)):
         raise ValueError(
             f"got {written!r}; expected a finite number, a list of numbers (a gradient over the layers), a list of "
             "{filter, value} rules, or any of these by model"

@@ -13,7 +13,6 @@ These and the other forms in which rows lie around are read in `forms.py`. Every
 from __future__ import annotations
 
 import json
-import math
 import re
 import sys
 from collections import Counter
@@ -40,6 +39,7 @@ from aya_core.api import (
     Settings,
     check_language,
     find_language,
+    is_number,
     plain_language,
     stable_hash,
 )
@@ -347,6 +347,6 @@ def _score(line: Line, column: str | None) -> float | None:
     if column is None:
         return None
     value = look_up(line, column, ())
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if not is_number(value):
         raise DataError(f"{line.place}: the score is {value!r:.80}; expected a finite number")
     return float(value)

@@ -17,11 +17,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from aya_core.api import DataError, Line, Message, assistant_turn, did_you_mean
+from aya_core.api import DataError, Line, Message, assistant_turn, did_you_mean, is_number
 from aya_plugins.datasets.conversations import is_turns, listed, transcript, turns
 from aya_plugins.datasets.names import Columns
 
@@ -233,7 +232,7 @@ def _preference(line: Line, names: Columns, chosen: Any, rejected: Any) -> Found
         )
     asked = _whole(line, name, _asked(line, names), before, names)
     of = f"'{name}' and '{other}'{', their last turns' if before else ''}"
-    scored = next((pair for pair in SCORES if all(_is_number(line.row.get(one)) for one in pair)), None)
+    scored = next((pair for pair in SCORES if all(is_number(line.row.get(one)) for one in pair)), None)
     scores = None if scored is None else (float(line.row[scored[0]]), float(line.row[scored[1]]))
     more = "" if scored is None else f", scores from '{scored[0]}' and '{scored[1]}'"
     return Found(f"{asked.how}, answers from {of}{more}", asked.messages, (better, worse), scores)
@@ -270,10 +269,6 @@ def _rated(line: Line, names: Columns, rated: Sequence[Mapping[str, Any]]) -> Fo
 
 
 def _rating(line: Line, name: str, value: Any) -> float:
-    if not _is_number(value):
+    if not is_number(value):
         raise DataError(f"{line.place}: '{name}' of a completion is {value!r:.60}; expected a finite number for each")
     return float(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from aya_core.api import AyaError, MergeParameter, SettingsError, Strategy
+from aya_core.api import AyaError, MergeParameter, SettingsError, Strategy, is_number
 
 EXPECTED = (
     "expected `weights`, or {weights: simplex, density: [0.1, 1.0], ...}, with a lower and an upper bound by setting"
@@ -33,15 +33,11 @@ def _read(value: Any) -> Any:
 def _bounds(name: str, limits: Any) -> tuple[float, float] | None:
     if name == "weights" and limits in ("simplex", None):
         return None
-    if name != "weights" and isinstance(limits, (list, tuple)) and len(limits) == 2 and all(map(_is_number, limits)):
+    if name != "weights" and isinstance(limits, (list, tuple)) and len(limits) == 2 and all(map(is_number, limits)):
         low, high = map(float, limits)
         if low < high:
             return low, high
     raise SettingsError([((name,), f"got {limits!r}; {EXPECTED}")])
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 _SCHEMA = {

@@ -248,6 +248,13 @@ def _broken(path: Path, why: str) -> DataError:
     return DataError(f"{path}: not a whole safetensors file ({why}); fetch or save the checkpoint again")
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file can have
+        return False
+
+
 def _sharded_entries(folder: Path, index: Path, read: Callable[[Path], dict[str, Entry]]) -> dict[str, Entry]:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict):
@@ -260,7 +267,7 @@ def _sharded_entries(folder: Path, index: Path, read: Callable[[Path], dict[str,
     entries: dict[str, Entry] = {}
     for file in sorted(set(weight_map.values())):
         path = folder / file
-        if path.parent != folder or not path.is_file():
+        if path.parent != folder or not _is_file(path):
             raise DataError(f"{path}: a shard that {index.name} names is missing; fetch or save the checkpoint again")
         found = read(path)
         listed = {name for name, place in weight_map.items() if place == file}

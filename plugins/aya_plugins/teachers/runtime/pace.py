@@ -95,7 +95,11 @@ class Pace:
         if sent <= self._paused_at:  # it went before the others were told to wait: no more news than that
             self._paused_until = max(self._paused_until, now + (asked or 0.0))
             return
-        pause = max(asked or 0.0, 0.01) if asked is not None else min(LONGEST_PAUSE, FIRST_PAUSE * 2.0**self._pauses)
+        pause = (
+            max(asked or 0.0, 0.01)
+            if asked is not None
+            else min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._pauses, 64))
+        )
         self._pauses += 1
         self._learn(now + pause)
         self._paused_at, self._paused_until, self._next = now, now + pause, -math.inf
