@@ -66,7 +66,7 @@ def test_scored_answers_to_a_prompt_share_its_id_where_the_column_is_named(tmp_p
         read(apart, columns=Columns(score="score"))
 
 
-@pytest.mark.parametrize("score", ["good", None, True, float("nan")])
+@pytest.mark.parametrize("score", ["good", None, True, float("nan"), 10**400])
 def test_a_score_that_is_no_number_is_told_with_its_line(tmp_path: Path, score: Any):
     path = write(tmp_path / "g.jsonl", {**ROW, "completion": "üç", "score": score})
     with pytest.raises(DataError, match=r"g.jsonl:1: the score is .*; expected a finite number"):

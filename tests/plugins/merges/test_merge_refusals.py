@@ -93,6 +93,13 @@ class TestRefusals:
         (three[1] / "model.safetensors").unlink()
         self.refused(three, out, "no weights here")
 
+    def test_a_shard_of_a_name_that_no_file_can_have(self, three, write_model, random_tensors, out):
+        sharded = write_model("c", random_tensors(3), shards=3)
+        index = json.loads((sharded / "model.safetensors.index.json").read_text())
+        index["weight_map"]["model.norm.weight"] = "ab" * 200
+        (sharded / "model.safetensors.index.json").write_text(json.dumps(index))
+        self.refused([three[0], sharded], out, "abab: a shard .* is missing")
+
     def test_a_missing_shard(self, three, write_model, random_tensors, out):
         sharded = write_model("c", random_tensors(3), shards=3)
         (sharded / "model-00002-of-00003.safetensors").unlink()
