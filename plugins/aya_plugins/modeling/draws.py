@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy
 import torch
@@ -77,12 +78,16 @@ class Draw(LogitsProcessor):  # type: ignore[misc]
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Give the drawn token the score 0, all others -inf: (rows, vocabulary)."""
-        drawn = uniforms(self.keys, input_ids.shape[1] - self.prompt_tokens)
+        tokens = self.tokens(scores, slice(None), input_ids.shape[1] - self.prompt_tokens)
+        return torch.full_like(scores, -torch.inf).scatter_(1, tokens[:, None], 0.0)
+
+    def tokens(self, scores: Tensor, rows: Any, step: int) -> Tensor:
+        """Draw a token for each of some rows, from their scores: (rows,). rows: which of the keys are theirs."""
+        drawn = uniforms(self.keys[rows], step)
         try:
-            tokens = choose(scores, torch.from_numpy(drawn).to(scores.device))
+            return choose(scores, torch.from_numpy(drawn).to(scores.device))
         except ArithmeticError as error:
             raise DataError(
                 f"{self.where}: the model gives {error}; expected numbers. Load it with `dtype: float32`, "
                 "or look at its weights"
             ) from None
-        return torch.full_like(scores, -torch.inf).scatter_(1, tokens[:, None], 0.0)

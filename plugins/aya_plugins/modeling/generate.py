@@ -1,4 +1,4 @@
-"""Answers by transformers' own `generate`: left-padded batches with a KV cache."""
+"""Answers of a model, in left-padded batches: token by token in place where the model can go on so, else by transformers' `generate`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from transformers import (
     StoppingCriteriaList,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
-    TopPLogitsWarper,
 )
 
 from aya_core.api import Sampling
 from aya_plugins.modeling.chat import ChatEncoder
+from aya_plugins.modeling.decode import decode
 from aya_plugins.modeling.draws import Draw, Keys
-from aya_plugins.modeling.rows import Encoded, Ints
+from aya_plugins.modeling.nucleus import NucleusWarper
+from aya_plugins.modeling.rows import Encoded, Ints, left_padded
 
 
 class Answer(NamedTuple):
@@ -45,15 +46,19 @@ def generation_config(encoder: ChatEncoder, sampling: Sampling) -> GenerationCon
     )
 
 
+def warpers(sampling: Sampling) -> list[LogitsProcessor]:
+    """Shape the distribution in the order of transformers' own sampling. Nothing for greedy answers."""
+    if sampling.temperature == 0:
+        return []
+    steps: list[LogitsProcessor] = [TemperatureLogitsWarper(sampling.temperature)]
+    steps += [TopKLogitsWarper(sampling.top_k)] if sampling.top_k else []
+    steps += [NucleusWarper(sampling.top_p)] if sampling.top_p < 1 else []
+    return steps
+
+
 def samplers(sampling: Sampling, draw: Draw) -> LogitsProcessorList:
-    """Shape the distribution in the order of transformers' own sampling, and draw from it. Nothing for greedy answers."""
-    steps: list[LogitsProcessor] = []
-    if sampling.temperature > 0:
-        steps += [TemperatureLogitsWarper(sampling.temperature)]
-        steps += [TopKLogitsWarper(sampling.top_k)] if sampling.top_k else []
-        steps += [TopPLogitsWarper(sampling.top_p)] if sampling.top_p < 1 else []
-        steps += [draw]
-    return LogitsProcessorList(steps)
+    """Shape the distribution, and draw from it, for `generate`, which is greedy among what that leaves."""
+    return LogitsProcessorList([*warpers(sampling), draw] if sampling.temperature > 0 else [])
 
 
 def forget_suggestions(model: Any) -> None:
@@ -61,39 +66,62 @@ def forget_suggestions(model: Any) -> None:
     model.generation_config = GenerationConfig()
 
 
-def left_padded(prompts: Encoded, rows: Ints, pad_id: int) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64]]:
-    """Lay out prompts so that all end in the last column: ids and mask, (rows, time)."""
-    lengths = prompts.lengths[rows]
-    time = numpy.arange(int(lengths.max()))
-    inside = time - (len(time) - lengths)[:, None]  # place within the row, below 0 in the padding
-    ids = prompts.ids[prompts.starts[rows][:, None] + numpy.maximum(inside, 0)]
-    return numpy.where(inside >= 0, ids, pad_id).astype(numpy.int64), (inside >= 0).astype(numpy.int64)
-
-
 def generate(
-    model: Any, encoder: ChatEncoder, prompts: Encoded, rows: Ints, sampling: Sampling, keys: Keys
-) -> list[list[Answer]]:
+    model: Any, encoder: ChatEncoder, prompts: Encoded, rows: Ints, sampling: Sampling, keys: Keys, *, in_place: bool
+) -> list[list[Answer]]:  # fmt: skip
     """Answer the named prompts in one batch: `sampling.n` answers for each, in order.
 
-    keys: of each answer's random numbers, (rows, n). Greedy answers are made once and repeated.
+    keys: of each answer's random numbers, (rows, n). in_place: whether the model can (`can_decode`). Greedy answers are made once and
+    repeated.
     """
     is_greedy = sampling.temperature == 0
     n = 1 if is_greedy else sampling.n
-    ids, mask = left_padded(prompts, rows.repeat(n), encoder.pad_id)
-    width = ids.shape[1]
-    stops = [StopTexts(encoder.tokenizer, sampling.stop, width)] if sampling.stop else []
+    run = _decoded if in_place else _generated
     with torch.inference_mode():
-        output = model.generate(
-            input_ids=torch.from_numpy(ids).to(model.device),
-            attention_mask=torch.from_numpy(mask).to(model.device),
-            generation_config=generation_config(encoder, sampling),
-            logits_processor=samplers(sampling, Draw(keys.reshape(-1), width, encoder.where)),
-            stopping_criteria=StoppingCriteriaList(stops),
-        )
-    answers = read_answers(encoder, output[:, width:].cpu().numpy(), sampling)
+        made = run(model, encoder, prompts, rows, sampling, keys.reshape(-1), n)
+    answers = read_answers(encoder, made.cpu().numpy(), sampling)
     if is_greedy:
         return [[answer] * sampling.n for answer in answers]
     return [answers[start : start + n] for start in range(0, len(answers), n)]
+
+
+def _decoded(
+    model: Any, encoder: ChatEncoder, prompts: Encoded, rows: Ints, sampling: Sampling, keys: Keys, copies: int
+) -> Tensor:
+    """Tokens of the answers, (rows x copies, time), by `decode`."""
+    shape, draw = warpers(sampling), Draw(keys, 0, encoder.where)
+    ends = torch.tensor(sorted(encoder.end_ids), device=model.device)
+    stops = StopTexts(encoder.tokenizer, sampling.stop, 0) if sampling.stop else None
+
+    def choose(scores: Tensor, here: Tensor, step: int) -> Tensor:
+        for warper in shape:
+            scores = warper(None, scores)
+        return draw.tokens(scores, here.cpu().numpy(), step) if sampling.temperature > 0 else scores.argmax(-1)
+
+    def has_ended(made: Tensor) -> Tensor:
+        ended = torch.isin(made[:, -1], ends)
+        return ended if stops is None else ended | stops(made, None)
+
+    return decode(
+        model, prompts, rows, copies=copies, steps=sampling.max_tokens, pad_id=encoder.pad_id, choose=choose, has_ended=has_ended
+    )  # fmt: skip
+
+
+def _generated(
+    model: Any, encoder: ChatEncoder, prompts: Encoded, rows: Ints, sampling: Sampling, keys: Keys, copies: int
+) -> Tensor:
+    """The same by transformers."""
+    ids, mask = left_padded(prompts, rows.repeat(copies), encoder.pad_id)
+    width = ids.shape[1]
+    stops = [StopTexts(encoder.tokenizer, sampling.stop, width)] if sampling.stop else []
+    output: Tensor = model.generate(
+        input_ids=torch.from_numpy(ids).to(model.device),
+        attention_mask=torch.from_numpy(mask).to(model.device),
+        generation_config=generation_config(encoder, sampling),
+        logits_processor=samplers(sampling, Draw(keys, width, encoder.where)),
+        stopping_criteria=StoppingCriteriaList(stops),
+    )
+    return output[:, width:]
 
 
 class StopTexts(StoppingCriteria):  # type: ignore[misc]

@@ -353,6 +353,15 @@ def collate(encoded: Encoded, rows: Ints, pad_id: int, device: torch.device | st
     return Batch(input_ids, predictors, targets, slots, len(rows), width, inside)
 
 
+def left_padded(prompts: Encoded, rows: Ints, pad_id: int) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64]]:
+    """Lay out prompts so that all end in the last column: ids and mask, (rows, time)."""
+    lengths = prompts.lengths[rows]
+    time = numpy.arange(int(lengths.max()))
+    inside = time - (len(time) - lengths)[:, None]  # place within the row, below 0 in the padding
+    ids = prompts.ids[prompts.starts[rows][:, None] + numpy.maximum(inside, 0)]
+    return numpy.where(inside >= 0, ids, pad_id).astype(numpy.int64), (inside >= 0).astype(numpy.int64)
+
+
 def length_sorted(lengths: Ints, tokens: int) -> Iterator[Ints]:
     """Yield batches of row numbers, longest rows first.
 

@@ -208,16 +208,16 @@ def test_arguments_of_the_chat_template_are_handed_to_it(thinker, prompts):
     ids=["cuda", "cpu", "numpy"],
 )
 def test_batches_are_halved_when_memory_runs_out(teacher, prompts, monkeypatch, shortage):
-    original, sizes = generation.left_padded, []
+    original, sizes = generation.decode, []
 
-    def scarce(encoded, rows, pad_id):
+    def scarce(model, encoded, rows, **how):
         sizes.append(len(rows))
         if len(rows) > 8:
             raise shortage()
-        return original(encoded, rows, pad_id)
+        return original(model, encoded, rows, **how)
 
     expected = answers(teacher, prompts)
-    monkeypatch.setattr(generation, "left_padded", scarce)
+    monkeypatch.setattr(generation, "decode", scarce)
     assert answers(teacher, prompts) == expected
     assert max(sizes) == len(prompts)
 
@@ -225,11 +225,11 @@ def test_batches_are_halved_when_memory_runs_out(teacher, prompts, monkeypatch, 
 def test_another_error_is_not_taken_for_a_shortage_of_memory(teacher, prompts, monkeypatch):
     calls = []
 
-    def broken(*words):
+    def broken(*words, **how):
         calls.append(words)
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(generation, "left_padded", broken)
+    monkeypatch.setattr(generation, "decode", broken)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         answers(teacher, prompts)
     assert len(calls) == 1

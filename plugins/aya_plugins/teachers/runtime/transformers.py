@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy
 
@@ -12,13 +14,17 @@ from aya_plugins.answers.said import ChatSettings, said, why_left_out
 from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder, load_model
 from aya_plugins.modeling.contexts import encode, parts
 from aya_plugins.modeling.continuations import ContinuationScorer
+from aya_plugins.modeling.decode import can_decode
 from aya_plugins.modeling.draws import answer_keys
 from aya_plugins.modeling.generate import Answer, forget_suggestions, generate
+from aya_plugins.modeling.grouped_attention import use_grouped_attention
 from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.modeling.memory import give_back, halving
 from aya_plugins.modeling.rows import Ints, length_sorted
 from aya_plugins.modeling.scoring import answer_logps
 from aya_plugins.modeling.settings import CheckpointSettings
+
+log = logging.getLogger(__name__)
 
 NO_LIMIT = 1 << 30
 
@@ -38,7 +44,16 @@ class TransformersTeacher:
         give_back()
         self.model = load_model(settings, load_causal_lm)
         forget_suggestions(self.model)
+        use_grouped_attention(self.model)
         self.scorer = ContinuationScorer(self.model, batch_tokens=settings.batch_tokens)
+
+    @cached_property
+    def in_place(self) -> bool:
+        """Whether the model answers token by token in place; others are left to `generate`, which is slower."""
+        found = can_decode(self.model)
+        if not found:
+            log.info("%s answers by transformers' generate", type(self.model).__name__)
+        return found
 
     def answer(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> Iterator[Completion | Unanswered]:
         """Yield the answers batch by batch, longest prompts first.
@@ -55,7 +70,7 @@ class TransformersTeacher:
             yield Unanswered(prompts[row].id, why_left_out(lengths[row], self.encoder.max_tokens, sampling))
 
         def run(rows: Ints) -> list[list[Answer]]:
-            return generate(self.model, self.encoder, encoded, rows, sampling, keys[rows])
+            return generate(self.model, self.encoder, encoded, rows, sampling, keys[rows], in_place=self.in_place)
 
         samples = 1 if sampling.temperature == 0 else sampling.n
         for batch in length_sorted(samples * (lengths[fitting] + sampling.max_tokens), self.settings.batch_tokens):
