@@ -8,10 +8,10 @@ export TOKENIZERS_PARALLELISM ?= false
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run quick test exhaustive check drill fuzz bench replicate docs clean
+.PHONY: help install real-models run quick test exhaustive check drill fuzz bench replicate docs clean
 
 help:       ## list the targets
-	@grep -E '^[a-z]+: .*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 # torch first and pinned: where a CPU build of that version is at hand pip takes it, and nothing later pulls another one in.
 # Nothing is compiled ahead (--no-compile), which takes a minute: Python does that for the few modules that are imported, once.
@@ -34,7 +34,7 @@ help:       ## list the targets
 .venv/real-models/%/config.json: .venv/installed examples/real_models.py
 	$(BIN)/python examples/real_models.py .venv/real-models $*
 
-real-models: $(addprefix .venv/real-models/,$(addsuffix /config.json,smollm2-135m-instruct gemma-3-270m qwen2.5-coder-0.5b-instruct)) ## make checkpoints of three small published models, for tests and `make real` (about 3 minutes)
+real-models: $(addprefix .venv/real-models/,$(addsuffix /config.json,smollm2-135m-instruct gemma-3-270m qwen2.5-coder-0.5b-instruct)) ## make checkpoints of three small published models, for the tests (about 3 minutes)
 
 install: .venv/installed ## make .venv with everything that development needs
 
@@ -48,8 +48,9 @@ quick: .venv/installed ## while you work: check style, then run the tests that s
 	$(BIN)/pytest --quiet --numprocesses 2 --dist loadfile -m "not slow and not processes" \
 		$(addprefix --ignore tests/,kernels golden $(addprefix plugins/,merges trainers modeling teachers benchmarks))
 
-test: .venv/installed ## check style and types, then run the tests in three processes, the whole micro recipe included
+test: .venv/installed ## check style and types, then run the tests in three processes, the whole micro recipe and the smallest real model included
 	$(MAKE) --no-print-directory check
+	-$(MAKE) --no-print-directory .venv/real-models/smollm2-135m-instruct/config.json
 	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not exhaustive"
 
 exhaustive: .venv/installed ## run the tests that `make test` leaves out: minutes a file, every launch profile, whole searches, recipes on real text (about 6 minutes)

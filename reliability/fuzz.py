@@ -50,10 +50,6 @@ from fuzz_targets import TARGETS, Target, refuse  # noqa: E402
 
 from aya_core.planning.registry import Registry  # noqa: E402
 
-os.fsync = lambda opened: (
-    None
-)  # nothing here has to outlast a loss of power, and a case waits longer for the disk than it works
-
 SECONDS = 10.0
 """That a case may take: of a processor's time, or three times as much altogether, for others may be at work here."""
 MEMORY = 2 << 30
@@ -219,6 +215,8 @@ class Worker:
 
     def _work(self, first: int) -> None:
         limit_memory()
+        # Nothing here has to outlast a loss of power, and a case waits longer for the disk than it works.
+        vars(os)["fsync"] = lambda opened: None
         guard = Guard(self.folder / "case", temporary(self.folder))
         opened = os.open(self.folder / "printed", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(opened, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import csv
+import importlib
 import io
 import json
 import shutil
@@ -455,7 +456,9 @@ SERVER = {
 @contextlib.contextmanager
 def serving(replies: Sequence[Sequence[Any]]) -> Iterator[None]:
     """Let a server give these replies, one after the other and again from the first; who would wait for it finds the clock put forward."""
-    from aya_plugins.teachers.runtime import openai_server, openai_servers, pace
+    from aya_plugins.teachers.runtime import openai_server, pace
+
+    openai_servers: Any = importlib.import_module("aya_plugins.teachers.runtime.openai_servers")
 
     count, skipped = 0, 0.0
 
@@ -485,14 +488,14 @@ def serving(replies: Sequence[Sequence[Any]]) -> Iterator[None]:
     asyncio.sleep, asyncio.wait_for = sleep, wait_for  # type: ignore[assignment]
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + skipped)
     pace.Pace.__init__.__defaults__ = (clock.monotonic,)
-    openai_servers.time = clock  # type: ignore[attr-defined]
+    openai_servers.time = clock
     try:
         yield
     finally:
         server._post, server._models = real_post, real_models  # type: ignore[method-assign]
         asyncio.sleep, asyncio.wait_for = real_sleep, real_wait_for
         pace.Pace.__init__.__defaults__ = real_defaults
-        openai_servers.time = time  # type: ignore[attr-defined]
+        openai_servers.time = time
 
 
 class Judges(Target):

@@ -41,7 +41,7 @@ def test_greedy_answers_are_those_of_generate_on_one_prompt_at_a_time(teacher, p
     found = answers(teacher, asked, GREEDY.model_copy(update={"prompting": prompting}))
     assert len(set(found.values())) > len(asked) / 2
     for place in range(len(asked)):
-        ids = torch.from_numpy(prompts.row(place))[None].long()
+        ids = torch.tensor([prompts.row(place)])
         output = teacher.model.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=GREEDY.max_tokens, do_sample=False,
             eos_token_id=sorted(teacher.encoder.end_ids), pad_token_id=teacher.encoder.pad_id,

@@ -44,6 +44,7 @@ def test_what_was_trained_is_read_back_with_the_logits_of_its_weights(smol, trai
     assert 1e-3 < moved < 5
 
 
+@pytest.mark.filterwarnings("ignore:.torch.distributed.reduce_op. is deprecated:FutureWarning")
 def test_vllm_and_transformers_say_the_same_of_a_trained_model(trained, asked, vllm_options, monkeypatch):
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     engine = {**vllm_options["engine"], "max_num_batched_tokens": 512, "max_num_seqs": 16}

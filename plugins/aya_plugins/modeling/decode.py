@@ -198,6 +198,6 @@ def can_decode(model: Any) -> bool:
     except Exception as error:  # whatever an architecture does with a cache that it does not know
         log.debug("%s: %s", type(model).__name__, error)
         return False
-    error = (torch.stack(in_parts, 1) - torch.stack(whole)).abs().max()
+    off = (torch.stack(in_parts, 1) - torch.stack(whole)).abs().max()
     most = 1e-4 if model.dtype in (torch.float32, torch.float64) else 0.05
-    return bool(error <= most * torch.stack(whole).abs().max())
+    return bool(off <= most * torch.stack(whole).abs().max())
