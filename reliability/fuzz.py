@@ -128,11 +128,17 @@ class Fuzz:
         started = time.monotonic()
         workers = [Worker(self, place, processes, cases) for place in range(processes)]
         told = started
-        while sum(worker.watch() for worker in workers):
-            time.sleep(0.05)
-            if time.monotonic() - told > 30:
-                told = time.monotonic()
-                print(f"{sum(worker.done for worker in workers)} cases, {told - started:.0f} s", flush=True)
+        try:
+            while sum(worker.watch() for worker in workers):
+                time.sleep(0.05)
+                if time.monotonic() - told > 30:
+                    told = time.monotonic()
+                    found = sum(len(worker.findings()) for worker in workers)
+                    begun = sum(worker.done for worker in workers)
+                    print(f"{begun} cases, {told - started:.0f} s, {found or 'nothing'} found so far", flush=True)
+        except KeyboardInterrupt:
+            cases = sum(worker.done for worker in workers)
+            print(f"stopped after about {cases} cases", flush=True)
         findings = [finding for worker in workers for finding in worker.findings()]
         self._show(findings, keep)
         took = time.monotonic() - started
@@ -169,6 +175,7 @@ class Worker:
         self.results.touch()
         self.state = mmap.mmap(-1, STATE.size)
         self.killed: list[tuple[int, str, str]] = []
+        self.parent = os.getpid()
         self.pid = 0
         self._start(place)
 
@@ -215,6 +222,7 @@ class Worker:
 
     def _work(self, first: int) -> None:
         limit_memory()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # which is for the one who looks after this process
         # Nothing here has to outlast a loss of power, and a case waits longer for the disk than it works.
         vars(os)["fsync"] = lambda opened: None
         guard = Guard(self.folder / "case", temporary(self.folder))
@@ -224,6 +232,8 @@ class Worker:
         folder = self.folder / "case"
         with self.results.open("a") as results:
             for case in range(first, self.cases, self.step):
+                if os.getppid() != self.parent:
+                    return  # nobody waits for more
                 shutil.rmtree(folder, ignore_errors=True)  # of a case that was killed
                 target = self.fuzz.write(case, folder)
                 self.state[:] = STATE.pack(case, time.monotonic(), time.process_time())

@@ -68,7 +68,10 @@ class Reasons:
     def counts(self, most: int = MOST_PATTERNS) -> dict[str, int]:
         """The commonest reasons with their counts, the commonest first; all others together come last."""
         ranked = self._ranked()
-        found = {self._words(pattern): self._counts[pattern] for pattern in ranked[:most]}
+        found: dict[str, int] = {}
+        for pattern in ranked[:most]:
+            words = self._words(pattern)  # "0N0" and "0NN" are both "NNN"
+            found[words] = found.get(words, 0) + self._counts[pattern]
         other = self._other + sum(self._counts[pattern] for pattern in ranked[most:])
         return {**found, OTHER: other} if other else found
 

@@ -18,6 +18,10 @@ def test_numbers_are_taken_out():
     assert count("88% of it is repetition").counts() == {"N% of it is repetition": 1}
 
 
+def test_reasons_that_read_alike_without_their_numbers_are_counted_together():
+    assert count("0N0", "0NN", "0NN").counts() == {"NNN": 3}
+
+
 def test_numbers_that_are_equal_in_all_can_stay():
     found = Reasons({"400: 12 tokens of 10": 2, "400: 14 tokens of 10": 1}, keep_equal=True)
     assert found.counts() == {"400: N tokens of 10": 3}
