@@ -257,7 +257,7 @@ def damage(artifact: Artifact, hashes: Hashes, *, everything: bool) -> Iterator[
             yield f"{path}: missing from the artifact of '{artifact.node}'"
         elif (size := path.stat().st_size) != entry["bytes"]:
             yield f"{path}: {size} bytes, its manifest says {entry['bytes']}"
-        elif everything or _state(path).items() - entry.items():
+        elif everything or any(entry.get(key) != value for key, value in _state(path).items()):
             same_size.append(name)
     with ThreadPoolExecutor() as pool:
         found = pool.map(lambda name: hashes.of(paths[name]), same_size)

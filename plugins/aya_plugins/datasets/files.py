@@ -34,8 +34,13 @@ def find_files(path: str, endings: tuple[str, ...]) -> list[Path]:
     rows would count twice.
     """
     found = Path(path)
-    if found.is_file():
-        return [found]
+    try:
+        if found.is_file():
+            return [found]
+    except OSError as error:  # a name that no file can have
+        raise DataError(
+            f"{path:.200}: cannot be opened ({error.strerror}); expected a file, a folder or a glob"
+        ) from None
     if found.is_dir():
         files = _of_rows(found.iterdir(), endings) or _of_rows(found.glob("*/*"), endings)
     else:
@@ -73,7 +78,10 @@ def read_lines(path: str, *endings: str) -> Iterator[Line]:
 
 def saved_folders(folder: Path) -> list[Path]:
     """The saved data sets that a folder is or holds, in name order."""
-    if not folder.is_dir():
+    try:
+        if not folder.is_dir():
+            return []
+    except OSError:  # a name that no folder can have, which is told of the file
         return []
     return [folder] if is_saved(folder) else sorted(inner for inner in folder.iterdir() if is_saved(inner))
 

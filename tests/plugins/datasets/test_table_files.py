@@ -66,6 +66,18 @@ def test_scored_answers_to_a_prompt_share_its_id_where_the_column_is_named(tmp_p
         read(apart, columns=Columns(score="score"))
 
 
+def test_a_path_that_no_file_can_have_is_told(tmp_path: Path):
+    with pytest.raises(DataError, match="cannot be opened .File name too long"):
+        read(tmp_path / ("ab" * 200))
+
+
+def test_a_message_names_some_columns_of_a_row_with_very_many(tmp_path: Path):
+    path = write(tmp_path / "wide.jsonl", {f"{n}{'x' * 500}": 1 for n in range(500)})
+    with pytest.raises(DataError, match=r"columns found: 0xxx.* and 460 more") as told:
+        read(path)
+    assert len(str(told.value)) < 3000
+
+
 @pytest.mark.parametrize("score", ["good", None, True, float("nan"), 10**400])
 def test_a_score_that_is_no_number_is_told_with_its_line(tmp_path: Path, score: Any):
     path = write(tmp_path / "g.jsonl", {**ROW, "completion": "üç", "score": score})

@@ -93,6 +93,10 @@ class TestRefusals:
         (three[1] / "model.safetensors").unlink()
         self.refused(three, out, "no weights here")
 
+    def test_a_config_nested_deeper_than_any_is(self, three, out):
+        (three[1] / "config.json").write_text('{"a": ' * 300 + "1" + "}" * 300)
+        self.refused(three, out, "config.json: not JSON .lists and objects inside one another, more than 100 deep")
+
     def test_a_shard_of_a_name_that_no_file_can_have(self, three, write_model, random_tensors, out):
         sharded = write_model("c", random_tensors(3), shards=3)
         index = json.loads((sharded / "model.safetensors.index.json").read_text())

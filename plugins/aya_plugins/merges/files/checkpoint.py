@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aya_core.api import DataError
+from aya_core.api import DataError, parse_json
 from aya_plugins.merges.files.pickled import OpenPickled
 
 if TYPE_CHECKING:
@@ -284,9 +284,7 @@ def _sharded_entries(folder: Path, index: Path, read: Callable[[Path], dict[str,
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object. Raises DataError where it is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError:
-        raise DataError(f"{path}: is nested too deeply; fetch or save it again") from None
+        content = parse_json(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise DataError(f"{path}: not JSON ({error}); fetch or save it again") from None
     if not isinstance(content, dict):
