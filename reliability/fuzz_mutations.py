@@ -23,6 +23,9 @@ ODD_NUMBERS = (
     1e308, math.inf, -math.inf, math.nan,
 )  # fmt: skip
 
+LARGEST = 1e308
+"""Beyond, a whole number has no quotient."""
+
 
 def odd_value(rng: Random) -> Any:
     """Draw something that is seldom meant."""
@@ -89,7 +92,8 @@ def _mutated_once(root: Any, rng: Random, others: Sequence[Any]) -> Any:
     elif kind in (7, 8) and isinstance(found, str):
         holder[key] = mutated_text(found, rng)
     elif kind in (7, 8) and isinstance(found, (int, float)) and not isinstance(found, bool):
-        holder[key] = rng.choice([found + 1, -found, found * 10, found / 3, str(found), bool(found), [found]])
+        third = found // 3 if abs(found) > LARGEST else found / 3
+        holder[key] = rng.choice([found + 1, -found, found * 10, third, str(found), bool(found), [found]])
     elif kind == 9 and isinstance(holder, list):
         rng.shuffle(holder)
     elif kind == 10 and isinstance(holder, dict):
