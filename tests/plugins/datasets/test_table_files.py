@@ -67,7 +67,7 @@ def test_scored_answers_to_a_prompt_share_its_id_where_the_column_is_named(tmp_p
 
 
 def test_a_path_that_no_file_can_have_is_told(tmp_path: Path):
-    with pytest.raises(DataError, match="cannot be opened .File name too long"):
+    with pytest.raises(DataError, match=r"cannot be opened .File name too long"):
         read(tmp_path / ("ab" * 200))
 
 
