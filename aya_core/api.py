@@ -192,8 +192,6 @@ from aya_core.contract.records import (
     Unanswered as Unanswered,
     Verdict as Verdict,
     assistant_turn as assistant_turn,
-    normalize as normalize,
-    says_the_same as says_the_same,
     user_prompt as user_prompt,
 )
 from aya_core.contract.reports import (
@@ -237,6 +235,7 @@ from aya_core.contract.strategies import (
     strategies_with_paths as strategies_with_paths,
 )
 from aya_core.contract.surroundings import Surroundings as Surroundings
+from aya_core.contract.texts import normalize as normalize, says_the_same as says_the_same
 from aya_core.contract.trouble import os_sentence as os_sentence
 from aya_core.contract.visible import visible as visible
 from aya_core.hookspecs import hookimpl as hookimpl

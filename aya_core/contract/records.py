@@ -13,6 +13,8 @@ from functools import cache
 from operator import attrgetter, itemgetter
 from typing import Any, ClassVar, Literal, NotRequired, Self, TypeAlias, TypedDict
 
+from aya_core.contract.texts import BLANKS
+
 LANGUAGES = (
     "ar", "cs", "de", "el", "en", "es", "fa", "fr", "he", "hi", "id", "it",
     "ja", "ko", "nl", "pl", "pt", "ro", "ru", "tr", "uk", "vi", "zh",
@@ -287,25 +289,6 @@ class Preference(Columns):
             rejected_model, chosen_score, rejected_score, round, ended, other_ended,
             better.get("more", NO_MORE) if better else {}, worse.get("more", NO_MORE) if worse else {}, prompt_tokens,
         )  # fmt: skip
-
-
-def normalize(text: str) -> str:
-    """What two answers are compared by: their words, whatever the white space."""
-    return " ".join(text.split())
-
-
-def says_the_same(text: str, other: str) -> bool:
-    """Whether two answers have the same words in the same order, whatever the white space."""
-    if text == other:
-        return True
-    return text.split(None, FIRST)[:FIRST] == other.split(None, FIRST)[:FIRST] and text.split() == other.split()
-
-
-FIRST = 8
-"""Words by which most unlike answers are told apart already."""
-
-BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
-"""White space, and what nobody sees either, as a zero-width space."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from aya_core.contract.artifacts import read_batches, read_rows
 from aya_core.contract.checked import checked_answers
 from aya_core.contract.errors import DataError
 from aya_core.contract.kinds import Teacher
-from aya_core.contract.records import BLANKS, Columns, Completion, Prompt
+from aya_core.contract.records import Columns, Completion, Prompt
 from aya_core.contract.requests import Sampling
+from aya_core.contract.texts import BLANKS
 from aya_core.running.asking.asked import MEASURE, Asked, prompt_key
 from aya_core.running.asking.left_out import LeftOut, unanswered_because
 from aya_core.running.asking.shards import Asking, chunked, damaged, fill_shards, kept

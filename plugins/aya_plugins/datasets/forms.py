@@ -135,14 +135,14 @@ def _asked(line: Line, names: Columns) -> Asked | None:
 
 
 def _no_prompt(line: Line, names: Columns) -> Asked:
-    found = f"columns found: {_listed(line.row)}" if line.row else "the row is empty"
+    found = f"columns found: {_some_names(line.row)}" if line.row else "the row is empty"
     if isinstance(line.row.get(names.chosen or "chosen"), str) and not names.prompt:
         found = f"where chosen and rejected are texts, their common beginning may be part of the answer; {found}"
     others = "" if names.prompt else ", or in messages, conversations, instruction or inputs"
     raise DataError(f"{line.place}: no prompt; expected it in column '{names.prompt or 'prompt'}'{others}; {found}")
 
 
-def _listed(names: Mapping[str, Any]) -> str:
+def _some_names(names: Mapping[str, Any]) -> str:
     """Names of columns, as many and as much of each as a message can hold."""
     shown = [f"{name!s:.60}" for name in islice(names, 40)]
     return ", ".join([*shown, *([f"and {len(names) - 40} more"] if len(names) > 40 else [])])
@@ -262,7 +262,7 @@ def _rated(line: Line, names: Columns, rated: Sequence[Mapping[str, Any]]) -> Fo
     rating = next((name for name in RATINGS if any(one.get(name) is not None for one in rated)), None)
     texts = [one.get("response", one.get("text")) for one in rated]
     if rating is None or not all(isinstance(text, str) for text in texts):
-        held = _listed(rated[0])
+        held = _some_names(rated[0])
         raise DataError(
             f"{line.place}: completions hold {held}; expected a response with a score each ({', '.join(RATINGS)}), as UltraFeedback has"
         )

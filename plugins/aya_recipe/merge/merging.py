@@ -37,7 +37,7 @@ from aya_core.api import (
     hub_model,
     nested,
 )
-from aya_recipe.merge.written import write_merge
+from aya_recipe.merge.merge_yaml import write_merge
 
 
 class MakesOneOfSeveral(Stage):

@@ -20,9 +20,8 @@ class MergeStage(merging.MakesOneOfSeveral):
     """Make one checkpoint of several."""
 
     actions: ClassVar[Mapping[str, Action]] = {
-        "merge": Action(
-            merging.merge, version=3
-        ),  # 2: config.json unties heads that differ, cards name hub ids; 3: merge.yaml
+        # 2: config.json unties heads that differ, cards name hub ids; 3: merge.yaml lies beside
+        "merge": Action(merging.merge, version=3),
         "check-merge": Action(merging.check_merge),
     }
 

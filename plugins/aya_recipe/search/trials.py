@@ -36,7 +36,7 @@ from aya_core.api import (
 )
 from aya_recipe.evaluate import evaluation, replying
 from aya_recipe.merge import merging
-from aya_recipe.merge.written import write_merge
+from aya_recipe.merge.merge_yaml import write_merge
 from aya_recipe.numbers import statistics
 from aya_recipe.search.searching import Candidate, Tried
 

@@ -49,24 +49,19 @@ def test_a_stage_merges_and_a_step_of_its_own_checks(folder, aya_command):
     assert report["models"]["the merge"]["languages"]["en"]["bits_per_byte"] > 0
 
 
-def test_how_a_recipe_merged_lies_beside_the_checkpoint_and_makes_the_same(folder, aya_command):
+def test_how_a_recipe_merged_lies_beside_the_checkpoint_as_a_stage_that_makes_the_same(folder, aya_command):
     made = run(aya_command, folder, dtype="float16", allow=["rope_theta"])["blend"]
-    said = yaml.safe_load((made / "merge.yaml").read_text())
-    assert said == {
-        "do": "merge", "models": {"./a": "a", "./b": "b"}, "base": "base",
-        "merge": {"use": "ties", **{name: said["merge"][name] for name in said["merge"] if name != "use"}},
-        "weights": {"./a": 1.0, "./b": 2.0}, "dtype": "float16", "tokenizer": said["tokenizer"], "allow": ["rope_theta"],
-        "seed": said["seed"],
-    }  # fmt: skip
-    assert said["merge"]["density"] == 0.4
-    again = folder / "again"
-    again.mkdir()
-    for name in ("a", "b", "base"):
-        shutil.copytree(folder / name, again / name)
-    paths = {"models": [f"./{name}" for name in said["models"].values()], "base": f"./{said['base']}"}
-    kept = {key: said[key] for key in ("merge", "dtype", "tokenizer", "allow")}
-    same = run(aya_command, again, **paths, **kept, weights=list(said["weights"].values()))["blend"]
+    stage = yaml.safe_load((made / "merge.yaml").read_text())
+    assert stage["models"] == ["./a", "./b"]
+    assert stage["weights"] == {"./a": 1.0, "./b": 2.0}
+    assert (stage["merge"]["use"], stage["merge"]["density"]) == ("ties", 0.4)
+    recipe = {"name": "again", "languages": ["en", "de"], "stages": [stage]}
+    (folder / "again.json").write_text(json.dumps(recipe))
+    done = aya_command("run", folder / "again.json", "--out", folder / "again", "--json")
+    assert done.returncode == 0, done.stderr
+    (same,) = (folder / "again").glob("artifacts/merged/*/payload")
     assert (same / "model.safetensors").read_bytes() == (made / "model.safetensors").read_bytes()
+    assert yaml.safe_load((same / "merge.yaml").read_text()) == stage
 
 
 def test_a_check_that_cannot_be_made_leaves_the_merge(folder, aya_command):

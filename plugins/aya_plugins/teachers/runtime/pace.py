@@ -95,11 +95,8 @@ class Pace:
         if sent <= self._paused_at:  # it went before the others were told to wait: no more news than that
             self._paused_until = max(self._paused_until, now + (asked or 0.0))
             return
-        pause = (
-            max(asked or 0.0, 0.01)
-            if asked is not None
-            else min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._pauses, 64))
-        )
+        doubled = FIRST_PAUSE * 2.0 ** min(self._pauses, 64)  # far above the longest; a float holds 1,023 doublings
+        pause = min(LONGEST_PAUSE, doubled) if asked is None else max(asked, 0.01)
         self._pauses += 1
         self._learn(now + pause)
         self._paused_at, self._paused_until, self._next = now, now + pause, -math.inf
