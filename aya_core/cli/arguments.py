@@ -29,7 +29,7 @@ def override_option(command: Command) -> Command:
         "overrides",
         metavar="K=V",
         multiple=True,
-        help="Override a setting: stages.offline.objective.beta=0.05.",
+        help="Override a setting: stages.offline.objective.beta=0.05; K=@FILE takes the value from a YAML file.",
     )(command)
 
 

@@ -34,7 +34,9 @@ def command(
     """Show what a run would do: for each stage how many of its steps stand already, and how many are to do."""
     loaded = find_recipe(recipe, overrides) if recipe else recipe_here(overrides, "plan")
     plan = make_plan(loaded)
-    inventory = Inventory(Run(out or Path("runs") / loaded.recipe.name))
+    run = Run(out or Path("runs") / loaded.recipe.name)
+    run.check(loaded)
+    inventory = Inventory(run)
     inventory.find_all(plan)
     for path in plan.hub_models():
         if inventory.content_outside(path) is None:

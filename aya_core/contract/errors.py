@@ -48,7 +48,7 @@ class StoppedError(AyaError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """End a message with the nearest known name, or with all of them when none is near."""
-    names = sorted(set(known))
+    names = sorted({str(name) for name in known})
     near = get_close_matches(word, names, n=1, cutoff=0.6)
     if near:
         return f"did you mean '{near[0]}'?"

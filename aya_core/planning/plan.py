@@ -368,6 +368,8 @@ class Builder:
 
     def _outside(self, reference: Reference, where: str) -> str:
         text = str(reference)
+        if isinstance(reference, ModelRef) and text in self.recipe.models:
+            return self._stand_in(text)
         full = self._whole(text, where)
         if full.exists():
             return str(full / PAYLOAD if (full / MANIFEST).is_file() else full)
@@ -379,6 +381,16 @@ class Builder:
                 f"no folder {full}; expected a model there (relative to the recipe), or a hub id: owner/name or owner/name@revision",
             )
         return text
+
+    def _stand_in(self, model: str) -> str:
+        """The folder that stands for a model of the hub here."""
+        given = self.recipe.models[model]
+        full = self._whole(given, "")
+        if not full.is_dir():
+            raise RecipeError(
+                f"{self.loaded.source}: models: {model}: no folder {full}; expected the model there (relative to the recipe)"
+            )
+        return str(full / PAYLOAD if (full / MANIFEST).is_file() else full)
 
 
 def make_plan(loaded: LoadedRecipe) -> Plan:

@@ -64,6 +64,11 @@ class Recipe(Settings):
     )
     plugins: tuple[str, ...] = Field((), description="Python files with hooks, relative to the recipe.")
     machine: Machine = Field(Machine(), description="How the run uses the machine.")
+    models: dict[str, str] = Field(
+        {},
+        description="Folders that stand for models of the hub, by id (owner/name or owner/name@revision), relative to the recipe: "
+        "for machines that do not reach it.",
+    )
     trackers: tuple[nested("tracker"), ...] = Field(  # type: ignore[valid-type]
         (), description="Where measures go beside the run folder, such as [{use: NAME}]; nowhere by default."
     )
@@ -109,7 +114,7 @@ class LoadedRecipe:
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
-    """Read and validate a recipe file. overrides: `path.to.setting=value`, stages by name. Raises RecipeError."""
+    """Read and validate a recipe file. overrides: `path.to.setting=value` or `=@file.yaml`, stages by name. Raises RecipeError."""
     if not is_file(path):
         raise RecipeError(
             f"{path}: no such recipe; expected a YAML file, or the name of a bundled recipe (`aya recipes`)"
@@ -168,7 +173,8 @@ def _override(raw: dict[str, Any], override: str) -> None:
         raise RecipeError(
             f"--set {override}: expected path.to.setting=value, such as stages.offline.objective.beta=0.05"
         )
-    value = yaml12.parse(text, f"--set {path}")
+    in_file = text.startswith("@") and len(text) > 1
+    value = yaml12.read(Path(text[1:])) if in_file else yaml12.parse(text, f"--set {path}")
     here: Any = raw
     *parents, last = path.split(".")
     for depth, part in enumerate(parents):
@@ -186,7 +192,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
 
 
 def _element(items: list[Any], part: str, override: str) -> Any:
-    names = {item["name"]: item for item in items if isinstance(item, dict) and "name" in item}
+    names = {str(item["name"]): item for item in items if isinstance(item, dict) and "name" in item}
     if part in names:
         return names[part]
     places = {str(place): item for place, item in enumerate(items)}

@@ -46,6 +46,10 @@ class Run:
             raise ArtifactError(
                 f"{self.folder}: holds something else than a run; choose an empty or new folder as --out"
             )
+        elif (
+            there := next(parent for parent in self.folder.absolute().parents if parent.exists())
+        ) and not there.is_dir():
+            raise ArtifactError(f"{self.folder}: this folder cannot be made ({there} is a file); choose another")
 
     def open(self, loaded: LoadedRecipe) -> None:
         """Make the folders in it and say whose run it is."""

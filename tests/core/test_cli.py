@@ -69,6 +69,14 @@ def test_mistakes_print_one_message_and_no_traceback(aya, cheap):
     assert not (cheap.parent / "out").exists()
 
 
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_an_out_that_cannot_be_a_run_folder_is_refused_before_anything(aya, cheap, command):
+    (cheap.parent / "file").write_text("mine")
+    output = aya(command, cheap, "--out", cheap.parent / "file" / "x", check=2).stderr
+    assert f"this folder cannot be made ({cheap.parent / 'file'} is a file)" in output
+    assert "holds something else" in aya(command, cheap, "--out", cheap.parent, check=2).stderr
+
+
 def test_strategies_of_one_kind_are_listed_as_json(aya):
     listed = json.loads(aya("strategies", "merges", "--json", check=0).stdout)
     assert {"weighted", "slerp", "ties", "dare-ties"} <= {row["name"] for row in listed}

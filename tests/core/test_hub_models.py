@@ -169,3 +169,24 @@ def test_a_folder_that_is_not_there_is_refused_by_check(offline, recipe):
             "expected a model there (relative to the recipe), or a hub id"
             in offline("check", recipe(path), check=2).stderr
         )
+
+
+def test_a_folder_stands_for_a_model_where_the_recipe_or_a_file_says_so(aya, recipe, hub, tmp_path):
+    """Without a network and without a cache."""
+    path = recipe(ID)
+    folder = hub / "snapshots" / NEW
+    (path.parent / "here.yaml").write_text(f"{ID}: {folder}\nlab/another: ./nowhere\n")
+    nowhere = {"HF_HOME": str(tmp_path / "empty"), "HF_HUB_OFFLINE": "1"}
+    aya("run", path, "--set", f"models=@{path.parent / 'here.yaml'}", "--out", "out", "-q", env=nowhere, cwd=tmp_path)
+    plain = recipe(str(folder))
+    aya("run", plain, "--out", "plain", "-q", env=nowhere, cwd=tmp_path)
+    mapped, named = (answers_of(tmp_path / name) for name in ("out", "plain"))
+    assert [one["content"] for one in mapped.values()] == [one["content"] for one in named.values()]
+    missing = aya("check", recipe(ID), "--set", f"models={{{ID}: ./nowhere}}", env=nowhere, cwd=tmp_path, check=2)
+    assert f"models: {ID}: no folder" in missing.stderr
+
+
+def test_a_file_of_settings_that_is_not_there_is_named(aya, recipe, tmp_path):
+    done = aya("check", recipe(ID), "--set", "models=@here.yaml", cwd=tmp_path, check=2)
+    assert "here.yaml" in done.stderr
+    assert "Traceback" not in done.stderr

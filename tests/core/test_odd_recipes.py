@@ -106,3 +106,9 @@ def test_a_recipe_under_a_name_of_no_file_is_told(tmp_path, name):
 def test_a_plugin_under_a_name_of_no_file_is_told(tmp_path, name):
     with pytest.raises(AyaError, match="plugins: no file"):
         validate_recipe({"name": "r", "plugins": [name], "stages": []}, source="r.yaml", folder=tmp_path)
+
+
+def test_stages_whose_names_are_no_texts_are_told_when_an_override_looks_for_one(refused):
+    """YAML reads `name: true` as no text, and `name: 1` as a number."""
+    stages = "".join(f" - {{name: {name}, do: merge}}\n" for name in ("true", "1", "~", "[a]", "blend"))
+    assert "no stage named 'blnd'; did you mean 'blend'?" in refused(f"name: r\nstages:\n{stages}", "stages.blnd.do=1")

@@ -9,6 +9,7 @@ from aya_plugins.datasets.delimited import Csv
 from aya_plugins.datasets.hub import Hub
 from aya_plugins.datasets.jsonl import Jsonl
 from aya_plugins.datasets.micro_world_dataset import MicroWorld
+from aya_plugins.datasets.mixture import Mixture
 from aya_plugins.datasets.parquet import Parquet
 from aya_plugins.datasets.save_to_disk import SaveToDisk
 from aya_plugins.datasets.text import Text
@@ -18,5 +19,6 @@ from aya_plugins.datasets.text import Text
 def aya_datasets() -> Mapping[str, type[DatasetStrategy]]:
     """Offer the bundled data sets."""
     return {
-        "jsonl": Jsonl, "parquet": Parquet, "csv": Csv, "save-to-disk": SaveToDisk, "text": Text, "hub": Hub, "micro-world": MicroWorld,
+        "jsonl": Jsonl, "parquet": Parquet, "csv": Csv, "save-to-disk": SaveToDisk, "text": Text, "hub": Hub, "mixture": Mixture,
+        "micro-world": MicroWorld,
     }  # fmt: skip

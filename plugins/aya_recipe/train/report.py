@@ -178,6 +178,10 @@ def _read(stage: StageRecord, id: str) -> dict[str, Any]:
     return {**before, **rows.measures}
 
 
+TOKENS_ADDED = "chat_template_tokens_added"
+"""The measure of trainers that were given a chat template."""
+
+
 def row_phrases(account: Mapping[str, Any]) -> list[str]:
     """Count the rows, and those that were left out, cut or dropped, by reason."""
     read, measures = account["read"], account["measures"]
@@ -200,4 +204,6 @@ def row_phrases(account: Mapping[str, Any]) -> list[str]:
             phrases.append(f"{value:,.0f} {name.removesuffix('_rows').replace('_', ' ')}")
         elif name.startswith(DROPPED):
             phrases.append(f"{value:,.0f} dropped as {name.removeprefix(DROPPED)}")
+        elif name == TOKENS_ADDED:
+            phrases.append(f"given a chat template, for which {value:,.0f} tokens were added to the vocabulary")
     return phrases

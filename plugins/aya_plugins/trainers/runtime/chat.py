@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,15 @@ def say_template(encoder: ChatEncoder) -> None:
     """Say what became of a template that was given."""
     if encoder.given is not None:
         warnings.warn(f"{encoder.where}: {encoder.given}", stacklevel=2)
+
+
+TOKENS_ADDED = "chat_template_tokens_added"
+"""Counts the tokens that a given chat template needed and the vocabulary lacked."""
+
+
+def template_account(encoder: ChatEncoder) -> Mapping[str, float]:
+    """Count the tokens that were added for a template that was given; nothing where none was."""
+    return {} if encoder.given is None else {TOKENS_ADDED: len(encoder.given.added)}
 
 
 def demonstrated(rows: Sequence[Demonstration]) -> Sequence[Answer]:

@@ -26,7 +26,7 @@ from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.modeling.rows import Ints
 from aya_plugins.modeling.scoring import row_sums
 from aya_plugins.modeling.vocabulary import check_same_tokens, check_vocabulary
-from aya_plugins.trainers.runtime.chat import begin_chat, check_reference, encoder_of, say_template
+from aya_plugins.trainers.runtime.chat import begin_chat, check_reference, encoder_of, say_template, template_account
 from aya_plugins.trainers.runtime.finish import start_of
 from aya_plugins.trainers.runtime.loop import start_accelerator
 from aya_plugins.trainers.runtime.out_of_memory import told_what_to_lower
@@ -78,7 +78,8 @@ class PreferenceTrainer:
         model = load_causal_lm(start, dtype=torch.float32)
         begin_chat(model, encoder, self.settings)
         module = AnswerLogps(model)
-        return run(accelerator, job, self.settings, tasks, module, encoder.tokenizer)
+        measures = run(accelerator, job, self.settings, tasks, module, encoder.tokenizer)
+        return {**measures, **template_account(encoder)}
 
     def _reference(
         self, job: TrainingJob, pairs: EncodedPairs | EncodedSingles, tokenizer: Any, accelerator: Any

@@ -17,7 +17,7 @@ from aya_plugins.modeling.checkpoint import load_causal_lm, load_unscored
 from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.modeling.rows import Batch, Ints
 from aya_plugins.modeling.vocabulary import check_vocabulary
-from aya_plugins.trainers.runtime.chat import begin_chat, encoder_of, say_template
+from aya_plugins.trainers.runtime.chat import begin_chat, encoder_of, say_template, template_account
 from aya_plugins.trainers.runtime.finish import start_of
 from aya_plugins.trainers.runtime.loop import start_accelerator
 from aya_plugins.trainers.runtime.out_of_memory import told_what_to_lower
@@ -62,7 +62,7 @@ class RewardTrainer:
         new: list[str] = []
         module = self._module(start, job.seed, encoder.pad_id, new)
         begin_chat(module.model, encoder, settings)
-        measures = run(accelerator, job, settings, tasks, module, encoder.tokenizer)
+        measures = {**run(accelerator, job, settings, tasks, module, encoder.tokenizer), **template_account(encoder)}
         return {**measures, "new_head_tensors": len(new)} if new else measures
 
     def show(self, job: TrainingJob) -> Iterator[TokenizedRow]:

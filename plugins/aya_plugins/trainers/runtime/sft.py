@@ -19,7 +19,7 @@ from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.modeling.rows import Encoded, Ints, collate
 from aya_plugins.modeling.vocabulary import check_vocabulary
 from aya_plugins.trainers.runtime import dropping
-from aya_plugins.trainers.runtime.chat import begin_chat, demonstrated, encoder_of, say_template
+from aya_plugins.trainers.runtime.chat import begin_chat, demonstrated, encoder_of, say_template, template_account
 from aya_plugins.trainers.runtime.finish import start_of
 from aya_plugins.trainers.runtime.loop import start_accelerator
 from aya_plugins.trainers.runtime.out_of_memory import told_what_to_lower
@@ -48,7 +48,8 @@ class SftTrainer:
         model = load_causal_lm(start, dtype=torch.float32)
         begin_chat(model, encoder, self.settings)
         module = AnswerLogps(model)
-        return run(accelerator, job, self.settings, tasks, module, encoder.tokenizer)
+        measures = run(accelerator, job, self.settings, tasks, module, encoder.tokenizer)
+        return {**measures, **template_account(encoder)}
 
     def show(self, job: TrainingJob) -> Iterator[TokenizedRow]:
         """Show each demonstration."""
