@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -95,12 +96,16 @@ class _Terminated(BaseException):
 
 
 def _terminate(number: int, frame: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: another one would take the exit code
     raise _Terminated
 
 
 def main() -> None:
     """Run the command line."""
     look_seldom()
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # as of a program that is started with it closed
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # as long as the process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what the terminal cannot show is no reason to fail
@@ -120,6 +125,7 @@ def main() -> None:
         click.echo("told to stop (SIGTERM); the same command goes on from here", err=True)
         sys.exit(STOPPED)
     except StoppedError as stopped:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         click.echo(visible(f"aya: {stopped}"), err=True)
         sys.exit(STOPPED)
     except BrokenPipeError:

@@ -34,13 +34,15 @@ HALF = "holds half a character (\\ud800 to \\udfff without its other half); mend
 class Line(NamedTuple):
     """One row as it was found.
 
-    place: file and line, for messages. name: the file's, without its ending. number: from 1 in each file.
+    place: file and line, for messages. name: the file's, without its ending. number: from 1 in each file. is_filled: whether each of its
+    structs has the keys of all others in the file, with nothing where it had none.
     """
 
     place: str
     name: str
     number: int
     row: Mapping[str, Any]
+    is_filled: bool = False
 
 
 def json_lines(file: Path) -> Iterator[Line]:
@@ -232,7 +234,7 @@ def parquet_lines(file: Path) -> Iterator[Line]:
             for batch in table.iter_batches(BATCH):
                 for row in batch.to_pylist():
                     number += 1
-                    yield Line(f"{file}:{number}", name, number, row)
+                    yield Line(f"{file}:{number}", name, number, row, is_filled=True)
     except ODD_TABLES as error:
         raise DataError(f"{file}: not a whole Parquet file ({error}); make it again") from None
 
@@ -255,7 +257,7 @@ def arrow_lines(file: Path) -> Iterator[Line]:
                 for start in range(0, batch.num_rows, BATCH):
                     for row in batch.slice(start, BATCH).to_pylist():
                         number += 1
-                        yield Line(f"{file}:{number}", name, number, row)
+                        yield Line(f"{file}:{number}", name, number, row, is_filled=True)
     except ODD_TABLES as error:
         raise DataError(f"{file}: not a whole Arrow file ({error}); make it again") from None
 

@@ -95,6 +95,12 @@ class MergeParameter:
         return None if None in self._of else frozenset(str(model) for model in self._of)
 
     @property
+    def filters(self) -> tuple[str, ...]:
+        """Every filter in it."""
+        found = (rule.filter for rules in self._of.values() for rule in rules if rule.filter is not None)
+        return tuple(dict.fromkeys(found))
+
+    @property
     def numbers(self) -> tuple[float, ...]:
         """Every number in it."""
         return tuple(value for rules in self._of.values() for rule in rules for value in rule.values)
@@ -117,8 +123,10 @@ class MergeParameter:
         for rule in of:
             if rule.fits(name, slice_index):
                 return rule.at(depth)
+        whose = f" for {model}" if model else ""
         raise AyaError(
-            f"no rule of a setting of the merge fits tensor '{name}'; end the list with a number, which holds for all others"
+            f"no rule of a setting of the merge{whose} fits tensor '{name}': they are for {', '.join(self.filters)}; end the list with a "
+            "number, which holds for all others"
         )
 
     def __gt__(self, bound: float) -> bool:

@@ -270,6 +270,10 @@ class MergeStrategy(Strategy[AnyMerge]):
     most_models: ClassVar[int | None] = None
     """How many models it takes at most, beside the base; None for any number."""
 
+    def check_weights(self, weights: Sequence[float]) -> None:
+        """Raise AyaError for weights, one for each model, that it cannot take. Called when a recipe is planned, and without a type of
+        its own: weights that vary over the layers are not shown to it."""
+
 
 class MergeEngine(Protocol):
     """Lifts merges of one tensor to merges of checkpoints."""
@@ -323,10 +327,14 @@ class ExtractingEngine(MergeEngine, Protocol):
 class ForeseeingEngine(MergeEngine, Protocol):
     """A merge engine that can tell from configurations alone that models will not merge."""
 
-    def foresee(self, models: Sequence[MergeInput], vocabulary: Vocabulary, allow: Sequence[str]) -> None:
-        """Raise AyaError where the configurations of models cannot be merged. Called when a recipe is planned: no weights are read.
+    def foresee(
+        self, models: Sequence[MergeInput], vocabulary: Vocabulary, allow: Sequence[str], chat_template: str | None
+    ) -> None:
+        """Raise AyaError where the configurations of models cannot be merged, or the chat template cannot be stored. Called when a
+        recipe is planned: no weights are read.
 
-        models: those whose configuration is known by then, the one whose files the merge gets first. allow: see `MergeJob`.
+        models: those whose configuration is known by then, the one whose files the merge gets first. allow, chat_template: see
+        `MergeJob`.
         """
 
 

@@ -46,7 +46,7 @@ def saved_lines(folder: Path, split: str | None = None) -> Iterator[Line]:
     for file in _files(folder):
         for line in arrow_lines(file):
             number += 1
-            yield Line(f"{folder}:{number}", folder.name, number, line.row)
+            yield Line(f"{folder}:{number}", folder.name, number, line.row, is_filled=True)
 
 
 def _files(folder: Path) -> list[Path]:

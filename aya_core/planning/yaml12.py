@@ -199,6 +199,8 @@ def parse(text: str, source: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
+        if "found another document" in str(error.problem):
+            raise RecipeError(f"{where}: another document begins here; expected one in a file") from None
         raise RecipeError(f"{where}: not YAML: {error.problem}") from None
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1

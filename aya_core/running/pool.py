@@ -32,6 +32,7 @@ class WorkerPool:
         plugins = [str(file) for file in loaded.registry.files]
         self.setup = {"imports": list(imports), "plugins": plugins}
         self.children: dict[str, int] = {}
+        self.is_serving = False
 
     def __enter__(self) -> WorkerPool:
         self.process = subprocess.Popen(
@@ -47,6 +48,8 @@ class WorkerPool:
         assert self.process.stdout is not None
         with suppress(BrokenPipeError):
             self.process.stdin.close()
+        if not self.is_serving:  # it imports what steps need, and would look at its pipe only then
+            self.process.kill()
         self.process.wait()
         for child in self.children.values():  # a worker that was killed left them
             with suppress(ProcessLookupError, PermissionError):
@@ -74,6 +77,7 @@ class WorkerPool:
                     f"the worker process {how_it_ended(self.process.wait())}; what it said stands above. What was finished is kept, "
                     "and the same command goes on from there"
                 )
+            self.is_serving = True
             event: dict[str, Any] = json.loads(line)
             if event["event"] == "started":
                 self.children[event["node"]] = event["process"]

@@ -18,6 +18,7 @@ from aya_core.running.record import (
     ARTIFACTS,
     PLAN,
     RUN,
+    STEPS,
     RunRecord,
     file_name,
     misplaced,
@@ -91,6 +92,8 @@ def _damaged_record(run: Run, read: Mapping[Path, Artifact]) -> Iterator[str]:
     except ArtifactError as error:
         yield str(error)
         return
+    if not (run.folder / STEPS).is_file():
+        yield f"{run.folder / STEPS}: missing, or no file; `aya run` writes it anew"
     if places.fault is not None:
         yield f"{places.fault}; `aya run` writes it anew"
     for id, place in places.of.items():

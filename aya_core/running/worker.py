@@ -175,7 +175,7 @@ def _child(job: Mapping[str, Any], registry: Registry, events: int, life: tuple[
         write_visibly()
         code = _do(job, registry, events, lambda: bool(told))
     except BaseException as error:
-        code = _failed(events, job["node"]["id"], error)
+        code = _failed(events, job["node"]["id"], error, has_log=False)
     finally:
         with suppress(OSError):  # the disk may be full
             sys.stdout.flush()
@@ -222,8 +222,11 @@ def _do(job: Mapping[str, Any], registry: Registry, events: int, stopping: Calla
     return 0
 
 
-def _failed(events: int, node: str, error: BaseException) -> int:
-    """Tell why a node failed, then write it to its log, which a full disk may not hold. Returns the exit code."""
+def _failed(events: int, node: str, error: BaseException, *, has_log: bool = True) -> int:
+    """Tell why a node failed, then write it to its log, which a full disk may not hold. Returns the exit code.
+
+    has_log: whether what is printed goes there, and not to the terminal.
+    """
     if isinstance(error, (AyaError, SettingsError)):
         _tell(events, "failed", node, mistake=True, message=str(error))
         with suppress(OSError):
@@ -231,6 +234,8 @@ def _failed(events: int, node: str, error: BaseException) -> int:
         return 2
     if (trouble := machine_trouble(error)) is not None:
         _tell(events, "failed", node, mistake=True, message=f"{trouble}. What was finished is kept.")
+        if not has_log:
+            return 1
     else:
         _tell(events, "failed", node, mistake=False, message=f"{type(error).__name__}: {error}")
     with suppress(OSError):

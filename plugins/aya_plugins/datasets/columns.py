@@ -43,6 +43,7 @@ from aya_core.api import (
     plain_language,
     stable_hash,
 )
+from aya_plugins.answers.endings import BROKEN, ending
 from aya_plugins.datasets.conversations import read_tools, refuse_unseen
 from aya_plugins.datasets.files import Line
 from aya_plugins.datasets.forms import CONVERSATIONS, Found, look_up, read_row
@@ -145,12 +146,10 @@ class Table:
         self.reading.ways.clear()
         self.reading.without.clear()
         most = None if self.limit is None else min(self.limit, sys.maxsize)
-        for line in islice(filter(self._is_kept, self.lines()), most):
-            row = self._record(line)
-            if row is None:
-                continue
+        read = ((line, self._record(line)) for line in islice(filter(self._is_kept, self.lines()), most))
+        for line, row in _kind_first(pair for pair in read if pair[1] is not None):
             kind = kind or type(row)
-            if type(row) is Prompt and kind is Demonstration and not line.row.keys().isdisjoint(CONVERSATIONS):
+            if kind is Demonstration and _is_unanswered(line, row):
                 self.reading.without[UNANSWERED] += 1
                 continue
             if type(row) is not kind:
@@ -214,6 +213,27 @@ NO_QUESTION: Message = {"role": "tool", "content": ""}
 
 UNANSWERED = "conversations without a last answer"
 
+AHEAD = 1_000
+"""Rows that are read ahead where a file begins with conversations without a last answer."""
+
+
+def _is_unanswered(line: Line, row: ExampleRow) -> bool:
+    return type(row) is Prompt and not line.row.keys().isdisjoint(CONVERSATIONS)
+
+
+def _kind_first(read: Iterator[tuple[Line, ExampleRow]]) -> Iterator[tuple[Line, ExampleRow]]:
+    """Yield rows as they come; but where a few conversations without a last answer come first, after the first that has one, which says
+    what the rows are."""
+    first = []
+    for pair in read:
+        first.append(pair)
+        if not _is_unanswered(*pair) or len(first) == AHEAD:
+            break
+    if first and not _is_unanswered(*first[-1]):
+        first = [first[-1], *first[:-1]]
+    yield from first
+    yield from read
+
 
 def _with_answers(line: Line, prompt: Prompt, found: Found, columns: Columns) -> Demonstration | Preference:
     """Make the record of a row with one answer or two."""
@@ -234,9 +254,12 @@ def _with_answers(line: Line, prompt: Prompt, found: Found, columns: Columns) ->
 
 
 def _ended(line: Line, name: str) -> str | None:
-    """How an answer ended, as our own rows and those of servers say it; None where a row does not."""
+    """How an answer ended, in our words; None where a row does not say it. Raises DataError for an answer that was broken off."""
     found = line.row.get(name)
-    return found if isinstance(found, str) and found else None
+    ended = ending(found, "") if isinstance(found, str) else ""
+    if ended == BROKEN:
+        raise DataError(f"{line.place}: {name} is '{found}': the answer was broken off; leave such rows out")
+    return ended or None
 
 
 def row_language(

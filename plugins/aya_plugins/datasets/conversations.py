@@ -91,6 +91,7 @@ def refuse_unseen(line: Line, kept: Sequence[str]) -> None:
 
 def read_tools(line: Line, kept: Sequence[str]) -> str | None:
     """The tools of a row as JSON; None where it has none, or they are kept as text. Raises DataError for what is no list of them."""
+    found: str | None = None
     for name in TOOLS:
         value: Any = line.row.get(name)
         if value in NOTHING or name in kept:
@@ -107,9 +108,23 @@ def read_tools(line: Line, kept: Sequence[str]) -> str | None:
                 f"{line.place}: column '{name}' holds {line.row[name]!r:.60}; expected a list of tools, each with a name, a description "
                 f"and parameters, or keep the column as text with columns: {{meta: [{name}]}}"
             )
+        if line.is_filled:
+            value = without_nothing(value)
         whole = [one if "function" in one else {"type": "function", "function": one} for one in value]
-        return json.dumps(whole, ensure_ascii=False)
-    return None
+        text = json.dumps(whole, ensure_ascii=False)
+        if found is not None and found != text:
+            raise DataError(
+                f"{line.place}: both 'tools' and 'functions' hold tools, and not the same ones; leave one out"
+            )
+        found = text
+    return found
+
+
+def without_nothing(value: Any) -> Any:
+    """What a table of structs gives, where each has the keys of all, without those that a row does not fill."""
+    if isinstance(value, Mapping):
+        return {name: without_nothing(one) for name, one in value.items() if one is not None}
+    return [without_nothing(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def _message(line: Line, turn: Any) -> Message:
@@ -135,9 +150,13 @@ def _message(line: Line, turn: Any) -> Message:
     if isinstance(written := turn.get("more"), str) and written:  # as our own files have it
         more |= parse_json(written)
     content = turn.get("content", turn.get("value"))
+    if content in NOTHING and turn.get("refusal") not in NOTHING:
+        content = turn["refusal"]
     if said == "function_call":
         more["tool_calls"], content = _calls_in(line, content), ""
     elif turn.get("function_call") not in NOTHING:
+        if "tool_calls" in more:
+            raise DataError(f"{line.place}: a turn has both 'tool_calls' and 'function_call'; leave one out")
         more["tool_calls"] = [turn["function_call"]]
     if "tool_calls" in more:
         more["tool_calls"] = [_call(line, one) for one in _listed(line, more["tool_calls"])]
@@ -178,6 +197,8 @@ def _call(line: Line, call: Any) -> Mapping[str, Any]:
         except ValueError:
             read = arguments
         arguments = read if isinstance(read, Mapping) else arguments
+    elif line.is_filled:
+        arguments = without_nothing(arguments)
     known = {"name": inner["name"], "arguments": arguments}
     outer = {name: value for name, value in call.items() if name in ("id", "index") and value is not None}
     return {**outer, "type": "function", "function": known}

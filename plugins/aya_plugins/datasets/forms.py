@@ -91,20 +91,21 @@ def read_row(line: Line, names: Columns) -> Found:
             return _rated(line, names, rated)
         for name in CONVERSATIONS:
             if is_turns(conversation := listed(line, line.row.get(name))):
-                return _conversation(line, name, turns(line, conversation))
+                return _conversation(line, names, name, turns(line, conversation))
         for task, about, answer in INSTRUCTIONS:
             if isinstance(line.row.get(task), str) and isinstance(text := line.row.get(answer), str):
                 asked = _instruction(line, task, (about,) if about else ())
-                return Found(f"{asked.how}, completion from '{answer}'", asked.messages, (assistant_turn(text),))
+                found = Found(f"{asked.how}, completion from '{answer}'", asked.messages, (assistant_turn(text),))
+                return _labeled(line, names, found)
         if is_turns(rated) and is_turns(line.row.get("labels")):
             raise DataError(
                 f"{line.place}: 'completions' with 'labels' are steps for a reward model of steps, which no trainer here learns from; "
                 "expected chosen and rejected, or a completion with a label"
             )
-    found = _asked(line, names)
-    if found is None and names.prompt is None and isinstance(text := line.row.get("text"), str) and text.strip():
+    question = _asked(line, names)
+    if question is None and names.prompt is None and isinstance(text := line.row.get("text"), str) and text.strip():
         return Found("text from 'text', without a prompt", (), (assistant_turn(text),))
-    asked = found or _no_prompt(line, names)
+    asked = question or _no_prompt(line, names)
     return Found(asked.how, asked.messages)
 
 
@@ -214,18 +215,27 @@ def _demonstration(line: Line, names: Columns, value: Any) -> Found:
     name = names.completion or "completion"
     before, answer = _answer(line, "completion", value)
     asked = _whole(line, name, _asked(line, names), before, names)
-    label = None if "label" in names.meta or names.score is not None else _label(line.row.get("label"))
     how = f"{asked.how}, completion from '{name}'{', its last turn' if before else ''}"
-    if label is not None:
-        how += ", good or bad by 'label'"
-    return Found(how, asked.messages, (answer,), label=label)
+    return _labeled(line, names, Found(how, asked.messages, (answer,)))
 
 
-def _label(value: Any) -> bool | None:
-    """Whether an answer is good, as tables say it; None where they do not."""
-    if isinstance(value, str):
-        return {"true": True, "false": False}.get(value.strip().lower())
-    return bool(value) if isinstance(value, (bool, int)) and value in (0, 1) else None
+LABELS = {"true": True, "1": True, "1.0": True, "good": True, "desirable": True, "false": False, "0": False, "0.0": False, "bad": False,
+          "undesirable": False}  # fmt: skip
+"""How tables say whether an answer is good."""
+
+
+def _labeled(line: Line, names: Columns, found: Found) -> Found:
+    """Say of an answer whether it is good, where the row does. Raises DataError for a label that says something else."""
+    value = line.row.get("label")
+    if value is None or value == "" or "label" in names.meta or names.score is not None:
+        return found
+    label = LABELS.get(str(value).strip().lower())
+    if label is None:
+        raise DataError(
+            f"{line.place}: the label is {value!r:.60}; expected true or false, which says whether the answer is good. A column of that "
+            "name that says something else is kept beside the row with columns: {meta: [label]}"
+        )
+    return found._replace(how=f"{found.how}, good or bad by 'label'", label=label)
 
 
 def _preference(line: Line, names: Columns, chosen: Any, rejected: Any) -> Found:
@@ -245,15 +255,21 @@ def _preference(line: Line, names: Columns, chosen: Any, rejected: Any) -> Found
     return Found(f"{asked.how}, answers from {of}{more}", asked.messages, (better, worse), scores)
 
 
-def _conversation(line: Line, name: str, found: Messages) -> Found:
-    system = _system(line) if found[0]["role"] != "system" else ()
+def _conversation(line: Line, names: Columns, name: str, found: Messages) -> Found:
+    system = _system(line)
+    if system and found[0]["role"] == "system":
+        if system[0]["content"].strip() != found[0]["content"].strip():
+            raise DataError(
+                f"{line.place}: '{name}' begins with a system turn, and a column of the system prompt says something else; leave one out"
+            )
+        system = ()
     found = (*system, *found)
     if found[-1]["role"] != "assistant":
         return Found(f"prompt from '{name}'{_and_system(system)}", found)
     if len(found) == 1:
         raise DataError(f"{line.place}: '{name}' holds an answer and no question before it; expected the turns of both")
     how = f"prompt from '{name}', all turns but the last{_and_system(system)}, completion from its last turn"
-    return Found(how, found[:-1], (found[-1],))
+    return _labeled(line, names, Found(how, found[:-1], (found[-1],)))
 
 
 def _rated(line: Line, names: Columns, rated: Sequence[Mapping[str, Any]]) -> Found:

@@ -94,6 +94,6 @@ def hub_lines(source: str, config: str | None, split: str, revision: str | None)
     try:
         table = datasets.load_dataset(source, config, split=split, revision=revision, streaming=True)
         for number, row in enumerate(table, start=1):
-            yield Line(f"{source} ({name}):{number}", name, number, row)
+            yield Line(f"{source} ({name}):{number}", name, number, row, is_filled=True)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DataError(f"{source} ({name}): cannot be read after row {number}: {error}") from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from aya_core.api import Field, MergeParameter, MergeStrategy, Piece, PieceMerge, Pieces, Place
-from aya_plugins.merges.differences import Density, Elect, add_task_vectors
+from aya_plugins.merges.differences import Density, Elect, add_task_vectors, check_totals
 from aya_plugins.merges.rescaling import rescale_to_l1
 from aya_plugins.merges.selection import TopK, keep_largest, thresholds
 
@@ -53,6 +53,11 @@ class Breadcrumbs(MergeStrategy):
         "none", description="Let models elect signs, by w_i tau_i (weighted) or tau_i (plain), before adding."
     )
     normalize: bool = Field(False, description="Divide by the sum of the weights (of those who agree).")
+
+    def check_weights(self, weights: Sequence[float]) -> None:
+        """See `MergeStrategy`."""
+        if self.normalize:
+            check_totals("breadcrumbs", weights, self.elect)
 
     def build(self) -> PieceMerge:
         """Make the merge."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aya_core.api import Field, MergeParameter, MergeStrategy, Piece, PieceMerge, Pieces, Place
 from aya_plugins.merges.dare import drop_and_rescale
-from aya_plugins.merges.differences import Density, Rescale, add_task_vectors
+from aya_plugins.merges.differences import Density, Rescale, add_task_vectors, check_total
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,6 +39,11 @@ class DareLinear(MergeStrategy):
         description="Divide what is kept by density (unbiased), restore the L1 norm (l1, as mergekit), or neither.",
     )
     normalize: bool = Field(False, description="Divide by the sum of the weights; neither the paper nor mergekit does.")
+
+    def check_weights(self, weights: Sequence[float]) -> None:
+        """See `MergeStrategy`."""
+        if self.normalize:
+            check_total("dare-linear", weights)
 
     def build(self) -> PieceMerge:
         """Make the merge."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aya_core.api import Field, MergeParameter, MergeStrategy, Piece, PieceMerge, Pieces, Place
 from aya_plugins.merges.dare import drop_and_rescale
-from aya_plugins.merges.differences import Density, Rescale, add_task_vectors
+from aya_plugins.merges.differences import Density, Rescale, add_task_vectors, check_totals_of_voters
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,6 +48,11 @@ class DareTies(MergeStrategy):
     )
     weigh_election: bool = Field(True, description="Let weights count in the election of signs, as in mergekit.")
     normalize: bool = Field(True, description="Divide by the weights of those who agree; false sums, as mergekit does.")
+
+    def check_weights(self, weights: Sequence[float]) -> None:
+        """See `MergeStrategy`."""
+        if self.normalize:
+            check_totals_of_voters("dare-ties", tuple(weights))
 
     def build(self) -> PieceMerge:
         """Make the merge."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aya_core.api import AyaError, Field, MergeParameter, MergeStrategy, Piece, PieceMerge, Pieces, Place
-from aya_plugins.merges.differences import Density, Elect, Rescale, add_task_vectors, task_vectors
+from aya_plugins.merges.differences import Density, Elect, Rescale, add_task_vectors, check_totals, task_vectors
 from aya_plugins.merges.rescaling import rescale_to_l1
 
 if TYPE_CHECKING:
@@ -60,6 +60,11 @@ class Della(MergeStrategy):
     )
     elect: Elect = Field("weighted", description="Let models elect signs, by w_i tau_i (weighted) or tau_i (plain).")
     normalize: bool = Field(True, description="Divide by the weights of those who agree; false sums.")
+
+    def check_weights(self, weights: Sequence[float]) -> None:
+        """See `MergeStrategy`."""
+        if self.normalize:
+            check_totals("della", weights, self.elect)
 
     def build(self) -> PieceMerge:
         """Make the merge."""

@@ -83,6 +83,11 @@ def check_totals_of_voters(name: str, weights: tuple[float, ...]) -> None:
             )
 
 
+def check_totals(name: str, weights: Sequence[float], elect: Elect) -> None:
+    """Refuse weights that are divided by their sum, or after an election by that of those who agree, and cancel. Raises AyaError."""
+    check_total(name, weights) if elect == "none" else check_totals_of_voters(name, tuple(weights))
+
+
 def cancels(weights: Sequence[float]) -> bool:
     """Whether weights sum to nothing beside their size."""
     return abs(math.fsum(weights)) <= LEAST_TOTAL * math.fsum(map(abs, weights))
@@ -108,7 +113,7 @@ def add_task_vectors(
     that agree. Raises AyaError where w_i that are summed cancel.
     """
     if normalize:
-        check_total(name, weights) if elect == "none" else check_totals_of_voters(name, tuple(weights))
+        check_totals(name, weights, elect)
 
     def merged(piece: Piece) -> Tensor:
         from aya_kernels import merge_task_vectors

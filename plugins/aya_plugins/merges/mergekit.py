@@ -46,6 +46,26 @@ class Mergekit(MergeStrategy):
         """See `MergeStrategy`. mergekit is asked; where it is not installed, `from_base` alone says so."""
         return self.from_base or (find_spec("mergekit") is not None and _policy(self.method) == "required")
 
+    @property
+    def least_models(self) -> int:  # type: ignore[override]
+        """See `MergeStrategy`. mergekit is asked, where it is installed."""
+        return self._bounds()[0]
+
+    @property
+    def most_models(self) -> int | None:  # type: ignore[override]
+        """See `MergeStrategy`. mergekit is asked, where it is installed."""
+        return self._bounds()[1]
+
+    def _bounds(self) -> tuple[int, int | None]:
+        """How many models a method takes beside the base, at least and at most."""
+        contract = None if find_spec("mergekit") is None else _contract(self.method)
+        if contract is None:
+            return 1, None
+        beside = 1 if self.needs_base else 0
+        most = [contract.max_non_base] if contract.max_non_base is not None else []
+        most += [contract.max_inputs - beside] if contract.max_inputs is not None else []
+        return max(1, contract.min_non_base or 1, contract.min_inputs - beside), min(most, default=None)
+
     def build(self) -> TensorMerge:
         """Make the merge. Raises AyaError for a method, a parameter or a value that mergekit does not know."""
         from mergekit import merge_methods
@@ -126,13 +146,20 @@ class MergekitMerge:
         return list(place.values(value)) if name in self.per_input else place.value(value)
 
 
-@cache
 def _policy(method: str) -> str | None:
     """Say whether a method of mergekit takes a base: required, optional, or neither; None for one that it does not know."""
+    contract = _contract(method)
+    return None if contract is None else str(contract.base.value)
+
+
+@cache
+def _contract(method: str) -> Any:
+    """What mergekit says of the models that a method takes; None for one that it does not know."""
     from mergekit import merge_methods
 
-    found = {known.spec.name: known.spec for known in merge_methods.registered_methods()}
-    return str(found[method].contract.base.value) if method in found else None
+    return next(
+        (known.spec.contract for known in merge_methods.registered_methods() if known.spec.name == method), None
+    )
 
 
 def _checked(method: str, parameter: Any, value: Any) -> Any:

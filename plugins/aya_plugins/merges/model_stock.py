@@ -37,6 +37,10 @@ class ModelStock(MergeStrategy):
 
     filter_wise: bool = Field(False, description="Take the angle in each row of a tensor (its last dimension) instead.")
 
+    def check_weights(self, weights: Sequence[float]) -> None:
+        """See `MergeStrategy`."""
+        refuse_weights("model-stock", weights, "drop them, or use 'weighted'")
+
     def build(self) -> PieceMerge:
         """Make the merge."""
         return ModelStockMerge(self, whole_rows=self.filter_wise)
@@ -55,7 +59,7 @@ class ModelStockMerge:
         models = len(weights)
         if models < 2:
             refuse_number("model-stock", models, "two or more beside the base", "add models, or use 'task-arithmetic'")
-        refuse_weights("model-stock", weights, "drop them, or use 'weighted'")
+        self.settings.check_weights(weights)
         if self.settings.filter_wise:
             return by_row
         products = gram(pieces, from_base="model-stock")

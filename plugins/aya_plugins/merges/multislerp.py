@@ -43,6 +43,11 @@ class MultiSlerp(MergeStrategy):
         """See `MergeStrategy`."""
         return self.from_base
 
+    def check_weights(self, weights: Sequence[float]) -> None:
+        """See `MergeStrategy`."""
+        if self.normalize_weights:
+            check_total("multislerp", weights, "change them, or set normalize_weights: false")
+
     def build(self) -> PieceMerge:
         """Make the merge."""
         return MultiSlerpMerge(self, needs_base=self.from_base)
@@ -62,7 +67,7 @@ class MultiSlerpMerge:
         if len(weights) == 1:
             return combination([1.0])
         if settings.normalize_weights:
-            check_total("multislerp", weights, "change them, or set normalize_weights: false")
+            settings.check_weights(weights)
             weights = [weight / sum(weights) for weight in weights]
         combine = partial(combination_from, from_base) if from_base else combination
         products = gram(pieces, from_base=from_base)

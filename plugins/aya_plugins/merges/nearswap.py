@@ -38,6 +38,10 @@ class NearSwap(MergeStrategy):
         MergeParameter(0.0001), gt=0, description="How far a value may move, in the units of the weights."
     )
 
+    def check_weights(self, weights: Sequence[float]) -> None:
+        """See `MergeStrategy`."""
+        refuse_weights("nearswap", [*weights, 1.0], "drop them and set t")
+
     def build(self) -> PieceMerge:
         """Make the merge."""
         return NearSwapMerge(self)
@@ -54,7 +58,7 @@ class NearSwapMerge:
         """Return the base, moved. Raises AyaError for more than one model, a weight, and without a base."""
         if len(weights) != 1:
             refuse_number("nearswap", len(weights), "one beside the base", "name the other as `base:`")
-        refuse_weights("nearswap", [*weights, 1.0], "drop them and set t")
+        self.settings.check_weights(weights)
         t = place.value(self.settings.t)
 
         def merged(piece: Piece) -> Tensor:

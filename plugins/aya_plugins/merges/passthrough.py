@@ -28,6 +28,10 @@ class Passthrough(MergeStrategy):
 
     scale: MergeParameter = Field(MergeParameter(1.0), description="Multiply each tensor; by rules, only some of them.")
 
+    def check_weights(self, weights: Sequence[float]) -> None:
+        """See `MergeStrategy`."""
+        refuse_weights("passthrough", [*weights, 1.0], "drop them and set scale")
+
     def build(self) -> PieceMerge:
         """Make the merge."""
         return PassthroughMerge(self)
@@ -44,6 +48,6 @@ class PassthroughMerge:
         """Return the tensor, scaled. Raises AyaError for more than one model, and for a weight."""
         if len(weights) != 1:
             refuse_number("passthrough", len(weights), "one", "merge them with 'weighted'")
-        refuse_weights("passthrough", [*weights, 1.0], "drop them and set scale")
+        self.settings.check_weights(weights)
         (scale,) = place.values(self.settings.scale)
         return combination([scale])

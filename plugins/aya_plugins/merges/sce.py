@@ -42,6 +42,10 @@ class Sce(MergeStrategy):
         MergeParameter(1.0), gt=0, le=1, description="Share of a tensor's parameters that is kept; 1 keeps all."
     )
 
+    def check_weights(self, weights: Sequence[float]) -> None:
+        """See `MergeStrategy`."""
+        refuse_weights("sce", weights, "drop them; each model is weighed by how much it changed")
+
     def build(self) -> PieceMerge:
         """Make the merge."""
         return SceMerge(self)
@@ -58,7 +62,7 @@ class SceMerge:
         """Select and weigh, and return the merge. Raises AyaError without a base, and for unequal weights."""
         from aya_kernels import gram
 
-        refuse_weights("sce", weights, "drop them; each model is weighed by how much it changed")
+        self.settings.check_weights(weights)
         threshold = self._selected(pieces, place)
 
         def keeps(piece: Piece) -> list[Keep]:

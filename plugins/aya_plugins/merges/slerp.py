@@ -45,6 +45,10 @@ class Slerp(MergeStrategy):
         MergeParameter(0.5), ge=0, le=1, description="Where on the arc: 0 is the first model, 1 the second."
     )
 
+    def check_weights(self, weights: Sequence[float]) -> None:
+        """See `MergeStrategy`."""
+        refuse_weights("slerp", weights, "drop them and set t (0 is the first model)")
+
     def build(self) -> PieceMerge:
         """Make the merge."""
         return SlerpMerge(self)
@@ -61,7 +65,7 @@ class SlerpMerge:
         """Return the point at t on the arc of one tensor. Raises AyaError for all but two equal weights."""
         if len(weights) != 2:
             refuse_number("slerp", len(weights), "two", "merge more with 'weighted', or two at a time")
-        refuse_weights("slerp", weights, "drop them and set t (0 is the first model)")
+        self.settings.check_weights(weights)
         products = gram(pieces)
         lengths = [math.sqrt(products[i][i]) for i in range(2)]
         cosine = products[0][1] / math.prod(length if length > SHORTEST else 1 for length in lengths)

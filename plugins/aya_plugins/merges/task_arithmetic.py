@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aya_core.api import Field, MergeParameter, MergeStrategy, Piece, PieceMerge, Pieces, Place
-from aya_plugins.merges.differences import add_task_vectors
+from aya_plugins.merges.differences import add_task_vectors, check_total
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +35,11 @@ class TaskArithmetic(MergeStrategy):
         MergeParameter(1.0), description="Scale of the merged task vector, lambda in the paper."
     )
     normalize: bool = Field(False, description="Divide by the sum of the weights; the paper does not.")
+
+    def check_weights(self, weights: Sequence[float]) -> None:
+        """See `MergeStrategy`."""
+        if self.normalize:
+            check_total("task-arithmetic", weights)
 
     def build(self) -> PieceMerge:
         """Make the merge."""

@@ -18,7 +18,7 @@ from aya_core.api import (
     Place,
     WholeModelMerge,
 )
-from aya_plugins.merges.differences import Density, add_task_vectors
+from aya_plugins.merges.differences import Density, add_task_vectors, check_totals_of_voters
 from aya_plugins.merges.rescaling import rescale_to_l1
 from aya_plugins.merges.selection import Threshold, TopK, keep_largest, thresholds
 
@@ -66,6 +66,11 @@ class Ties(MergeStrategy):
     rescale: Literal["none", "l1"] = Field(
         "none", description="Give what is kept of a tensor the L1 norm of all of it (l1, mergekit's rescale: true)."
     )
+
+    def check_weights(self, weights: Sequence[float]) -> None:
+        """See `MergeStrategy`."""
+        if self.normalize:
+            check_totals_of_voters("ties", tuple(weights))
 
     def build(self) -> PieceMerge | WholeModelMerge:
         """Make the merge."""

@@ -31,6 +31,11 @@ class Weighted(MergeStrategy):
 
     normalize: bool = Field(True, description="Divide the weights by their sum; false takes them as they are.")
 
+    def check_weights(self, weights: Sequence[float]) -> None:
+        """See `MergeStrategy`."""
+        if self.normalize:
+            check_total("weighted", weights)
+
     def build(self) -> PieceMerge:
         """Make the merge."""
         return WeightedMerge(self)
@@ -47,6 +52,6 @@ class WeightedMerge:
         """Return the weighted average. Raises AyaError where normalized weights sum to zero."""
         if not self.settings.normalize:
             return combination(weights)
-        check_total("weighted", weights)
+        self.settings.check_weights(weights)
         total = sum(weights)
         return combination([weight / total for weight in weights])

@@ -14,7 +14,7 @@ from aya_core.api import NO_MORE, Context, DataError, Message, Prompt, assistant
 from aya_plugins.modeling.chat_templates import BUNDLED, GivenTemplate
 from aya_plugins.modeling.decoding import AnswerDecoder
 from aya_plugins.modeling.rows import Encoded, RowGatherer
-from aya_plugins.modeling.whole_turns import FAULTS, RefusedError, Spelled, is_kept, spell
+from aya_plugins.modeling.whole_turns import FAULTS, SPEAKERS, RefusedError, Spelled, is_kept, spell
 
 CHUNK = 4096
 """Rows rendered and tokenized at a time, which bounds memory."""
@@ -32,6 +32,7 @@ RARE = ("ᚠ", "𐎠", "🜁", "\ue000")
 REWRITTEN = "the chat template renders the prompt differently once it is answered"
 REWRITES_EARLIER = "the chat template renders an earlier answer differently once the conversation goes on"
 DROPS_ANSWER = "the chat template leaves out a part of the answer"
+DROPS_SYSTEM = f"the chat template leaves out what {SPEAKERS['system']}"
 
 
 class Answer(NamedTuple):
@@ -157,11 +158,24 @@ class ChatEncoder:
             if as_text:
                 found = [ids or [self.start_id] for ids in self.encode_texts(self.plain(prompt) for prompt in chunk)]
             else:
-                found = [encoding.ids for encoding in self._tokenize(self._render_prompts(chunk))]
+                texts = self._render_prompts(chunk)
+                for prompt, text in zip(chunk, texts, strict=True):
+                    if not self._keeps_system(prompt, text):
+                        raise DataError(
+                            f"{self.where}: {DROPS_SYSTEM} (prompt '{prompt.id}'); have it say that in the user's turn, or mend "
+                            "chat_template.jinja"
+                        )
+                found = [encoding.ids for encoding in self._tokenize(texts)]
             for ids, is_dropped in zip(found, self._have_dropped_turns(chunk), strict=True):
                 kept = [] if is_dropped else ids
                 rows.add(kept, len(kept), may_cut=False)
         return rows.encoded()
+
+    def _keeps_system(self, prompt: Prompt, text: str) -> bool:
+        """Whether a text that the template wrote holds what the system prompts say."""
+        return all(
+            is_kept(turn["content"], text, "") for turn in (*self.system, *prompt.messages) if turn["role"] == "system"
+        )
 
     def _have_dropped_turns(self, prompts: Sequence[Prompt]) -> list[bool]:
         turns = [(place, turn["content"]) for place, prompt in enumerate(prompts) for turn in prompt.messages]
@@ -269,6 +283,9 @@ class ChatEncoder:
             if not text.startswith(head):
                 yield _Row(encoding.ids, len(encoding.ids), refused=REWRITTEN)
                 continue
+            if refuses and not self._keeps_system(one.prompt, head):
+                yield _Row(encoding.ids, len(encoding.ids), refused=DROPS_SYSTEM)
+                continue
             if refuses and not is_kept(one.text, text[len(head) :], head):
                 yield _Row(encoding.ids, len(encoding.ids), refused=DROPS_ANSWER)
                 continue
@@ -295,7 +312,12 @@ class ChatEncoder:
         turns = [*self.system, *answer.prompt.messages, assistant_turn(answer.text, answer.more)]
         tools = None if answer.prompt.tools is None else json.loads(answer.prompt.tools)
         last = len(turns) - 1
-        learned = [place for place, turn in enumerate(turns) if turn["role"] == "assistant"] if learns_all else [last]
+        learned = [last]
+        if learns_all:  # an opening of the assistant's, before anybody asked, is what the conversation begins with
+            asked = next((place for place, turn in enumerate(turns) if turn["role"] != "system"), 0)
+            learned = [place for place, turn in enumerate(turns) if turn["role"] == "assistant" and place > asked] or [
+                last
+            ]
         template = self.training_template or str(self.tokenizer.chat_template)
         try:
             spelled = spell(turns, tools, learned, template, lambda some, with_tools: self._write(some, with_tools))
@@ -348,7 +370,7 @@ class ChatEncoder:
         until = text
         if place < len(turns) - 1:
             ended = self._write(turns[: place + 1], tools)
-            until = _shared(ended, text)
+            until = self._shared(ended, text)
             rest = self._tokenize([ended[len(until) :].strip()])[0].ids
             if not self._special_ids.issuperset(rest):  # what ends a conversation may be missing here, and nothing else
                 raise RefusedError(REWRITES_EARLIER)
@@ -358,6 +380,17 @@ class ChatEncoder:
         stop = _first_token_after(encoding, len(until), len(text))
         ends = [token for token in range(start, stop) if encoding.ids[token] in self.end_ids]
         return start, ends[-1] + 1 if ends else stop
+
+    def _shared(self, one: str, other: str) -> str:
+        """The beginning that two texts share, up to whole special tokens: `<|end|>` and `<|user|>` share nothing."""
+        same = (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+        end = next(same, min(len(one), len(other)))
+        for text in (one, other):
+            encoding = self._tokenize([text])[0]
+            token = encoding.char_to_token(end) if end < len(text) else None
+            if token is not None and encoding.ids[token] in self._special_ids:
+                end = min(end, encoding.token_to_chars(token)[0])
+        return one[:end]
 
     def _refused_row(self, turns: Sequence[Message], reason: str) -> _Row:
         """What can be shown of a conversation that the template does not write whole."""
@@ -533,12 +566,6 @@ def _first_token_after(encoding: Any, border: int, end: int) -> int:
         if token is not None:
             return int(token)
     return len(encoding.ids)
-
-
-def _shared(one: str, other: str) -> str:
-    """The beginning that two texts share."""
-    same = (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
-    return one[: next(same, min(len(one), len(other)))]
 
 
 def _is_spanned(encoding: Any, border: int, first: int) -> bool:

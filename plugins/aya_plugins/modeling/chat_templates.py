@@ -63,21 +63,23 @@ Sources: ChatML, OpenAI 2023; the model cards of Llama 3 and Gemma; Aryabumi et 
 is words alone, and the tokenizer's own end of text.
 """
 
-_TOKEN = re.compile(r"<[|｜][^<>|｜\s'\"{}]+[|｜]>|<(?:start_of_turn|end_of_turn)>")
-"""What looks like a token of its own in a template."""
+_TOKEN = re.compile(r"<[|｜][^<>\s'\"{}]+>|<[^<>\s'\"{}/|｜][^<>\s'\"{}|｜]*[|｜]>|<(?:start_of_turn|end_of_turn)>")
+"""What looks like a token of its own in a template: `<|end|>`, Gemma 4's `<|turn>` and `<turn|>`."""
 
 
 @dataclass(frozen=True)
 class GivenTemplate:
     """What became of a tokenizer to which a chat template was given.
 
-    end: the token that ends a turn. added: tokens that were new to the vocabulary, by id. reused: those that it had.
+    end: the token that ends a turn. added: tokens that were new to the vocabulary, by id. reused: those that it had. before: the token
+    that ended texts until then; None where there was none.
     """
 
     name: str
     end: str
     added: Mapping[int, str]
     reused: Sequence[str]
+    before: str | None = None
 
     def __str__(self) -> str:
         said = f"chat_template {self.name}: turns end with {self.end!r}"
@@ -85,6 +87,8 @@ class GivenTemplate:
             said += f"; {len(self.reused)} of its tokens are in the vocabulary ({', '.join(self.reused)})"
         if self.added:
             said += f"; {len(self.added)} are added ({', '.join(self.added.values())}), whose embeddings begin at the mean of all"
+        if self.end in self.added.values() and self.before is not None:
+            said += f", that of {self.end!r} as that of {self.before!r}, which ended texts before"
         return said
 
 
@@ -93,7 +97,7 @@ def give_template(tokenizer: Any, source: str, where: str, load: Callable[[Path]
 
     load: reads the tokenizer of a folder. Raises AyaError for a template that cannot write a conversation, or that is not found.
     """
-    folder = Path(source)
+    folder, before = Path(source), tokenizer.eos_token
     if source in BUNDLED:
         template = BUNDLED[source]
         needed = _TOKEN.findall(template)
@@ -111,12 +115,14 @@ def give_template(tokenizer: Any, source: str, where: str, load: Callable[[Path]
         needed = [
             token for token in sorted(special, key=template.find) if token in template and re.search(r"[<\[|｜]", token)
         ]
-        if "eos_token" in template and other.eos_token != tokenizer.eos_token:
+        if other.eos_token is not None and re.search(r"\beos_token\b", template):
             needed.append(other.eos_token)
-            template = re.sub(r"\beos_token\b", repr(str(other.eos_token)), template)
+            template = _with_end_named(template, other.eos_token)
     elif folder.is_file():
         template, name = read_template(folder), folder.name
         needed = _TOKEN.findall(template)
+        if needed and tokenizer.eos_token is not None:  # which may become another one below
+            template = _with_end_named(template, tokenizer.eos_token)
     else:
         raise AyaError(
             f"chat_template: no '{source}'; {did_you_mean(source, BUNDLED)}; expected one of {_names()}, a file, or the folder or hub id "
@@ -130,7 +136,12 @@ def give_template(tokenizer: Any, source: str, where: str, load: Callable[[Path]
     tokenizer.chat_template = template
     end = _end_of_turn(tokenizer, name, where)
     tokenizer.eos_token = end
-    return GivenTemplate(name, end, added, reused)
+    return GivenTemplate(name, end, added, reused, before)
+
+
+def _with_end_named(template: str, end: str) -> str:
+    """A template that names its end of text, whatever the tokenizer calls so later."""
+    return re.sub(r"\beos_token\b", repr(str(end)), template)
 
 
 def read_template(file: Path) -> str:
@@ -147,7 +158,8 @@ def read_template(file: Path) -> str:
 def fit_model(model: Any, tokenizer: Any, given: GivenTemplate | None) -> None:
     """Give a model room for the tokens of a given template, and let it end its turns as the template does.
 
-    The embeddings of new tokens, of input and output, are the mean of all others.
+    The embeddings of new tokens, of input and output, are the mean of all others; but a token that ends turns begins as the one that
+    ended texts before, for a base model knows when a text is at its end, and a token at the mean is one of a whole vocabulary.
     """
     if given is None:
         return
@@ -165,6 +177,9 @@ def fit_model(model: Any, tokenizer: Any, given: GivenTemplate | None) -> None:
                 others[new] = False
                 others[old:] = False
                 weight[new] = weight[others].float().mean(0).to(weight.dtype)
+                if given.end in given.added.values() and given.before is not None:
+                    end, before = tokenizer.convert_tokens_to_ids([given.end, given.before])
+                    weight[end] = weight[before]
     ends = [tokenizer.convert_tokens_to_ids(given.end)]
     settings = getattr(model, "generation_config", None)
     if settings is not None:

@@ -276,9 +276,10 @@ def stored_dtype(start: Path) -> torch.dtype:
 
 @contextmanager
 def _generation_config_as_it_is(model: Any, start: Path | None, out: Path) -> Iterator[None]:
-    """Have a model saved whose generation config cannot be: with that of the start, byte by byte.
+    """Have a model saved whose generation config cannot be: with that of the start, byte by byte, but for tokens that it was given.
 
-    Such ones are published: sampling settings beside `do_sample: false`, say, of which transformers warns when it reads them.
+    Such ones are published: sampling settings beside `do_sample: false`, say, of which transformers warns when it reads them. A chat
+    template that the model was given changed which tokens end its turns.
     """
     own = getattr(model, "generation_config", None)
     file = model_folder(start) / GENERATION_CONFIG if start is not None else None
@@ -290,7 +291,13 @@ def _generation_config_as_it_is(model: Any, start: Path | None, out: Path) -> It
         yield
     finally:
         model.generation_config = own
-    shutil.copyfile(file, out / GENERATION_CONFIG)
+    written = json.loads(file.read_text(encoding="utf-8"))
+    given = {name: getattr(own, name) for name in ("eos_token_id", "pad_token_id") if getattr(own, name) is not None}
+    if all(written.get(name) == value for name, value in given.items() if name in written or name == "eos_token_id"):
+        shutil.copyfile(file, out / GENERATION_CONFIG)
+        return
+    text = json.dumps({**written, **given}, indent=2, ensure_ascii=False)
+    (out / GENERATION_CONFIG).write_text(text + "\n", encoding="utf-8")
 
 
 def _can_be_saved(config: GenerationConfig) -> bool:

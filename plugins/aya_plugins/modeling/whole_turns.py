@@ -18,6 +18,10 @@ REASONING = ("reasoning_content", "reasoning", "thinking")
 LINKS = ("tool_call_id", "name")
 """What only ties turns together, which their order says, too; templates may leave it out."""
 
+SPEAKERS = {
+    "tool": "tools say", "system": "the system prompt says", "user": "the user says", "assistant": "the assistant says in some turn",
+}  # fmt: skip
+
 FAULTS = (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError)
 """What a template may raise over turns that it does not know."""
 
@@ -124,6 +128,10 @@ def _left_out(
 
     if tools is not None and not is_seen(turns, None):
         yield "the chat template leaves out the tools"
+    try:
+        without_tools = render(spelled(turns), None)  # which name what may be called
+    except FAULTS:
+        without_tools = text
     for place, turn in enumerate(turns):
         more = turn.get("more", NO_MORE)
 
@@ -136,11 +144,15 @@ def _left_out(
             rest = {other: value for other, value in more.items() if other != name}
             if not is_seen(with_turn({"role": turn["role"], "content": turn["content"], "more": rest}), tools):
                 yield f"the chat template leaves out '{name}'"
-        names = [call["function"]["name"] for call in more.get("tool_calls", ())]
-        if not all(name in text for name in names):
+        calls = more.get("tool_calls", ())
+        if not all(call["function"]["name"] in without_tools for call in calls):
             yield "the chat template leaves out a call"
-        if turn["role"] == "tool" and turn["content"] and not is_seen(with_turn({**turn, "content": ""}), tools):
-            yield "the chat template leaves out what tools say"
+        for one in range(len(calls) if len(calls) > 1 else 0):
+            others: Message = {**turn, "more": {**more, "tool_calls": [*calls[:one], *calls[one + 1 :]]}}
+            if not is_seen(with_turn(others), tools):
+                yield "the chat template leaves out a call"
+        if turn["content"].strip() and not is_seen(with_turn({**turn, "content": ""}), tools):
+            yield f"the chat template leaves out what {SPEAKERS[turn['role']]}"
 
 
 def is_kept(said: str, text: str, head: str) -> bool:

@@ -35,6 +35,7 @@ from aya_core.api import (
     Work,
     cached_commit,
     hub_model,
+    is_number,
     nested,
 )
 from aya_recipe.merge.merge_yaml import write_merge
@@ -52,7 +53,11 @@ class MakesOneOfSeveral(Stage):
         None, description="Stored as; None keeps the input's."
     )
     tokenizer: Vocabulary = Field(Vocabulary(), description="Whose tokens the merge has, where the models' differ.")
-    chat_template: str | None = Field(None, description="A chat template to store, as text; None keeps the base's.")
+    chat_template: str | None = Field(
+        None,
+        description="A chat template to store: its text, a file (relative to the recipe), alpaca, chatml, exaone, llama3 or mistral, or "
+        "auto, the most common among the models; None keeps the base's.",
+    )
     allow: tuple[str, ...] = Field(
         (),
         description="Settings of config.json in which the models may differ though they say what weights mean, such as "
@@ -80,11 +85,26 @@ def settings_of(
     settings = {
         "dtype": stage.dtype,
         "tokenizer": tokenizer.model_dump(mode="json"),
-        "chat_template": stage.chat_template,
+        "chat_template": _template(stage, build),
         "max_shard_gb": stage.max_shard_gb,
         **({"allow": list(stage.allow)} if stage.allow else {}),
     }
     return settings, files
+
+
+def _template(stage: MakesOneOfSeveral, build: Builder) -> str | None:
+    """The chat template of a stage, as text where it lies in a file."""
+    written = stage.chat_template
+    if written is None or "{" in written or "\n" in written:
+        return written
+    try:
+        return (build.loaded.folder / Path(written).expanduser()).read_text(encoding="utf-8")
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ):  # no file, or a name that none can have; what else it may be, the engine knows
+        return written
 
 
 def resolve(
@@ -112,6 +132,11 @@ def add(
     cannot take those models.
     """
     check_models(build, merge, models, base, settings)
+    if all(is_number(weights[name]) for name in models):
+        try:
+            merge.check_weights([weights[name] for name in models])  # type: ignore[attr-defined]
+        except AyaError as error:
+            raise build.error("weights", str(error)) from None
     inputs = {**inputs_of(models, base), **(files or {})}
     known = {"models": list(models), "weights": [weights[name] for name in models], **(settings or {})}
     execution = {"resources": (resources or Resources()).model_dump(mode="json")}
@@ -148,16 +173,34 @@ def check_models(
         return
     named = {**({"base": base} if base else {}), **models}
     folders = {model: folder for model, id in named.items() if (folder := _configured_in(build, id)) is not None}
-    if len(set(folders.values())) > 1:
-        tokenizer = Vocabulary.model_validate((settings or {}).get("tokenizer", {}))
-        try:
-            engine.foresee(
-                [MergeInput(model, folder) for model, folder in folders.items()],
-                tokenizer,
-                (settings or {}).get("allow", ()),
-            )
-        except AyaError as error:
-            raise build.error("models", str(error)) from None
+    known = settings or {}
+    vocabulary, template = Vocabulary.model_validate(known.get("tokenizer", {})), known.get("chat_template")
+    inputs = [MergeInput(model, folder) for model, folder in folders.items()]
+    if template is not None:
+        _foresee(build, "chat_template", engine, [], vocabulary, (), template)
+    if settings is None:  # a round of online training, which sets nothing of this
+        _foresee(
+            build,
+            "base" if base else "merge",
+            engine,
+            inputs,
+            vocabulary,
+            (),
+            None,
+            "; rounds merge models of one kind alone",
+        )
+    else:
+        _foresee(build, "models", engine, inputs, vocabulary, known.get("allow", ()), None)
+
+
+def _foresee(
+    build: Builder, where: str, engine: ForeseeingEngine, inputs: Sequence[MergeInput], vocabulary: Vocabulary, allow: Sequence[str],
+    template: str | None, more: str = "",
+) -> None:  # fmt: skip
+    try:
+        engine.foresee(inputs, vocabulary, allow, template)
+    except AyaError as error:
+        raise build.error(where, f"{error}{more}") from None
 
 
 def _configured_in(build: Builder, id: str) -> Path | None:

@@ -194,7 +194,7 @@ def test_groups_that_cannot_teach_anything_are_left_out_and_counted(
         (lambda rows: [*rows, rows[0]], "samples of '0-1' are in two places; expected those of a prompt one after the other"),
         (
             lambda rows: [Demonstration(rows[0].prompt, text, score=0.5) for text in ("one", "two")],
-            r"no group of 1 can teach trainer 'policy-gradient' anything: 0 prompts reach max_tokens, 0 groups have one "
+            r"no group of 1 can teach trainer 'policy-gradient' anything: 0 groups have a sample that is dropped, 0 groups have one "
             "sample, 1 have equal scores; sample more answers",
         ),
     ],

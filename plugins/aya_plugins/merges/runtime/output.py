@@ -13,6 +13,8 @@ from aya_core.api import (
     AyaError,
     DamageError,
     MergeJob,
+    MergeParameter,
+    MergeStrategy,
     PieceMerge,
     Place,
     TensorMerge,
@@ -165,6 +167,7 @@ class Output:
                 *self.plan.notes,
                 *(self.tokens.notes if self.tokens else ()),
                 *_adapter_notes(self.inputs),
+                *_idle_filters(self.merge, self.job, [line.name for line in lines]),
                 *unlike_companions(folders, self.donor.name, tokenizer=self.tokens is None),
             ],
             "base": self.inputs[-1].name if self.job.base else None,
@@ -179,6 +182,8 @@ def open_output(merge: TensorMerge | PieceMerge | WholeModelMerge, job: MergeJob
     base = inputs.open(job.base) if job.base else None
     every = (*models, *([base] if base else []))
     donor = base or models[0]
+    if job.chat_template is not None:  # which is stored at the end
+        choose_chat_template(job.chat_template, [input.folder for input in every])
     dtype = DTYPES[job.dtype] if job.dtype else None
     tokens = plan_vocabulary(every, len(models) if base else None, job.vocabulary)
     plan = plan_merge(donor, every, job.slices, tokens, dtype, job.allow)
@@ -254,6 +259,19 @@ def _begin(folder: Path, identity: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         make_folder(folder)
         write_sealed(mark, {"merge": identity})
+
+
+def _idle_filters(merge: object, job: MergeJob, names: Sequence[str]) -> list[str]:
+    """Say which filters of settings are part of no tensor's name, so that what they are for never holds."""
+    settings = getattr(merge, "settings", None)
+    varying = {"weight": job.weights, **(dict(settings) if isinstance(settings, MergeStrategy) else {})}
+    return [
+        f"{setting}: the filter '{filter}' is part of no tensor's name, so what stands there holds nowhere"
+        for setting, value in varying.items()
+        if isinstance(value, MergeParameter)
+        for filter in value.filters
+        if not any(filter in name for name in names)
+    ]
 
 
 def _adapter_notes(inputs: Sequence[Input]) -> list[str]:

@@ -262,7 +262,7 @@ def _in_slices(donor: Input, inputs: Sequence[Input], slices: Sequence[LayerSlic
     taken = [
         next(first for first in one.layers if first is not None) + step for one in slices for step in range(one.length)
     ]
-    if not origin:
+    if not taken:
         raise DataError("the slices hold no layer at all; give at least one a layer_range with layers in it")
     config, notes = _tied_config(donor, _copies(lines, inputs), heads)
     return MergePlan(tuple(lines), restacked(config, length, taken), notes)

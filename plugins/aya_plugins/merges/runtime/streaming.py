@@ -16,6 +16,7 @@ from aya_plugins.merges.runtime.output import check_space, open_output, unhashed
 from aya_plugins.merges.runtime.planning import plan_merge
 from aya_plugins.merges.runtime.shards import is_full, no_space
 from aya_plugins.merges.runtime.workers import Task, work
+from aya_plugins.merges.tokens.chat_template import choose_chat_template
 from aya_plugins.merges.tokens.same_vocabulary import check_same
 from aya_plugins.merges.tokens.vocabulary import plan_vocabulary
 
@@ -104,8 +105,15 @@ class StreamingMerge:
         }
         return extract_lora(pairs, job, tied=plan.tied, ties_head=ties(base.config), notes=plan.notes)
 
-    def foresee(self, models: Sequence[MergeInput], vocabulary: Vocabulary, allow: Sequence[str]) -> None:
-        """Look at the configurations of models, and at their tokenizers where they are to have the same. Raises DataError."""
+    def foresee(
+        self, models: Sequence[MergeInput], vocabulary: Vocabulary, allow: Sequence[str], chat_template: str | None
+    ) -> None:
+        """Look at the chat template, at the configurations of models, and at their tokenizers where they are to have the same.
+        Raises AyaError."""
+        if chat_template is not None:
+            choose_chat_template(chat_template, [])
+        if len({model.folder for model in models}) < 2:
+            return
         read = [_Configured(model.name, model.folder, read_json(model.folder / "config.json")) for model in models]
         if vocabulary.source == "same":
             check_same(read, 0)

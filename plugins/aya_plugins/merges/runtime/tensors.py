@@ -165,7 +165,7 @@ class OpenTensor:
         if not (_fits_bfloat16(merged) if wanted.dtype == "BF16" else _is_finite(rounded)):
             raise DataError(
                 f"merged tensor '{wanted.place.name}' has values that {str(rounded.dtype).removeprefix('torch.')} "
-                "cannot hold; store it in bfloat16 or float32, or make the weights smaller"
+                f"cannot hold; {'' if wanted.dtype in ('BF16', 'F32') else 'store it in bfloat16 or float32, or '}make the weights smaller"
             )
         offset = wanted.slot.offset + place.start * rounded.element_size()
         raw: Any = rounded.view(torch.uint8).numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,15 +36,31 @@ def choose_chat_template(asked: str, folders: Sequence[Path]) -> str | None:
         counts = Counter(template.strip() for template in found if template)
         return counts.most_common(1)[0][0] if counts else None
     if "{" in asked or "\n" in asked:
-        return asked
+        return _whole(asked)
     if asked in NAMED:
         return NAMED[asked]
     if Path(asked).is_file():
-        return Path(asked).read_text(encoding="utf-8")
+        return _whole(Path(asked).read_text(encoding="utf-8"))
     raise AyaError(
         f"chat_template: no file '{asked}'; expected the text of a Jinja template, the path of a file that holds it, auto, or one "
         f"of {', '.join(NAMED)}"
     )
+
+
+def _whole(template: str) -> str:
+    """A template that is one. Raises AyaError for text that is no Jinja."""
+    import jinja2.ext
+
+    environment = jinja2.Environment(extensions=[jinja2.ext.loopcontrols], autoescape=False)  # it is parsed alone
+    try:
+        environment.parse(_GENERATION.sub("", template))
+    except jinja2.TemplateSyntaxError as error:
+        raise AyaError(f"chat_template: no Jinja template: line {error.lineno}: {error.message}") from None
+    return template
+
+
+_GENERATION = re.compile(r"{%[-+]?\s*(?:end)?generation\s*[-+]?%}")
+"""Marks of what the assistant says, a tag that transformers adds to Jinja."""
 
 
 def store_chat_template(out: Path, template: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -82,7 +83,10 @@ def read_reply(body: bytes) -> Reply:
 def _index(choice: Any) -> int:
     if not isinstance(choice, dict) or not (isinstance(choice.get("message"), dict) or "text" in choice):
         raise NotACompletionError("JSON, but no chat completion: a choice has no message")
-    return _count(choice.get("index"))
+    index = choice.get("index", 0)
+    if isinstance(index, float) and not math.isfinite(index):
+        raise NotACompletionError("JSON, but no chat completion: a choice has an index that is no number")
+    return _count(index)
 
 
 def _said(choice: Mapping[str, Any]) -> Choice:

@@ -96,6 +96,12 @@ def kept(reasons: Reasons, where: Path, name: str) -> Ints:
     return places
 
 
+def by_reason(reasons: Reasons) -> Mapping[str, int]:
+    """Count the rows that are dropped, as `dropped/REASON`."""
+    counts = Counter(reasons[reasons != ""].tolist())
+    return {f"dropped/{reason}": count for reason, count in sorted(counts.items())}
+
+
 def account(
     reasons: Reasons,
     truncated: NDArray[numpy.bool_],
@@ -107,9 +113,8 @@ def account(
 
     unended, unlike: see `Encoded`; rows that are dropped do not count.
     """
-    counts = Counter(reasons[reasons != ""].tolist())
-    by_reason = {f"dropped/{reason}": count for reason, count in sorted(counts.items())}
-    found = {"truncated_rows": int(truncated.sum()), "dropped_rows": sum(counts.values()), **by_reason}
+    counts = by_reason(reasons)
+    found = {"truncated_rows": int(truncated.sum()), "dropped_rows": sum(counts.values()), **counts}
     if unended is not None and (cut := int((unended & (reasons == "")).sum())):
         found[UNENDED] = cut
     return {**found, **unlike_account(unlike if unlike is None else unlike & (reasons == ""))}

@@ -93,7 +93,8 @@ class EncodedGroups:
             left = ([row for row in group if row.finish_reason not in CUT] for group in groups)
             groups = [group for group in left if group]
             rows = [row for group in groups for row in group]
-        encoded = encoder.answers([answer for group in groups for answer in demonstrated(group)])
+        encoded = encoder.answers([answer for group in groups for answer in demonstrated(group)], refuses=True)
+        reasons = dropping.why_not_rows(encoded)
         scores = numpy.array([row.score for row in rows], dtype=numpy.float32)
         is_cut = numpy.array([row.finish_reason in CUT for row in rows], dtype=numpy.bool_)
         if overlong.does == "punish":
@@ -113,6 +114,7 @@ class EncodedGroups:
         account = {
             "groups": len(kept),
             "dropped_groups": int(is_lost.sum()),
+            **dropping.by_reason(reasons),
             "single_sample_groups": int(is_single.sum()),
             "equal_score_groups": int(is_equal.sum()),
             "truncated_rows": int(encoded.truncated.sum()),
@@ -123,8 +125,8 @@ class EncodedGroups:
         }
         if not len(kept):
             raise DataError(
-                f"{where}: no group of {len(groups)} can teach trainer '{name}' anything: {account['dropped_groups']} prompts "
-                f"reach max_tokens, {account['single_sample_groups']} groups have one sample, "
+                f"{where}: no group of {len(groups)} can teach trainer '{name}' anything: {account['dropped_groups']} groups "
+                f"have a sample that is dropped{_why(reasons)}, {account['single_sample_groups']} groups have one sample, "
                 f"{account['equal_score_groups']} have equal scores{_all_cut(int(is_masked.sum()), cut, overlong)}; sample more answers "
                 "to a prompt, at a temperature of 1"
             )
@@ -157,6 +159,13 @@ class EncodedGroups:
 
 WORDS = {"mask": "masked_as_cut", "drop": "left_out_as_cut", "punish": "punished_as_cut"}
 """What is said of samples that were cut, by what became of them."""
+
+
+def _why(reasons: dropping.Reasons) -> str:
+    """Say why samples are dropped, with how many."""
+    counts = dropping.by_reason(reasons)
+    said = [f"{name.partition('/')[2]}: {count}" for name, count in counts.items()]
+    return f" ({', '.join(said)})" if said else ""
 
 
 def _all_cut(groups: int, samples: int, overlong: Overlong) -> str:

@@ -37,7 +37,7 @@ class EncodedSingles:
     def of(cls, encoder: ChatEncoder, rows: Sequence[Preference], where: Path, name: str) -> EncodedSingles:
         """Encode the answers of rows, pairs taken apart. Raises DataError when none is left."""
         found = [
-            (Answer(row.prompt, text, more, ended in CUT), is_good)
+            (Answer(row.prompt, text, more, ended in CUT, row.prompt_tokens or 0), is_good)
             for row in rows
             for text, more, ended, is_good in (
                 (row.chosen, row.chosen_more, row.chosen_finish_reason, True),

@@ -33,22 +33,25 @@ class Parts(Generic[Row]):
 def split(job: TrainingJob, rows: Sequence[Row], others: Sequence[Row], settings: LoopSettings) -> Parts[Row]:
     """Part the rows of a job from those to be measured on.
 
-    others: the rows of `job.validation`. Rows whose prompt is among theirs are not trained on. Raises AyaError where settings
+    others: the rows of `job.validation`. Rows whose prompt says the same as one of theirs are not trained on, whatever the ids: those
+    of files that have none are made of names and numbers, which two files may share. Raises AyaError where settings
     ask for evaluations during training and there is nothing to measure on, and where nothing is left to train on.
     """
     share = settings.validation.hold_back
-    unseen = {row.prompt.id for row in others}
+    unseen = {_asked(row) for row in others}
     kept, measured = rows, others
     if share or unseen:
         places, held_back = array("q"), array("q")
         for place, row in enumerate(rows):
-            if row.prompt.id not in unseen:
+            if not unseen or _asked(row) not in unseen:
                 (held_back if is_held_back(row.prompt.id, share) else places).append(place)
         kept, measured = some_of(rows, places), joined(others, some_of(rows, held_back))
     if len(rows) and not len(kept):
+        told = (
+            "give the stage other rows for `validation`, which ask the same" if unseen else "lower validation.hold_back"
+        )
         raise DataError(
-            f"{job.rows}: all {len(rows)} rows are held out to be measured on, and none is left to train on; lower "
-            "validation.hold_back, or give the stage other rows for validation"
+            f"{job.rows}: all {len(rows)} rows are held out to be measured on, and none is left to train on; {told}"
         )
     if not len(measured) and settings.validation.every is not None:
         why = f"a share of {share:g} of its prompts holds none back" if share else "none are held out"
@@ -57,6 +60,12 @@ def split(job: TrainingJob, rows: Sequence[Row], others: Sequence[Row], settings
             "`validation`"
         )
     return Parts(rows, kept, measured)
+
+
+def _asked(row: OfPrompt) -> int:
+    """By which prompts that say the same are known, whatever the system prompt; of a text without a prompt, the text itself."""
+    said = [(turn["role"], turn["content"]) for turn in row.prompt.messages if turn["role"] != "system"]
+    return int(stable_hash(said or ["text", getattr(row, "completion", "")])[:16], 16)
 
 
 def is_held_back(prompt_id: str, share: float) -> bool:
