@@ -146,8 +146,8 @@ class Table:
         self.reading.ways.clear()
         self.reading.without.clear()
         most = None if self.limit is None else min(self.limit, sys.maxsize)
-        read = ((line, self._record(line)) for line in islice(filter(self._is_kept, self.lines()), most))
-        for line, row in _kind_first(pair for pair in read if pair[1] is not None):
+        kept = islice(filter(self._is_kept, self.lines()), most)
+        for line, row in _kind_first((line, row) for line in kept if (row := self._record(line)) is not None):
             kind = kind or type(row)
             if kind is Demonstration and _is_unanswered(line, row):
                 self.reading.without[UNANSWERED] += 1
