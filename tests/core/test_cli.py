@@ -224,3 +224,13 @@ def test_run_takes_the_recipe_that_is_here_before_the_one_that_comes_along(cheap
     assert recipe_to_run(()).recipe.name == "micro"
     cheap.rename(tmp_path / "recipe.yaml")
     assert recipe_to_run(()).recipe.name == "cheap"
+
+
+@pytest.mark.parametrize("words", [("--version",), ("recipes",), ("strategies", "merges", "--json")])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_command_may_be_started_without_its_output(words, closed):
+    """As cron and daemons may start programs."""
+    command = f"{sys.executable} -m aya_core {' '.join(words)} {closed}"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0
+    assert ended.stderr == ""

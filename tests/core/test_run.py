@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from aya_core.contract.artifacts import read_rows
 from aya_core.contract.durable import read_sealed
 from aya_core.contract.records import Demonstration, Preference
+from aya_core.running.pool import WorkerPool
 
 
 def stage(raw, name):
@@ -456,3 +458,21 @@ def test_all_steps_share_a_store_that_no_artifact_depends_on(done, edit, aya, tm
     aya("status", out, check=0)
     shutil.rmtree(out / "store")
     assert "72 of 72 steps stood already" in aya("run", recipe, "--out", out, check=0).stderr
+
+
+def test_a_run_that_is_stopped_before_its_first_step_does_not_wait_for_imports(tmp_path, monkeypatch):
+    (tmp_path / "takes_a_minute.py").write_text("import time\ntime.sleep(60)\n")
+    monkeypatch.chdir(tmp_path)
+    loaded = SimpleNamespace(
+        recipe=SimpleNamespace(machine=SimpleNamespace(threads=None)), registry=SimpleNamespace(files=[])
+    )
+    plan = SimpleNamespace(nodes={"a": SimpleNamespace(imports=("takes_a_minute",))})
+    with (
+        (tmp_path / "lock").open("w") as lock,
+        pytest.raises(KeyboardInterrupt),
+        WorkerPool(loaded, plan, lock.fileno()) as pool,
+    ):
+        began = time.monotonic()
+        raise KeyboardInterrupt
+    assert time.monotonic() - began < 30
+    assert pool.process.returncode == -signal.SIGKILL

@@ -1,6 +1,7 @@
 """`aya verify` finds all damage to what carries a checksum, and nothing else."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -178,3 +179,11 @@ def test_verify_leaves_unfinished_work_alone_while_a_run_is_at_work(done, aya):
             in aya("verify", done, check=0).stdout
         )
     assert len(damage_of(aya, done)) == 1
+
+
+def test_a_missing_journal_of_steps_is_said_and_written_anew(done, aya):
+    steps = done / "steps.jsonl"
+    steps.unlink()
+    assert aya("verify", done, check=1).stdout.startswith(f"{steps}: missing, or no file; `aya run` writes it anew")
+    os.mkfifo(steps)
+    assert f"{steps}: missing, or no file" in aya("verify", done, check=1).stdout

@@ -5,11 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from aya_core.api import DataError, Demonstration, Preference, Prompt, user_prompt
 from aya_plugins.datasets.jsonl import Jsonl
 from aya_plugins.datasets.names import Columns
+from aya_plugins.datasets.parquet import Parquet
 
 
 def says(role: str, content: Any, **more: Any) -> dict[str, Any]:
@@ -241,3 +244,89 @@ def test_rows_that_we_wrote_ourselves_are_read_back_whole(tmp_path: Path):
     )
     write_rows(tmp_path, Demonstration, [row])
     assert list(Parquet(path=str(tmp_path)).build().rows(0)) == [row]
+
+
+LABELED: dict[str, dict[str, Any]] = {
+    "prompt and completion": {"prompt": "Hi", "completion": "Hello"},
+    "messages": {"messages": [HI, HELLO]},
+    "instruction and output": {"instruction": "Hi", "output": "Hello"},
+}
+
+
+@pytest.mark.parametrize("form", LABELED)
+@pytest.mark.parametrize("good", [True, 1, 1.0, "1", "1.0", "TRUE", "good", "desirable"])
+def test_a_label_says_whether_an_answer_is_good_however_it_is_written(tmp_path: Path, form: str, good: Any):
+    assert read(tmp_path, {**LABELED[form], "label": good}) == [Preference(PROMPT, "Hello", None)]
+    bad = {True: False, "TRUE": "False", "good": "Bad", "desirable": "undesirable", "1": "0", "1.0": "0.0"}.get(good)
+    assert read(tmp_path, {**LABELED[form], "label": bad}) == [Preference(PROMPT, None, "Hello")]
+
+
+@pytest.mark.parametrize("form", LABELED)
+def test_a_label_that_says_something_else_is_refused_or_kept(tmp_path: Path, form: str):
+    row = {**LABELED[form], "label": "sports"}
+    with pytest.raises(DataError, match=r"the label is 'sports'; expected true or false.*columns: \{meta: \[label\]\}"):
+        read(tmp_path, row)
+    (kept,) = read(tmp_path, row, columns=Columns(meta=("label",)))
+    assert kept == replace(DEMONSTRATION, prompt=replace(PROMPT, meta={"label": "sports"}))
+
+
+@pytest.mark.parametrize(
+    ("written", "means"),
+    [("max_tokens", "length"), ("MAX_TOKENS", "length"), ("content_filter", "filtered"), ("model_length", "length"), ("end_turn", "stop"),
+     ("length", "length"), ("recorded", "recorded")],
+)  # fmt: skip
+def test_how_an_answer_ended_is_read_in_the_words_of_any_server(tmp_path: Path, written: str, means: str):
+    (row,) = read(tmp_path, {"prompt": "Hi", "completion": "Hello", "finish_reason": written})
+    assert row.finish_reason == means
+
+
+def test_an_answer_that_was_broken_off_is_refused(tmp_path: Path):
+    with pytest.raises(DataError, match="the answer was broken off"):
+        read(tmp_path, {"prompt": "Hi", "completion": "Hel", "finish_reason": "error"})
+
+
+def test_a_refusal_stands_in_for_an_empty_content(tmp_path: Path):
+    assert read(tmp_path, {"messages": [HI, says("assistant", None, refusal="Hello")]}) == [DEMONSTRATION]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"system": "Be rude", "messages": [KIND, HI, HELLO]}, "begins with a system turn"),
+        ({"messages": [HI, HELLO], "tools": TOOLS, "functions": [{"name": "other"}]}, "both 'tools' and 'functions'"),
+        ({"messages": [HI, says("assistant", "", tool_calls=CALL, function_call={"name": "w", "arguments": "{}"})]},
+         "both 'tool_calls' and 'function_call'"),
+    ],
+)  # fmt: skip
+def test_what_is_said_twice_and_not_alike_is_refused(tmp_path: Path, row: Any, said: str):
+    with pytest.raises(DataError, match=said):
+        read(tmp_path, row)
+
+
+def test_a_system_prompt_that_is_said_twice_alike_is_one(tmp_path: Path):
+    assert read(tmp_path, {"system": "Be kind", "messages": [KIND, HI, HELLO]}) == [Demonstration(WITH_SYSTEM, "Hello")]
+
+
+def test_conversations_that_end_with_a_question_may_come_first(tmp_path: Path):
+    asked, answered = {"messages": [HI]}, {"messages": [HI, HELLO]}
+    made = table(tmp_path, asked, asked, answered, asked)
+    assert [row.completion for row in made.rows(0)] == ["Hello"]
+    assert made.account()["without_pair"] == {"conversations without a last answer": 3}
+    assert len(read(tmp_path, asked, asked)) == 2
+
+
+def test_keys_that_a_struct_does_not_fill_are_no_arguments(tmp_path: Path):
+    """A column of structs has the keys of all rows in each."""
+    calls = [[{"type": "function", "function": {"name": "w", "arguments": {"c": "Oslo"}}}],
+             [{"type": "function", "function": {"name": "w", "arguments": {"d": [{"e": 1}, {"f": None}]}}}]]  # fmt: skip
+    rows = [{"messages": [HI, {**says("assistant", ""), "tool_calls": call}], "tools": [{"name": "w", "x": n or None}]}
+            for n, call in enumerate(calls)]  # fmt: skip
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "x.parquet")
+    first, second = Parquet(path=str(tmp_path / "x.parquet")).build().rows(0)
+    assert first.more["tool_calls"][0]["function"]["arguments"] == {"c": "Oslo"}
+    assert second.more["tool_calls"][0]["function"]["arguments"] == {"d": [{"e": 1}, {}]}
+    assert json.loads(first.prompt.tools)[0]["function"] == {"name": "w"}
+    (plain,) = read(
+        tmp_path, {"messages": [HI, {**says("assistant", ""), "tool_calls": [{"name": "w", "arguments": {"c": None}}]}]}
+    )
+    assert plain.more["tool_calls"][0]["function"]["arguments"] == {"c": None}

@@ -5,7 +5,7 @@ import torch
 from checkpoints import load, merge, same_bits
 
 from aya_core.api import DataError, LayerSlice
-from aya_plugins.merges import Slerp, Weighted
+from aya_plugins.merges import Passthrough, Slerp, Weighted
 
 
 def tensors(seed, layers=2, front="model."):
@@ -104,3 +104,9 @@ def test_what_could_be_two_tensors_is_none_of_them(write_model, out):
     models = [write_model("a", both), write_model("b", {"norm.weight": torch.ones(4), "x.weight": torch.ones(4)})]
     with pytest.raises(DataError, match="do not have the same tensors"):
         merge(Weighted(), models, out)
+
+
+def test_slices_without_any_layer_are_told(tmp_path, write_model):
+    model = write_model("a", tensors(0), config={"num_hidden_layers": 2})
+    with pytest.raises(DataError, match="the slices hold no layer at all"):
+        merge(Passthrough(), [model], tmp_path / "out", slices=(LayerSlice((0,), 0),))

@@ -71,6 +71,14 @@ def test_it_is_given_as_text_or_as_a_file(tmp_path):
     assert choose_chat_template(str(tmp_path / "t.jinja"), ()) == "{{ file }}"
 
 
+@pytest.mark.parametrize("text", ["{% for m in %}", "{{ messages", "{% if x %}"])
+def test_text_that_is_no_template_is_refused(text, tmp_path):
+    (tmp_path / "t.jinja").write_text(text)
+    for asked in (text, str(tmp_path / "t.jinja")):
+        with pytest.raises(AyaError, match="no Jinja template: line 1"):
+            choose_chat_template(asked, ())
+
+
 def test_auto_is_the_most_common_and_the_first_of_equally_common_ones(folder_of):
     a, b = folder_of("a", jinja="{{ a }}"), folder_of("b", config="{{ b }}")
     c, none = folder_of("c", jinja="{{ b }}\n"), folder_of("none")

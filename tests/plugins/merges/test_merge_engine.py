@@ -7,7 +7,7 @@ import pytest
 import torch
 from checkpoints import job, load, merge, same_bits
 
-from aya_core.api import DataError, Resources
+from aya_core.api import AyaError, DataError, Resources
 from aya_core.testing import merge_whole
 from aya_plugins.merges import DareTies, Slerp, Ties, Weighted, aya_merge_engine
 from aya_plugins.merges.runtime.run import tensor_key
@@ -135,3 +135,15 @@ def test_the_plugin_offers_the_engine():
 def test_the_plugin_imports_without_torch():
     code = "import sys, aya_plugins.merges; assert not {'torch', 'numpy', 'safetensors'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_filter_that_is_part_of_no_name_is_told(three, out):
+    """A rule for tensors that are not there holds nowhere; nothing else would say so."""
+    t = [{"filter": "mlpp", "value": 0.5}, {"filter": "mlp", "value": 0.2}, 0.3]
+    account = merge(Slerp(t=t), three[:2], out)
+    assert account["notes"] == ["t: the filter 'mlpp' is part of no tensor's name, so what stands there holds nowhere"]
+
+
+def test_a_rule_that_fits_no_tensor_names_the_rules_there_are(three, out):
+    with pytest.raises(AyaError, match=r"fits tensor '.*': they are for mlpp; end the list with a number"):
+        merge(Slerp(t=[{"filter": "mlpp", "value": 0.5}]), three[:2], out)

@@ -1,12 +1,13 @@
 """Chat templates that are given to tokenizers which have none or another."""
 
 import pytest
+import torch
 from tokenizers import AddedToken
-from transformers import PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from aya_core.api import AyaError, DataError, user_prompt
 from aya_plugins.modeling.chat import ChatEncoder
-from aya_plugins.modeling.chat_templates import BUNDLED, give_template
+from aya_plugins.modeling.chat_templates import BUNDLED, fit_model, give_template
 from aya_plugins.modeling.tokenizers import byte_level
 from aya_plugins.trainers.runtime.chat_settings import NAMES
 from aya_plugins.trainers.sft import Sft
@@ -133,3 +134,54 @@ def test_a_model_without_a_template_and_a_name_that_is_none_are_refused(tmp_path
 def test_the_text_of_a_template_is_asked_for_as_a_file():
     with pytest.raises(ValueError, match=r"write it to a file that ends in \.jinja"):
         Sft(chat_template="{{ messages }}")
+
+
+def test_tokens_with_a_bar_on_one_side_are_tokens_too(tmp_path):
+    """As Gemma 4 writes its turns."""
+    file = tmp_path / "mine.jinja"
+    file.write_text(
+        "{% for m in messages %}{{ '<|turn>' + m.role + '\n' + m.content + '<turn|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt and 1 < 2 %}{{ '<|turn>assistant\n' }}{% endif %}"
+    )
+    made = given(base(), file)
+    assert (made.end, set(made.added.values())) == ("<turn|>", {"<|turn>", "<turn|>"})
+
+
+@pytest.mark.parametrize("from_folder", [False, True])
+def test_an_end_of_text_after_the_last_turn_stays_what_it_was(tmp_path, from_folder):
+    """As in Phi-3's template: turns end with a token of their own, and the conversation with the tokenizer's."""
+    text = (
+        "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>\n{% else %}{{ eos_token }}{% endif %}"
+    )
+    file = tmp_path / "mine.jinja"
+    file.write_text(text)
+    if from_folder:
+        base("<|user|>", "<|assistant|>", "<|end|>", template=text).save_pretrained(tmp_path / "other")
+        file = tmp_path / "other"
+    tokenizer = base()
+    assert given(tokenizer, file).end == "<|end|>"
+    encoder = ChatEncoder(tokenizer, [tokenizer.convert_tokens_to_ids("</s>")], max_tokens=500, where="here")
+    encoded = encoder.answers([(user_prompt("p", "en", "Hi"), "Hello")])
+    assert tokenizer.decode(encoded.row(0)[int(encoded.answers[0]) :]) == "Hello<|end|>\n</s>"
+
+
+def test_a_new_token_that_ends_turns_begins_as_the_one_that_ended_texts():
+    """So a base model knows when to use it; all other new tokens begin at the mean of the old ones."""
+    tokenizer = base()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
+        tie_word_embeddings=False, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config)
+    old = len(tokenizer)
+    before = [table.weight[:old].clone() for table in (model.get_input_embeddings(), model.get_output_embeddings())]
+    ended = tokenizer.eos_token_id
+    made = given(tokenizer, "chatml")
+    fit_model(model, tokenizer, made)
+    end, start = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|im_start|>"])
+    for was, table in zip(before, (model.get_input_embeddings(), model.get_output_embeddings()), strict=True):
+        assert torch.equal(table.weight[end], was[ended])
+        assert torch.allclose(table.weight[start], was.mean(0), atol=1e-6)
+        assert torch.equal(table.weight[:old], was)
+    assert "that of '<|im_end|>' as that of '</s>'" in str(made)

@@ -5,7 +5,7 @@ import json
 import numpy
 import pytest
 
-from aya_core.api import Prompt, user_prompt
+from aya_core.api import DataError, Prompt, user_prompt
 from aya_plugins.modeling.chat import REWRITES_EARLIER, REWRITTEN, Answer, ChatEncoder
 from aya_plugins.modeling.tokenizers import make_tokenizer
 
@@ -187,3 +187,58 @@ def test_rows_of_all_kinds_keep_their_order_and_selection_keeps_their_marks(toke
         taken = together.take(numpy.array([place]))
         assert taken.row(0) == together.row(place) == alone.row(0)
         assert taken.scored_tokens.tolist() == alone.scored_tokens.tolist() == [together.scored_tokens[place]]
+
+
+TWO = {
+    "tool_calls": [{"type": "function", "function": {"name": "wthr", "arguments": {"c": c}}} for c in ("Oslo", "Rome")]
+}
+FIRST_CALL = CALLS.replace("m.tool_calls or []", "(m.tool_calls or [])[:1]")
+NO_SYSTEM = (
+    "{% for m in messages if m['role'] != 'system' %}{{ '<|START_OF_TURN_TOKEN|>' + m['role'] + ':' + m['content'] }}"
+    + TAIL
+)
+CALLS_OR_TEXT = CALLS.replace("{{ m['content'] }}", "{% if not m.tool_calls %}{{ m['content'] }}{% endif %}")
+
+
+@pytest.mark.parametrize(
+    ("template", "answer", "reason"),
+    [
+        (FIRST_CALL, Answer(Prompt("p", "en", ASKED.messages, tools=TOOLS), "", TWO), "the chat template leaves out a call"),
+        (NO_SYSTEM, Answer(Prompt("p", "en", ({"role": "system", "content": "Be kind"}, *ASKED.messages)), "Hello"),
+         "the chat template leaves out what the system prompt says"),
+        (CALLS_OR_TEXT,
+         Answer(Prompt("r", "en", (*ASKED.messages, {"role": "assistant", "content": "I look", "more": CALL}, RESULT.messages[2])), "5"),
+         "the chat template leaves out what the assistant says in some turn"),
+    ],
+)  # fmt: skip
+def test_a_part_that_the_template_leaves_out_refuses_the_row(read, template, answer, reason):
+    assert read(template, answer) == f"refused: {reason}"
+
+
+def test_a_system_prompt_that_the_template_leaves_out_is_an_error_where_a_model_is_asked(tokenizer):
+    tokenizer.chat_template = NO_SYSTEM
+    with pytest.raises(DataError, match="leaves out what the system prompt says"):
+        ChatEncoder(tokenizer, [], max_tokens=500, where="here", system="Be kind").prompts([ASKED])
+
+
+def test_turns_that_are_learned_may_be_followed_by_special_tokens_that_begin_alike():
+    """As `<|end|>` and `<|user|>` of Phi's and gpt-oss's templates."""
+    tokenizer = make_tokenizer("bpe", 300, ["the cat sat on the mat"])
+    names = ["<|user|>", "<|assistant|>", "<|end|>", "<|endoftext|>"]
+    tokenizer.add_special_tokens({"extra_special_tokens": names})
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% else %}<|endoftext|>{% endif %}"
+    )
+    ends = tokenizer.convert_tokens_to_ids(["<|end|>", "<|endoftext|>"])
+    encoder = ChatEncoder(tokenizer, ends, max_tokens=500, where="here")
+    encoded = encoder.answers([Answer(TALK, "ok")], refuses=True, learns_all=True)
+    assert encoded.refused is None or not encoded.refused[0]
+    ids = encoded.row(0)
+    learned = [id for place, id in enumerate(ids) if place >= encoded.answers[0] and not encoded.between[place]]
+    assert tokenizer.decode(learned) == "Hello<|end|>ok<|end|><|endoftext|>"
+
+
+def test_an_opening_before_any_question_is_not_learned_and_loses_nothing_else(read):
+    opened = Prompt("o", "en", ({"role": "assistant", "content": "Welcome"}, *TALK.messages))
+    assert read(TEXT, Answer(opened, "ok"), learns_all=True) == f"Hello{END}·ok{END}"

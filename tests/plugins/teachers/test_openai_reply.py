@@ -158,3 +158,10 @@ def test_how_an_answer_ended_is_told_in_our_words_and_others_are_kept(word, ours
 def test_counts_that_are_none_are_unknown_and_no_reason_to_stop(written, read):
     body = f'{{"choices": [{{"message": {{"content": "x"}}}}], "usage": {{"prompt_tokens": {written}, "completion_tokens": 1}}}}'
     assert read_reply(body.encode()).prompt_tokens == read
+
+
+@pytest.mark.parametrize("index", ["NaN", "Infinity", "-Infinity"])
+def test_an_index_that_is_no_number_is_no_place(index):
+    body = f'{{"choices": [{{"index": {index}, "message": {{"content": "x"}}}}]}}'
+    with pytest.raises(NotACompletionError, match="a choice has an index that is no number"):
+        read_reply(body.encode())

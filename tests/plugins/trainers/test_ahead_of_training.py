@@ -47,6 +47,22 @@ def test_a_generation_config_that_transformers_would_not_write_is_copied_as_it_i
     AutoModelForCausalLM.from_pretrained(out)
 
 
+def test_a_chat_template_that_is_given_ends_turns_where_the_generation_config_is_an_odd_one_too(
+    start, counting, rows_folder, run_trainer
+):
+    file = start / "generation_config.json"
+    odd = {"do_sample": False, "temperature": 0.6, "a_key_of_somebody": {"x": 1}}
+    file.write_text(json.dumps({**json.loads(file.read_text()), **odd}))
+    before = json.loads(file.read_text())["eos_token_id"]
+    with pytest.warns(UserWarning, match="3 are added"):
+        out, measures = run_trainer(Sft(**ONE, chat_template="llama3"), rows_folder(counting), start=start)
+    written = json.loads((out / "generation_config.json").read_text())
+    assert written.items() >= odd.items()
+    end = AutoTokenizer.from_pretrained(out).convert_tokens_to_ids("<|eot_id|>")
+    assert written["eos_token_id"] == [end, before]
+    assert measures["chat_template_tokens_added"] == 3
+
+
 @pytest.mark.parametrize("text", ['{"eos_token_id": 2,', '{"num_return_sequences": 4}'])
 def test_a_generation_config_that_cannot_be_read_is_named_before_the_first_step(
     start, counting, rows_folder, run_trainer, text

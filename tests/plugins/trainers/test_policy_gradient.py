@@ -1,6 +1,7 @@
 """What training on groups makes of a tiny model, and objectives that need no reference."""
 
 import math
+from dataclasses import replace
 
 import numpy
 import pytest
@@ -268,3 +269,25 @@ def test_two_processes_train_as_one_does_on_groups(
     one, two = (load_file(folder / "model.safetensors") for folder in (alone, out))
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=2e-5)
+
+
+def test_a_sample_that_the_template_does_not_write_drops_its_group_alone(checkpoint, scored, tmp_path):
+    encoder = load_encoder(checkpoint(), max_tokens=500)
+    encoder.training_template = None
+    encoder.tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.role + eos_token + m.content.split('!')[-1] + eos_token }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'assistant' + eos_token }}{% endif %}"
+    )
+    cut = [
+        replace(row, completion=f"lost! {row.completion}") if row.prompt.id == scored[0].prompt.id else row
+        for row in scored
+    ]
+    groups = EncodedGroups.of(encoder, cut, tmp_path, "rloo")
+    assert groups.account["dropped_groups"] == 1
+    reason = "dropped/the chat template leaves out a part of the answer"
+    assert groups.account[reason] == sum(row.prompt.id == scored[0].prompt.id for row in scored)
+    lost = [row for row in cut if row.prompt.id == scored[0].prompt.id]
+    with pytest.raises(
+        DataError, match=r"1 groups have a sample that is dropped \(the chat template leaves out a part of the answer: "
+    ):
+        EncodedGroups.of(encoder, lost, tmp_path, "rloo")

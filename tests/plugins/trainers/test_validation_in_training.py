@@ -66,8 +66,10 @@ def test_a_share_of_prompts_is_held_back():
 
 
 def test_no_prompt_is_in_both_parts_and_no_row_is_lost(tmp_path):
-    rows = [Preference(user_prompt(f"{n // 2}", "en", "?"), "a", "b") for n in range(200)]  # two of each prompt
-    others = [Preference(user_prompt(f"{n}", "en", "?"), "a", "b") for n in (3, 4, 500)]
+    rows = [
+        Preference(user_prompt(f"{n // 2}", "en", f"{n // 2}?"), f"a{n % 2}", "b") for n in range(200)
+    ]  # two of each prompt
+    others = [Preference(user_prompt(f"{n}", "en", f"{n}?"), "c", "b") for n in (3, 4, 500)]
     job = TrainingJob(rows=tmp_path, out=tmp_path, work=tmp_path, seed=0)
     parts = split(job, rows, others, Sft(validation={"hold_back": 0.3}))
     trained = {row.prompt.id for row in parts.training}
@@ -79,6 +81,22 @@ def test_no_prompt_is_in_both_parts_and_no_row_is_lost(tmp_path):
     without = split(job, rows, others, Sft())
     assert len(without.training) == 196
     assert list(without.validation) == others
+
+
+def test_a_row_is_known_again_by_what_it_says_and_not_by_its_place_in_a_file(tmp_path):
+    """Files without ids number their rows, so that two files may have the same ids; and one file may be given under two names."""
+    rows = [Demonstration(user_prompt(f"rows-{n}", "en", f"What is {n}?"), f"It is {n}.") for n in range(8)]
+    texts = [Demonstration(user_prompt(f"text-{n}", "en", "Write English."), f"Text {n}.") for n in range(8)]
+    job = TrainingJob(rows=tmp_path, out=tmp_path, work=tmp_path, seed=0)
+    other_file = [Demonstration(user_prompt(row.prompt.id, "en", "Something else?"), "No.") for row in rows]
+    assert list(split(job, rows, other_file, Sft()).training) == rows
+    copied = [Demonstration(user_prompt(f"copy-{n}", "en", f"What is {n}?"), f"It is {n}.") for n in range(4)]
+    assert list(split(job, rows, copied, Sft()).training) == rows[4:]
+    asked_again = [Demonstration(user_prompt("rows-0", "en", "What is 0?"), "Nothing.")]
+    assert list(split(job, rows, asked_again, Sft()).training) == rows[1:]
+    assert list(split(job, texts[:4], texts[4:], Sft()).training) == texts[:4]
+    with pytest.raises(DataError, match="give the stage other rows for `validation`"):
+        split(job, rows, rows, Sft())
 
 
 def test_training_is_measured_before_at_and_after_every_so_manieth_step(

@@ -67,6 +67,49 @@ def test_a_merge_of_a_number_of_models_that_it_cannot_take(name, count, said, pl
         plan({"use": name}, [f"./m{index}" for index in range(count)], base="./start")
 
 
+@pytest.mark.parametrize(
+    ("method", "count", "base", "said"),
+    [
+        ("arcee_fusion", 3, "./start", "'mergekit' takes exactly 1 model beside the base, and there are 3"),
+        ("nuslerp", 3, None, "'mergekit' takes exactly 2 models, and there are 3"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:numpy.core is deprecated:DeprecationWarning")
+def test_a_method_of_mergekit_takes_as_many_models_as_mergekit_says(method, count, base, said, plan):
+    names = [f"./m{index}" for index in range(count)]
+    more = {"base": base} if base else {}
+    with pytest.raises(RecipeError, match=said):
+        plan({"use": "mergekit", "method": method}, names, **more)
+    plan({"use": "mergekit", "method": method}, names[: 1 if base else 2], **more)
+
+
+@pytest.mark.parametrize(
+    ("merge", "weights", "said"),
+    [
+        ({"use": "weighted"}, [1, -1], "sum to 0 and cannot be normalized"),
+        ({"use": "task-arithmetic", "normalize": True}, [1, -1], "sum to 0 and cannot be normalized"),
+        ({"use": "ties"}, [1, -0.9999], "cannot be normalized where these models agree"),
+        ({"use": "slerp"}, [1, 2], "have no meaning here; drop them and set t"),
+        ({"use": "model-stock"}, [1, 2], "have no meaning here"),
+        ({"use": "sce"}, [1, 2], "have no meaning here"),
+    ],
+)
+def test_weights_that_a_merge_cannot_take_are_refused(merge, weights, said, plan):
+    with pytest.raises(RecipeError, match=f"stages.blend.weights: .*{said}"):
+        plan(merge, ["./a", "./b"], base="./start", weights=weights)
+    plan(merge, ["./a", "./b"], base="./start", weights=[1, 1])
+
+
+def test_a_chat_template_that_is_none_is_refused_and_a_file_is_that_of_the_recipe(plan, tmp_path):
+    for template, said in (("chatmll", "no file 'chatmll'"), ("{% for m in %}", "no Jinja template: line 1")):
+        with pytest.raises(RecipeError, match=f"stages.blend.chat_template: .*{said}"):
+            plan({"use": "weighted"}, ["./a", "./b"], chat_template=template)
+    (tmp_path / "mine.jinja").write_text("{% generation %}{{ messages }}{% endgeneration %}")
+    made = plan({"use": "weighted"}, ["./a", "./b"], chat_template="mine.jinja")
+    assert made.nodes["blend"].settings["chat_template"] == (tmp_path / "mine.jinja").read_text()
+    plan({"use": "weighted"}, ["./a", "./b"], chat_template="chatml")
+
+
 def test_a_merge_of_models_whose_configurations_differ_in_what_weights_mean(plan):
     rope = {"b": {"rope_theta": 1e6}}
     with pytest.raises(

@@ -33,17 +33,16 @@ class Parts(Generic[Row]):
 def split(job: TrainingJob, rows: Sequence[Row], others: Sequence[Row], settings: LoopSettings) -> Parts[Row]:
     """Part the rows of a job from those to be measured on.
 
-    others: the rows of `job.validation`. Rows whose prompt says the same as one of theirs are not trained on, whatever the ids: those
-    of files that have none are made of names and numbers, which two files may share. Raises AyaError where settings
-    ask for evaluations during training and there is nothing to measure on, and where nothing is left to train on.
+    others: the rows of `job.validation`. Rows that are among theirs (`_known_by`) are not trained on. Raises AyaError where settings ask
+    for evaluations during training and there is nothing to measure on, and where nothing is left to train on.
     """
     share = settings.validation.hold_back
-    unseen = {_asked(row) for row in others}
+    unseen = {known for row in others for known in _known_by(row)}
     kept, measured = rows, others
     if share or unseen:
         places, held_back = array("q"), array("q")
         for place, row in enumerate(rows):
-            if not unseen or _asked(row) not in unseen:
+            if not unseen or unseen.isdisjoint(_known_by(row)):
                 (held_back if is_held_back(row.prompt.id, share) else places).append(place)
         kept, measured = some_of(rows, places), joined(others, some_of(rows, held_back))
     if len(rows) and not len(kept):
@@ -62,10 +61,20 @@ def split(job: TrainingJob, rows: Sequence[Row], others: Sequence[Row], settings
     return Parts(rows, kept, measured)
 
 
-def _asked(row: OfPrompt) -> int:
-    """By which prompts that say the same are known, whatever the system prompt; of a text without a prompt, the text itself."""
+def _known_by(row: OfPrompt) -> tuple[int, int]:
+    """By which a row is known again: its prompt with its id, and its prompt with its answer. The prompt counts without system turns.
+
+    Neither the prompt alone, as many texts may be the answer to one, nor the id: those of files without ids are made of names and
+    numbers, which two files may share.
+    """
     said = [(turn["role"], turn["content"]) for turn in row.prompt.messages if turn["role"] != "system"]
-    return int(stable_hash(said or ["text", getattr(row, "completion", "")])[:16], 16)
+    answer = getattr(row, "completion", None) or getattr(row, "chosen", None)
+    return _number_of(["id", said, row.prompt.id]), _number_of(["answer", said, answer])
+
+
+def _number_of(value: Any) -> int:
+    """A number of 64 bits."""
+    return int(stable_hash(value)[:16], 16)
 
 
 def is_held_back(prompt_id: str, share: float) -> bool:
