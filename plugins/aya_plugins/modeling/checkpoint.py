@@ -257,6 +257,11 @@ def save_checkpoint(
     """
     if dtype is not None:
         state = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+        for name, twin in getattr(
+            model, "all_tied_weights_keys", {}
+        ).items():  # one tensor until now: two would both be written
+            if name in state and twin in state:
+                state[name] = state[twin]
     with quiet(), _generation_config_as_it_is(model, start, out):
         model.save_pretrained(out, state_dict=dict(state))
     if dtype is not None:  # save_pretrained names the dtype that training ran in

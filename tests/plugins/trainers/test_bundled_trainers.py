@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from aya_core.api import AyaError, Case, Completion, DataError, Demonstration, Preference, Sampling, user_prompt
@@ -94,6 +95,22 @@ def test_a_checkpoint_keeps_the_dtype_of_its_start(checkpoint, counting, rows_fo
     folder, _ = run_trainer(Sft(steps=1), rows_folder(counting), start=start)
     assert AutoConfig.from_pretrained(folder).dtype == torch.bfloat16
     assert AutoModelForCausalLM.from_pretrained(folder).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_checkpoint_has_the_tensors_of_its_start_and_a_tied_head_once(
+    checkpoint, counting, rows_folder, run_trainer, tmp_path, dtype
+):
+    """A head that is stored beside the embeddings to which it is tied takes a third of the disk of a small model."""
+    start = shutil.copytree(checkpoint(), tmp_path / "start")
+    AutoModelForCausalLM.from_pretrained(start, dtype=dtype).save_pretrained(start)
+    before = load_file(start / "model.safetensors")
+    assert "lm_head.weight" not in before
+    folder, _ = run_trainer(Sft(steps=1), rows_folder(counting), start=start)
+    after = load_file(folder / "model.safetensors")
+    assert {name: (value.shape, value.dtype) for name, value in after.items()} == {
+        name: (value.shape, value.dtype) for name, value in before.items()
+    }
 
 
 def test_rows_that_are_cut_or_lost_are_counted(checkpoint, counting, rows_folder, run_trainer):

@@ -220,7 +220,9 @@ def sampling():
     return Sampling(temperature=0, max_tokens=30)
 
 
-def test_new_tokens_begin_at_the_mean_of_all_others(bare, rows_folder, run_trainer, counting):
+def test_new_tokens_begin_at_the_mean_of_all_others_and_the_end_of_turns_as_the_end_of_texts(
+    bare, rows_folder, run_trainer, counting
+):
     with pytest.warns(UserWarning, match="2 are added"):
         folder, _ = run_trainer(
             Sft(steps=1, batch_rows=4, learning_rate=1e-12, chat_template="chatml"), rows_folder(counting), start=bare
@@ -228,7 +230,10 @@ def test_new_tokens_begin_at_the_mean_of_all_others(bare, rows_folder, run_train
     rows = AutoModelForCausalLM.from_pretrained(folder).get_input_embeddings().weight
     old = AutoModelForCausalLM.from_pretrained(bare).get_input_embeddings().weight
     assert torch.allclose(rows[:300], old)
-    assert torch.allclose(rows[300:], old.mean(0).expand(2, -1), atol=1e-6)
+    start, end = AutoTokenizer.from_pretrained(folder).convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
+    assert {start, end} == {300, 301}
+    assert torch.allclose(rows[start], old.mean(0), atol=1e-6)
+    assert torch.equal(rows[end], old[AutoTokenizer.from_pretrained(bare).eos_token_id])
 
 
 def test_new_tokens_that_would_not_be_learned_or_that_a_reference_lacks_are_refused(
