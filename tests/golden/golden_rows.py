@@ -59,6 +59,10 @@ def _rows(registry, name, folder):
         "text": [{"path": f"{folder}/texts", "lines": lines} for lines in (1, 2)],
         "hub": [{"path": f"{folder}/tables"}],
         "save-to-disk": [{"path": f"{folder}/saved"}],
+        "mixture": [
+            {"sources": {name: registry.find("dataset", "jsonl")(path=f"{folder}/tables")}, "per_language": limits}
+            for name, limits in (("all", {}), ("one", {"one": 1}))
+        ],
         "micro-world": [
             {"split": "dev", "per_language": 2, "languages": ["de", "ja"]},
             {"split": "heldout", "per_language": 2, "languages": ["ar"], "as_prompts": True},

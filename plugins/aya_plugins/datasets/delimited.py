@@ -18,7 +18,7 @@ class Csv(FileOptions, DatasetStrategy):
     completion a demonstration, neither a prompt.
     """
 
-    version = 3
+    version = 4
 
     delimiter: str | None = Field(
         None, min_length=1, max_length=1, description="What parts cells; by default a tab in .tsv files, else a comma."

@@ -34,7 +34,7 @@ class Hub(DatasetStrategy):
     neither a prompt. Messages, ShareGPT's conversations and other usual forms are read, too.
     """
 
-    version = 3
+    version = 4
     imports = ("datasets",)
     extra = "hub"
 

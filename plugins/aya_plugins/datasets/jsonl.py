@@ -13,7 +13,7 @@ class Jsonl(FileOptions, DatasetStrategy):
     neither a prompt. Messages, ShareGPT's conversations and other usual forms are read, too.
     """
 
-    version = 3
+    version = 4
 
     def build(self) -> Dataset:
         """Make the data set; files are opened when rows are asked for."""

@@ -19,6 +19,8 @@ class SaveToDisk(FileOptions, DatasetStrategy):
     neither a prompt.
     """
 
+    version = 2
+
     split: WholeSplit | None = Field(None, description="Which split, of a data set that was saved with several.")
 
     def build(self) -> Dataset:

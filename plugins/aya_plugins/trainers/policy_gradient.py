@@ -25,7 +25,7 @@ class PolicyGradient(ChatSettings, LoopSettings, TrainerStrategy):
     TRL's mask_truncated_completions, which is understood, too.
     """
 
-    version = 2
+    version = 3
     imports = (*LOOP_IMPORTS, "aya_plugins.trainers.runtime.policy_gradient")
     extra = "train"
     reads = "groups"

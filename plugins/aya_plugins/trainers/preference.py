@@ -17,7 +17,7 @@ class PreferenceTraining(ChatSettings, LoopSettings, TrainerStrategy):
     step.
     """
 
-    version = 2
+    version = 3
     imports = (*LOOP_IMPORTS, "aya_plugins.trainers.runtime.preference")
     extra = "train"
     reads = "preferences"

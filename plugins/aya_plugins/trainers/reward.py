@@ -20,7 +20,7 @@ class RewardTraining(ChatSettings, LoopSettings, TrainerStrategy):
     et al. 2024 (SimPO), arXiv 2405.14734, equation 4.
     """
 
-    version = 2
+    version = 3
     imports = (*LOOP_IMPORTS, "aya_plugins.trainers.runtime.reward")
     extra = "train"
     reads = "preferences"

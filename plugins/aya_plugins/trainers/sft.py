@@ -18,7 +18,7 @@ class Sft(ChatSettings, LoopSettings, TrainerStrategy):
     imports = (*LOOP_IMPORTS, "aya_plugins.trainers.runtime.sft")
     extra = "train"
     reads = "demonstrations"
-    version = 2
+    version = 3
     later_settings: ClassVar[frozenset[str]] = frozenset({"assistant_turns"})
 
     assistant_turns: Literal["last", "all"] = Field(
