@@ -8,7 +8,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install real-models run quick test exhaustive check drill fuzz bench replicate docs clean
+.PHONY: help install real-models run real quick test exhaustive check drill fuzz bench replicate docs clean
 
 help:       ## list the targets
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -40,6 +40,12 @@ install: .venv/installed ## make .venv with everything that development needs
 
 run: .venv/installed ## run the whole micro recipe and show what each stage gained (about 4 minutes on two cores)
 	$(BIN)/aya run
+
+# The data is not part of the project; examples/recipes/README.md says how to lay it out.
+real: real-models ## run the whole recipe on published models and real data, in BENCHMARK_DATA (hours on two cores)
+	test -d $(BENCHMARK_DATA) || { echo "no folder $(BENCHMARK_DATA); BENCHMARK_DATA=FOLDER says where the data is, examples/recipes/README.md what"; exit 2; }
+	ln -sfn $(abspath $(BENCHMARK_DATA)) examples/recipes/data
+	$(BIN)/aya run examples/recipes/real.yaml --set models=@.venv/real-models/models.yaml
 
 # What runs models, kernels in Triton's interpreter and peers takes most of the time: whoever works on these runs their folders.
 quick: .venv/installed ## while you work: check style, then run the tests that start no processes and run no models (under two minutes)

@@ -467,12 +467,8 @@ def test_a_run_that_is_stopped_before_its_first_step_does_not_wait_for_imports(t
         recipe=SimpleNamespace(machine=SimpleNamespace(threads=None)), registry=SimpleNamespace(files=[])
     )
     plan = SimpleNamespace(nodes={"a": SimpleNamespace(imports=("takes_a_minute",))})
-    with (
-        (tmp_path / "lock").open("w") as lock,
-        pytest.raises(KeyboardInterrupt),
-        WorkerPool(loaded, plan, lock.fileno()) as pool,
-    ):
-        began = time.monotonic()
-        raise KeyboardInterrupt
+    began = time.monotonic()
+    with (tmp_path / "lock").open("w") as lock, WorkerPool(loaded, plan, lock.fileno()) as pool:
+        pass
     assert time.monotonic() - began < 30
     assert pool.process.returncode == -signal.SIGKILL

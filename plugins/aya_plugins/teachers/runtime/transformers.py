@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 
 import numpy
@@ -20,6 +21,7 @@ from aya_plugins.modeling.generate import Answer, forget_suggestions, generate
 from aya_plugins.modeling.grouped_attention import use_grouped_attention
 from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.modeling.memory import give_back, halving
+from aya_plugins.modeling.packed import packed_products
 from aya_plugins.modeling.rows import Ints, length_sorted
 from aya_plugins.modeling.scoring import answer_logps
 from aya_plugins.modeling.settings import CheckpointSettings
@@ -73,14 +75,15 @@ class TransformersTeacher:
             return generate(self.model, self.encoder, encoded, rows, sampling, keys[rows], in_place=self.in_place)
 
         samples = 1 if sampling.temperature == 0 else sampling.n
-        for batch in length_sorted(samples * (lengths[fitting] + sampling.max_tokens), self.settings.batch_tokens):
-            for rows, answers in halving(fitting[batch], run):
-                for row, samples_of_row in zip(rows, answers, strict=True):
-                    begun = self.encoder.decoder.is_open(encoded.row(row))
-                    for index, answer in enumerate(samples_of_row):
-                        ended = "length" if answer.was_cut else "stop"
-                        what = said(answer.text, "", ended, keep=self.chat.reasoning == "keep", is_open=begun)
-                        yield what.completion(prompts[row].id, index, int(lengths[row]), answer.tokens)
+        with packed_products(self.model) if self.in_place and len(fitting) else nullcontext():
+            for batch in length_sorted(samples * (lengths[fitting] + sampling.max_tokens), self.settings.batch_tokens):
+                for rows, answers in halving(fitting[batch], run):
+                    for row, samples_of_row in zip(rows, answers, strict=True):
+                        begun = self.encoder.decoder.is_open(encoded.row(row))
+                        for index, answer in enumerate(samples_of_row):
+                            ended = "length" if answer.was_cut else "stop"
+                            what = said(answer.text, "", ended, keep=self.chat.reasoning == "keep", is_open=begun)
+                            yield what.completion(prompts[row].id, index, int(lengths[row]), answer.tokens)
 
     def continuations(self, asked: Sequence[Continuation]) -> Iterator[tuple[int, LogLikelihood]]:
         """Yield the log-likelihood of each continuation after its context; NaN where it cannot be scored as asked."""
