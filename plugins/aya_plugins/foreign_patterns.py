@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import re
-import signal
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
+
+from aya_plugins.time_limit import SlowError, within
 
 SECONDS = 2.0
 """How long one expression may take on one text."""
@@ -23,33 +19,8 @@ def matches(pattern: str, text: str, seconds: float = SECONDS) -> bool:
     if pattern in _slow:
         raise TimeoutError(too_long)
     try:
-        with _within(seconds):
+        with within(seconds):
             return re.search(pattern, text) is not None
-    except _SlowError:
+    except SlowError:
         _slow.add(pattern)
         raise TimeoutError(too_long) from None
-
-
-class _SlowError(Exception):
-    pass
-
-
-@contextmanager
-def _within(seconds: float) -> Iterator[None]:
-    """Interrupt what takes longer, which only the main thread can be; steps are done there. A timer that runs already goes on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        raise _SlowError
-
-    handler, started = signal.signal(signal.SIGALRM, stop), time.monotonic()
-    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
-        if left:
-            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), 1e-3), interval)

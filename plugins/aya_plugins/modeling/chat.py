@@ -1,17 +1,17 @@
-"""Conversations to tokens: the tokenizer's own chat template, applied once, and where each answer begins."""
+"""Conversations to tokens: the text that a chat template writes, encoded once, and where each answer begins."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aya_core.api import NO_MORE, Context, DataError, Message, Prompt, assistant_turn
-from aya_plugins.modeling.chat_templates import BUNDLED, GivenTemplate
+from aya_core.api import NO_MORE, DataError, Message, Prompt, assistant_turn
+from aya_plugins.modeling.chat_templates import GivenTemplate
+from aya_plugins.modeling.chat_writer import ChatWriter, TemplateError
 from aya_plugins.modeling.decoding import AnswerDecoder
 from aya_plugins.modeling.rows import Encoded, RowGatherer
 from aya_plugins.modeling.whole_turns import FAULTS, SPEAKERS, RefusedError, Spelled, is_kept, spell
@@ -21,9 +21,6 @@ CHUNK = 4096
 
 CHUNK_CHARACTERS = 1 << 18
 """Characters tokenized at a time: what a tokenizer says of each token is a hundred bytes."""
-
-PROBE = "7f3a answer"
-"""An answer by which is found what a template puts before answers."""
 
 RARE = ("ᚠ", "𐎠", "🜁", "\ue000")
 """Characters that no vocabulary holds all of: one that has neither bytes nor a token for what is unknown drops them."""
@@ -44,10 +41,6 @@ class Answer(NamedTuple):
     more: Mapping[str, Any] = NO_MORE
     is_cut: bool = False
     asked: int = 0
-
-
-class _TemplateError(DataError):
-    """A template that refuses some conversation."""
 
 
 class _Row(NamedTuple):
@@ -95,16 +88,18 @@ class ChatEncoder:
         given: GivenTemplate | None = None,
     ) -> None:
         self.tokenizer = tokenizer
+        self.writer = ChatWriter(
+            tokenizer,
+            where=where,
+            system=system,
+            template_arguments=template_arguments,
+            training_template=training_template,
+        )
         self.scratch = scratch
         self.end_ids = frozenset(end_ids) | {tokenizer.eos_token_id}
         self.max_tokens = max_tokens
         self.where = where
-        self.template_arguments = dict(template_arguments or {})
-        self.training_template = training_template
         self.given = given
-        self._check_arguments()
-        self._is_checked = False
-        self.system: tuple[Message, ...] = () if system is None else ({"role": "system", "content": system},)
 
     @cached_property
     def decoder(self) -> AnswerDecoder:
@@ -156,11 +151,13 @@ class ChatEncoder:
         for start in range(0, len(prompts), CHUNK):
             chunk = prompts[start : start + CHUNK]
             if as_text:
-                found = [ids or [self.start_id] for ids in self.encode_texts(self.plain(prompt) for prompt in chunk)]
+                found = [
+                    ids or [self.start_id] for ids in self.encode_texts(self.writer.plain(prompt) for prompt in chunk)
+                ]
             else:
-                texts = self._render_prompts(chunk)
+                texts = self.writer.write_prompts(chunk)
                 for prompt, text in zip(chunk, texts, strict=True):
-                    if not self._keeps_system(prompt, text):
+                    if not self.writer.keeps_system(prompt, text):
                         raise DataError(
                             f"{self.where}: {DROPS_SYSTEM} (prompt '{prompt.id}'); have it say that in the user's turn, or mend "
                             "chat_template.jinja"
@@ -171,12 +168,6 @@ class ChatEncoder:
                 rows.add(kept, len(kept), may_cut=False)
         return rows.encoded()
 
-    def _keeps_system(self, prompt: Prompt, text: str) -> bool:
-        """Whether a text that the template wrote holds what the system prompts say."""
-        return all(
-            is_kept(turn["content"], text, "") for turn in (*self.system, *prompt.messages) if turn["role"] == "system"
-        )
-
     def _have_dropped_turns(self, prompts: Sequence[Prompt]) -> list[bool]:
         turns = [(place, turn["content"]) for place, prompt in enumerate(prompts) for turn in prompt.messages]
         dropped = self.are_dropped([text for _, text in turns])
@@ -184,17 +175,6 @@ class ChatEncoder:
         for (place, _), is_dropped in zip(turns, dropped, strict=True):
             found[place] |= is_dropped
         return found
-
-    def plain(self, prompt: Prompt) -> str:
-        """A prompt as text to be continued: what its turns say, the system's first."""
-        return "".join(turn["content"] for turn in (*self.system, *prompt.messages))
-
-    def context(self, context: Context) -> str:
-        """Write what comes before a continuation as text."""
-        if isinstance(context, str):
-            return context
-        (text,) = self._render([list(context)], is_complete=False)
-        return text
 
     def encode_texts(self, texts: Iterable[str], *, is_whole: bool = True) -> Iterator[list[int]]:
         """Encode texts as they are, with the tokenizer's own tokens around those that do not begin with `start_id`.
@@ -235,9 +215,9 @@ class ChatEncoder:
             answers = [Answer(*pair) for pair in pairs[start : start + CHUNK]]
             chats = next((one.prompt for one in answers if one.prompt.messages), None)
             if chats is not None:
-                self._check_template()
+                self.writer.check_template()
                 if not is_whole:
-                    self._check_marker(chats)
+                    self.writer.check_marker(chats)
             found = self._rows(answers, is_whole, learns_all, refuses)
             for one, row in zip(answers, found, strict=True):
                 rows.add(
@@ -258,7 +238,7 @@ class ChatEncoder:
             return [
                 next(texts) if _is_plain(one, learns_all) else self._row(one, is_whole, learns_all) for one in answers
             ]
-        except _TemplateError as fault:
+        except TemplateError as fault:
             if not refuses:
                 raise DataError(str(fault)) from None
         return [self._row(one, is_whole, learns_all) for one in answers]
@@ -267,14 +247,14 @@ class ChatEncoder:
         """Encode answers of text to prompts of text."""
         if not answers:
             return
-        heads, asked = self._borders([one.prompt for one in answers])
-        texts = self._render(
+        heads, asked = self.writer.borders([one.prompt for one in answers])
+        texts = self.writer.write_all(
             [[*one.prompt.messages, assistant_turn(one.text)] for one in answers], is_complete=True, is_training=True
         )
         if not refuses:
             for one, head, text in zip(answers, heads, texts, strict=True):
                 if not text.startswith(head):
-                    raise self._rewritten(one.prompt, head, text)
+                    raise self.writer.rewritten(one.prompt, head, text)
         dropped = self.are_dropped([one.text for one in answers])
         encodings = self._tokenize(texts)
         for one, head, sampled, text, encoding, is_dropped in zip(
@@ -283,7 +263,7 @@ class ChatEncoder:
             if not text.startswith(head):
                 yield _Row(encoding.ids, len(encoding.ids), refused=REWRITTEN)
                 continue
-            if refuses and not self._keeps_system(one.prompt, head):
+            if refuses and not self.writer.keeps_system(one.prompt, head):
                 yield _Row(encoding.ids, len(encoding.ids), refused=DROPS_SYSTEM)
                 continue
             if refuses and not is_kept(one.text, text[len(head) :], head):
@@ -309,7 +289,7 @@ class ChatEncoder:
         """Encode an answer of any kind, or say why the template does not write it."""
         if not answer.prompt.messages:
             return self._text_row(answer)
-        turns = [*self.system, *answer.prompt.messages, assistant_turn(answer.text, answer.more)]
+        turns = [*self.writer.system, *answer.prompt.messages, assistant_turn(answer.text, answer.more)]
         tools = None if answer.prompt.tools is None else json.loads(answer.prompt.tools)
         last = len(turns) - 1
         learned = [last]
@@ -318,12 +298,14 @@ class ChatEncoder:
             learned = [place for place, turn in enumerate(turns) if turn["role"] == "assistant" and place > asked] or [
                 last
             ]
-        template = self.training_template or str(self.tokenizer.chat_template)
+        template = self.writer.training_template or str(self.tokenizer.chat_template)
         try:
-            spelled = spell(turns, tools, learned, template, lambda some, with_tools: self._write(some, with_tools))
-            text = self._write(spelled, tools)
+            spelled = spell(
+                turns, tools, learned, template, lambda some, with_tools: self.writer.write(some, with_tools)
+            )
+            text = self.writer.write(spelled, tools)
             encoding = self._tokenize([text])[0]
-            heads = {place: self._write(spelled[:place], tools, is_complete=False) for place in learned}
+            heads = {place: self.writer.write(spelled[:place], tools, is_complete=False) for place in learned}
             spans = []
             for place in learned:
                 said = turns[place]["content"]
@@ -347,8 +329,8 @@ class ChatEncoder:
             _is_spanned(encoding, len(heads[place]), span[0]) for place, span in zip(learned, spans, strict=True)
         )
         is_unlike |= answer.asked not in (0, spans[-1][0])
-        if self.training_template is not None:
-            is_unlike |= self._write(spelled[:-1], tools, is_complete=False, is_training=False) != heads[last]
+        if self.writer.training_template is not None:
+            is_unlike |= self.writer.write(spelled[:-1], tools, is_complete=False, is_training=False) != heads[last]
         between = [(stop, begins) for (_, stop), (begins, _) in pairwise(spans)]
         return _Row(ids, first, between, is_unlike=is_unlike)
 
@@ -369,7 +351,7 @@ class ChatEncoder:
             raise RefusedError(REWRITTEN if place == len(turns) - 1 else REWRITES_EARLIER)
         until = text
         if place < len(turns) - 1:
-            ended = self._write(turns[: place + 1], tools)
+            ended = self.writer.write(turns[: place + 1], tools)
             until = self._shared(ended, text)
             rest = self._tokenize([ended[len(until) :].strip()])[0].ids
             if not self._special_ids.issuperset(rest):  # what ends a conversation may be missing here, and nothing else
@@ -395,21 +377,11 @@ class ChatEncoder:
     def _refused_row(self, turns: Sequence[Message], reason: str) -> _Row:
         """What can be shown of a conversation that the template does not write whole."""
         try:
-            text = self._write([{"role": turn["role"], "content": turn["content"]} for turn in turns], None)
+            text = self.writer.write([{"role": turn["role"], "content": turn["content"]} for turn in turns], None)
         except FAULTS:
             text = ""
         ids: list[int] = self._tokenize([text])[0].ids
         return _Row(ids, len(ids), refused=reason)
-
-    def _write(
-        self, turns: Sequence[Spelled], tools: Any, *, is_complete: bool = True, is_training: bool = True
-    ) -> str:
-        """Render one conversation; what the template raises is passed on."""
-        text: str = self.tokenizer.apply_chat_template(
-            list(turns), tools=tools, tokenize=False, add_generation_prompt=not is_complete,
-            chat_template=self.training_template if is_training else None, **self.template_arguments,
-        )  # fmt: skip
-        return text
 
     def conversations(self, pairs: Sequence[tuple[Prompt, str]]) -> Encoded:
         """Encode each prompt with its answer exactly as the template renders them, to the last token.
@@ -423,56 +395,15 @@ class ChatEncoder:
             turns = [[*prompt.messages, assistant_turn(text)] for prompt, text in chunk]
             dropped = self.are_dropped([text for _, text in chunk])
             for encoding, is_dropped in zip(
-                self._tokenize(self._render(turns, is_complete=True)), dropped, strict=True
+                self._tokenize(self.writer.write_all(turns, is_complete=True)), dropped, strict=True
             ):
                 ids = [] if is_dropped else encoding.ids
                 rows.add(ids, len(ids))
         return rows.encoded()
 
-    def _check_arguments(self) -> None:
-        """Refuse what would change nothing."""
-        template = str(self.tokenizer.chat_template or "")
-        for name in self.template_arguments:
-            if not re.search(rf"\b{re.escape(name)}\b", template):
-                raise DataError(
-                    f"{self.where}: its chat template names no argument '{name}', which `chat_template_kwargs` sets; "
-                    "take it out, or look for its name in chat_template.jinja"
-                )
-
-    def _check_marker(self, prompt: Prompt) -> None:
-        """Refuse a template that opens the assistant's turn in finished conversations only.
-
-        The opening would count as part of each answer, and a model that is asked would have to write it. Templates in which
-        an answer follows its prompt without any, as Llama 2's, need no marker.
-        """
-        if self._is_checked:
-            return
-        turns = list(prompt.messages)
-        try:
-            (asked,), (plain,), (answered,) = (
-                self._render([some], is_complete=flag, is_training=True)
-                for some, flag in ((turns, False), (turns, True), ([*turns, assistant_turn(PROBE)], True))
-            )
-        except _TemplateError:
-            return  # said of the row itself
-        place = answered.find(PROBE)
-        if place < 0:
-            raise DataError(
-                f"{self.where}: its chat template leaves out what the assistant says; mend chat_template.jinja"
-            )
-        opening = answered[len(asked) : place]
-        if asked == plain and answered.startswith(asked) and opening.strip():
-            marker = "{% if add_generation_prompt %}{{ " + repr(opening) + " }}{% endif %}"
-            raise DataError(
-                f"{self.where}: its chat template has no generation marker: it ignores add_generation_prompt, yet puts "
-                f"{opening!r} before an answer, which a model that is asked would have to write itself; end "
-                f"chat_template.jinja with {marker}"
-            )
-        self._is_checked = True
-
     def _end_of(self, answer: str, text: str, border: int) -> int:
         """Where an answer ends that the template writes as it is, strips, or puts something before."""
-        before, closing = text.removesuffix(self._closing), self._closing
+        before, closing = text.removesuffix(self.writer.closing), self.writer.closing
         if closing and before != text and before[border:].rstrip().endswith(answer.strip()):
             return len(before)
         for form in (answer, answer.rstrip()):
@@ -480,71 +411,11 @@ class ChatEncoder:
                 return border + len(form)
         return border + len(answer.strip())
 
-    @cached_property
-    def _closing(self) -> str:
-        """What the template puts after an answer at the end of a conversation."""
-        turns: list[Spelled] = [{"role": "user", "content": "a"}, {"role": "assistant", "content": PROBE}]
-        try:
-            text = self._write(turns, None)
-        except FAULTS:
-            return ""
-        return text[text.rfind(PROBE) + len(PROBE) :] if PROBE in text else ""
-
-    def _check_template(self) -> None:
-        if not self.tokenizer.chat_template:
-            raise DataError(
-                f"{self.where}: its tokenizer has no chat template to write a conversation with; ask it as text (`prompting: text`), or "
-                "copy chat_template.jinja from the model it was made of. Training gives a base model one by `chat_template` of the "
-                f"trainer: {', '.join(BUNDLED)}, a file, or another model"
-            )
-
-    def _rewritten(self, prompt: Prompt, head: str, text: str) -> DataError:
-        return DataError(
-            f"{self.where}: its chat template renders prompt '{prompt.id}' differently once it is answered; "
-            "use a template "
-            "that keeps the generation prompt and does not rewrite earlier turns\n"
-            f"  asked:    {head[-80:]!r}\n  answered: {text[max(0, len(head) - 80) : len(head) + 20]!r}"
-        )
-
     def _with_end(self, ids: list[int], after: int) -> list[int]:
         for last in range(len(ids) - 1, after - 1, -1):
             if ids[last] in self.end_ids:
                 return ids[: last + 1]
         return [*ids, self.tokenizer.eos_token_id]
-
-    def _borders(self, prompts: Sequence[Prompt]) -> tuple[list[str], list[str]]:
-        """What stands before each answer: in training, and where the model is asked."""
-        distinct: list[Prompt] = []
-        places = []
-        for prompt in prompts:  # the answers to one prompt come one after the other
-            if not distinct or distinct[-1] is not prompt:
-                distinct.append(prompt)
-            places.append(len(distinct) - 1)
-        asked = trained = self._render_prompts(distinct)
-        if self.training_template is not None:
-            turns = [list(prompt.messages) for prompt in distinct]
-            trained = self._render(turns, is_complete=False, is_training=True)
-        return [trained[place] for place in places], [asked[place] for place in places]
-
-    def _render_prompts(self, prompts: Sequence[Prompt]) -> list[str]:
-        return self._render([list(prompt.messages) for prompt in prompts], is_complete=False)
-
-    def _render(self, conversations: list[list[Message]], *, is_complete: bool, is_training: bool = False) -> list[str]:
-        self._check_template()
-        if self.system:
-            conversations = [[*self.system, *turns] for turns in conversations]
-        try:
-            texts: list[str] = self.tokenizer.apply_chat_template(
-                conversations, tokenize=False, add_generation_prompt=not is_complete,
-                chat_template=self.training_template if is_training else None, **self.template_arguments,
-            )  # fmt: skip
-        except FAULTS as error:
-            raise _TemplateError(
-                f"{self.where}: its chat template refuses a conversation ({error}); check the roles of the "
-                "messages, "
-                "it may know only user and assistant"
-            ) from None
-        return texts
 
     def _tokenize(self, texts: list[str], *, add_special_tokens: bool = False) -> Sequence[Any]:
         if not texts:

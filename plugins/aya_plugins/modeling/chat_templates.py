@@ -12,6 +12,10 @@ import torch
 from jinja2 import TemplateError
 
 from aya_core.api import AyaError, DataError, did_you_mean
+from aya_plugins.time_limit import SlowError, within
+
+SECONDS = 20.0
+"""That a template may take to write a question and its answer."""
 
 _PROBE = "7f3a answer"
 """An answer by which is found what a template puts after answers."""
@@ -196,7 +200,12 @@ def _end_of_turn(tokenizer: Any, name: str, where: str) -> str:
     """The token that a template puts after answers, or else the tokenizer's own end of text."""
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": _PROBE}]
     try:
-        text: str = tokenizer.apply_chat_template(turns, tokenize=False)
+        with within(SECONDS):
+            text: str = tokenizer.apply_chat_template(turns, tokenize=False)
+    except SlowError:
+        raise AyaError(
+            f"chat_template {name}: takes longer than {SECONDS:g} s to write a question and its answer"
+        ) from None
     except (TemplateError, TypeError, ValueError) as error:
         raise AyaError(f"chat_template {name}: cannot write a question and its answer ({error}); mend it") from None
     place = text.rfind(_PROBE)

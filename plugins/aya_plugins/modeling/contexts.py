@@ -83,7 +83,7 @@ def _written(encoder: ChatEncoder, asked: Sequence[Continuation]) -> list[str]:
     texts: list[str] = []
     for place, one in enumerate(asked):
         is_new = place == 0 or one.context != asked[place - 1].context
-        texts.append(encoder.context(one.context) if is_new else texts[-1])
+        texts.append(encoder.writer.context(one.context) if is_new else texts[-1])
     return texts
 
 

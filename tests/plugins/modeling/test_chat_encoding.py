@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from aya_core.api import DataError, user_prompt
+from aya_plugins.modeling import chat_writer
 from aya_plugins.modeling.chat import ChatEncoder
 from aya_plugins.modeling.checkpoint import load_encoder
 from aya_plugins.modeling.tokenizers import make_tokenizer
@@ -235,3 +236,20 @@ def test_a_template_that_leaves_answers_out_is_refused():
     tokenizer.chat_template = "{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}{% endfor %}"
     with pytest.raises(DataError, match="models/mute: its chat template leaves out what the assistant says"):
         ChatEncoder(tokenizer, [], max_tokens=50, where="models/mute").answers([(user_prompt("1", "en", "one"), "two")])
+
+
+ENDLESS = "{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}{{ messages }}"
+
+
+def test_a_template_that_does_not_end_is_given_up(monkeypatch):
+    """It comes with a model, from whoever made that."""
+    tokenizer = make_tokenizer("bpe", 300, ["the cat sat"])
+    tokenizer.chat_template = ENDLESS
+    monkeypatch.setattr(chat_writer, "SECONDS", 0.5)
+    encoder = ChatEncoder(tokenizer, [], max_tokens=500, where="here")
+    prompt = user_prompt("p", "en", "Hi")
+    for ask in (lambda: encoder.prompts([prompt]), lambda: encoder.answers([(prompt, "Hello")], refuses=True)):
+        with pytest.raises(
+            DataError, match=r"here: its chat template takes longer than 1 s to write 1 conversation; look at"
+        ):
+            ask()

@@ -273,7 +273,6 @@ def test_two_processes_train_as_one_does_on_groups(
 
 def test_a_sample_that_the_template_does_not_write_drops_its_group_alone(checkpoint, scored, tmp_path):
     encoder = load_encoder(checkpoint(), max_tokens=500)
-    encoder.training_template = None
     encoder.tokenizer.chat_template = (
         "{% for m in messages %}{{ m.role + eos_token + m.content.split('!')[-1] + eos_token }}{% endfor %}"
         "{% if add_generation_prompt %}{{ 'assistant' + eos_token }}{% endif %}"
