@@ -17,6 +17,7 @@ import gc
 import importlib
 import json
 import os
+import select
 import selectors
 import signal
 import sys
@@ -66,11 +67,16 @@ def main() -> None:
         except EOFError:  # the runner has ended before it said anything
             return
     setup, *jobs = received
+    is_serving = threading.Event()
+    watcher = threading.Thread(target=_end_with_runner, args=(is_serving,), daemon=True)
+    watcher.start()
     registry = Registry([Path(file) for file in setup["plugins"]])
     _ = registry.strategies, registry.actions  # fills the caches that every child inherits
     for module in ("pyarrow.parquet", *setup["imports"]):
         importlib.import_module(module)
     sys.modules["pyarrow"].Table.from_pylist([{"warm": 1}])  # on first use it imports pandas, where that is installed
+    is_serving.set()
+    watcher.join()  # before anything is forked
     gc.collect()
     gc.freeze()  # what was imported is never garbage: children need not look at it again, and share its pages
     look_seldom()
@@ -79,6 +85,15 @@ def main() -> None:
     sys.stderr.flush()
     # Without the interpreter's own end, at which libraries complain of what they left (triton's bindings do).
     os._exit(0)
+
+
+def _end_with_runner(is_serving: threading.Event) -> None:
+    """End this process when the runner does, while it imports what steps need and reads nothing: it would hold the run's lock."""
+    pipe = select.poll()
+    pipe.register(0, 0)  # that the other end is closed is told unasked
+    while not is_serving.wait(0.2):
+        if pipe.poll(0) and not is_serving.is_set():
+            os._exit(1)
 
 
 class _Lines:

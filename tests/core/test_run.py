@@ -460,15 +460,30 @@ def test_all_steps_share_a_store_that_no_artifact_depends_on(done, edit, aya, tm
     assert "72 of 72 steps stood already" in aya("run", recipe, "--out", out, check=0).stderr
 
 
-def test_a_run_that_is_stopped_before_its_first_step_does_not_wait_for_imports(tmp_path, monkeypatch):
+@pytest.fixture
+def importing(tmp_path, monkeypatch):
+    """A pool whose worker takes a minute to import what steps need."""
     (tmp_path / "takes_a_minute.py").write_text("import time\ntime.sleep(60)\n")
     monkeypatch.chdir(tmp_path)
     loaded = SimpleNamespace(
         recipe=SimpleNamespace(machine=SimpleNamespace(threads=None)), registry=SimpleNamespace(files=[])
     )
-    plan = SimpleNamespace(nodes={"a": SimpleNamespace(imports=("takes_a_minute",))})
+    with (tmp_path / "lock").open("w") as lock:
+        yield WorkerPool(
+            loaded, SimpleNamespace(nodes={"a": SimpleNamespace(imports=("takes_a_minute",))}), lock.fileno()
+        )
+
+
+def test_a_run_that_is_stopped_before_its_first_step_does_not_wait_for_imports(importing):
     began = time.monotonic()
-    with (tmp_path / "lock").open("w") as lock, WorkerPool(loaded, plan, lock.fileno()) as pool:
+    with importing:
         pass
     assert time.monotonic() - began < 30
-    assert pool.process.returncode == -signal.SIGKILL
+    assert importing.process.returncode == -signal.SIGKILL
+
+
+def test_a_worker_that_imports_ends_with_its_runner(importing):
+    """A runner that is killed closes the pipe; a worker that lived on would hold the run's lock."""
+    with importing:
+        importing.process.stdin.close()
+        assert importing.process.wait(timeout=30) == 1

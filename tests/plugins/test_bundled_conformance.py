@@ -134,6 +134,10 @@ def test_data_sets_conform(name: str, data: Path):
         "text": [{"path": f"{data}/texts", "lines": lines} for lines in (1, 2)],
         "save-to-disk": [{"path": f"{data}/saved"}],
         "hub": [{"path": f"{data}/tables"}, {"path": f"{data}/saved"}],
+        "mixture": [
+            {"sources": {"rows": offered("dataset", "jsonl", path=f"{data}/tables")}, "per_language": limits}
+            for limits in ({}, {"rows": 2})
+        ],
         "micro-world": [{"split": "dev", "per_language": 5, "as_prompts": as_prompts} for as_prompts in (False, True)],
     }
     for options in settings[name]:

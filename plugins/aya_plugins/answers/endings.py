@@ -10,14 +10,18 @@ BROKEN = "error"
 
 WORDS = {
     "stop": ("stop", "end_turn", "eos", "eos_token", "stop_sequence", "end_of_turn", "complete", "completed", "finished", "stop_word"),
-    "length": ("length", "max_tokens", "max_length", "max_output_tokens", "model_length", "model_context_window_exceeded", "incomplete"),
+    "length": (
+        "length", "max_tokens", "max_length", "max_output_tokens", "max_new_tokens", "model_length", "truncated", "error_limit",
+        "model_context_window_exceeded", "incomplete",
+    ),
     "filtered": (
         "content_filter", "content_filtered", "filtered", "filter", "safety", "recitation", "prohibited_content", "blocklist", "spii",
         "guardrail_intervened", "error_toxic", "sensitive",
     ),
     "refused": ("refusal", "refused"),
     BROKEN: (
-        "error", "abort", "aborted", "cancel", "cancelled", "canceled", "timeout", "network_error", "insufficient_system_resource",
+        "error", "abort", "aborted", "cancel", "cancelled", "canceled", "user_cancel",
+        "timeout", "network_error", "insufficient_system_resource",
         "malformed_function_call", "expired", "failed",
     ),
 }  # fmt: skip
@@ -31,5 +35,5 @@ def ending(word: object, otherwise: str) -> str:
     """How an answer ended. A word that nobody knows is kept, in small letters. otherwise: for none at all."""
     if word is None or word == "":
         return otherwise
-    theirs = str(word).strip().lower()
+    theirs = str(word).strip().lower().replace("-", "_").removeprefix("finishreason.").removeprefix("finish_reason_")
     return _OURS.get(theirs, theirs[:LONGEST]) or otherwise

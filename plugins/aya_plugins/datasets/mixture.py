@@ -18,6 +18,7 @@ from aya_core.api import (
     Demonstration,
     ExampleRow,
     Field,
+    IdSet,
     Name,
     Preference,
     Prompt,
@@ -69,8 +70,16 @@ class _Mixed:
 
     def rows(self, seed: int) -> Iterator[ExampleRow]:
         self._read.clear()
+        seen = IdSet()
         for name, part in self._parts.items():
+            own = IdSet()
             for row in _drawn(part.rows(seed), self._limits.get(name)):
+                id = prompt_of(row).id
+                if own.add(id) and not seen.add(id):
+                    raise DataError(
+                        f"source '{name}': the id '{id}' is in another source, too; give one of them ids of its own, such as id_template: "
+                        f"'{name}/{{id}}'"
+                    )
                 self._read[name] += 1
                 yield row
 

@@ -404,7 +404,7 @@ class ChatEncoder:
     def _end_of(self, answer: str, text: str, border: int) -> int:
         """Where an answer ends that the template writes as it is, strips, or puts something before."""
         before, closing = text.removesuffix(self.writer.closing), self.writer.closing
-        if closing and before != text and before[border:].rstrip().endswith(answer.strip()):
+        if (before != text or not closing) and before[border:].rstrip().endswith(answer.strip()):
             return len(before)
         for form in (answer, answer.rstrip()):
             if text.startswith(form, border):

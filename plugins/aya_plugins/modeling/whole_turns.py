@@ -63,7 +63,9 @@ def spell(
         except FAULTS as error:
             reason = reason or f"the chat template refuses the conversation ({' '.join(str(error).split()):.80})"
             continue
-        is_repr = style.arguments_are_text is False and any(repr(one) in text for one in _arguments(turns))
+        is_repr = style.arguments_are_text is False and any(
+            _is_spelled_out(one, turns, text) for one in _arguments(turns)
+        )
         left_out = next(_left_out(turns, tools, learned, text, partial(_all_spelled, template, style), render), None)
         if left_out is None and not is_repr:
             return spelled
@@ -112,6 +114,12 @@ def _arguments(turns: Sequence[Message]) -> Iterator[Mapping[str, Any]]:
         for call in turn.get("more", NO_MORE).get("tool_calls", ()):
             if isinstance(found := call["function"]["arguments"], Mapping) and found:
                 yield found
+
+
+def _is_spelled_out(arguments: Mapping[str, Any], turns: Sequence[Message], text: str) -> bool:
+    """Whether a template writes arguments as Python does, beside where turns say the same as their text."""
+    spelled = repr(arguments)
+    return text.count(spelled) > sum(turn["content"].count(spelled) for turn in turns)
 
 
 def _left_out(

@@ -76,3 +76,11 @@ def test_a_limit_of_no_source_and_a_folder_without_rows_are_named(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no rows here"):
         list(Mixture(sources={"made": RowsRef(str(tmp_path / "empty"))}).build().rows(0))
+
+
+def test_an_id_that_two_sources_share_names_the_second(tmp_path):
+    one = questions(tmp_path, "a", 2)
+    with pytest.raises(
+        DataError, match=r"source 'again': the id 'de/a-0' is in another source, too; .* id_template: 'again/\{id\}'"
+    ):
+        ids(Mixture(sources={"first": one, "again": one}))

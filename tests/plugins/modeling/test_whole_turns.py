@@ -242,3 +242,24 @@ def test_turns_that_are_learned_may_be_followed_by_special_tokens_that_begin_ali
 def test_an_opening_before_any_question_is_not_learned_and_loses_nothing_else(read):
     opened = Prompt("o", "en", ({"role": "assistant", "content": "Welcome"}, *TALK.messages))
     assert read(TEXT, Answer(opened, "ok"), learns_all=True) == f"Hello{END}·ok{END}"
+
+
+def test_arguments_stay_an_object_where_a_turn_says_the_same_as_python_would(read):
+    asked = user_prompt("p", "en", "call with {'c': 'Oslo'}")
+    expected = 'wthr({"c": "Oslo"})' + END
+    assert read(CALLS, Answer(asked, "", CALL)) == expected
+    assert read(
+        CALLS.replace("call.function.arguments | tojson", "call.function.arguments"), Answer(asked, "", CALL)
+    ).startswith(("refused: the chat template does not write the arguments of calls as JSON", 'wthr({"c": "Oslo"})'))
+
+
+def test_a_cut_answer_is_learned_whole_where_the_template_writes_nothing_after_it(tokenizer):
+    """As GLM's, which opens an answer with empty thoughts."""
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ '<|' + m.role + '|>' }}{% if m.role == 'assistant' %}{{ '\n<think></think>\n' }}{% endif %}"
+        "{{ m.content }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    )
+    encoder = ChatEncoder(tokenizer, [], max_tokens=500, where="here")
+    encoded = encoder.answers([Answer(ASKED, "Hello world of cats", is_cut=True)], refuses=True)
+    learned = tokenizer.decode(encoded.row(0)[int(encoded.answers[0]) :])
+    assert learned == "\n<think></think>\nHello world of cats"

@@ -1,13 +1,14 @@
 """What is measured on held-out rows, and what follows from it."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, strategies as st
 from safetensors.torch import load_file
 
-from aya_core.api import AyaError, DataError, Demonstration, Preference, TrainingJob, user_prompt
+from aya_core.api import AyaError, DataError, Demonstration, Preference, Prompt, TrainingJob, user_prompt
 from aya_plugins.modeling.checkpoint import load_causal_lm, load_encoder
 from aya_plugins.modeling.head import AnswerLogps
 from aya_plugins.objectives.dpo import Dpo
@@ -97,6 +98,17 @@ def test_a_row_is_known_again_by_what_it_says_and_not_by_its_place_in_a_file(tmp
     assert list(split(job, texts[:4], texts[4:], Sft()).training) == texts[:4]
     with pytest.raises(DataError, match="give the stage other rows for `validation`"):
         split(job, rows, rows, Sft())
+    asked = user_prompt("one", "en", "Weather?")
+    calls = [
+        {"tool_calls": [{"type": "function", "function": {"name": "w", "arguments": {"c": c}}}]}
+        for c in ("Oslo", "Rome")
+    ]
+    oslo, rome = (Demonstration(replace(asked, id=str(n)), "", more=more) for n, more in enumerate(calls))
+    assert list(split(job, [oslo], [rome], Sft()).training) == [oslo]
+    bad = [Preference(replace(asked, id=f"bad-{n}"), None, answer) for n, answer in enumerate(("a", "b"))]
+    assert list(split(job, bad[:1], bad[1:], Sft()).training) == bad[:1]
+    plain = [Demonstration(Prompt("data-1", "en", ()), text) for text in ("one", "two")]
+    assert list(split(job, plain[:1], plain[1:], Sft()).training) == plain[:1]
 
 
 def test_training_is_measured_before_at_and_after_every_so_manieth_step(

@@ -61,15 +61,22 @@ def split(job: TrainingJob, rows: Sequence[Row], others: Sequence[Row], settings
     return Parts(rows, kept, measured)
 
 
+ANSWERS = ("completion", "more", "chosen", "chosen_more", "rejected", "rejected_more")
+"""Where rows of all kinds hold what is answered."""
+
+
 def _known_by(row: OfPrompt) -> tuple[int, int]:
-    """By which a row is known again: its prompt with its id, and its prompt with its answer. The prompt counts without system turns.
+    """By which a row is known again: its prompt with its id, and its prompt with its answer. The prompt counts without system turns; a
+    text without a prompt is known by itself alone.
 
     Neither the prompt alone, as many texts may be the answer to one, nor the id: those of files without ids are made of names and
     numbers, which two files may share.
     """
-    said = [(turn["role"], turn["content"]) for turn in row.prompt.messages if turn["role"] != "system"]
-    answer = getattr(row, "completion", None) or getattr(row, "chosen", None)
-    return _number_of(["id", said, row.prompt.id]), _number_of(["answer", said, answer])
+    said = [turn for turn in row.prompt.messages if turn["role"] != "system"]
+    parts = (getattr(row, name, None) for name in ANSWERS)
+    answer = [dict(part) if isinstance(part, Mapping) else part for part in parts]
+    same_answer = _number_of(["answer", said, row.prompt.tools, answer])
+    return (_number_of(["id", said, row.prompt.tools, row.prompt.id]) if said else same_answer), same_answer
 
 
 def _number_of(value: Any) -> int:
