@@ -272,7 +272,8 @@ def test_a_label_that_says_something_else_is_refused_or_kept(tmp_path: Path, for
 
 @pytest.mark.parametrize(
     ("written", "means"),
-    [("max_tokens", "length"), ("MAX_TOKENS", "length"), ("FinishReason.MAX_TOKENS", "length"), ("max-tokens", "length"), ("ERROR_LIMIT", "length"),
+    [("max_tokens", "length"), ("MAX_TOKENS", "length"), ("FinishReason.MAX_TOKENS", "length"),
+     ("max-tokens", "length"), ("ERROR_LIMIT", "length"),
       ("content_filter", "filtered"), ("model_length", "length"), ("end_turn", "stop"),
      ("length", "length"), ("recorded", "recorded")],
 )  # fmt: skip
